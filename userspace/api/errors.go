@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"errors"
+	"fmt"
+)
+
+// The kinds of errors that a client can tell apart. A Backend gives its errors
+// a kind with Errorf or Mark, or wraps one of these with %w; an error without a
+// kind is the daemon's own failure (500).
+var (
+	// ErrInvalid is a request that can never work as it is (400).
+	ErrInvalid = errors.New("invalid")
+	// ErrNotFound is a name that nothing has (404).
+	ErrNotFound = errors.New("not found")
+	// ErrConflict is a request that the present state forbids: a name, an
+	// address or a port taken, a network in use (409).
+	ErrConflict = errors.New("conflict")
+	// ErrTooLarge is a body of more than MaxBody bytes (413).
+	ErrTooLarge = errors.New("too large")
+	// ErrCommandNotFound is a command that does not exist in the sandbox (400;
+	// the CLI exits with 127).
+	ErrCommandNotFound = errors.New("command not found")
+	// ErrCommandNotExecutable is a command that exists and cannot be started
+	// (400; the CLI exits with 126).
+	ErrCommandNotExecutable = errors.New("command not executable")
+)
+
+// kindError is an error whose kind shows in errors.Is and not in its text.
+type kindError struct {
+	kind error
+	err  error
+}
+
+func (e *kindError) Error() string   { return e.err.Error() }
+func (e *kindError) Unwrap() []error { return []error{e.kind, e.err} }
+
+// Errorf returns an error of the given kind with a text of its own.
+func Errorf(kind error, format string, args ...any) error {
+	return &kindError{kind: kind, err: fmt.Errorf(format, args...)}
+}
+
+// Mark gives err a kind and leaves its text as it is; nil stays nil.
+func Mark(kind, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &kindError{kind: kind, err: err}
+}
