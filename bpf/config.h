@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Constants that the loader sets before the programs are verified. */
+#pragma once
+
+#include "kernel.h"
+
+/* Cookie of the host's network namespace: whose sockets are the host's own. */
+volatile const __u64 host_netns_cookie = 0;
+
+/* A flow's last_seen is written when it is older than this many jiffies. */
+volatile const __u32 touch_jiffies = 256;
+
+/* The kernel knows BPF_F_IPV6 for bpf_l4_csum_replace. */
+volatile const bool have_csum_ipv6 = false;

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The kernel's side of the house: uapi headers, helpers, and what old uapi lacks. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <linux/bpf.h>
+#include <linux/if_arp.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/pkt_cls.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+/*
+ * "Not ours, ask the next program": TCX_NEXT, which clsact reads as
+ * TC_ACT_UNSPEC. TC_ACT_OK would hide the packet from programs after us.
+ */
+#define NEXT TC_ACT_UNSPEC
+
+#define AF_INET 2
+#define AF_INET6 10
+
+#ifndef IPPROTO_ICMPV6
+#define IPPROTO_ICMPV6 58
+#endif
+
+/* Since 6.16; see csum_address() for kernels before it. */
+#define CSUM_F_IPV6 (1ULL << 7)
+
+#define barrier_var(var) asm volatile("" : "+r"(var))
+
+#define ct_assert(cond, name) _Static_assert(cond, name)

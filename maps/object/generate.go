@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package object is the compiled eBPF object with the Go view of its types,
+// maps, programs and variables, generated from bpf/. Nothing in it is written
+// by hand but this file; the packages beside it give the maps their meaning.
+package object
+
+//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -cflags "-O2 -g -Wall -Wextra -Werror -mcpu=v3 -I/usr/include/x86_64-linux-gnu -I/usr/include/aarch64-linux-gnu" -type drop_reason -type direction -type program -type verdict -type flow_action -type flow_kind -type collect_request Datapath ../../bpf/datapath.c

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package datapath is the seam between the control plane and what carries the
+// packets. The engine says what is wanted in the values of this package; an
+// implementation makes the kernel do it. There are two: package ebpf, and
+// package iptables, which is the oracle of every behaviour test.
+//
+// The contract that both keep:
+//
+//   - Every call is idempotent: ensuring twice is a no-op, deleting what is gone
+//     is not an error. A call that fails may be repeated.
+//   - Ensure* replaces what was said before under the same ID, without a moment
+//     in which less is refused than before or after.
+//   - Devices are the caller's: bridges exist before EnsureNetwork, veths exist,
+//     enslaved and down, before EnsureEndpoint. The caller sets them up only
+//     after the call returned, so that no packet passes an endpoint unguarded.
+//   - Prune gets everything that is wanted and removes the rest, leftovers of an
+//     earlier daemon among it; it never touches what Fairway did not make.
+//   - Close releases the process's own resources (file descriptors, goroutines)
+//     and changes nothing about the traffic. Uninstall removes every trace.
+//
+// Calls for different IDs may run at the same time.
+package datapath
+
+import (
+	"context"
+	"iter"
+	"net/netip"
+
+	"github.com/fairway-project/fairway/userspace/model"
+)
+
+// Mode names an implementation, as --datapath does.
+type Mode string
+
+// The two datapaths.
+const (
+	EBPF     Mode = "ebpf"
+	IPTables Mode = "iptables"
+)
+
+// Datapath carries the traffic of networks and endpoints.
+type Datapath interface {
+	Mode() Mode
+
+	// EnsureHost says which devices lead outside and which addresses are the
+	// host's own. It is called before the first network and on every change.
+	EnsureHost(ctx context.Context, h Host) error
+
+	EnsureNetwork(ctx context.Context, n Network) error
+	DeleteNetwork(ctx context.Context, id string) error
+
+	EnsureEndpoint(ctx context.Context, e Endpoint) error
+	// DeleteEndpoint ends the endpoint's flows at once: a later endpoint with
+	// the same address inherits none.
+	DeleteEndpoint(ctx context.Context, id string) error
+
+	// EnsurePorts replaces the published ports of an endpoint. UDP flows that
+	// the change concerns are re-pointed at once; TCP connections through a
+	// port that is no longer published go on, as with Docker.
+	EnsurePorts(ctx context.Context, endpointID string, ports []Port) error
+
+	// EnsureResolver sends what the processes in the network namespace netns
+	// send to 127.0.0.11:53 to the resolver that listens on these ports of
+	// 127.0.0.11 in that namespace.
+	EnsureResolver(ctx context.Context, r Resolver) error
+	DeleteResolver(ctx context.Context, sandboxID string) error
+
+	Prune(ctx context.Context, want Desired) error
+
+	// Flows lists the tracked connections, one Flow per connection.
+	Flows(ctx context.Context) iter.Seq2[Flow, error]
+	// Stats reads the counters. It returns what it could read along with the error.
+	Stats(ctx context.Context) (Stats, error)
+	// Status describes the datapath for an operator.
+	Status(ctx context.Context) (Status, error)
+
+	Close() error
+	// Uninstall removes every kernel object of this instance, links last.
+	Uninstall(ctx context.Context) error
+}
+
+// Host is what the datapath has to know of the host that it works in.
+type Host struct {
+	Uplinks []Uplink
+	// Addresses are all addresses of the host, of loopback and bridges too.
+	Addresses []netip.Addr
+}
+
+// Uplink is a device that leads outside.
+type Uplink struct {
+	Name  string
+	Index int
+	// Addresses are the device's global addresses with their prefix lengths,
+	// primary ones first: candidates for the masquerade source.
+	Addresses []netip.Prefix
+}
+
+// Network is a bridge network with the device that stands for it.
+type Network struct {
+	model.Network
+	// BridgeIndex and BridgeMAC are of the bridge device, whose address is the
+	// endpoints' gateway.
+	BridgeIndex int
+	BridgeMAC   model.MAC
+}
+
+// Endpoint is an endpoint with its host-side device.
+type Endpoint struct {
+	ID        string
+	NetworkID string
+	// HostIf is the host-side end of the veth, HostIndex its ifindex.
+	HostIf    string
+	HostIndex int
+	// MAC, IPv4 and IPv6 are the only source addresses the endpoint may use,
+	// beside the IPv6 link-local address made from MAC (EUI-64). An invalid
+	// Addr means that the family is off.
+	MAC  model.MAC
+	IPv4 netip.Addr
+	IPv6 netip.Addr
+	// Links lets this endpoint reach the ports of others where icc=false
+	// forbids it, and their replies come back.
+	Links []Link
+}
+
+// Link is one hole in icc=false.
+type Link struct {
+	IPv4, IPv6 netip.Addr
+	Ports      []model.Port
+}
+
+// Port is one publication of an endpoint.
+type Port struct {
+	model.PublishedPort
+	// Target is the endpoint's address that the port leads to. Its family may
+	// differ from HostIP's only for HostOnly ports.
+	Target netip.Addr
+	// HostOnly ports serve sockets of the host itself and nobody else: how
+	// [::]:8080 reaches a container without IPv6.
+	HostOnly bool
+	// Routed ports translate nothing: they open Port on Target to direct access
+	// (gateway mode routed). HostIP and HostPort are meaningless.
+	Routed bool
+}
+
+// Resolver is an embedded DNS server.
+type Resolver struct {
+	SandboxID string
+	// Netns is the path of the sandbox's network namespace.
+	Netns            string
+	UDPPort, TCPPort uint16
+}
+
+// Desired is all that a host should have.
+type Desired struct {
+	Networks  []Network
+	Endpoints []Endpoint
+	// Ports by endpoint ID.
+	Ports     map[string][]Port
+	Resolvers []Resolver
+}
