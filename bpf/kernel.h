@@ -5,9 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <linux/bpf.h>
-#include <linux/if_arp.h>
 #include <linux/if_ether.h>
-#include <linux/if_packet.h>
 #include <linux/in.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
@@ -25,6 +23,12 @@
 
 #define AF_INET 2
 #define AF_INET6 10
+
+/* skb->pkt_type, linux/if_packet.h */
+#define PACKET_HOST 0
+#define PACKET_BROADCAST 1
+#define PACKET_MULTICAST 2
+#define PACKET_OTHERHOST 3
 
 #ifndef IPPROTO_ICMPV6
 #define IPPROTO_ICMPV6 58
