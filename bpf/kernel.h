@@ -37,6 +37,4 @@
 /* Since 6.16; see csum_address() for kernels before it. */
 #define CSUM_F_IPV6 (1ULL << 7)
 
-#define barrier_var(var) asm volatile("" : "+r"(var))
 
-#define ct_assert(cond, name) _Static_assert(cond, name)
