@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package dns is the embedded name server that each sandbox on a user-defined
+// network has at 127.0.0.11. It answers for the names of the sandbox's networks
+// out of a [Registry] and forwards everything else. Behaviour is Docker Engine's
+// (daemon/libnetwork/resolver.go) where nothing else is said.
+//
+// The daemon has one Registry, in which it sets and removes endpoints as they
+// come and go, and one [Resolver] per sandbox, whose [Config] it replaces when
+// the sandbox is connected, disconnected or linked:
+//
+//	names := dns.NewRegistry()
+//	names.Set(dns.Record{EndpointID: ep.ID, NetworkID: n.ID, Names: dns.Names(...), IPv4: ...})
+//	r, err := dns.Start(dns.Options{Netns: path, Names: names}, dns.Config{...})
+//	datapath.EnsureResolver(ctx, ... r.UDPPort(), r.TCPPort())
+//	r.Update(dns.Config{...})
+//	r.Close()
+//
+// Threads: sockets belong to the network namespace of the thread that makes them,
+// for life. Start notes the namespace of its caller's thread as the daemon's;
+// every socket after that is made by a goroutine of this package on a thread
+// locked for just that call, which goes back to its own namespace or, if that
+// fails, is ended with the goroutine. No caller has to lock anything, and threads
+// that the runtime starts meanwhile are never cloned from a locked one.
+//
+// Be aware:
+//
+//   - The loopback device of the sandbox must be up before Start: without it
+//     127.0.0.11 can't be bound.
+//   - A Resolver keeps its network namespace alive until Close.
+//   - A name of the sandbox's networks is never asked for upstream, whatever the
+//     type; Docker forwards the types that it doesn't know. Such a query gets an
+//     empty NOERROR here, and no name leaks.
+//   - An internal sandbox forwards nothing at all. Docker still asks servers
+//     given with --dns, which may be on the internal network.
+//   - Limits are per sandbox: 1,024 queries being forwarded (REFUSED beyond), 128
+//     TCP connections (the next ones wait in the backlog). Nothing is cached.
+package dns

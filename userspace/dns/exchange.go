@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dns
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	mdns "github.com/miekg/dns"
+)
+
+// roundTrip sends query over conn under an ID of its own and returns the reply
+// to it, under the query's ID. What doesn't belong to the question is ignored
+// until ctx ends; other sources are kept off by the connected socket, and the
+// kernel picks its port at random.
+func roundTrip(ctx context.Context, conn net.Conn, query *mdns.Msg) (*mdns.Msg, error) {
+	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	size := max(limit(query, false), udpSize)
+	wire := &mdns.Conn{Conn: conn, UDPSize: uint16(size)}
+	sent := query.Copy()
+	sent.Id = mdns.Id()
+	sent.Compress = true
+	if err := wire.WriteMsg(sent); err != nil {
+		return nil, err
+	}
+	_, stream := conn.(*net.TCPConn)
+	for {
+		p, err := wire.ReadMsgHeader(nil)
+		if err != nil {
+			return nil, err
+		}
+		reply, ok := parse(p, sent, !stream && len(p) == size)
+		if ok {
+			reply.Id, reply.Compress = query.Id, true
+			return reply, nil
+		}
+		if stream {
+			return nil, fmt.Errorf("reply doesn't belong to the query")
+		}
+	}
+}
+
+// parse reads a message if it is the reply to query. A message that was cut off
+// at the end of the buffer is taken for one with the TC bit.
+func parse(p []byte, query *mdns.Msg, cut bool) (*mdns.Msg, bool) {
+	reply := new(mdns.Msg)
+	err := reply.Unpack(p)
+	if err != nil && !cut || !belongs(reply, query) {
+		return nil, false
+	}
+	reply.Truncated = reply.Truncated || cut
+	return reply, true
+}
+
+// belongs compares ID and question. Servers that can't parse a query may leave
+// the question out of the error that they return (RFC 1035, 4.1.1).
+func belongs(reply, query *mdns.Msg) bool {
+	if !reply.Response || reply.Id != query.Id || reply.Opcode != query.Opcode {
+		return false
+	}
+	if len(reply.Question) == 0 {
+		return reply.Rcode != mdns.RcodeSuccess && reply.Rcode != mdns.RcodeNameError
+	}
+	r, q := reply.Question[0], query.Question[0]
+	return len(reply.Question) == 1 && r.Qtype == q.Qtype && r.Qclass == q.Qclass && strings.EqualFold(r.Name, q.Name)
+}

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dns
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"runtime"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// ownNetns is the network namespace of the thread that opens it.
+const ownNetns = "/proc/thread-self/ns/net"
+
+// namespace is a network namespace, held open. The zero namespace isn't valid.
+type namespace struct{ fd int }
+
+func openNamespace(path string) (*namespace, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("network namespace %q: %w", path, err)
+	}
+	return &namespace{fd: fd}, nil
+}
+
+// close must not run at the same time as other methods: the descriptor's number
+// could be somebody else's by then.
+func (n *namespace) close() error { return unix.Close(n.fd) }
+
+// do runs fn on a thread that is in the namespace. fn must not block: it
+// occupies a thread.
+func (n *namespace) do(fn func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		err, restored := n.enter(fn)
+		if restored {
+			runtime.UnlockOSThread()
+		}
+		// Otherwise the runtime ends the thread together with this goroutine.
+		done <- err
+	}()
+	return <-done
+}
+
+func (n *namespace) enter(fn func() error) (err error, restored bool) {
+	own, err := unix.Open(ownNetns, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open %s: %w", ownNetns, err), true
+	}
+	defer unix.Close(own)
+	if err := unix.Setns(n.fd, unix.CLONE_NEWNET); err != nil {
+		return fmt.Errorf("enter network namespace: %w", err), true
+	}
+	err = fn()
+	if back := unix.Setns(own, unix.CLONE_NEWNET); back != nil {
+		return errors.Join(err, fmt.Errorf("leave network namespace: %w", back)), false
+	}
+	return err, true
+}
+
+// dial connects a socket of the namespace, of type SOCK_STREAM or SOCK_DGRAM.
+// Only the socket is made on a locked thread: the wait for a slow server
+// occupies none.
+func (n *namespace) dial(ctx context.Context, typ int, to netip.AddrPort) (net.Conn, error) {
+	var fd int
+	err := n.do(func() error {
+		sa, family, err := sockaddr(to)
+		if err != nil {
+			return err
+		}
+		fd, err = unix.Socket(family, typ|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+		if err != nil {
+			return err
+		}
+		if err := unix.Connect(fd, sa); err != nil && !errors.Is(err, unix.EINPROGRESS) {
+			unix.Close(fd)
+			return err
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("connect %s: %w", to, err)
+	}
+	f := os.NewFile(uintptr(fd), to.String())
+	defer f.Close() // net.FileConn duplicates
+	if err := connected(ctx, f); err != nil {
+		return nil, fmt.Errorf("connect %s: %w", to, err)
+	}
+	return net.FileConn(f)
+}
+
+// sockaddr runs in the namespace whose interface a zone names.
+func sockaddr(to netip.AddrPort) (unix.Sockaddr, int, error) {
+	addr := to.Addr().Unmap()
+	if addr.Is4() {
+		return &unix.SockaddrInet4{Port: int(to.Port()), Addr: addr.As4()}, unix.AF_INET, nil
+	}
+	sa := &unix.SockaddrInet6{Port: int(to.Port()), Addr: addr.As16()}
+	if zone := addr.Zone(); zone != "" {
+		dev, err := net.InterfaceByName(zone)
+		if err != nil {
+			return nil, 0, fmt.Errorf("zone %q: %w", zone, err)
+		}
+		sa.ZoneId = uint32(dev.Index)
+	}
+	return sa, unix.AF_INET6, nil
+}
+
+// connected waits until the socket f is, or ctx ends.
+func connected(ctx context.Context, f *os.File) error {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { f.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	var state error
+	err = raw.Write(func(fd uintptr) bool {
+		errno, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR)
+		if state = err; err == nil && errno != 0 {
+			state = unix.Errno(errno)
+		}
+		if state != nil {
+			return true
+		}
+		_, err = unix.Getpeername(int(fd))
+		return err == nil
+	})
+	return errors.Join(state, err)
+}
