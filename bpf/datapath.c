@@ -6,13 +6,7 @@
 #include "maps.h"
 #include "config.h"
 
-/* Enums reach BTF, which the Go types come from, only if something refers to them. */
-const enum drop_reason *drop_reason_type __attribute__((unused));
-const enum direction *direction_type __attribute__((unused));
-const enum program *program_type __attribute__((unused));
-const enum verdict *verdict_type __attribute__((unused));
-const enum flow_action *flow_action_type __attribute__((unused));
-const enum flow_kind *flow_kind_type __attribute__((unused));
+#include "enums.h"
 
 SEC("tc") int from_container(struct __sk_buff *ctx) { __u32 k = have_csum_ipv6 + touch_jiffies + host_netns_cookie;
   bpf_map_lookup_elem(&devices,&k); bpf_map_lookup_elem(&endpoints,&k); bpf_map_lookup_elem(&networks,&k);bpf_map_lookup_elem(&endpoint_macs,&k); return ctx->len ? NEXT : 0; }

@@ -79,8 +79,6 @@ struct {
  * One bit per port that is published on any address: what keeps the host's own
  * traffic from paying for a lookup. Word index: protocol * 1024 + port / 64.
  */
-#define PORT_WORDS 1024
-
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 3 * PORT_WORDS);

@@ -80,20 +80,26 @@ struct endpoint_counters {
 	struct counter transmit;
 };
 
-/* Facts per device: ifindex & (DEVICE_SLOTS - 1) -> which endpoint it is. */
-#define DEVICE_SLOTS 65536
+/* Room for so many. */
+enum limit {
+	DEVICE_SLOTS = 65536,
+	MAX_ENDPOINTS = 8192,
+	MAX_NETWORKS = 4096,
+	MAX_PUBLISHED = 262144,
+	UPLINK_ADDRS = 4,	/* masquerade candidates per uplink and family */
+	PORT_WORDS = 1024,	/* of 64 bits, one bit per port */
+	COLLECT_BATCH = 1024,
+};
 
+/* Facts per device: ifindex & (DEVICE_SLOTS - 1) -> which endpoint it is. */
 struct device {
 	__u32 ifindex;		/* whole index, to tell which device the slot is */
 	__u32 endpoint;		/* slot in endpoints */
 };
 
-/* Endpoints, networks and published ports: room for so many. */
-#define MAX_ENDPOINTS 8192
-#define MAX_NETWORKS 4096
-#define MAX_PUBLISHED 262144
-
-#define ENDPOINT_READY 1	/* may send and receive */
+enum endpoint_flag {
+	ENDPOINT_READY = 1,	/* may send and receive */
+};
 
 struct endpoint {
 	__u32 ifindex;		/* host side of the veth */
@@ -105,16 +111,18 @@ struct endpoint {
 	__u16 flags;		/* ENDPOINT_* */
 };
 
-#define NETWORK_IPV4 1
-#define NETWORK_IPV6 2
-#define NETWORK_ICC 4
-#define NETWORK_INTERNAL 8
-#define NETWORK_MASQ4 16	/* hide the endpoints behind the uplink's address */
-#define NETWORK_MASQ6 32
-#define NETWORK_OPEN4 64	/* nat-unprotected: direct access to everything */
-#define NETWORK_OPEN6 128
-#define NETWORK_ROUTED4 256	/* direct access to published ports and ICMP */
-#define NETWORK_ROUTED6 512
+enum network_flag {
+	NETWORK_IPV4 = 1,
+	NETWORK_IPV6 = 2,
+	NETWORK_ICC = 4,
+	NETWORK_INTERNAL = 8,
+	NETWORK_MASQ4 = 16,	/* hide the endpoints behind the uplink's address */
+	NETWORK_MASQ6 = 32,
+	NETWORK_OPEN4 = 64,	/* nat-unprotected: direct access to everything */
+	NETWORK_OPEN6 = 128,
+	NETWORK_ROUTED4 = 256,	/* direct access to published ports and ICMP */
+	NETWORK_ROUTED6 = 512,
+};
 
 struct network {
 	__u32 bridge_ifindex;
@@ -144,8 +152,10 @@ struct subnet_key {
 	__u8 addr[16];
 };
 
-#define PUBLISHED_HOST_ONLY 1	/* for sockets of the host itself */
-#define PUBLISHED_ROUTED 2	/* opens the endpoint's own address and port */
+enum published_flag {
+	PUBLISHED_HOST_ONLY = 1,	/* for sockets of the host itself */
+	PUBLISHED_ROUTED = 2,		/* opens the endpoint's own address and port */
+};
 
 struct published_key {
 	__u8 addr[16];		/* v4-mapped; 0.0.0.0 and :: stand for any of the family */
@@ -170,8 +180,6 @@ struct link_key {
 	__u8 proto;
 	__u8 pad;
 };
-
-#define UPLINK_ADDRS 4
 
 struct uplink_addr4 {
 	__be32 addr;		/* 0 ends the list */
@@ -198,8 +206,10 @@ struct host_state {
  * the whole verdict for a packet that matches the key. The zone tells where
  * the packet comes from.
  */
-#define ZONE_CONTAINER 0
-#define ZONE_WORLD 1
+enum zone {
+	ZONE_CONTAINER = 0,
+	ZONE_WORLD = 1,
+};
 
 struct flow4_key {
 	__be32 saddr;
@@ -234,26 +244,31 @@ enum flow_kind {
 	FLOW_ROUTED = 3,
 };
 
-#define FLOW_ORIGIN 1		/* entry of the direction that began the flow */
-#define FLOW_TWIN_WORLD 2	/* the other entry is in ZONE_WORLD */
-#define FLOW_REWRITE 4		/* addresses or ports differ from the key's */
-#define FLOW_PORTS 8		/* ports differ */
-#define FLOW_KIND_SHIFT 4	/* enum flow_kind in bits 4 and 5 */
+enum flow_flag {
+	FLOW_ORIGIN = 1,	/* entry of the direction that began the flow */
+	FLOW_TWIN_WORLD = 2,	/* the other entry is in ZONE_WORLD */
+	FLOW_REWRITE = 4,	/* addresses or ports differ from the key's */
+	FLOW_PORTS = 8,		/* ports differ */
+	FLOW_KIND_SHIFT = 4,	/* enum flow_kind in bits 4 and 5 */
+};
 
 /* Bits of flow.state, set by packets of the entry's own direction. */
-#define FLOW_SEEN 1
-#define FLOW_SYN 2
-#define FLOW_ACK 4
-#define FLOW_FIN 8
-#define FLOW_RST 16
-#define FLOW_ASSURED 32		/* datagrams went both ways */
+enum flow_state {
+	FLOW_SEEN = 1,
+	FLOW_SYN = 2,
+	FLOW_ACK = 4,
+	FLOW_FIN = 8,
+	FLOW_RST = 16,
+};
 
 /*
  * last_seen of an entry that the collector has condemned. A packet changes
  * last_seen by compare-and-exchange, so either the packet saves the flow or
  * the collector takes it, never both.
  */
-#define FLOW_DEAD 0
+enum flow_last_seen {
+	FLOW_DEAD = 0,
+};
 
 struct flow {
 	__u32 last_seen;	/* jiffies, low 32 bits; FLOW_DEAD when condemned */
@@ -324,8 +339,6 @@ struct resolver {
 };
 
 /* Work of the collector: one origin entry that looked expired. */
-#define COLLECT_BATCH 1024
-
 struct expired {
 	struct flow6_key key;	/* an IPv4 key lies in its first 16 bytes */
 	__u32 last_seen;	/* of the origin entry when it was judged */

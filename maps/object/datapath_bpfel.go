@@ -94,6 +94,30 @@ type DatapathEndpointCounters struct {
 	Transmit DatapathCounter
 }
 
+type DatapathEndpointFlag uint32
+
+const (
+	DatapathEndpointFlagENDPOINT_READY DatapathEndpointFlag = 1
+)
+
+type DatapathEnums struct {
+	_             structs.HostLayout
+	DropReason    uint32
+	Direction     uint32
+	Program       uint32
+	Verdict       uint32
+	Limit         uint32
+	EndpointFlag  uint32
+	NetworkFlag   uint32
+	PublishedFlag uint32
+	Zone          uint32
+	FlowAction    uint32
+	FlowKind      uint32
+	FlowFlag      uint32
+	FlowState     uint32
+	FlowLastSeen  uint32
+}
+
 type DatapathExpired struct {
 	_            structs.HostLayout
 	Key          DatapathFlow6Key
@@ -184,6 +208,16 @@ const (
 	DatapathFlowActionFLOW_STACK   DatapathFlowAction = 2
 )
 
+type DatapathFlowFlag uint32
+
+const (
+	DatapathFlowFlagFLOW_ORIGIN     DatapathFlowFlag = 1
+	DatapathFlowFlagFLOW_TWIN_WORLD DatapathFlowFlag = 2
+	DatapathFlowFlagFLOW_REWRITE    DatapathFlowFlag = 4
+	DatapathFlowFlagFLOW_PORTS      DatapathFlowFlag = 8
+	DatapathFlowFlagFLOW_KIND_SHIFT DatapathFlowFlag = 4
+)
+
 type DatapathFlowKind uint32
 
 const (
@@ -191,6 +225,22 @@ const (
 	DatapathFlowKindFLOW_PUBLISHED  DatapathFlowKind = 1
 	DatapathFlowKindFLOW_HAIRPIN    DatapathFlowKind = 2
 	DatapathFlowKindFLOW_ROUTED     DatapathFlowKind = 3
+)
+
+type DatapathFlowLastSeen uint32
+
+const (
+	DatapathFlowLastSeenFLOW_DEAD DatapathFlowLastSeen = 0
+)
+
+type DatapathFlowState uint32
+
+const (
+	DatapathFlowStateFLOW_SEEN DatapathFlowState = 1
+	DatapathFlowStateFLOW_SYN  DatapathFlowState = 2
+	DatapathFlowStateFLOW_ACK  DatapathFlowState = 4
+	DatapathFlowStateFLOW_FIN  DatapathFlowState = 8
+	DatapathFlowStateFLOW_RST  DatapathFlowState = 16
 )
 
 type DatapathFrag struct {
@@ -214,6 +264,18 @@ type DatapathHostState struct {
 	RouteGeneration uint32
 	Pad             uint32
 }
+
+type DatapathLimit uint32
+
+const (
+	DatapathLimitDEVICE_SLOTS  DatapathLimit = 65536
+	DatapathLimitMAX_ENDPOINTS DatapathLimit = 8192
+	DatapathLimitMAX_NETWORKS  DatapathLimit = 4096
+	DatapathLimitMAX_PUBLISHED DatapathLimit = 262144
+	DatapathLimitUPLINK_ADDRS  DatapathLimit = 4
+	DatapathLimitPORT_WORDS    DatapathLimit = 1024
+	DatapathLimitCOLLECT_BATCH DatapathLimit = 1024
+)
 
 type DatapathLinkKey struct {
 	_     structs.HostLayout
@@ -243,6 +305,21 @@ type DatapathNetwork struct {
 	Mtu           uint16
 }
 
+type DatapathNetworkFlag uint32
+
+const (
+	DatapathNetworkFlagNETWORK_IPV4     DatapathNetworkFlag = 1
+	DatapathNetworkFlagNETWORK_IPV6     DatapathNetworkFlag = 2
+	DatapathNetworkFlagNETWORK_ICC      DatapathNetworkFlag = 4
+	DatapathNetworkFlagNETWORK_INTERNAL DatapathNetworkFlag = 8
+	DatapathNetworkFlagNETWORK_MASQ4    DatapathNetworkFlag = 16
+	DatapathNetworkFlagNETWORK_MASQ6    DatapathNetworkFlag = 32
+	DatapathNetworkFlagNETWORK_OPEN4    DatapathNetworkFlag = 64
+	DatapathNetworkFlagNETWORK_OPEN6    DatapathNetworkFlag = 128
+	DatapathNetworkFlagNETWORK_ROUTED4  DatapathNetworkFlag = 256
+	DatapathNetworkFlagNETWORK_ROUTED6  DatapathNetworkFlag = 512
+)
+
 type DatapathProgram uint32
 
 const (
@@ -261,6 +338,13 @@ type DatapathPublished struct {
 	Generation uint16
 	Flags      uint16
 }
+
+type DatapathPublishedFlag uint32
+
+const (
+	DatapathPublishedFlagPUBLISHED_HOST_ONLY DatapathPublishedFlag = 1
+	DatapathPublishedFlagPUBLISHED_ROUTED    DatapathPublishedFlag = 2
+)
 
 type DatapathPublishedKey struct {
 	_     structs.HostLayout
@@ -319,6 +403,13 @@ const (
 	DatapathVerdictVERDICT_MAX      DatapathVerdict = 3
 )
 
+type DatapathZone uint32
+
+const (
+	DatapathZoneZONE_CONTAINER DatapathZone = 0
+	DatapathZoneZONE_WORLD     DatapathZone = 1
+)
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
@@ -357,15 +448,10 @@ const (
 	DatapathProgSendmsg6       = "sendmsg6"
 	DatapathProgToContainer    = "to_container"
 	DatapathProgToUplink       = "to_uplink"
-	DatapathVarDirectionType   = "direction_type"
-	DatapathVarDropReasonType  = "drop_reason_type"
-	DatapathVarFlowActionType  = "flow_action_type"
-	DatapathVarFlowKindType    = "flow_kind_type"
+	DatapathVarEnums           = "enums"
 	DatapathVarHaveCsumIpv6    = "have_csum_ipv6"
 	DatapathVarHostNetnsCookie = "host_netns_cookie"
-	DatapathVarProgramType     = "program_type"
 	DatapathVarTouchJiffies    = "touch_jiffies"
-	DatapathVarVerdictType     = "verdict_type"
 )
 
 // LoadDatapath returns the embedded CollectionSpec for Datapath.
@@ -456,15 +542,10 @@ type DatapathMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type DatapathVariableSpecs struct {
-	DirectionType   *ebpf.VariableSpec `ebpf:"direction_type"`
-	DropReasonType  *ebpf.VariableSpec `ebpf:"drop_reason_type"`
-	FlowActionType  *ebpf.VariableSpec `ebpf:"flow_action_type"`
-	FlowKindType    *ebpf.VariableSpec `ebpf:"flow_kind_type"`
+	Enums           *ebpf.VariableSpec `ebpf:"enums"`
 	HaveCsumIpv6    *ebpf.VariableSpec `ebpf:"have_csum_ipv6"`
 	HostNetnsCookie *ebpf.VariableSpec `ebpf:"host_netns_cookie"`
-	ProgramType     *ebpf.VariableSpec `ebpf:"program_type"`
 	TouchJiffies    *ebpf.VariableSpec `ebpf:"touch_jiffies"`
-	VerdictType     *ebpf.VariableSpec `ebpf:"verdict_type"`
 }
 
 // DatapathObjects contains all objects after they have been loaded into the kernel.
@@ -540,15 +621,10 @@ func (m *DatapathMaps) Close() error {
 //
 // It can be passed to LoadDatapathObjects or ebpf.CollectionSpec.LoadAndAssign.
 type DatapathVariables struct {
-	DirectionType   *ebpf.Variable `ebpf:"direction_type"`
-	DropReasonType  *ebpf.Variable `ebpf:"drop_reason_type"`
-	FlowActionType  *ebpf.Variable `ebpf:"flow_action_type"`
-	FlowKindType    *ebpf.Variable `ebpf:"flow_kind_type"`
+	Enums           *ebpf.Variable `ebpf:"enums"`
 	HaveCsumIpv6    *ebpf.Variable `ebpf:"have_csum_ipv6"`
 	HostNetnsCookie *ebpf.Variable `ebpf:"host_netns_cookie"`
-	ProgramType     *ebpf.Variable `ebpf:"program_type"`
 	TouchJiffies    *ebpf.Variable `ebpf:"touch_jiffies"`
-	VerdictType     *ebpf.Variable `ebpf:"verdict_type"`
 }
 
 // DatapathPrograms contains all programs after they have been loaded into the kernel.

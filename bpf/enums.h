@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Enums reach BTF, which the Go types come from, only if something refers to them. */
+#pragma once
+
+#include "types.h"
+
+struct enums {
+	enum drop_reason drop_reason;
+	enum direction direction;
+	enum program program;
+	enum verdict verdict;
+	enum limit limit;
+	enum endpoint_flag endpoint_flag;
+	enum network_flag network_flag;
+	enum published_flag published_flag;
+	enum zone zone;
+	enum flow_action flow_action;
+	enum flow_kind flow_kind;
+	enum flow_flag flow_flag;
+	enum flow_state flow_state;
+	enum flow_last_seen flow_last_seen;
+};
+
+volatile const struct enums enums = {};
