@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command e2e-peer is what sandboxes of the end-to-end tests run: servers and
+// clients that depend on nothing but the sandbox's own files and sockets.
+//
+//	e2e-peer serve PORT TAG   echo server, TCP and UDP, both families
+//	e2e-peer fetch HOST:PORT  connects by name, prints the server's greeting
+//	e2e-peer lookup NAME      prints the addresses that the resolver gives
+//	e2e-peer exit CODE        ends with this code
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"time"
+)
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "e2e-peer:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	switch {
+	case len(args) == 3 && args[0] == "serve":
+		return serve(args[1], args[2])
+	case len(args) == 2 && args[0] == "fetch":
+		return fetch(args[1])
+	case len(args) == 2 && args[0] == "lookup":
+		return lookup(args[1])
+	case len(args) == 2 && args[0] == "exit":
+		code, err := strconv.Atoi(args[1])
+		if err == nil {
+			os.Exit(code)
+		}
+		return err
+	}
+	return errors.New("want serve PORT TAG, fetch HOST:PORT, lookup NAME or exit CODE")
+}
+
+// serve prints "ready" once all sockets are open and then serves for ever.
+func serve(port, tag string) error {
+	for _, family := range []struct{ name, any string }{{"4", "0.0.0.0"}, {"6", "::"}} {
+		addr := net.JoinHostPort(family.any, port)
+		l, err := net.Listen("tcp"+family.name, addr)
+		if err != nil {
+			return err
+		}
+		pc, err := net.ListenPacket("udp"+family.name, addr)
+		if err != nil {
+			return err
+		}
+		go serveTCP(l, tag)
+		go serveUDP(pc, tag)
+	}
+	fmt.Println("ready")
+	select {}
+}
+
+func serveTCP(l net.Listener, tag string) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			defer c.Close()
+			fmt.Fprintf(c, "%s %s\n", tag, c.RemoteAddr())
+			_, _ = io.Copy(c, c)
+		}()
+	}
+}
+
+func serveUDP(pc net.PacketConn, tag string) {
+	buf := make([]byte, 65536)
+	for {
+		n, peer, err := pc.ReadFrom(buf)
+		if err != nil {
+			continue
+		}
+		_, _ = pc.WriteTo(fmt.Appendf(nil, "%s %s %s", tag, peer, buf[:n]), peer)
+	}
+}
+
+func fetch(addr string) error {
+	c, err := net.DialTimeout("tcp", addr, 5*time.Second)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	line, err := bufio.NewReader(c).ReadString('\n')
+	fmt.Print(line)
+	return err
+}
+
+func lookup(name string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	addrs, err := (&net.Resolver{PreferGo: true}).LookupHost(ctx, name)
+	slices.Sort(addrs)
+	for _, a := range addrs {
+		fmt.Println(a)
+	}
+	return err
+}

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package harness
+
+import (
+	"net"
+	"testing"
+)
+
+// Family is an address family with the topology's addresses in it.
+type Family struct {
+	// V is 4 or 6.
+	V                             int
+	Host, LAN1, LAN2, Router, WAN string
+	// Loopback is 127.0.0.1 or ::1; Any is the wildcard.
+	Loopback, Any string
+}
+
+// The two families.
+func v4() Family {
+	return Family{V: 4, Host: HostIP4, LAN1: LAN1IP4, LAN2: LAN2IP4, Router: RouterIP4, WAN: WANIP4, Loopback: "127.0.0.1", Any: "0.0.0.0"}
+}
+
+func v6() Family {
+	return Family{V: 6, Host: HostIP6, LAN1: LAN1IP6, LAN2: LAN2IP6, Router: RouterIP6, WAN: WANIP6, Loopback: "::1", Any: "::"}
+}
+
+// Is6 tells the families apart.
+func (f Family) Is6() bool { return f.V == 6 }
+
+// Flag returns "-4" or "-6" as ping and its like want it.
+func (f Family) Flag() string {
+	if f.Is6() {
+		return "-6"
+	}
+	return "-4"
+}
+
+// EachFamily runs fn for IPv4 and IPv6, one after the other.
+func (e *Env) EachFamily(t *testing.T, fn func(t *testing.T, f Family)) {
+	t.Helper()
+	t.Run("ipv4", func(t *testing.T) { fn(t, v4()) })
+	t.Run("ipv6", func(t *testing.T) { fn(t, v6()) })
+}
+
+// V4 and V6 return a family for tests that concern only one.
+func V4() Family { return v4() }
+
+// V6 is the family of IPv6.
+func V6() Family { return v6() }
+
+// EachOffload runs fn with segmentation and checksum offloads on and off, on the
+// uplink's both ends and in the given sandboxes.
+func (e *Env) EachOffload(t *testing.T, sandboxes []*Sandbox, fn func(t *testing.T)) {
+	t.Helper()
+	for _, state := range []string{"on", "off"} {
+		t.Run("offload-"+state, func(t *testing.T) {
+			setOffload(t, e.Host, "eth0", state)
+			setOffload(t, e.Switch, "host", state)
+			for _, s := range sandboxes {
+				setOffload(t, s.Netns, "eth0", state)
+			}
+			fn(t)
+		})
+	}
+}
+
+// setOffload ignores ethtool's status: it complains where a feature can't be
+// changed although all others were.
+func setOffload(t testing.TB, n *Netns, dev, state string) {
+	t.Helper()
+	args := []string{"-K", dev}
+	for _, feature := range []string{"tx", "rx", "sg", "tso", "gso", "gro"} {
+		args = append(args, feature, state)
+	}
+	if out, err := n.Output("ethtool", args...); err != nil {
+		t.Logf("ethtool in %s: %s", n.Name, out)
+	}
+}
+
+// HostPort joins an address and a port for dialling.
+func HostPort(host, port string) string { return net.JoinHostPort(host, port) }

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package harness
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Result is what a command left.
+type Result struct {
+	Out, Err string
+	Code     int
+}
+
+// Fairway runs the command line against the environment's daemon.
+func (e *Env) Fairway(t testing.TB, args ...string) Result {
+	t.Helper()
+	return e.Daemon.Fairway(t, args...)
+}
+
+// Fairway runs the command line against this daemon.
+func (d *Daemon) Fairway(t testing.TB, args ...string) Result {
+	t.Helper()
+	return d.run(t, "", append([]string{"--socket", d.Socket}, args...)...)
+}
+
+// Feed is Fairway with standard input.
+func (d *Daemon) Feed(t testing.TB, stdin string, args ...string) Result {
+	t.Helper()
+	return d.run(t, stdin, append([]string{"--socket", d.Socket}, args...)...)
+}
+
+// Uninstall runs `fairway uninstall` for this daemon's directories.
+func (d *Daemon) Uninstall(t testing.TB) Result {
+	t.Helper()
+	return d.run(t, "", append([]string{"uninstall"}, d.Dirs()...)...)
+}
+
+func (d *Daemon) run(t testing.TB, stdin string, args ...string) Result {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	defer cancel()
+	var out, errs strings.Builder
+	cmd := d.netns.Command(ctx, os.Getenv(EnvBinary), args...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &errs
+	if err := d.netns.Start(cmd); err != nil {
+		t.Fatalf("fairway %s: %v", strings.Join(args, " "), err)
+	}
+	err := cmd.Wait()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatalf("fairway %s: %v", strings.Join(args, " "), err)
+	}
+	return Result{Out: out.String(), Err: errs.String(), Code: cmd.ProcessState.ExitCode()}
+}
+
+// Must runs the command line and ends the test where it doesn't succeed. It
+// returns standard output without the last line end.
+func (e *Env) Must(t testing.TB, args ...string) string {
+	t.Helper()
+	r := e.Fairway(t, args...)
+	if r.Code != 0 {
+		t.Fatalf("fairway %s: exit %d: %s", strings.Join(args, " "), r.Code, r.Err)
+	}
+	return strings.TrimRight(r.Out, "\n")
+}
+
+// Refused runs the command line, demands that it fails with exit code 1 and one
+// line on standard error, and that this line has every one of the words.
+func (e *Env) Refused(t testing.TB, words []string, args ...string) {
+	t.Helper()
+	r := e.Fairway(t, args...)
+	line := strings.TrimRight(r.Err, "\n")
+	if r.Code != 1 || strings.Contains(line, "\n") || !strings.HasPrefix(line, "fairway: ") {
+		t.Errorf("fairway %s: exit %d, want 1 and one line \"fairway: ...\"; got %q", strings.Join(args, " "), r.Code, r.Err)
+		return
+	}
+	for _, w := range words {
+		if !strings.Contains(line, w) {
+			t.Errorf("fairway %s: error %q doesn't name %q", strings.Join(args, " "), line, w)
+		}
+	}
+}
+
+// JSON runs the command line and decodes its standard output into v.
+func (e *Env) JSON(t testing.TB, v any, args ...string) {
+	t.Helper()
+	out := e.Must(t, args...)
+	if err := json.Unmarshal([]byte(out), v); err != nil {
+		t.Fatalf("fairway %s: %v in %s", strings.Join(args, " "), err, out)
+	}
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package harness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Daemon is one fairway daemon with directories of its own.
+type Daemon struct {
+	// Root, RunDir and BPFFS are its directories, Socket is where it listens.
+	Root, RunDir, BPFFS, Socket string
+	// Mode may be changed between two starts.
+	Mode Mode
+	// Args follow the harness's own arguments.
+	Args []string
+
+	netns   *Netns
+	logPath string
+	cmd     *exec.Cmd
+	exited  chan struct{}
+}
+
+// NewDaemon prepares a daemon for the namespace n and doesn't start it.
+func (e *Env) NewDaemon(t testing.TB, n *Netns, args ...string) *Daemon {
+	t.Helper()
+	dir, err := os.MkdirTemp(e.dir, "d")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &Daemon{
+		Root: filepath.Join(dir, "root"), RunDir: filepath.Join(dir, "run"),
+		BPFFS: filepath.Join("/sys/fs/bpf", e.ID+"-"+filepath.Base(dir)),
+		Mode:  e.Mode, Args: args, netns: n, logPath: filepath.Join(dir, "log"),
+	}
+	d.Socket = filepath.Join(d.RunDir, "fairway.sock")
+	t.Cleanup(func() {
+		d.end(syscall.SIGKILL)
+		if t.Failed() {
+			t.Logf("daemon's log:\n%s", d.Log())
+		}
+	})
+	return d
+}
+
+// Dirs are the arguments that name the daemon's directories.
+func (d *Daemon) Dirs() []string {
+	return []string{"--root", d.Root, "--run-dir", d.RunDir, "--bpffs", d.BPFFS}
+}
+
+// Start starts the daemon and waits until it answers.
+func (d *Daemon) Start(t testing.TB) {
+	t.Helper()
+	if err := d.TryStart(); err != nil {
+		t.Fatalf("start of the daemon: %v\n%s", err, d.Log())
+	}
+}
+
+// TryStart is Start for daemons that may refuse to.
+func (d *Daemon) TryStart() error {
+	logFile, err := os.OpenFile(d.logPath, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return err
+	}
+	defer logFile.Close()
+	args := append([]string{"daemon", "--datapath", string(d.Mode)}, d.Dirs()...)
+	cmd := exec.Command(os.Getenv(EnvBinary), append(args, d.Args...)...)
+	cmd.Stdout, cmd.Stderr = logFile, logFile
+	// A signal to the test's group must not end what the test wants to end itself.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := d.netns.Start(cmd); err != nil {
+		return err
+	}
+	d.cmd, d.exited = cmd, make(chan struct{})
+	go func() { _ = cmd.Wait(); close(d.exited) }()
+	return d.ready()
+}
+
+func (d *Daemon) ready() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	var dialer net.Dialer
+	for {
+		conn, err := dialer.DialContext(ctx, "unix", d.Socket)
+		if err == nil {
+			return conn.Close()
+		}
+		select {
+		case <-d.exited:
+			return fmt.Errorf("daemon ended: %s", d.cmd.ProcessState)
+		case <-ctx.Done():
+			return errors.New("daemon doesn't listen")
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+// Pid of the running daemon; 0 if it doesn't run.
+func (d *Daemon) Pid() int {
+	if d.cmd == nil {
+		return 0
+	}
+	return d.cmd.Process.Pid
+}
+
+// Kill ends the daemon with SIGKILL, so that it can't tidy up.
+func (d *Daemon) Kill(t testing.TB) { t.Helper(); d.end(syscall.SIGKILL) }
+
+// Stop ends the daemon as an init system does and demands exit code 0.
+func (d *Daemon) Stop(t testing.TB) {
+	t.Helper()
+	cmd := d.cmd
+	if d.end(syscall.SIGTERM); cmd != nil && cmd.ProcessState.ExitCode() != 0 {
+		t.Errorf("daemon after SIGTERM: %s", cmd.ProcessState)
+	}
+}
+
+func (d *Daemon) end(sig syscall.Signal) {
+	if d.cmd == nil {
+		return
+	}
+	_ = d.cmd.Process.Signal(sig)
+	select {
+	case <-d.exited:
+	case <-time.After(15 * time.Second):
+		_ = d.cmd.Process.Kill()
+		<-d.exited
+	}
+	d.cmd = nil
+}
+
+// Log returns what the daemon wrote so far.
+func (d *Daemon) Log() string {
+	raw, _ := os.ReadFile(d.logPath)
+	return strings.TrimSpace(string(raw))
+}

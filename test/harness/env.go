@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package harness
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Mode is a datapath, as --datapath names it.
+type Mode string
+
+// The modes that every test runs in.
+const (
+	EBPF     Mode = "ebpf"
+	IPTables Mode = "iptables"
+)
+
+// Env is a topology with a daemon on its host.
+type Env struct {
+	*Topology
+	Mode   Mode
+	Daemon *Daemon
+
+	dir     string
+	opts    options
+	before  snapshot
+	netns   map[uint64]bool
+	sandbox []string
+}
+
+type options struct {
+	daemonArgs   []string
+	noDaemon     bool
+	allowPrivate bool
+	modes        []Mode
+	prepare      func(t testing.TB, w *Topology)
+}
+
+// Option changes how ForEach sets up.
+type Option func(*options)
+
+// DaemonArgs adds arguments to those of the daemon.
+func DaemonArgs(args ...string) Option { return func(o *options) { o.daemonArgs = args } }
+
+// NoDaemon leaves the start of the daemon to the test.
+func NoDaemon() Option { return func(o *options) { o.noDaemon = true } }
+
+// AllowPrivate is for tests of routed networks, whose container addresses are
+// meant to be seen outside; all others fail when one leaves the host.
+func AllowPrivate() Option { return func(o *options) { o.allowPrivate = true } }
+
+// OnlyMode is for tests of what only one mode has.
+func OnlyMode(m Mode) Option { return func(o *options) { o.modes = []Mode{m} } }
+
+// Prepare changes the topology before the daemon starts; what is there then has
+// to be there after it is gone.
+func Prepare(fn func(t testing.TB, w *Topology)) Option {
+	return func(o *options) { o.prepare = fn }
+}
+
+// ForEach runs fn once per datapath mode, each in a world of its own and in
+// parallel with other tests.
+func ForEach(t *testing.T, fn func(t *testing.T, e *Env), opts ...Option) {
+	t.Helper()
+	t.Parallel()
+	o := options{modes: []Mode{EBPF, IPTables}}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	for _, mode := range o.modes {
+		if !modeWanted(mode) {
+			continue
+		}
+		t.Run(string(mode), func(t *testing.T) {
+			t.Parallel()
+			fn(t, newEnv(t, mode, o))
+		})
+	}
+}
+
+func modeWanted(m Mode) bool {
+	list := os.Getenv(EnvModes)
+	return list == "" || slices.Contains(strings.Split(list, ","), string(m))
+}
+
+func newEnv(t *testing.T, mode Mode, o options) *Env {
+	t.Helper()
+	// Short, because the path of a unix socket has 107 bytes at most.
+	dir, err := os.MkdirTemp("", "fwt-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Errorf("test directory: %v", err)
+		}
+	})
+	e := &Env{Topology: NewTopology(t), Mode: mode, dir: dir, opts: o, netns: map[uint64]bool{}}
+	if o.prepare != nil {
+		o.prepare(t, e.Topology)
+	}
+	if !o.allowPrivate {
+		e.guardPrivateSources(t)
+	}
+	e.before = takeSnapshot(t, e.Host)
+	e.Daemon = e.NewDaemon(t, e.Host, o.daemonArgs...)
+	t.Cleanup(func() { e.finish(t) })
+	if !o.noDaemon {
+		e.Daemon.Start(t)
+	}
+	return e
+}
+
+// Dir makes a directory of the test's own.
+func (e *Env) Dir(t testing.TB, name string) string {
+	t.Helper()
+	dir := filepath.Join(e.dir, name)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package harness
+
+import (
+	"net"
+	"testing"
+
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
+	"golang.org/x/sys/unix"
+)
+
+// Frame serialises layers with lengths and checksums filled in.
+func Frame(t testing.TB, ls ...gopacket.SerializableLayer) []byte {
+	t.Helper()
+	return serialise(t, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, ls)
+}
+
+// RawFrame serialises layers with lengths filled in and checksums as given.
+func RawFrame(t testing.TB, ls ...gopacket.SerializableLayer) []byte {
+	t.Helper()
+	return serialise(t, gopacket.SerializeOptions{FixLengths: true}, ls)
+}
+
+func serialise(t testing.TB, opts gopacket.SerializeOptions, ls []gopacket.SerializableLayer) []byte {
+	t.Helper()
+	var network gopacket.NetworkLayer
+	for _, l := range ls {
+		if n, ok := l.(gopacket.NetworkLayer); ok {
+			network = n
+		}
+		if c, ok := l.(interface {
+			SetNetworkLayerForChecksum(gopacket.NetworkLayer) error
+		}); ok && network != nil {
+			if err := c.SetNetworkLayerForChecksum(network); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	buf := gopacket.NewSerializeBuffer()
+	if err := gopacket.SerializeLayers(buf, opts, ls...); err != nil {
+		t.Fatal(err)
+	}
+	return buf.Bytes()
+}
+
+// Ethernet is a frame header between two stations for an IP family.
+func Ethernet(src, dst net.HardwareAddr, f Family) *layers.Ethernet {
+	kind := layers.EthernetTypeIPv4
+	if f.Is6() {
+		kind = layers.EthernetTypeIPv6
+	}
+	return &layers.Ethernet{SrcMAC: src, DstMAC: dst, EthernetType: kind}
+}
+
+// IPHeader is a plain header of the family.
+func IPHeader(f Family, src, dst string, proto layers.IPProtocol) gopacket.SerializableLayer {
+	if f.Is6() {
+		return &layers.IPv6{Version: 6, HopLimit: 64, NextHeader: proto, SrcIP: net.ParseIP(src), DstIP: net.ParseIP(dst)}
+	}
+	return &layers.IPv4{Version: 4, TTL: 64, Protocol: proto, SrcIP: net.ParseIP(src).To4(), DstIP: net.ParseIP(dst).To4()}
+}
+
+// UDPFrame is a whole datagram.
+func UDPFrame(t testing.TB, f Family, eth *layers.Ethernet, src, dst string, sport, dport int, payload string) []byte {
+	t.Helper()
+	return Frame(t, eth, IPHeader(f, src, dst, layers.IPProtocolUDP),
+		&layers.UDP{SrcPort: layers.UDPPort(sport), DstPort: layers.UDPPort(dport)}, gopacket.Payload(payload))
+}
+
+// Inject sends frames out of a device of the namespace, as they are.
+func Inject(t testing.TB, n *Netns, dev string, frames ...[]byte) {
+	t.Helper()
+	err := n.Do(func() error {
+		iface, err := net.InterfaceByName(dev)
+		if err != nil {
+			return err
+		}
+		fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		for _, frame := range frames {
+			if err := unix.Sendto(fd, frame, 0, &unix.SockaddrLinklayer{Ifindex: iface.Index}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatalf("inject into %s of %s: %v", dev, n.Name, err)
+	}
+}
+
+// HardwareAddr returns the address of a device in the namespace.
+func HardwareAddr(t testing.TB, n *Netns, dev string) (mac net.HardwareAddr) {
+	t.Helper()
+	err := n.Do(func() error {
+		iface, err := net.InterfaceByName(dev)
+		if err == nil {
+			mac = iface.HardwareAddr
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatalf("device %s of %s: %v", dev, n.Name, err)
+	}
+	return mac
+}

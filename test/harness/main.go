@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package harness
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// Environment variables that the harness reads.
+const (
+	// EnvBinary is the fairway binary under test; built from the tree if unset.
+	EnvBinary = "FAIRWAY_BIN"
+	// EnvPeer is the helper that sandboxes run; built from the tree if unset.
+	EnvPeer = "FAIRWAY_E2E_PEER"
+	// EnvModes restricts the modes, as in "iptables" or "ebpf,iptables".
+	EnvModes = "FAIRWAY_TEST_MODES"
+)
+
+// Main is for TestMain: it builds what the tests run, removes what a killed
+// earlier run left behind, and returns the exit code.
+func Main(m *testing.M) int {
+	if os.Geteuid() != 0 {
+		fmt.Fprintln(os.Stderr, "the end-to-end tests make network namespaces and need root")
+		return 1
+	}
+	sweep()
+	dir, err := os.MkdirTemp("", "fwt-bin-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	for env, pkg := range map[string]string{EnvBinary: "./cmd/fairway", EnvPeer: "./test/cmd/e2e-peer"} {
+		if err := build(env, pkg, dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
+	return m.Run()
+}
+
+// build compiles pkg into dir and names the result in env, unless env has one.
+func build(env, pkg, dir string) error {
+	if os.Getenv(env) != "" {
+		return nil
+	}
+	root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
+	if err != nil {
+		return fmt.Errorf("find the module: %w", err)
+	}
+	bin := filepath.Join(dir, filepath.Base(pkg))
+	cmd := exec.Command("go", "build", "-o", bin, pkg)
+	cmd.Dir = strings.TrimSpace(string(root))
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build %s: %w\n%s", pkg, err, out)
+	}
+	return os.Setenv(env, bin)
+}
+
+// sweep ends the processes and removes the namespaces of runs that were killed.
+// A run is dead when no process has the ID in its namespaces' names.
+func sweep() {
+	names, _ := filepath.Glob("/run/netns/" + namespacePrefix + "[0-9]*-*")
+	for _, path := range names {
+		name := filepath.Base(path)
+		pid, err := strconv.Atoi(strings.SplitN(strings.TrimPrefix(name, namespacePrefix), "-", 2)[0])
+		if err != nil || syscall.Kill(pid, 0) == nil {
+			continue
+		}
+		for _, p := range processesIn(path) {
+			_ = syscall.Kill(p, syscall.SIGKILL)
+		}
+		_ = exec.Command("ip", "netns", "del", name).Run()
+	}
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package harness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Netns is a network namespace that tests work in.
+type Netns struct {
+	// Name is for messages; Path can be opened and given to setns(2).
+	Name, Path string
+	f          *os.File
+}
+
+// OpenNetns opens the namespace at path; it is closed with the test.
+func OpenNetns(t testing.TB, name, path string) *Netns {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatalf("namespace of %s: %v", name, err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return &Netns{Name: name, Path: path, f: f}
+}
+
+// Inode identifies the namespace as /proc/PID/ns/net does.
+func (n *Netns) Inode() uint64 {
+	var st unix.Stat_t
+	if unix.Fstat(int(n.f.Fd()), &st) != nil {
+		return 0
+	}
+	return st.Ino
+}
+
+// Do runs fn on a thread that is in the namespace. Sockets that fn creates stay
+// there, wherever they are used later. A thread that can't be brought back is
+// left locked, so that the runtime ends it.
+func (n *Netns) Do(fn func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		err := errors.New("function left its namespace by Goexit")
+		defer func() { done <- err }()
+		runtime.LockOSThread()
+		own, openErr := os.Open("/proc/thread-self/ns/net")
+		if openErr != nil {
+			err = openErr
+			return
+		}
+		defer own.Close()
+		if setErr := unix.Setns(int(n.f.Fd()), unix.CLONE_NEWNET); setErr != nil {
+			err = fmt.Errorf("enter namespace %s: %w", n.Name, setErr)
+			return
+		}
+		err = fn()
+		if unix.Setns(int(own.Fd()), unix.CLONE_NEWNET) == nil {
+			runtime.UnlockOSThread()
+		}
+	}()
+	return <-done
+}
+
+// Command starts nothing: it returns a command that is to be started with Start
+// of this namespace. Output collects both streams.
+func (n *Netns) Command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.WaitDelay = time.Second
+	return cmd
+}
+
+// Start starts cmd in the namespace.
+func (n *Netns) Start(cmd *exec.Cmd) error { return n.Do(cmd.Start) }
+
+// Output runs a command in the namespace and returns what it wrote to both
+// streams.
+func (n *Netns) Output(name string, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	var out strings.Builder
+	cmd := n.Command(ctx, name, args...)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := n.Start(cmd); err != nil {
+		return "", err
+	}
+	err := cmd.Wait()
+	if err != nil {
+		err = fmt.Errorf("in %s: %s %s: %w: %s", n.Name, name, strings.Join(args, " "), err, strings.TrimSpace(out.String()))
+	}
+	return out.String(), err
+}
+
+// Must is Output that ends the test where the command fails.
+func (n *Netns) Must(t testing.TB, name string, args ...string) string {
+	t.Helper()
+	out, err := n.Output(name, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// IP runs lines of `ip -batch` in the namespace.
+func (n *Netns) IP(t testing.TB, lines ...string) {
+	t.Helper()
+	ipBatch(t, n.Name, lines...)
+}
+
+// Sysctl writes a value below /proc/sys/net.
+func (n *Netns) Sysctl(t testing.TB, key, value string) {
+	t.Helper()
+	err := n.Do(func() error {
+		return os.WriteFile("/proc/sys/net/"+key, []byte(value), 0)
+	})
+	if err != nil {
+		t.Fatalf("in %s: %v", n.Name, err)
+	}
+}
+
+func ipBatch(t testing.TB, netns string, lines ...string) {
+	t.Helper()
+	args := []string{"-batch", "-"}
+	if netns != "" {
+		args = append([]string{"-n", netns}, args...)
+	}
+	cmd := exec.Command("ip", args...)
+	cmd.Stdin = strings.NewReader(strings.Join(lines, "\n") + "\n")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("ip -n %q: %v: %s\n%s", netns, err, out, strings.Join(lines, "\n"))
+	}
+}

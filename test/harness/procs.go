@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package harness
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// processesIn lists the processes whose network namespace is the one at path.
+func processesIn(path string) []int {
+	var st unix.Stat_t
+	if unix.Stat(path, &st) != nil {
+		return nil
+	}
+	return processesByNetns(map[uint64]bool{st.Ino: true})
+}
+
+// processesByNetns lists the processes that are in one of the namespaces.
+func processesByNetns(inodes map[uint64]bool) []int {
+	var pids []int
+	eachProcess(func(pid int) {
+		var st unix.Stat_t
+		if unix.Stat(fmt.Sprintf("/proc/%d/ns/net", pid), &st) == nil && inodes[st.Ino] {
+			pids = append(pids, pid)
+		}
+	})
+	return pids
+}
+
+// processesByArgument lists the processes that have text in their command line.
+func processesByArgument(text string) []int {
+	var pids []int
+	eachProcess(func(pid int) {
+		if strings.Contains(commandLine(pid), text) {
+			pids = append(pids, pid)
+		}
+	})
+	return pids
+}
+
+func eachProcess(fn func(pid int)) {
+	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	for _, dir := range dirs {
+		if pid, err := strconv.Atoi(filepath.Base(dir)); err == nil && pid != os.Getpid() {
+			fn(pid)
+		}
+	}
+}
+
+func commandLine(pid int) string {
+	raw, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	return strings.ReplaceAll(string(raw), "\x00", " ")
+}
+
+func unmount(point string) error { return unix.Unmount(point, unix.MNT_DETACH) }

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package harness
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// finish removes everything by Fairway's own commands and looks for what is
+// left. A test that failed is only tidied up: its residue would hide its cause.
+func (e *Env) finish(t *testing.T) {
+	t.Helper()
+	if t.Failed() {
+		e.forceAway(t)
+		return
+	}
+	e.Daemon.end(15)
+	if r := e.Daemon.Uninstall(t); r.Code != 0 {
+		t.Errorf("uninstall: exit %d: %s", r.Code, r.Err)
+	}
+	e.before.compare(t, takeSnapshot(t, e.Host))
+	e.lookForProcesses(t)
+	e.lookForMounts(t)
+	e.lookForDirs(t)
+	e.lookForCgroups(t)
+	if t.Failed() {
+		e.forceAway(t)
+	}
+}
+
+func (e *Env) lookForProcesses(t testing.TB) {
+	t.Helper()
+	for _, pid := range processesByNetns(e.netns) {
+		t.Errorf("process %d is still in a sandbox: %s", pid, commandLine(pid))
+	}
+	for _, pid := range processesByArgument(e.dir) {
+		t.Errorf("process %d is left: %s", pid, commandLine(pid))
+	}
+}
+
+func (e *Env) lookForMounts(t testing.TB) {
+	t.Helper()
+	for _, dir := range []string{e.dir, e.Daemon.BPFFS} {
+		for _, m := range mountsBelow(dir) {
+			t.Errorf("mount is left: %s", m)
+		}
+	}
+}
+
+func (e *Env) lookForDirs(t testing.TB) {
+	t.Helper()
+	for _, dir := range []string{e.Daemon.BPFFS, e.Daemon.Root, e.Daemon.RunDir} {
+		entries, err := os.ReadDir(dir)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Error(err)
+		}
+		for _, entry := range entries {
+			t.Errorf("file is left: %s", filepath.Join(dir, entry.Name()))
+		}
+	}
+	if _, err := os.Stat(e.Daemon.BPFFS); err == nil {
+		t.Errorf("directory is left: %s", e.Daemon.BPFFS)
+	}
+}
+
+// lookForCgroups finds control groups that carry a sandbox's ID.
+func (e *Env) lookForCgroups(t testing.TB) {
+	t.Helper()
+	for _, dir := range e.cgroups() {
+		t.Errorf("control group is left: %s", dir)
+	}
+}
+
+func (e *Env) cgroups() (found []string) {
+	_ = filepath.WalkDir("/sys/fs/cgroup", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return nil
+		}
+		for _, id := range e.sandbox {
+			if strings.Contains(d.Name(), id[:12]) {
+				found = append(found, path)
+			}
+		}
+		return nil
+	})
+	return found
+}
+
+// forceAway ends and unmounts what is ours without Fairway's help.
+func (e *Env) forceAway(t testing.TB) {
+	t.Helper()
+	e.Daemon.end(9)
+	_ = e.Daemon.Uninstall(t)
+	pids := append(processesByNetns(e.netns), processesByArgument(e.dir)...)
+	for _, pid := range append(pids, processesIn(e.Host.Path)...) {
+		if p, err := os.FindProcess(pid); err == nil {
+			_ = p.Kill()
+		}
+	}
+	for _, m := range mountsBelow(e.dir) {
+		_ = unmount(m)
+	}
+	_ = os.RemoveAll(e.Daemon.BPFFS)
+	for _, dir := range e.cgroups() {
+		_ = os.Remove(dir)
+	}
+}
+
+// mountsBelow lists the mount points below dir, the deepest first.
+func mountsBelow(dir string) (points []string) {
+	raw, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return []string{fmt.Sprint(err)}
+	}
+	for line := range strings.Lines(string(raw)) {
+		if f := strings.Fields(line); len(f) > 4 && strings.HasPrefix(f[4], dir+"/") {
+			points = append([]string{f[4]}, points...)
+		}
+	}
+	return points
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package harness
+
+import (
+	"fmt"
+	"net"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"github.com/google/go-cmp/cmp"
+)
+
+// snapshot is what can be seen of a namespace's network: title to text.
+type snapshot map[string]string
+
+// takeSnapshot reads everything that Fairway may change in the namespace, apart
+// from sysctls: forwarding stays on, as it does with Docker.
+func takeSnapshot(t testing.TB, n *Netns) snapshot {
+	t.Helper()
+	s := snapshot{}
+	for _, c := range []string{"ip -o link", "ip -o addr", "ip route show table all", "ip -6 route show table all",
+		"ip rule", "tc qdisc show", "iptables-save", "ip6tables-save", "nft list ruleset"} {
+		f := strings.Fields(c)
+		out, err := n.Output(f[0], f[1:]...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s[c] = normalise(out)
+	}
+	if err := n.Do(func() error { return s.attachments() }); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// attachments adds the tcx and XDP programs of the uplink.
+func (s snapshot) attachments() error {
+	dev, err := net.InterfaceByName("eth0")
+	if err != nil {
+		return err
+	}
+	for name, at := range map[string]ebpf.AttachType{"tcx ingress": ebpf.AttachTCXIngress, "tcx egress": ebpf.AttachTCXEgress} {
+		res, err := link.QueryPrograms(link.QueryOptions{Target: dev.Index, Attach: at})
+		if err != nil {
+			return fmt.Errorf("query %s: %w", name, err)
+		}
+		s[name] = fmt.Sprint(len(res.Programs))
+	}
+	return nil
+}
+
+var (
+	counters = regexp.MustCompile(`(\[\d+:\d+\])|(packets \d+ bytes \d+)`)
+	volatile = regexp.MustCompile(`expires \d+sec|proto kernel_ra|\s+$`)
+)
+
+// normalise drops what changes by itself, and the tables and built-in chains
+// without a rule that any call of iptables leaves.
+func normalise(out string) string {
+	var kept []string
+	for line := range strings.Lines(out) {
+		line = volatile.ReplaceAllString(counters.ReplaceAllString(line, ""), "")
+		line = strings.TrimRight(line, " \n")
+		switch {
+		case line == "", line == "COMMIT", strings.HasPrefix(line, "#"), strings.HasPrefix(line, "*"):
+		case strings.HasPrefix(line, ":") && strings.HasSuffix(line, " ACCEPT"):
+		case strings.HasPrefix(line, "table ip"), strings.HasPrefix(line, "\tchain "), strings.HasPrefix(line, "\t\ttype "),
+			line == "\t}", line == "}":
+		default:
+			kept = append(kept, line)
+		}
+	}
+	return strings.Join(kept, "\n")
+}
+
+// compare reports what is different now.
+func (s snapshot) compare(t testing.TB, now snapshot) {
+	t.Helper()
+	if diff := cmp.Diff(s, now); diff != "" {
+		t.Errorf("the host isn't as it was before the daemon (-before +after):\n%s", diff)
+	}
+}

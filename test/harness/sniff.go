@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package harness
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
+	"golang.org/x/net/bpf"
+	"golang.org/x/sys/unix"
+)
+
+// Sniffer collects the frames that a device sees.
+type Sniffer struct {
+	f       *os.File
+	mu      sync.Mutex
+	packets []gopacket.Packet
+	where   string
+}
+
+// Sniff starts to collect in the namespace; it ends with the test. filter is a
+// classic BPF program, or nil for everything. Frames that the namespace sends
+// itself are left out: what counts is what arrives there.
+func Sniff(t testing.TB, n *Netns, dev string, filter []bpf.Instruction) *Sniffer {
+	t.Helper()
+	s := &Sniffer{where: dev + " of " + n.Name}
+	if err := n.Do(func() error { return s.open(dev, filter) }); err != nil {
+		t.Fatalf("sniff on %s: %v", s.where, err)
+	}
+	t.Cleanup(func() { s.f.Close() })
+	go s.collect()
+	return s
+}
+
+func (s *Sniffer) open(dev string, filter []bpf.Instruction) error {
+	iface, err := net.InterfaceByName(dev)
+	if err != nil {
+		return err
+	}
+	// No protocol until the filter is there, so that nothing slips past it.
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return err
+	}
+	s.f = os.NewFile(uintptr(fd), "packet socket")
+	if filter != nil {
+		if err := attachFilter(fd, filter); err != nil {
+			return errors.Join(err, s.f.Close())
+		}
+	}
+	_ = unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1)
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 8<<20)
+	all := binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, unix.ETH_P_ALL))
+	return unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all, Ifindex: iface.Index})
+}
+
+func attachFilter(fd int, filter []bpf.Instruction) error {
+	raw, err := bpf.Assemble(filter)
+	if err != nil {
+		return err
+	}
+	prog := make([]unix.SockFilter, len(raw))
+	for i, in := range raw {
+		prog[i] = unix.SockFilter{Code: in.Op, Jt: in.Jt, Jf: in.Jf, K: in.K}
+	}
+	return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER,
+		&unix.SockFprog{Len: uint16(len(prog)), Filter: &prog[0]})
+}
+
+func (s *Sniffer) collect() {
+	buf := make([]byte, 1<<17)
+	for {
+		size, err := s.f.Read(buf)
+		if errors.Is(err, unix.ENETDOWN) {
+			continue
+		}
+		if err != nil {
+			return
+		}
+		p := gopacket.NewPacket(append([]byte(nil), buf[:size]...), layers.LayerTypeEthernet, gopacket.Default)
+		s.mu.Lock()
+		s.packets = append(s.packets, p)
+		s.mu.Unlock()
+	}
+}
+
+// Match decides about a packet.
+type Match func(p gopacket.Packet) bool
+
+// Seen returns the packets so far that match.
+func (s *Sniffer) Seen(match Match) (found []gopacket.Packet) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.packets {
+		if match == nil || match(p) {
+			found = append(found, p)
+		}
+	}
+	return found
+}
+
+// Wait waits for a packet that matches.
+func (s *Sniffer) Wait(t testing.TB, what string, match Match) gopacket.Packet {
+	t.Helper()
+	var found []gopacket.Packet
+	EventuallyWithin(t, 3*time.Second, what+" on "+s.where, func() error {
+		if found = s.Seen(match); len(found) == 0 {
+			return fmt.Errorf("not among %d packets", len(s.Seen(nil)))
+		}
+		return nil
+	})
+	return found[0]
+}
+
+// Never demands that no packet matches, now and for as long as a packet takes.
+func (s *Sniffer) Never(t testing.TB, what string, match Match) {
+	t.Helper()
+	deadline := time.Now().Add(Silence)
+	for {
+		if found := s.Seen(match); len(found) > 0 {
+			t.Errorf("%s on %s:\n%s", what, s.where, found[0])
+			return
+		}
+		if time.Now().After(deadline) {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
