@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package netns
+
+import (
+	"fmt"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
+
+// Do runs f in the namespace at path, on an operating system thread that does
+// nothing else meanwhile, and returns f's error. It is for what the kernel
+// resolves by the thread's namespace: sockets, /proc/sys/net, new devices.
+// Goroutines that f starts are not in the namespace.
+func Do(path string, f func() error) error {
+	ns, err := Open(path)
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	return ns.Do(f)
+}
+
+// Do is the function Do for an open namespace.
+func (n *NS) Do(f func() error) error {
+	return onThread(func() (bool, error) {
+		return n.visit(f)
+	})
+}
+
+// visit enters the namespace, runs f and goes back where the thread came from.
+// It reports whether the thread may be used again.
+func (n *NS) visit(f func() error) (clean bool, err error) {
+	home, err := Current()
+	if err != nil {
+		return true, err
+	}
+	defer home.Close()
+	if err := unix.Setns(n.Fd(), unix.CLONE_NEWNET); err != nil {
+		return true, fmt.Errorf("namespace %s: enter: %w", n.path, err)
+	}
+	err = f()
+	return unix.Setns(home.Fd(), unix.CLONE_NEWNET) == nil, err
+}
+
+// onThread runs f on a locked thread, which ends with f unless f reports it clean.
+func onThread(f func() (clean bool, err error)) error {
+	done := make(chan error, 1)
+	go func() {
+		// A thread that is still locked when its goroutine ends, also by
+		// runtime.Goexit in f, is discarded by the runtime.
+		runtime.LockOSThread()
+		finished := false
+		defer func() {
+			if !finished {
+				done <- fmt.Errorf("function left its goroutine")
+			}
+		}()
+		clean, err := f()
+		finished = true
+		if clean {
+			runtime.UnlockOSThread()
+		}
+		done <- err
+	}()
+	return <-done
+}

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package nl lists kernel objects through netlink. It is the only place that
+// calls the dump functions of vishvananda/netlink.
+//
+// A dump is several system calls, and the kernel marks it as interrupted
+// (NLM_F_DUMP_INTR, netlink.ErrDumpInterrupted) when the list changed between
+// them: what was read may then lack an object that was there all along. A signal
+// makes it EINTR. Every function here repeats the dump until it was consistent.
+//
+// Be aware:
+//   - a nil handle means the network namespace of the calling thread;
+//   - a list that keeps changing makes the dump fail after 20 attempts with an
+//     error that wraps netlink.ErrDumpInterrupted;
+//   - lists cost time in proportion to their length: look single objects up by
+//     name or index, which isn't a dump, where that serves.
+package nl
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+const attempts = 20
+
+// LinkList returns all devices.
+func LinkList(h *netlink.Handle) ([]netlink.Link, error) {
+	return consistent("links", orCurrent(h).LinkList)
+}
+
+// AddrList returns the addresses of link, or of all devices if link is nil.
+// family is netlink.FAMILY_V4, FAMILY_V6 or FAMILY_ALL.
+func AddrList(h *netlink.Handle, link netlink.Link, family int) ([]netlink.Addr, error) {
+	return consistent("addresses", func() ([]netlink.Addr, error) {
+		return orCurrent(h).AddrList(link, family)
+	})
+}
+
+// RouteList returns the routes of the main table through link, or all of them
+// if link is nil.
+func RouteList(h *netlink.Handle, link netlink.Link, family int) ([]netlink.Route, error) {
+	return consistent("routes", func() ([]netlink.Route, error) {
+		return orCurrent(h).RouteList(link, family)
+	})
+}
+
+// RouteListFiltered returns the routes that are like filter in the fields which
+// mask names (netlink.RT_FILTER_*).
+func RouteListFiltered(h *netlink.Handle, family int, filter *netlink.Route, mask uint64) ([]netlink.Route, error) {
+	return consistent("routes", func() ([]netlink.Route, error) {
+		return orCurrent(h).RouteListFiltered(family, filter, mask)
+	})
+}
+
+// NeighList returns the neighbours of the device with this index, 0 for all.
+func NeighList(h *netlink.Handle, index, family int) ([]netlink.Neigh, error) {
+	return consistent("neighbours", func() ([]netlink.Neigh, error) {
+		return orCurrent(h).NeighList(index, family)
+	})
+}
+
+// NeighListExecute returns the neighbours that msg selects: with
+// Family AF_BRIDGE and Flags NTF_SELF or NTF_MASTER a forwarding database.
+func NeighListExecute(h *netlink.Handle, msg netlink.Ndmsg) ([]netlink.Neigh, error) {
+	return consistent("neighbours", func() ([]netlink.Neigh, error) {
+		return orCurrent(h).NeighListExecute(msg)
+	})
+}
+
+// RuleList returns the policy routing rules.
+func RuleList(h *netlink.Handle, family int) ([]netlink.Rule, error) {
+	return consistent("rules", func() ([]netlink.Rule, error) {
+		return orCurrent(h).RuleList(family)
+	})
+}
+
+// QdiscList returns the queueing disciplines of link, or all if link is nil.
+func QdiscList(h *netlink.Handle, link netlink.Link) ([]netlink.Qdisc, error) {
+	return consistent("qdiscs", func() ([]netlink.Qdisc, error) {
+		return orCurrent(h).QdiscList(link)
+	})
+}
+
+// FilterList returns the tc filters of link below parent.
+func FilterList(h *netlink.Handle, link netlink.Link, parent uint32) ([]netlink.Filter, error) {
+	return consistent("filters", func() ([]netlink.Filter, error) {
+		return orCurrent(h).FilterList(link, parent)
+	})
+}
+
+// ConntrackTableList returns the connections that netfilter tracks, or its
+// expectations.
+func ConntrackTableList(h *netlink.Handle, table netlink.ConntrackTableType, family netlink.InetFamily) ([]*netlink.ConntrackFlow, error) {
+	return consistent("conntrack entries", func() ([]*netlink.ConntrackFlow, error) {
+		return orCurrent(h).ConntrackTableList(table, family)
+	})
+}
+
+// ConntrackDeleteFilters deletes the connections that match any of the filters
+// and returns how many there were.
+func ConntrackDeleteFilters(h *netlink.Handle, table netlink.ConntrackTableType, family netlink.InetFamily, filters ...netlink.CustomConntrackFilter) (uint, error) {
+	var total uint
+	_, err := consistent("conntrack entries", func() (struct{}, error) {
+		n, err := orCurrent(h).ConntrackDeleteFilters(table, family, filters...)
+		total += n
+		return struct{}{}, err
+	})
+	return total, err
+}
+
+func orCurrent(h *netlink.Handle) *netlink.Handle {
+	if h == nil {
+		// Without sockets of its own a handle opens one per request, in the
+		// namespace of the thread.
+		return &netlink.Handle{}
+	}
+	return h
+}
+
+// consistent calls dump until its answer was complete.
+func consistent[T any](what string, dump func() (T, error)) (T, error) {
+	var zero T
+	var err error
+	for range attempts {
+		var got T
+		if got, err = dump(); err == nil {
+			return got, nil
+		}
+		if !errors.Is(err, netlink.ErrDumpInterrupted) && !errors.Is(err, unix.EINTR) {
+			return zero, fmt.Errorf("list %s: %w", what, err)
+		}
+	}
+	return zero, fmt.Errorf("list %s: still changing after %d attempts: %w", what, attempts, err)
+}
