@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ports
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/fairway-project/fairway/userspace/model"
+)
+
+// made is a reservation with the index of the spec that it is for.
+type made struct {
+	*reservation
+	spec int
+}
+
+func (a *Allocator) allocateGroup(owner string, g *group) ([]made, error) {
+	if g.exact() {
+		return a.try(owner, g, uint16(g.choice.first))
+	}
+	if !g.choice.any() {
+		for port := g.choice.first; port <= g.choice.last; port++ {
+			if list, err := a.try(owner, g, uint16(port)); err == nil || !isTaken(err) {
+				return list, err
+			}
+		}
+		return nil, fmt.Errorf("host ports %s of %s for port %s: %w", g.choice, g.targets[0].ip, g.port, ErrExhausted)
+	}
+	return a.allocateEphemeral(owner, g)
+}
+
+// allocateEphemeral takes the first free port behind the last one given out.
+func (a *Allocator) allocateEphemeral(owner string, g *group) ([]made, error) {
+	eph, err := readEphemeral()
+	if err != nil {
+		return nil, err
+	}
+	start := a.next[g.port.Proto]
+	if start < eph.first || start > eph.last {
+		start = eph.first
+	}
+	for i := range eph.len() {
+		port := eph.first + (start-eph.first+i)%eph.len()
+		if eph.isReserved(port) {
+			continue
+		}
+		list, err := a.try(owner, g, uint16(port))
+		if err == nil {
+			a.next[g.port.Proto] = port + 1
+		}
+		if err == nil || !isTaken(err) {
+			return list, err
+		}
+	}
+	return nil, fmt.Errorf("ephemeral ports %s of %s for port %s: %w", eph.portRange, g.targets[0].ip, g.port, ErrExhausted)
+}
+
+func isTaken(err error) bool { return errors.Is(err, ErrAllocated) || errors.Is(err, ErrInUse) }
+
+// try reserves one port at all addresses of the group, or at none.
+func (a *Allocator) try(owner string, g *group, port uint16) ([]made, error) {
+	for _, t := range g.targets {
+		if err := a.checkTable(t.ip, slot{g.port.Proto, port}, g.exact()); err != nil {
+			return nil, err
+		}
+	}
+	var list []made
+	for _, t := range g.targets {
+		pub := model.PublishedPort{Port: g.port, HostIP: t.ip, HostPort: port}
+		r, err := a.reserve(owner, pub, g.exact())
+		if t.optional && errors.Is(err, errNoFamily) {
+			continue
+		}
+		if err != nil {
+			a.undo(list)
+			return nil, err
+		}
+		list = append(list, made{r, t.spec})
+	}
+	return list, nil
+}
+
+func (a *Allocator) undo(list []made) {
+	for _, m := range list {
+		a.remove([]*reservation{m.reservation})
+	}
+}
+
+// checkTable refuses what another publication has. Two publications may have
+// the wildcard and a specific address of one port when both name the port.
+func (a *Allocator) checkTable(ip netip.Addr, s slot, exact bool) error {
+	for _, r := range a.slots[s] {
+		if r.HostIP == ip || !exact && overlaps(r.HostIP, ip) {
+			return &TakenError{HostIP: ip, HostPort: s.port, Proto: s.proto, Owner: r.owner}
+		}
+	}
+	return nil
+}
+
+// overlaps reports whether one of the addresses includes the other.
+func overlaps(x, y netip.Addr) bool {
+	return x.Is4() == y.Is4() && (x == y || x.IsUnspecified() || y.IsUnspecified())
+}
+
+// reserve binds a socket and enters it into the table.
+func (a *Allocator) reserve(owner string, pub model.PublishedPort, exact bool) (*reservation, error) {
+	r := &reservation{PublishedPort: pub, owner: owner, sock: noSocket}
+	if err := a.bind(r, exact); err != nil {
+		return nil, err
+	}
+	a.add(r)
+	return r, nil
+}
+
+// bind gives r its socket.
+func (a *Allocator) bind(r *reservation, exact bool) (err error) {
+	var neighbours []int
+	for _, other := range a.slots[r.slot()] {
+		if other != r && other.sock != noSocket && overlaps(other.HostIP, r.HostIP) {
+			neighbours = append(neighbours, other.sock)
+		}
+	}
+	r.sock, err = bindSocket(r.PublishedPort, neighbours, exact)
+	return err
+}
