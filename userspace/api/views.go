@@ -29,6 +29,9 @@ type SandboxView struct {
 	Endpoints []SandboxEndpoint
 	// SharedWithName is the name that belongs to SharedWith.
 	SharedWithName string
+	// Dir holds the sandbox's hosts, hostname, resolv.conf and log; empty where
+	// it has none of its own.
+	Dir string
 }
 
 // SandboxEndpoint is an endpoint with what the sandbox sees of its network.

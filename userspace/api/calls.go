@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"iter"
+	"net/http"
+	"net/url"
+)
+
+// The methods below are the API's calls one by one; docs/api.md describes them.
+
+// Version asks for the daemon's build.
+func (c *Client) Version(ctx context.Context) (v Version, err error) {
+	return v, c.call(ctx, "GET", "/v1/version", nil, nil, &v)
+}
+
+// Status asks for the state of daemon and datapath.
+func (c *Client) Status(ctx context.Context) (s Status, err error) {
+	return s, c.call(ctx, "GET", "/v1/status", nil, nil, &s)
+}
+
+// Doctor asks the daemon to check its host.
+func (c *Client) Doctor(ctx context.Context) (checks []Check, err error) {
+	return checks, c.call(ctx, "GET", "/v1/doctor", nil, nil, &checks)
+}
+
+// Uninstall removes everything and ends the daemon.
+func (c *Client) Uninstall(ctx context.Context, purge bool) (removed []string, err error) {
+	var answer Uninstalled
+	err = c.call(ctx, "POST", "/v1/uninstall", nil, Uninstall{Purge: purge}, &answer)
+	return answer.Removed, err
+}
+
+// Networks lists the networks that match all filters (KEY=VALUE).
+func (c *Client) Networks(ctx context.Context, filters []string) (list []NetworkSummary, err error) {
+	return list, c.call(ctx, "GET", "/v1/networks", filterQuery(filters), nil, &list)
+}
+
+// CreateNetwork makes a network.
+func (c *Client) CreateNetwork(ctx context.Context, req NetworkCreate) (n NetworkCreated, err error) {
+	return n, c.call(ctx, "POST", "/v1/networks", nil, req, &n)
+}
+
+// Network inspects a network. The second result is the document as it came.
+func (c *Client) Network(ctx context.Context, ref string) (n NetworkInspect, raw json.RawMessage, err error) {
+	if err := c.call(ctx, "GET", networkPath(ref), nil, nil, &raw); err != nil {
+		return n, nil, err
+	}
+	return n, raw, json.Unmarshal(raw, &n)
+}
+
+// RemoveNetwork removes a network.
+func (c *Client) RemoveNetwork(ctx context.Context, ref string) error {
+	return c.call(ctx, "DELETE", networkPath(ref), nil, nil, nil)
+}
+
+// PruneNetworks removes unused networks and returns their names.
+func (c *Client) PruneNetworks(ctx context.Context, filters []string) ([]string, error) {
+	var answer Pruned
+	err := c.call(ctx, "POST", "/v1/networks/prune", filterQuery(filters), nil, &answer)
+	return answer.NetworksDeleted, err
+}
+
+// Connect attaches a sandbox to a network.
+func (c *Client) Connect(ctx context.Context, network string, req Connect) error {
+	return c.call(ctx, "POST", networkPath(network)+"/connect", nil, req, nil)
+}
+
+// Disconnect detaches a sandbox from a network.
+func (c *Client) Disconnect(ctx context.Context, network string, req Disconnect) error {
+	return c.call(ctx, "POST", networkPath(network)+"/disconnect", nil, req, nil)
+}
+
+// Sandboxes lists the sandboxes that match all filters, without all only those
+// that run.
+func (c *Client) Sandboxes(ctx context.Context, all bool, filters []string) (list []SandboxSummary, err error) {
+	query := filterQuery(filters)
+	if all {
+		query.Set("all", "true")
+	}
+	return list, c.call(ctx, "GET", "/v1/sandboxes", query, nil, &list)
+}
+
+// Run starts a sandbox in the background.
+func (c *Client) Run(ctx context.Context, req Run) (s Started, err error) {
+	return s, c.call(ctx, "POST", "/v1/sandboxes/run", nil, req, &s)
+}
+
+// Add makes a sandbox around a namespace that exists.
+func (c *Client) Add(ctx context.Context, req Add) (s Started, err error) {
+	return s, c.call(ctx, "POST", "/v1/sandboxes/add", nil, req, &s)
+}
+
+// Sandbox inspects a sandbox. The second result is the document as it came.
+func (c *Client) Sandbox(ctx context.Context, ref string) (s SandboxInspect, raw json.RawMessage, err error) {
+	if err := c.call(ctx, "GET", sandboxPath(ref), nil, nil, &raw); err != nil {
+		return s, nil, err
+	}
+	return s, raw, json.Unmarshal(raw, &s)
+}
+
+// Remove removes a sandbox; force also one that runs.
+func (c *Client) Remove(ctx context.Context, ref string, force bool) error {
+	query := url.Values{}
+	if force {
+		query.Set("force", "true")
+	}
+	return c.call(ctx, "DELETE", sandboxPath(ref), query, nil, nil)
+}
+
+// Ports lists the ports of a sandbox.
+func (c *Client) Ports(ctx context.Context, ref string) (list []PortBinding, err error) {
+	return list, c.call(ctx, "GET", sandboxPath(ref)+"/ports", nil, nil, &list)
+}
+
+// Exec runs a command and returns its output.
+func (c *Client) Exec(ctx context.Context, ref string, req Exec) (e Executed, err error) {
+	return e, c.call(ctx, "POST", sandboxPath(ref)+"/exec", nil, req, &e)
+}
+
+// Stop ends a sandbox's process.
+func (c *Client) Stop(ctx context.Context, ref string, req Stop) error {
+	return c.call(ctx, "POST", sandboxPath(ref)+"/stop", nil, req, nil)
+}
+
+// Wait waits for the end of a sandbox's process and returns its exit code.
+func (c *Client) Wait(ctx context.Context, ref string) (int, error) {
+	var e Exit
+	err := c.call(ctx, "POST", sandboxPath(ref)+"/wait", nil, nil, &e)
+	return e.Code, err
+}
+
+// flowLine is a flow or the error that ended the stream.
+type flowLine struct {
+	Flow
+	Error string `json:"error"`
+}
+
+// Flows lists the tracked connections as they are read.
+func (c *Client) Flows(ctx context.Context) iter.Seq2[Flow, error] {
+	return func(yield func(Flow, error) bool) {
+		resp, err := c.open(ctx, http.MethodGet, "/v1/flows", nil, nil)
+		if err != nil {
+			yield(Flow{}, err)
+			return
+		}
+		defer resp.Body.Close()
+		dec := json.NewDecoder(resp.Body)
+		for {
+			var line flowLine
+			err := dec.Decode(&line)
+			if err == io.EOF {
+				return
+			}
+			if err == nil && line.Error != "" {
+				err = errors.New(line.Error)
+			}
+			if !yield(line.Flow, err) || err != nil {
+				return
+			}
+		}
+	}
+}

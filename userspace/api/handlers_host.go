@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"encoding/json"
+	"log/slog"
+	"net/http"
+)
+
+type handlers struct {
+	backend     Backend
+	log         *slog.Logger
+	uninstalled func()
+}
+
+// Uninstall asks for the removal of everything.
+type Uninstall struct {
+	// Purge removes the state on disk too.
+	Purge bool `json:"purge,omitempty"`
+}
+
+// Uninstalled tells what was removed, one line each.
+type Uninstalled struct {
+	Removed []string `json:"removed"`
+}
+
+// flowsPerFlush bounds what a slow listing holds back from its reader.
+const flowsPerFlush = 256
+
+// streamEnd is the last line of a stream that failed on the way.
+type streamEnd struct {
+	Error string `json:"error"`
+}
+
+func (h *handlers) version(w http.ResponseWriter, _ *http.Request) error {
+	return writeJSON(w, http.StatusOK, BuildVersion())
+}
+
+func (h *handlers) status(w http.ResponseWriter, r *http.Request) error {
+	s, err := h.backend.Status(r.Context())
+	if err != nil {
+		// What could be read is worth more than the reason why the rest couldn't.
+		s.Degraded = append(s.Degraded, err.Error())
+	}
+	s.Version = BuildVersion()
+	return writeJSON(w, http.StatusOK, s)
+}
+
+func (h *handlers) doctor(w http.ResponseWriter, r *http.Request) error {
+	checks, err := h.backend.Doctor(r.Context())
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, append([]Check{}, checks...))
+}
+
+// flows streams one JSON object per line. An error before the first line is an
+// ordinary error answer, a later one the stream's last line.
+func (h *handlers) flows(w http.ResponseWriter, r *http.Request) error {
+	enc := json.NewEncoder(w)
+	rc := http.NewResponseController(w)
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	sent := 0
+	for f, err := range h.backend.Flows(r.Context()) {
+		if err != nil && sent == 0 {
+			return err
+		}
+		if err != nil {
+			return enc.Encode(streamEnd{Error: err.Error()})
+		}
+		if enc.Encode(flowOf(f)) != nil {
+			return nil // the client went away
+		}
+		if sent++; sent%flowsPerFlush == 0 {
+			_ = rc.Flush()
+		}
+	}
+	return nil
+}
+
+func (h *handlers) uninstall(w http.ResponseWriter, r *http.Request) error {
+	var req Uninstall
+	if err := decodeBody(w, r, &req); err != nil {
+		return err
+	}
+	removed, err := h.backend.Uninstall(r.Context(), req.Purge)
+	if err != nil {
+		return err
+	}
+	err = writeJSON(w, http.StatusOK, Uninstalled{Removed: append([]string{}, removed...)})
+	_ = http.NewResponseController(w).Flush()
+	if h.uninstalled != nil {
+		h.uninstalled()
+	}
+	return err
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"context"
+	"net/http"
+)
+
+func (h *handlers) run(w http.ResponseWriter, r *http.Request) error {
+	var req Run
+	if err := decodeBody(w, r, &req); err != nil {
+		return err
+	}
+	attached, err := boolQuery(r, "attach")
+	if err != nil {
+		return err
+	}
+	start := func(ctx context.Context, stdio *Stdio) (Started, Process, error) {
+		v, proc, err := h.backend.Run(ctx, req, stdio)
+		return Started{ID: v.ID, Name: v.Name, Pid: v.State.Pid}, proc, err
+	}
+	if attached {
+		if !wantsUpgrade(r) {
+			return Errorf(ErrInvalid, "attach: want the headers Connection: Upgrade and Upgrade: %s", Protocol)
+		}
+		return h.attach(w, start)
+	}
+	started, _, err := start(r.Context(), nil)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusCreated, started)
+}
+
+// exec attaches if it is asked to; else it waits and answers with the output.
+func (h *handlers) exec(w http.ResponseWriter, r *http.Request) error {
+	var req Exec
+	if err := decodeBody(w, r, &req); err != nil {
+		return err
+	}
+	ref := r.PathValue("sandbox")
+	v, err := h.backend.Sandbox(r.Context(), ref)
+	if err != nil {
+		return err
+	}
+	start := func(ctx context.Context, stdio *Stdio) (Started, Process, error) {
+		proc, err := h.backend.Exec(ctx, v.ID, req, stdio)
+		if err != nil {
+			return Started{}, nil, err
+		}
+		return Started{ID: v.ID, Name: v.Name, Pid: proc.Pid()}, proc, nil
+	}
+	if wantsUpgrade(r) {
+		return h.attach(w, start)
+	}
+	out, err := capture(r.Context(), start)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, out)
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"net/http"
+
+	"github.com/fairway-project/fairway/userspace/model"
+)
+
+// Started tells which process was started.
+type Started struct {
+	// ID and Name are the sandbox's.
+	ID   string `json:"id"`
+	Name string `json:"name"`
+	// Pid in the daemon's PID namespace; 0 for an adopted sandbox.
+	Pid int `json:"pid"`
+}
+
+// Exit tells how a process ended.
+type Exit struct {
+	// Code is 128+n after signal n.
+	Code int `json:"code"`
+}
+
+func (h *handlers) listSandboxes(w http.ResponseWriter, r *http.Request) error {
+	entries := r.URL.Query()["filter"]
+	match, err := sandboxFilter(entries)
+	if err != nil {
+		return err
+	}
+	every, err := boolQuery(r, "all")
+	if err != nil {
+		return err
+	}
+	// As in Docker, to ask for a status is to ask for all.
+	if f, _ := ParseFilters(entries, "id", "label", "name", "network", "status"); len(f["status"]) > 0 {
+		every = true
+	}
+	all, err := h.backend.Sandboxes(r.Context())
+	if err != nil {
+		return err
+	}
+	list := []SandboxSummary{}
+	for _, v := range all {
+		if match(v) && (every || v.State.Status == model.StatusRunning) {
+			list = append(list, summarizeSandbox(v))
+		}
+	}
+	return writeJSON(w, http.StatusOK, list)
+}
+
+func (h *handlers) add(w http.ResponseWriter, r *http.Request) error {
+	var req Add
+	if err := decodeBody(w, r, &req); err != nil {
+		return err
+	}
+	v, err := h.backend.Add(r.Context(), req)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusCreated, Started{ID: v.ID, Name: v.Name})
+}
+
+func (h *handlers) inspectSandbox(w http.ResponseWriter, r *http.Request) error {
+	v, err := h.backend.Sandbox(r.Context(), r.PathValue("sandbox"))
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, inspectSandbox(v))
+}
+
+func (h *handlers) removeSandbox(w http.ResponseWriter, r *http.Request) error {
+	force, err := boolQuery(r, "force")
+	if err != nil {
+		return err
+	}
+	if err := h.backend.Remove(r.Context(), r.PathValue("sandbox"), force); err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, empty{})
+}
+
+func (h *handlers) ports(w http.ResponseWriter, r *http.Request) error {
+	v, err := h.backend.Sandbox(r.Context(), r.PathValue("sandbox"))
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, bindings(v))
+}
+
+func (h *handlers) stop(w http.ResponseWriter, r *http.Request) error {
+	var req Stop
+	if err := decodeBody(w, r, &req); err != nil {
+		return err
+	}
+	if err := h.backend.Stop(r.Context(), r.PathValue("sandbox"), req); err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, empty{})
+}
+
+func (h *handlers) wait(w http.ResponseWriter, r *http.Request) error {
+	code, err := h.backend.Wait(r.Context(), r.PathValue("sandbox"))
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, Exit{Code: code})
+}

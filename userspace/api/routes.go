@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"log/slog"
+	"net/http"
+	"path"
+	"slices"
+)
+
+// handler answers one request; an error that it returns has not been written yet.
+type handler func(w http.ResponseWriter, r *http.Request) error
+
+// route is one line of the API. docs/api.md has one section for each.
+type route struct {
+	pattern string
+	// query lists the parameters that the route knows.
+	query  []string
+	handle handler
+}
+
+func (h *handlers) routes() []route {
+	return []route{
+		{"GET /v1/version", nil, h.version},
+		{"GET /v1/status", nil, h.status},
+		{"GET /v1/doctor", nil, h.doctor},
+		{"GET /v1/flows", nil, h.flows},
+		{"POST /v1/uninstall", nil, h.uninstall},
+
+		{"GET /v1/networks", []string{"filter"}, h.listNetworks},
+		{"POST /v1/networks", nil, h.createNetwork},
+		{"POST /v1/networks/prune", []string{"filter"}, h.pruneNetworks},
+		{"GET /v1/networks/{network}", nil, h.inspectNetwork},
+		{"DELETE /v1/networks/{network}", nil, h.removeNetwork},
+		{"POST /v1/networks/{network}/connect", nil, h.connect},
+		{"POST /v1/networks/{network}/disconnect", nil, h.disconnect},
+
+		{"GET /v1/sandboxes", []string{"all", "filter"}, h.listSandboxes},
+		{"POST /v1/sandboxes/run", []string{"attach"}, h.run},
+		{"POST /v1/sandboxes/add", nil, h.add},
+		{"GET /v1/sandboxes/{sandbox}", nil, h.inspectSandbox},
+		{"DELETE /v1/sandboxes/{sandbox}", []string{"force"}, h.removeSandbox},
+		{"GET /v1/sandboxes/{sandbox}/ports", nil, h.ports},
+		{"POST /v1/sandboxes/{sandbox}/exec", nil, h.exec},
+		{"POST /v1/sandboxes/{sandbox}/stop", nil, h.stop},
+		{"POST /v1/sandboxes/{sandbox}/wait", nil, h.wait},
+	}
+}
+
+func newHandler(h *handlers, log *slog.Logger) http.Handler {
+	mux := http.NewServeMux()
+	for _, rt := range h.routes() {
+		mux.Handle(rt.pattern, answer(rt, log))
+	}
+	return recovered(log, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// The mux answers these with text and, for a path like /v1/../x, with a
+		// redirect that no client of ours would follow.
+		if clean := path.Clean(r.URL.Path); clean != r.URL.Path {
+			writeError(w, http.StatusNotFound, "no such path: "+r.URL.Path)
+			return
+		}
+		if _, pattern := mux.Handler(r); pattern == "" {
+			refuse(w, r, mux)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	}))
+}
+
+// answer checks the query, runs the route and writes its error.
+func answer(rt route, log *slog.Logger) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		err := checkQuery(r, rt.query)
+		if err == nil {
+			err = rt.handle(w, r)
+		}
+		if err == nil {
+			return
+		}
+		status := statusOf(err)
+		if status == http.StatusInternalServerError {
+			log.Error("request", "method", r.Method, "path", r.URL.Path, "err", err)
+		}
+		writeError(w, status, err.Error())
+	})
+}
+
+func checkQuery(r *http.Request, known []string) error {
+	for key := range r.URL.Query() {
+		if !slices.Contains(known, key) {
+			return Errorf(ErrInvalid, "query parameter %q: unknown", key)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+)
+
+// Limits on a client that is slow or says too much.
+const (
+	headerTimeout = 5 * time.Second
+	idleTimeout   = 60 * time.Second
+	maxHeader     = 64 << 10
+)
+
+// Server answers the API on one listener.
+type Server struct {
+	http *http.Server
+}
+
+// NewServer returns a server of b. Uninstalled, if not nil, is called once
+// after the answer to a successful uninstall has been written.
+func NewServer(b Backend, log *slog.Logger, uninstalled func()) *Server {
+	s := &Server{}
+	h := newHandler(&handlers{backend: b, log: log, uninstalled: uninstalled}, log)
+	s.http = &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	return s
+}
+
+// Serve answers on l until Shutdown or Close, and then returns nil. It closes l.
+func (s *Server) Serve(l net.Listener) error {
+	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// Shutdown stops listening and waits for the answers under way until ctx ends;
+// then it breaks them off. Foreground processes go on without their client.
+func (s *Server) Shutdown(ctx context.Context) error {
+	if err := s.http.Shutdown(ctx); err != nil {
+		return errors.Join(err, s.http.Close())
+	}
+	return nil
+}
+
+// Close ends the server at once.
+func (s *Server) Close() error { return s.http.Close() }
