@@ -16,12 +16,10 @@
 //	r.Update(dns.Config{...})
 //	r.Close()
 //
-// Threads: sockets belong to the network namespace of the thread that makes them,
-// for life. Start notes the namespace of its caller's thread as the daemon's;
-// every socket after that is made by a goroutine of this package on a thread
-// locked for just that call, which goes back to its own namespace or, if that
-// fails, is ended with the goroutine. No caller has to lock anything, and threads
-// that the runtime starts meanwhile are never cloned from a locked one.
+// Threads: a socket belongs for life to the network namespace of the thread that
+// makes it. Start notes the namespace of its caller's thread as the daemon's;
+// every socket after that is made inside netns.NS.Do, on a thread locked for just
+// that call. No other caller has to lock anything.
 //
 // Be aware:
 //

@@ -13,6 +13,7 @@ import (
 	mdns "github.com/miekg/dns"
 	"golang.org/x/sys/unix"
 
+	"github.com/fairway-project/fairway/userspace/netns"
 	"github.com/fairway-project/fairway/userspace/resolvconf"
 )
 
@@ -27,13 +28,13 @@ const (
 // forwarder asks upstream servers on behalf of one sandbox.
 type forwarder struct {
 	ctx           context.Context // ends with the resolver
-	sandbox, host *namespace
+	sandbox, host *netns.NS
 	log           *slog.Logger
 	slots         chan struct{}
 	refused       atomic.Bool // the limit was logged since it was last clear
 }
 
-func newForwarder(ctx context.Context, sandbox, host *namespace, log *slog.Logger) *forwarder {
+func newForwarder(ctx context.Context, sandbox, host *netns.NS, log *slog.Logger) *forwarder {
 	return &forwarder{ctx: ctx, sandbox: sandbox, host: host, log: log, slots: make(chan struct{}, maxForwards)}
 }
 
@@ -119,7 +120,7 @@ func (f *forwarder) send(ctx context.Context, u resolvconf.Upstream, typ int, qu
 	if u.FromHost {
 		from = f.host
 	}
-	conn, err := from.dial(ctx, typ, netip.AddrPortFrom(u.Addr, upstreamPort))
+	conn, err := dial(ctx, from, typ, netip.AddrPortFrom(u.Addr, upstreamPort))
 	if err != nil {
 		return nil, err
 	}

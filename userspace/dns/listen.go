@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/net/netutil"
+
+	"github.com/fairway-project/fairway/userspace/netns"
 )
 
 const (
@@ -20,9 +22,9 @@ const (
 )
 
 // listen opens the two sockets in the namespace, on ports that the kernel picks.
-func listen(n *namespace) (udp *net.UDPConn, tcp *net.TCPListener, err error) {
+func listen(ns *netns.NS) (udp *net.UDPConn, tcp *net.TCPListener, err error) {
 	at := netip.AddrPortFrom(Addr, 0)
-	err = n.do(func() (err error) {
+	err = ns.Do(func() (err error) {
 		if udp, err = net.ListenUDP("udp4", net.UDPAddrFromAddrPort(at)); err != nil {
 			return err
 		}

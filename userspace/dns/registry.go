@@ -46,8 +46,9 @@ type Registry struct {
 // zone holds the records of one network. An address or a name may have several:
 // an alias can be shared, and during a replacement so can an address.
 type zone struct {
-	names map[string][]*Record // by lower-case name
-	addrs map[netip.Addr][]*Record
+	records int
+	names   map[string][]*Record // by lower-case name
+	addrs   map[netip.Addr][]*Record
 }
 
 // NewRegistry returns an empty Registry.
@@ -67,6 +68,7 @@ func (r *Registry) Set(rec Record) {
 		z = &zone{names: map[string][]*Record{}, addrs: map[netip.Addr][]*Record{}}
 		r.networks[rec.NetworkID] = z
 	}
+	z.records++
 	z.add(&rec)
 }
 
@@ -85,7 +87,7 @@ func (r *Registry) remove(endpointID string) {
 	delete(r.records, endpointID)
 	z := r.networks[rec.NetworkID]
 	z.remove(rec)
-	if len(z.names) == 0 && len(z.addrs) == 0 {
+	if z.records--; z.records == 0 {
 		delete(r.networks, rec.NetworkID)
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	mdns "github.com/miekg/dns"
+
+	"github.com/fairway-project/fairway/userspace/netns"
 )
 
 const (
@@ -39,7 +41,7 @@ type Resolver struct {
 	log     *slog.Logger
 
 	udpPort, tcpPort uint16
-	sandbox, host    *namespace
+	sandbox, host    *netns.NS
 	servers          []*mdns.Server
 	serving          sync.WaitGroup
 	cancel           context.CancelFunc
@@ -62,16 +64,16 @@ func Start(o Options, c Config) (*Resolver, error) {
 	return r, nil
 }
 
-func (r *Resolver) open(netns string) (err error) {
-	if r.host, err = openNamespace(ownNetns); err != nil {
+func (r *Resolver) open(path string) (err error) {
+	if r.host, err = netns.Current(); err != nil {
 		return err
 	}
-	if r.sandbox, err = openNamespace(netns); err != nil {
-		return errors.Join(err, r.host.close())
+	if r.sandbox, err = netns.Open(path); err != nil {
+		return errors.Join(err, r.host.Close())
 	}
 	udp, tcp, err := listen(r.sandbox)
 	if err != nil {
-		return errors.Join(err, r.sandbox.close(), r.host.close())
+		return errors.Join(err, r.sandbox.Close(), r.host.Close())
 	}
 	r.udpPort = uint16(udp.LocalAddr().(*net.UDPAddr).Port)
 	r.tcpPort = uint16(tcp.Addr().(*net.TCPAddr).Port)
@@ -116,7 +118,7 @@ func (r *Resolver) Close() error {
 			r.closeErr = errors.Join(r.closeErr, s.Shutdown())
 		}
 		r.serving.Wait()
-		r.closeErr = errors.Join(r.closeErr, r.sandbox.close(), r.host.close())
+		r.closeErr = errors.Join(r.closeErr, r.sandbox.Close(), r.host.Close())
 	})
 	return r.closeErr
 }
@@ -145,6 +147,9 @@ func (r *Resolver) handle(w mdns.ResponseWriter, query *mdns.Msg) {
 func (r *Resolver) answer(query *mdns.Msg, stream bool) *mdns.Msg {
 	if query.Opcode != mdns.OpcodeQuery {
 		return failure(query, mdns.RcodeNotImplemented)
+	}
+	if len(query.Question) != 1 { // the library lets a bare header pass
+		return failure(query, mdns.RcodeFormatError)
 	}
 	c := r.config.Load()
 	if reply := (scope{c, r.names}).answer(query); reply != nil {

@@ -37,6 +37,9 @@ func parseNibbles(s string) (netip.Addr, bool) {
 		if i > 0 && i%4 == 0 {
 			b.WriteByte(':')
 		}
+		if len(nibble) != 1 {
+			return netip.Addr{}, false
+		}
 		b.WriteString(nibble)
 	}
 	addr, err := netip.ParseAddr(b.String())

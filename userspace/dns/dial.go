@@ -9,68 +9,19 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"runtime"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/fairway-project/fairway/userspace/netns"
 )
 
-// ownNetns is the network namespace of the thread that opens it.
-const ownNetns = "/proc/thread-self/ns/net"
-
-// namespace is a network namespace, held open. The zero namespace isn't valid.
-type namespace struct{ fd int }
-
-func openNamespace(path string) (*namespace, error) {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, fmt.Errorf("network namespace %q: %w", path, err)
-	}
-	return &namespace{fd: fd}, nil
-}
-
-// close must not run at the same time as other methods: the descriptor's number
-// could be somebody else's by then.
-func (n *namespace) close() error { return unix.Close(n.fd) }
-
-// do runs fn on a thread that is in the namespace. fn must not block: it
-// occupies a thread.
-func (n *namespace) do(fn func() error) error {
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
-		err, restored := n.enter(fn)
-		if restored {
-			runtime.UnlockOSThread()
-		}
-		// Otherwise the runtime ends the thread together with this goroutine.
-		done <- err
-	}()
-	return <-done
-}
-
-func (n *namespace) enter(fn func() error) (err error, restored bool) {
-	own, err := unix.Open(ownNetns, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("open %s: %w", ownNetns, err), true
-	}
-	defer unix.Close(own)
-	if err := unix.Setns(n.fd, unix.CLONE_NEWNET); err != nil {
-		return fmt.Errorf("enter network namespace: %w", err), true
-	}
-	err = fn()
-	if back := unix.Setns(own, unix.CLONE_NEWNET); back != nil {
-		return errors.Join(err, fmt.Errorf("leave network namespace: %w", back)), false
-	}
-	return err, true
-}
-
-// dial connects a socket of the namespace, of type SOCK_STREAM or SOCK_DGRAM.
+// dial connects a socket of the namespace ns, of type SOCK_STREAM or SOCK_DGRAM.
 // Only the socket is made on a locked thread: the wait for a slow server
 // occupies none.
-func (n *namespace) dial(ctx context.Context, typ int, to netip.AddrPort) (net.Conn, error) {
+func dial(ctx context.Context, ns *netns.NS, typ int, to netip.AddrPort) (net.Conn, error) {
 	var fd int
-	err := n.do(func() error {
+	err := ns.Do(func() error {
 		sa, family, err := sockaddr(to)
 		if err != nil {
 			return err
