@@ -18,9 +18,10 @@ const (
 )
 
 // Write gives the file at path this content, creating it with mode 0644 where
-// it is missing. The inode stays the same. The file is overwritten first and cut
-// afterwards, with blank lines in between, so that a reader at any moment finds
-// whole lines of the new content and never an empty file.
+// it is missing. The inode stays the same, so this can't be atomic: who reads at
+// that very moment may find the end of a line missing. But the file is overwritten
+// first and cut afterwards, with blank lines in between: it is never empty, and
+// what both contents begin with, localhost for example, is always there.
 func Write(path string, content []byte) (err error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, filePerm)
 	if err != nil {
