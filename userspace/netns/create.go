@@ -82,8 +82,7 @@ func Create(path string) (err error) {
 		return err
 	}
 	return onThread(func() (bool, error) {
-		// The thread ends in the new namespace and is never used again.
-		return false, unshareTo(path)
+		return andBack(func() error { return unshareTo(path) })
 	})
 }
 

@@ -29,19 +29,27 @@ func (n *NS) Do(f func() error) error {
 	})
 }
 
-// visit enters the namespace, runs f and goes back where the thread came from.
-// It reports whether the thread may be used again.
 func (n *NS) visit(f func() error) (clean bool, err error) {
+	return andBack(func() error {
+		if err := unix.Setns(n.Fd(), unix.CLONE_NEWNET); err != nil {
+			return fmt.Errorf("namespace %s: enter: %w", n.path, err)
+		}
+		return f()
+	})
+}
+
+// andBack runs f, which takes the thread to another namespace, and goes back
+// where it came from. It reports whether the thread may be used again. Leaving it
+// to be discarded would not do: the process's first thread can't be, and what
+// /proc/self and /proc/net show is that one's namespace.
+func andBack(f func() error) (clean bool, err error) {
 	home, err := Current()
 	if err != nil {
 		return true, err
 	}
 	defer home.Close()
-	if err := unix.Setns(n.Fd(), unix.CLONE_NEWNET); err != nil {
-		return true, fmt.Errorf("namespace %s: enter: %w", n.path, err)
-	}
-	err = f()
-	return unix.Setns(home.Fd(), unix.CLONE_NEWNET) == nil, err
+	defer func() { clean = unix.Setns(home.Fd(), unix.CLONE_NEWNET) == nil }()
+	return false, f()
 }
 
 // onThread runs f on a locked thread, which ends with f unless f reports it clean.

@@ -93,10 +93,16 @@ func (p *Process) Stop(ctx context.Context, grace time.Duration) error {
 
 // Kill ends the process and everything that it started, and waits for it.
 func (p *Process) Kill() error {
-	if err := p.Signal(unix.SIGKILL); err != nil && !errors.Is(err, ErrFinished) {
-		return err
+	select {
+	case <-p.done:
+		return nil
+	default:
 	}
 	if err := p.killGroup(); err != nil {
+		return err
+	}
+	// The process may have left its group.
+	if err := p.Signal(unix.SIGKILL); err != nil && !errors.Is(err, ErrFinished) {
 		return err
 	}
 	select {

@@ -58,7 +58,6 @@ func (m *Manager) launch(spec Spec, main bool) (*Process, error) {
 		return nil, errors.Join(fmt.Errorf("sandbox %s: %w", spec.ID, err), l.close())
 	}
 	pid, fd, err := l.fork()
-	err = errors.Join(err, l.closeChildEnds())
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("sandbox %s: start: %w", spec.ID, err), l.close())
 	}
@@ -70,7 +69,7 @@ func (m *Manager) launch(spec Spec, main bool) (*Process, error) {
 		err = nil
 	}
 	go p.watch(m.log, func() Exit { return reap(pid) })
-	err = errors.Join(err, l.converse(), l.close())
+	err = errors.Join(err, l.closeChildEnds(), l.converse(), l.close())
 	if err != nil {
 		<-p.done
 		return nil, err
