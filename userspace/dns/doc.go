@@ -25,6 +25,11 @@
 //
 //   - The loopback device of the sandbox must be up before Start: without it
 //     127.0.0.11 can't be bound.
+//   - The daemon answers, as dockerd does: while it is dead no sandbox on a
+//     user-defined network resolves names. The sockets, and so the ports, are new
+//     after a start.
+//   - What is registered is visible: don't register endpoints of the default
+//     bridge, which has no names in Docker.
 //   - A Resolver keeps its network namespace alive until Close.
 //   - A name of the sandbox's networks is never asked for upstream, whatever the
 //     type; Docker forwards the types that it doesn't know. Such a query gets an
