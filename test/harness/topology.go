@@ -103,10 +103,3 @@ func (w *Topology) address(t testing.TB) {
 		"addr add "+WANIP4+"/24 dev eth0", "addr add "+WANIP6+"/64 dev eth0 nodad",
 		"route add default via 198.51.100.1", "route add default via 2001:db8:1::1")
 }
-
-// SetWANMTU makes the link between the router and wan narrower or wider.
-func (w *Topology) SetWANMTU(t testing.TB, mtu int) {
-	t.Helper()
-	w.Router.IP(t, fmt.Sprintf("link set eth1 mtu %d", mtu))
-	w.WAN.IP(t, fmt.Sprintf("link set eth0 mtu %d", mtu))
-}

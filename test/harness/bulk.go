@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package harness
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+// Bulk sends size bytes through an echo server and compares what comes back.
+func (c *TCPConn) Bulk(size int) error {
+	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	data := make([]byte, size)
+	src := rand.NewChaCha8([32]byte{byte(size)})
+	_, _ = src.Read(data)
+	sent := make(chan error, 1)
+	go func() {
+		_, err := c.Write(data)
+		if err == nil {
+			err = c.CloseWrite()
+		}
+		sent <- err
+	}()
+	got, err := io.ReadAll(c)
+	if sendErr := <-sent; sendErr != nil {
+		return fmt.Errorf("send: %w", sendErr)
+	}
+	if err != nil {
+		return fmt.Errorf("after %d of %d bytes: %w", len(got), size, err)
+	}
+	if !bytes.Equal(got, data) {
+		return fmt.Errorf("%d bytes came back, %d sent; they differ", len(got), size)
+	}
+	return nil
+}
+
+// NarrowRouter makes the router's both sides take packets of at most mtu bytes
+// for forwarding. The devices keep their MTU, so that the ends don't learn of it
+// by any other way than ICMP.
+func (w *Topology) NarrowRouter(t testing.TB, mtu int) {
+	t.Helper()
+	lock := fmt.Sprintf(" mtu lock %d", mtu)
+	w.Router.IP(t,
+		"route replace 192.0.2.0/24 dev eth0 proto kernel scope link src "+RouterIP4+lock,
+		"route replace 198.51.100.0/24 dev eth1 proto kernel scope link src 198.51.100.1"+lock,
+		"-6 route add 2001:db8::/64 dev eth0 metric 1"+lock,
+		"-6 route add 2001:db8:1::/64 dev eth1 metric 1"+lock)
+}
