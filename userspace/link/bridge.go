@@ -74,10 +74,10 @@ func (h *Host) createBridge(b Bridge) (netlink.Link, error) {
 	attrs.Name = b.Name
 	attrs.HardwareAddr = b.MAC.HardwareAddr()
 	attrs.MTU = b.MTU
-	// With STP off, which is the kernel's default, ports forward at once
-	// whatever the forward delay is. Without snooping, multicast reaches every
-	// member also where nobody queries, as on a plain switch.
-	err := h.nl.LinkAdd(&netlink.Bridge{LinkAttrs: attrs, MulticastSnooping: &no, VlanFiltering: &no})
+	// STP and VLAN filtering are off by default; without STP ports forward at
+	// once whatever the forward delay is. Without snooping, multicast reaches
+	// every member also where nobody queries, as on a plain switch.
+	err := h.nl.LinkAdd(&netlink.Bridge{LinkAttrs: attrs, MulticastSnooping: &no})
 	if err != nil {
 		return nil, fmt.Errorf("bridge %s: create: %w", b.Name, err)
 	}

@@ -109,18 +109,6 @@ func (s *Sandbox) SetUp(i Interface) error {
 	return nil
 }
 
-// Rename gives an interface another name, which takes it down for a moment.
-func (s *Sandbox) Rename(from, to string) error {
-	l, err := find(s.nl, from)
-	if err != nil {
-		return err
-	}
-	if err := s.nl.LinkSetName(l, to); err != nil {
-		return fmt.Errorf("interface %s: rename to %s: %w", from, to, err)
-	}
-	return nil
-}
-
 // LoopbackUp sets lo up, which gives it 127.0.0.1 and ::1: for namespaces that
 // Fairway did not make itself.
 func (s *Sandbox) LoopbackUp() error {

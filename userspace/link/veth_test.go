@@ -1,0 +1,416 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package link
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/netns"
+	"github.com/fairway-project/fairway/userspace/nl"
+	"github.com/google/go-cmp/cmp"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+const endpointID = "aabbccddeeff0011"
+
+func testVeth() Veth {
+	return Veth{EndpointID: endpointID, HostName: "vethaabbccddeef", PeerName: "fwaabbccddeef", MAC: model.MAC{2, 0x42, 172, 30, 0, 2}, MTU: 1400, Bridge: testBridge().Name}
+}
+
+func testInterface() Interface {
+	return Interface{Name: "eth0", IPv4: netip.MustParsePrefix("172.30.0.2/24"), IPv6: netip.MustParsePrefix("fd00:a::2/64")}
+}
+
+// attach makes an endpoint with both ends up.
+func attach(t *testing.T, h *Host, sb *Sandbox, v Veth, i Interface) Device {
+	t.Helper()
+	d, err := h.CreateVeth(v, sb)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := sb.Configure(v.PeerName, i); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(h.SetUp(v.HostName), sb.SetUp(i)); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func TestCreateVethLeavesBothEndsDown(t *testing.T) {
+	h, ns := newTestHost(t)
+	sb, _ := newTestSandbox(t)
+	br := ensure(t, h, testBridge())
+	v := testVeth()
+	d, err := h.CreateVeth(v, sb)
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, peer := linkOf(t, h.nl, v.HostName).Attrs(), linkOf(t, sb.nl, v.PeerName).Attrs()
+	if host.Flags&1 != 0 || peer.Flags&1 != 0 {
+		t.Error("an end is up")
+	}
+	if host.MasterIndex != br.Index || host.Index != d.Index || host.Alias != AliasPrefix+endpointID || d.Owner != endpointID {
+		t.Errorf("host end is %+v, returned as %+v", host, d)
+	}
+	if device(linkOf(t, sb.nl, v.PeerName)).MAC != v.MAC || host.MTU != 1400 || peer.MTU != 1400 {
+		t.Errorf("inner end has %s, mtu %d, host end mtu %d", peer.HardwareAddr, peer.MTU, host.MTU)
+	}
+	if got := setting(t, ns, "ipv6/conf/"+v.HostName+"/disable_ipv6"); got != "1" {
+		t.Errorf("disable_ipv6 of the host end is %s", got)
+	}
+	if got := ensure(t, h, testBridge()).MAC; got != bridgeMAC {
+		t.Errorf("the bridge's mac address became %s", got)
+	}
+}
+
+func TestCreateVethReplacesItsLeftoverOnly(t *testing.T) {
+	h, _ := newTestHost(t)
+	ensure(t, h, testBridge())
+	old, _ := newTestSandbox(t)
+	sb, _ := newTestSandbox(t)
+	first, err := h.CreateVeth(testVeth(), old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := h.CreateVeth(testVeth(), sb)
+	if err != nil || second.Index == first.Index {
+		t.Fatalf("got %+v, %v, want another device than %+v", second, err, first)
+	}
+	// As a crash before the alias was set leaves it.
+	if err := h.nl.LinkSetAlias(linkOf(t, h.nl, testVeth().HostName), ""); err != nil {
+		t.Fatal(err)
+	}
+	third, err := h.CreateVeth(testVeth(), sb)
+	if err != nil || third.Index == second.Index {
+		t.Fatalf("got %+v, %v, want another device than %+v", third, err, second)
+	}
+	other := testVeth()
+	other.EndpointID = "somebody else"
+	if _, err := h.CreateVeth(other, sb); !errors.Is(err, ErrForeign) {
+		t.Fatalf("got %v, want ErrForeign", err)
+	}
+	if d, err := h.Find(other.HostName); err != nil || d != third {
+		t.Fatalf("the device is %+v, %v, want %+v", d, err, third)
+	}
+}
+
+func TestCreateVethNamesWhatIsMissing(t *testing.T) {
+	h, _ := newTestHost(t)
+	sb, _ := newTestSandbox(t)
+	if _, err := h.CreateVeth(testVeth(), sb); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), testBridge().Name) {
+		t.Errorf("got %v, want ErrNotFound for the bridge", err)
+	}
+	ensure(t, h, testBridge())
+	if err := sb.nl.LinkAdd(&netlink.Ifb{LinkAttrs: netlink.LinkAttrs{Name: testVeth().PeerName}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.CreateVeth(testVeth(), sb); !errors.Is(err, ErrForeign) || !strings.Contains(err.Error(), testVeth().PeerName) {
+		t.Errorf("got %v, want ErrForeign for the inner name", err)
+	}
+	if owned, err := h.Owned(); err != nil || len(owned) != 1 {
+		t.Errorf("devices are %v, %v, want the bridge alone", owned, err)
+	}
+}
+
+func TestAttachedSandboxReachesItsGateway(t *testing.T) {
+	h, host := newTestHost(t)
+	sb, ns := newTestSandbox(t)
+	ensure(t, h, testBridge())
+	i := testInterface()
+	i.Sysctls = map[string]string{"net.ipv4.conf.IFNAME.log_martians": "1"}
+	i.Routes = []Route{{Dst: netip.MustParsePrefix("10.5.0.0/16"), Via: gateway4.Addr()}, {Dst: netip.MustParsePrefix("10.6.0.0/16")}}
+	attach(t, h, sb, testVeth(), i)
+	if diff := cmp.Diff([]string{"172.30.0.2/24", "fd00:a::2/64"}, addresses(t, sb.nl, "eth0")); diff != "" {
+		t.Errorf("addresses (-want +got):\n%s", diff)
+	}
+	for name, want := range map[string]string{
+		"ipv4/conf/eth0/log_martians": "1", "ipv6/conf/eth0/accept_ra": "0", "ipv6/conf/eth0/addr_gen_mode": "0",
+	} {
+		if got := setting(t, ns, name); got != want {
+			t.Errorf("%s is %s, want %s", name, got, want)
+		}
+	}
+	routes, err := nl.RouteList(sb.nl, nil, netlink.FAMILY_V4)
+	if err != nil || len(routes) != 3 {
+		t.Errorf("routes are %v, %v, want the subnet's and two more", routes, err)
+	}
+	for _, gw := range []netip.Addr{gateway4.Addr(), gateway6.Addr()} {
+		exchange(t, ns, host, gw)
+	}
+	linkLocal := netip.MustParseAddr("fe80::42:acff:fe1e:2")
+	if !hasAddress(mustAddrs(t, sb.nl, "eth0"), linkLocal) {
+		t.Errorf("no address %s made from the mac address", linkLocal)
+	}
+}
+
+func hasAddress(addrs []netlink.Addr, want netip.Addr) bool {
+	for _, a := range addrs {
+		if p, ok := addressOf(a); ok && p.Addr() == want {
+			return true
+		}
+	}
+	return false
+}
+
+// exchange sends a datagram from one namespace to a socket in another.
+func exchange(t *testing.T, from, to string, dst netip.Addr) {
+	t.Helper()
+	family := unix.AF_INET6
+	if dst.Is4() {
+		family = unix.AF_INET
+	}
+	var server, client int
+	if err := netns.Do(to, func() (err error) { server, err = unix.Socket(family, unix.SOCK_DGRAM, 0); return err }); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(server)
+	if err := netns.Do(from, func() (err error) { client, err = unix.Socket(family, unix.SOCK_DGRAM, 0); return err }); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(client)
+	var addr unix.Sockaddr = &unix.SockaddrInet6{Addr: dst.As16(), Port: 7777}
+	if dst.Is4() {
+		addr = &unix.SockaddrInet4{Addr: dst.As4(), Port: 7777}
+	}
+	if err := errors.Join(unix.Bind(server, addr), unix.Sendto(client, []byte("hello"), 0, addr)); err != nil {
+		t.Fatalf("%s: %v", dst, err)
+	}
+	if !readable(server) {
+		t.Fatalf("nothing arrived at %s", dst)
+	}
+}
+
+func readable(s int) bool {
+	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(s), Events: unix.POLLIN}}, 1000)
+		if n > 0 {
+			return true
+		}
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return false
+		}
+	}
+	return false
+}
+
+func TestInterfaceWithoutIPv6HasNone(t *testing.T) {
+	h, _ := newTestHost(t)
+	sb, ns := newTestSandbox(t)
+	ensure(t, h, testBridge())
+	i := testInterface()
+	i.IPv6 = netip.Prefix{}
+	attach(t, h, sb, testVeth(), i)
+	if got := setting(t, ns, "ipv6/conf/eth0/disable_ipv6"); got != "1" {
+		t.Errorf("disable_ipv6 is %s", got)
+	}
+	if addrs := mustAddrs(t, sb.nl, "eth0"); len(addrs) != 1 {
+		t.Errorf("addresses are %v, want one", addrs)
+	}
+}
+
+func TestConfigureRefusesOddSysctls(t *testing.T) {
+	h, _ := newTestHost(t)
+	ensure(t, h, testBridge())
+	for _, key := range []string{"kernel.hostname", "net.ipv4.conf.all.forwarding", "net.ipv4.../../IFNAME.x", "net.ipv4.conf.IFNAME.nothing"} {
+		sb, _ := newTestSandbox(t)
+		if _, err := h.CreateVeth(testVeth(), sb); err != nil {
+			t.Fatal(err)
+		}
+		i := testInterface()
+		i.Sysctls = map[string]string{key: "1"}
+		if err := sb.Configure(testVeth().PeerName, i); err == nil {
+			t.Errorf("%s was taken", key)
+		}
+	}
+}
+
+func TestDefaultGateway(t *testing.T) {
+	h, _ := newTestHost(t)
+	sb, _ := newTestSandbox(t)
+	ensure(t, h, testBridge())
+	attach(t, h, sb, testVeth(), testInterface())
+	v, i := testVeth(), testInterface()
+	v.EndpointID, v.HostName, v.MAC[5] = "second", "vethsecond", 3
+	i.Name, i.IPv4, i.IPv6 = "eth1", netip.MustParsePrefix("10.8.0.2/24"), netip.MustParsePrefix("fd00:b::2/64")
+	attach(t, h, sb, v, i)
+	for _, c := range []struct {
+		v4, v6 Gateway
+		want   []string
+	}{
+		{Gateway{"eth0", gateway4.Addr()}, Gateway{"eth0", gateway6.Addr()}, []string{"172.30.0.1 eth0", "fd00:a::1 eth0"}},
+		{Gateway{"eth0", gateway4.Addr()}, Gateway{"eth0", gateway6.Addr()}, []string{"172.30.0.1 eth0", "fd00:a::1 eth0"}},
+		{Gateway{"eth1", netip.MustParseAddr("10.8.0.1")}, Gateway{"eth1", netip.MustParseAddr("fd00:b::1")}, []string{"10.8.0.1 eth1", "fd00:b::1 eth1"}},
+		{Gateway{Interface: "eth1"}, Gateway{}, []string{"on link eth1"}},
+		{Gateway{}, Gateway{"eth0", gateway6.Addr()}, []string{"fd00:a::1 eth0"}},
+		{Gateway{}, Gateway{}, nil},
+		{Gateway{}, Gateway{}, nil},
+	} {
+		if err := sb.SetDefaultGateway(c.v4, c.v6); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(c.want, defaults(t, sb)); diff != "" {
+			t.Errorf("%+v: default routes (-want +got):\n%s", c, diff)
+		}
+	}
+}
+
+func TestDefaultGatewayLeavesForeignRoute(t *testing.T) {
+	h, _ := newTestHost(t)
+	sb, _ := newTestSandbox(t)
+	ensure(t, h, testBridge())
+	attach(t, h, sb, testVeth(), testInterface())
+	foreign := defaultRoute(netlink.FAMILY_V4, linkOf(t, sb.nl, "eth0").Attrs().Index, netip.MustParseAddr("172.30.0.77"))
+	foreign.Protocol = unix.RTPROT_STATIC
+	if err := sb.nl.RouteAdd(foreign); err != nil {
+		t.Fatal(err)
+	}
+	if err := sb.SetDefaultGateway(Gateway{"eth0", gateway4.Addr()}, Gateway{}); !errors.Is(err, ErrRouteExists) {
+		t.Errorf("got %v, want ErrRouteExists", err)
+	}
+	if err := sb.SetDefaultGateway(Gateway{}, Gateway{}); err != nil {
+		t.Error(err)
+	}
+	if diff := cmp.Diff([]string{"172.30.0.77 eth0"}, defaults(t, sb)); diff != "" {
+		t.Errorf("default routes (-want +got):\n%s", diff)
+	}
+}
+
+func defaults(t *testing.T, sb *Sandbox) []string {
+	t.Helper()
+	var got []string
+	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
+		routes, err := nl.RouteListFiltered(sb.nl, family, &netlink.Route{Table: unix.RT_TABLE_MAIN, Dst: nil}, netlink.RT_FILTER_DST|netlink.RT_FILTER_TABLE)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range routes {
+			l, err := sb.nl.LinkByIndex(r.LinkIndex)
+			if err != nil {
+				t.Fatal(err)
+			}
+			via := "on link"
+			if r.Gw != nil {
+				via = r.Gw.String()
+			}
+			got = append(got, fmt.Sprintf("%s %s", via, l.Attrs().Name))
+		}
+	}
+	return got
+}
+
+func TestAnnounceTellsTheNetwork(t *testing.T) {
+	h, host := newTestHost(t)
+	sb, _ := newTestSandbox(t)
+	br := ensure(t, h, testBridge())
+	attach(t, h, sb, testVeth(), testInterface())
+	var arp, icmp int
+	if err := netns.Do(host, func() (err error) {
+		arp, err = unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM, int(htons(unix.ETH_P_ARP)))
+		if err != nil {
+			return err
+		}
+		icmp, err = unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM, int(htons(unix.ETH_P_IPV6)))
+		if err != nil {
+			return err
+		}
+		return errors.Join(unix.Bind(arp, &unix.SockaddrLinklayer{Protocol: htons(unix.ETH_P_ARP), Ifindex: br.Index}),
+			unix.Bind(icmp, &unix.SockaddrLinklayer{Protocol: htons(unix.ETH_P_IPV6), Ifindex: br.Index}))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(arp)
+	defer unix.Close(icmp)
+	if err := sb.Announce(testInterface()); err != nil {
+		t.Fatal(err)
+	}
+	mac, ip4, ip6 := testVeth().MAC, []byte{172, 30, 0, 2}, netip.MustParseAddr("fd00:a::2").AsSlice()
+	expect(t, arp, func(p []byte) bool {
+		return len(p) >= 28 && bytes.Equal(p[8:14], mac[:]) && bytes.Equal(p[14:18], ip4) && bytes.Equal(p[24:28], ip4)
+	})
+	expect(t, icmp, func(p []byte) bool {
+		return len(p) == 40+32 && p[7] == 255 && p[40] == 136 && p[44] == 0x20 && bytes.Equal(p[48:64], ip6) && bytes.Equal(p[66:72], mac[:])
+	})
+}
+
+// expect reads packets until one is like the one wanted.
+func expect(t *testing.T, s int, want func([]byte) bool) {
+	t.Helper()
+	buf := make([]byte, 2048)
+	for readable(s) {
+		n, _, err := unix.Recvfrom(s, buf, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want(buf[:n]) {
+			return
+		}
+	}
+	t.Error("the announcement did not arrive")
+}
+
+func TestDeleteVeth(t *testing.T) {
+	h, _ := newTestHost(t)
+	sb, _ := newTestSandbox(t)
+	ensure(t, h, testBridge())
+	attach(t, h, sb, testVeth(), testInterface())
+	if err := h.DeleteVeth(testVeth().HostName, "other"); !errors.Is(err, ErrForeign) {
+		t.Fatalf("got %v, want ErrForeign", err)
+	}
+	for range 2 {
+		if err := h.DeleteVeth(testVeth().HostName, endpointID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := sb.Find("eth0"); !errors.Is(err, ErrNotFound) {
+		t.Fatalf("got %v, want ErrNotFound", err)
+	}
+}
+
+func TestOwnedListsWhatFairwayMade(t *testing.T) {
+	h, _ := newTestHost(t)
+	sb, _ := newTestSandbox(t)
+	br := ensure(t, h, testBridge())
+	veth := attach(t, h, sb, testVeth(), testInterface())
+	if err := h.nl.LinkAdd(&netlink.Ifb{LinkAttrs: netlink.LinkAttrs{Name: "dummy7"}}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := h.Owned()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]Device{br, veth}, got); diff != "" {
+		t.Errorf("devices (-want +got):\n%s", diff)
+	}
+}
+
+func TestLoopbackUp(t *testing.T) {
+	sb, _ := newTestSandbox(t)
+	lo := linkOf(t, sb.nl, "lo")
+	if err := sb.nl.LinkSetDown(lo); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := sb.LoopbackUp(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff([]string{"127.0.0.1/8", "::1/128"}, addresses(t, sb.nl, "lo")); diff != "" {
+		t.Errorf("addresses (-want +got):\n%s", diff)
+	}
+}
+
+func TestMissingNamespace(t *testing.T) {
+	if _, err := OpenSandbox("/nowhere/at/all"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("got %v, want ErrNotExist", err)
+	}
+}
