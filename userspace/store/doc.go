@@ -9,8 +9,8 @@
 // record carries a CRC-32C, since bbolt has checksums in its meta pages only.
 //
 // Be aware:
-//   - Update waits for the disk (fdatasync twice). Bring changes that belong
-//     together into one Update.
+//   - Update waits for the disk (fdatasync twice), up to milliseconds. Bring
+//     changes that belong together into one Update.
 //   - A newest meta page that is torn or damaged makes the file one transaction
 //     older, by bbolt's design; the two cases can't be told apart.
 package store
