@@ -10,11 +10,25 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
+
+	"github.com/fairway-project/fairway/userspace/sandbox"
 )
 
 // errorBody is every answer with a status of 400 and above.
 type errorBody struct {
 	Error string `json:"error"`
+	// ExitCode is set where a command couldn't be started: 127 for one that does
+	// not exist, 126 for one that can't be executed, 125 for what went wrong before.
+	ExitCode int `json:"exit_code,omitempty"`
+}
+
+func bodyOf(err error) errorBody {
+	body := errorBody{Error: err.Error()}
+	var start *sandbox.StartError
+	if errors.As(err, &start) {
+		body.ExitCode = start.Code
+	}
+	return body
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) error {
@@ -29,8 +43,12 @@ func writeJSON(w http.ResponseWriter, status int, v any) error {
 	return nil
 }
 
-func writeError(w http.ResponseWriter, status int, text string) {
-	_ = writeJSON(w, status, errorBody{Error: text})
+func writeError(w http.ResponseWriter, status int, body errorBody) {
+	_ = writeJSON(w, status, body)
+}
+
+func notFound(w http.ResponseWriter, r *http.Request) {
+	writeError(w, http.StatusNotFound, errorBody{Error: "no such path: " + r.URL.Path})
 }
 
 func statusOf(err error) int {
@@ -41,7 +59,10 @@ func statusOf(err error) int {
 		return http.StatusNotFound
 	case errors.Is(err, ErrConflict):
 		return http.StatusConflict
-	case errors.Is(err, ErrInvalid), errors.Is(err, ErrCommandNotFound), errors.Is(err, ErrCommandNotExecutable):
+	case errors.Is(err, ErrInvalid):
+		return http.StatusBadRequest
+	}
+	if code := bodyOf(err).ExitCode; code == sandbox.CodeNotFound || code == sandbox.CodeNotExecutable {
 		return http.StatusBadRequest
 	}
 	return http.StatusInternalServerError
@@ -53,10 +74,11 @@ func refuse(w http.ResponseWriter, r *http.Request, mux *http.ServeMux) {
 	mux.ServeHTTP(probe, r)
 	w.Header().Del("X-Content-Type-Options")
 	if probe.status == http.StatusMethodNotAllowed {
-		writeError(w, probe.status, fmt.Sprintf("%s: method %s not allowed; want %s", r.URL.Path, r.Method, w.Header().Get("Allow")))
+		text := fmt.Sprintf("%s: method %s not allowed; want %s", r.URL.Path, r.Method, w.Header().Get("Allow"))
+		writeError(w, probe.status, errorBody{Error: text})
 		return
 	}
-	writeError(w, http.StatusNotFound, "no such path: "+r.URL.Path)
+	notFound(w, r)
 }
 
 // statusProbe takes an answer's headers and status and drops its body.
@@ -82,7 +104,7 @@ func recovered(log *slog.Logger, next http.Handler) http.Handler {
 				panic(p)
 			}
 			log.Error("panic in a request", "method", r.Method, "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
-			writeError(w, http.StatusInternalServerError, "internal error; the daemon's log has the details")
+			writeError(w, http.StatusInternalServerError, errorBody{Error: "internal error; the daemon's log has the details"})
 		}()
 		next.ServeHTTP(w, r)
 	})

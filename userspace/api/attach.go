@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/fairway-project/fairway/userspace/sandbox"
 )
 
 // Protocol is the name in the Upgrade header of an attached run or exec. After
@@ -34,17 +36,14 @@ const stdioTimeout = 10 * time.Second
 type attachEvent struct {
 	Started *Started `json:"started,omitempty"`
 	Exit    *Exit    `json:"exit,omitempty"`
-	Error   string   `json:"error,omitempty"`
-	Status  int      `json:"status,omitempty"`
-	// Command tells apart the two ways in which a command can't be started.
-	Command string `json:"command,omitempty"`
+	*Failure
 }
 
-// The values of attachEvent.Command.
-const (
-	commandNotFound      = "not found"
-	commandNotExecutable = "not executable"
-)
+// Failure is what an error answer of this status would have been.
+type Failure struct {
+	errorBody
+	Status int `json:"status"`
+}
 
 // attachSignal is one line from the client.
 type attachSignal struct {
@@ -95,7 +94,7 @@ func hijack(w http.ResponseWriter) (*net.UnixConn, error) {
 
 func (h *handlers) converse(ctx context.Context, gone func(), conn *net.UnixConn, start startFunc) error {
 	enc := json.NewEncoder(conn)
-	stdio, err := receiveStdio(conn, stdioTimeout)
+	stdio, err := receiveStdio(conn)
 	if err != nil {
 		return errors.Join(err, enc.Encode(eventOf(Mark(ErrInvalid, err))))
 	}
@@ -118,15 +117,20 @@ func (h *handlers) converse(ctx context.Context, gone func(), conn *net.UnixConn
 	return enc.Encode(attachEvent{Exit: &Exit{Code: code}})
 }
 
-func eventOf(err error) attachEvent {
-	e := attachEvent{Error: err.Error(), Status: statusOf(err)}
-	switch {
-	case errors.Is(err, ErrCommandNotFound):
-		e.Command = commandNotFound
-	case errors.Is(err, ErrCommandNotExecutable):
-		e.Command = commandNotExecutable
+func receiveStdio(conn *net.UnixConn) (*Stdio, error) {
+	if err := conn.SetReadDeadline(time.Now().Add(stdioTimeout)); err != nil {
+		return nil, err
 	}
-	return e
+	defer conn.SetReadDeadline(time.Time{})
+	files, err := sandbox.ReceiveStdio(conn)
+	if err != nil {
+		return nil, err
+	}
+	return &Stdio{Stdin: files[0], Stdout: files[1], Stderr: files[2]}, nil
+}
+
+func eventOf(err error) attachEvent {
+	return attachEvent{Failure: &Failure{errorBody: bodyOf(err), Status: statusOf(err)}}
 }
 
 // forwardSignals passes on the client's signals until the connection ends.

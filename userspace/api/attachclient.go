@@ -12,8 +12,11 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"sync"
 	"syscall"
+
+	"github.com/fairway-project/fairway/userspace/sandbox"
 )
 
 // ErrLost is wrapped when the daemon went away while a process ran in the
@@ -77,7 +80,7 @@ func (c *Client) negotiate(ctx context.Context, conn *net.UnixConn, path string,
 		defer resp.Body.Close()
 		return nil, readError(resp)
 	}
-	if err := sendStdio(conn, stdio); err != nil {
+	if err := sandbox.SendStdio(conn, [3]*os.File{stdio.Stdin, stdio.Stdout, stdio.Stderr}); err != nil {
 		return nil, err
 	}
 	a := &Attached{conn: conn, events: json.NewDecoder(reader)}
@@ -101,17 +104,10 @@ func (a *Attached) next() (attachEvent, error) {
 		}
 		return e, fmt.Errorf("%w: %w", ErrLost, err)
 	}
-	if e.Error == "" {
-		return e, nil
+	if e.Failure != nil {
+		return e, &Error{Status: e.Status, Message: e.Error, ExitCode: e.ExitCode}
 	}
-	failed := &Error{Status: e.Status, Message: e.Error}
-	switch e.Command {
-	case commandNotFound:
-		failed.kind = ErrCommandNotFound
-	case commandNotExecutable:
-		failed.kind = ErrCommandNotExecutable
-	}
-	return e, failed
+	return e, nil
 }
 
 // Wait waits for the end of the process and returns its exit code.

@@ -41,24 +41,22 @@ var ErrUnreachable = errors.New("cannot reach the daemon")
 type Error struct {
 	Status  int
 	Message string
-	// kind is set where the status doesn't say enough.
-	kind error
+	// ExitCode is set where a command couldn't be started: 125, 126 or 127.
+	ExitCode int
 }
 
 func (e *Error) Error() string { return e.Message }
 
 // Is maps the status to the kinds of this package.
 func (e *Error) Is(kind error) bool {
-	switch {
-	case e.kind != nil && kind == e.kind:
-		return true
-	case kind == ErrInvalid:
+	switch kind {
+	case ErrInvalid:
 		return e.Status == http.StatusBadRequest
-	case kind == ErrNotFound:
+	case ErrNotFound:
 		return e.Status == http.StatusNotFound
-	case kind == ErrConflict:
+	case ErrConflict:
 		return e.Status == http.StatusConflict
-	case kind == ErrTooLarge:
+	case ErrTooLarge:
 		return e.Status == http.StatusRequestEntityTooLarge
 	}
 	return false
@@ -136,7 +134,7 @@ func readError(resp *http.Response) error {
 		e.Message = "the daemon answered " + strconv.Itoa(resp.StatusCode)
 		return e
 	}
-	e.Message = body.Error
+	e.Message, e.ExitCode = body.Error, body.ExitCode
 	return e
 }
 

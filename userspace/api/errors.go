@@ -20,12 +20,6 @@ var (
 	ErrConflict = errors.New("conflict")
 	// ErrTooLarge is a body of more than MaxBody bytes (413).
 	ErrTooLarge = errors.New("too large")
-	// ErrCommandNotFound is a command that does not exist in the sandbox (400;
-	// the CLI exits with 127).
-	ErrCommandNotFound = errors.New("command not found")
-	// ErrCommandNotExecutable is a command that exists and cannot be started
-	// (400; the CLI exits with 126).
-	ErrCommandNotExecutable = errors.New("command not executable")
 )
 
 // kindError is an error whose kind shows in errors.Is and not in its text.

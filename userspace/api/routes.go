@@ -57,7 +57,7 @@ func newHandler(h *handlers, log *slog.Logger) http.Handler {
 		// The mux answers these with text and, for a path like /v1/../x, with a
 		// redirect that no client of ours would follow.
 		if clean := path.Clean(r.URL.Path); clean != r.URL.Path {
-			writeError(w, http.StatusNotFound, "no such path: "+r.URL.Path)
+			notFound(w, r)
 			return
 		}
 		if _, pattern := mux.Handler(r); pattern == "" {
@@ -82,7 +82,7 @@ func answer(rt route, log *slog.Logger) http.Handler {
 		if status == http.StatusInternalServerError {
 			log.Error("request", "method", r.Method, "path", r.URL.Path, "err", err)
 		}
-		writeError(w, status, err.Error())
+		writeError(w, status, bodyOf(err))
 	})
 }
 

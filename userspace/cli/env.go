@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"context"
+	"io"
+	"os"
+	"time"
+
+	"github.com/fairway-project/fairway/userspace/api"
+)
+
+// Env is everything outside that a command touches, so that tests run the
+// commands in their own process.
+type Env struct {
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	// Files go to processes in the foreground.
+	Files  *api.Stdio
+	Getenv func(string) string
+	Now    func() time.Time
+}
+
+// OSEnv is the process's own environment.
+func OSEnv() Env {
+	return Env{
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		Files:  &api.Stdio{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr},
+		Getenv: os.Getenv,
+		Now:    time.Now,
+	}
+}
+
+// Programs are the parts of the program that work without a daemon's answer.
+type Programs struct {
+	// Daemon runs until ctx ends.
+	Daemon func(ctx context.Context, opts DaemonOptions) error
+	// Doctor checks this host.
+	Doctor func(ctx context.Context, opts DaemonOptions) []api.Check
+	// Uninstall removes every trace of a daemon that isn't running, and returns
+	// one line per thing removed.
+	Uninstall func(ctx context.Context, opts DaemonOptions, purge bool) ([]string, error)
+}
+
+// app is what every command has at hand.
+type app struct {
+	env      Env
+	programs Programs
+	socket   string
+}
+
+// client returns a client of the daemon that --socket, FAIRWAY_SOCKET or the
+// default name.
+func (a *app) client() *api.Client { return api.NewClient(a.socketPath()) }
+
+func (a *app) socketPath() string {
+	if a.socket != "" {
+		return a.socket
+	}
+	if s := a.env.Getenv("FAIRWAY_SOCKET"); s != "" {
+		return s
+	}
+	return api.DefaultSocket
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/fairway-project/fairway/userspace/api"
+)
+
+// Exit codes beside a command's own.
+const (
+	exitError  = 1
+	exitUsage  = 2
+	exitDaemon = 125
+)
+
+// usageError is a command line that can't be understood.
+type usageError struct{ text string }
+
+func (e *usageError) Error() string { return e.text }
+
+func usagef(cmd *cobra.Command, format string, args ...any) error {
+	return &usageError{fmt.Sprintf(format, args...) + `; see "` + cmd.CommandPath() + ` --help"`}
+}
+
+// exitCode ends the program with a code and, where err is nil, without a word.
+type exitCode struct {
+	code int
+	err  error
+}
+
+func (e *exitCode) Error() string {
+	if e.err == nil {
+		return ""
+	}
+	return e.err.Error()
+}
+
+func (e *exitCode) Unwrap() error { return e.err }
+
+// flagError tells a bad value, which is an error like the daemon's, from a flag
+// that doesn't exist or lacks its value.
+func flagError(cmd *cobra.Command, err error) error {
+	if bad := (*pflag.InvalidValueError)(nil); errors.As(err, &bad) {
+		return err
+	}
+	return usagef(cmd, "%s", err)
+}
+
+// processError gives the errors of run and exec Docker's codes.
+func processError(err error) error {
+	var answer *api.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &answer) && answer.ExitCode != 0:
+		return &exitCode{answer.ExitCode, err}
+	case errors.As(err, &answer) && answer.Status >= http.StatusInternalServerError,
+		errors.Is(err, api.ErrUnreachable), errors.Is(err, api.ErrLost):
+		return &exitCode{exitDaemon, err}
+	}
+	return err
+}
+
+// report prints err, one line for each error that was joined, and returns the
+// exit code.
+func report(w io.Writer, err error) int {
+	if err == nil {
+		return 0
+	}
+	for _, line := range strings.Split(err.Error(), "\n") {
+		if line != "" {
+			fmt.Fprintln(w, "fairway: "+line)
+		}
+	}
+	var code *exitCode
+	var usage *usageError
+	switch {
+	case errors.As(err, &code):
+		return code.code
+	case errors.As(err, &usage):
+		return exitUsage
+	}
+	return exitError
+}

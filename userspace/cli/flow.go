@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fairway-project/fairway/userspace/api"
+)
+
+// flowRow is a connection for a template.
+type flowRow struct {
+	Proto, Src, Dst, NATSrc, NATDst, Connection, Via, State, Kind, Sandbox, Network, EndpointID, Idle, Expires string
+}
+
+const flowColumns = "{{.Proto}}\t{{.Connection}}\t{{.Via}}\t{{.Sandbox}}\t{{.State}}\t{{.Kind}}\t{{.Idle}}"
+
+func newFlow(a *app) *cobra.Command {
+	cmd := group(&cobra.Command{Use: "flow", Short: "Tracked connections"})
+	cmd.AddCommand(newFlowLs(a))
+	return cmd
+}
+
+func newFlowLs(a *app) *cobra.Command {
+	var l listFlags
+	var raw bool
+	cmd := &cobra.Command{
+		Use:     "ls [OPTIONS]",
+		Aliases: []string{"list"},
+		Short:   "List the tracked connections, one line each",
+		Args:    exactly(),
+	}
+	words(cmd.Flags(), &l.filters, "filter", "f", "KEY=VALUE",
+		"only these: proto, kind, state, sandbox, network, address, port")
+	cmd.Flags().BoolVar(&raw, "raw", false, "all fields as KEY=VALUE, in the order they are read")
+	cmd.Flags().BoolVar(&l.noTrunc, "no-trunc", false, "nothing shortened")
+	cmd.Flags().BoolVarP(&l.quiet, "quiet", "q", false, "only the connection")
+	l.defineFormat(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		match, err := flowFilter(l.filters)
+		if err != nil {
+			return err
+		}
+		flows := filtered(a.client().Flows(cmd.Context()), match)
+		if raw {
+			return printRawFlows(a.env.Stdout, flows)
+		}
+		return printFlows(a.env.Stdout, l, flows)
+	}
+	return cmd
+}
+
+func filtered(flows iter.Seq2[api.Flow, error], match func(api.Flow) bool) iter.Seq2[api.Flow, error] {
+	return func(yield func(api.Flow, error) bool) {
+		for f, err := range flows {
+			if (err != nil || match(f)) && !yield(f, err) {
+				return
+			}
+		}
+	}
+}
+
+// printFlows prints what was read even if the reading failed on the way.
+func printFlows(w io.Writer, l listFlags, flows iter.Seq2[api.Flow, error]) error {
+	list, rows := []api.Flow{}, []flowRow{}
+	var failed error
+	for f, err := range flows {
+		if err != nil {
+			failed = err
+			break
+		}
+		list, rows = append(list, f), append(rows, rowOfFlow(l, f))
+	}
+	if failed != nil && len(list) == 0 {
+		return failed
+	}
+	header := flowRow{
+		Proto: "PROTO", Src: "SRC", Dst: "DST", NATSrc: "NAT SRC", NATDst: "NAT DST",
+		Connection: "CONNECTION", Via: "VIA", State: "STATE", Kind: "KIND", Sandbox: "SANDBOX",
+		Network: "NETWORK", EndpointID: "ENDPOINT ID", Idle: "IDLE", Expires: "EXPIRES",
+	}
+	return errors.Join(printList(w, l, header, flowColumns, "{{.Connection}}", rows, list), failed)
+}
+
+func rowOfFlow(l listFlags, f api.Flow) flowRow {
+	row := flowRow{
+		Proto: protoText(f), Src: addrText(f.Src), Dst: addrText(f.Dst),
+		NATSrc: addrText(f.NATSrc), NATDst: addrText(f.NATDst),
+		State: f.State, Kind: f.Kind, Sandbox: f.Sandbox, Network: f.Network,
+		EndpointID: l.id(f.EndpointID), Idle: secondsText(f.IdleSeconds), Expires: secondsText(f.ExpiresSeconds),
+	}
+	row.Connection, row.Via = connection(f)
+	return row
+}
+
+// connection shows both real ends, and the address in between where one of
+// them sees it instead of the other: the published one, or the masquerade's.
+func connection(f api.Flow) (ends, via string) {
+	var between []string
+	if f.NATDst != f.Dst {
+		between = append(between, addrText(f.Dst))
+	}
+	if f.NATSrc != f.Src {
+		between = append(between, addrText(f.NATSrc))
+	}
+	return addrText(f.Src) + " -> " + addrText(f.NATDst), strings.Join(between, ",")
+}
+
+func printRawFlows(w io.Writer, flows iter.Seq2[api.Flow, error]) error {
+	for f, err := range flows {
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(w, "proto=%s kind=%s state=%s src=%s dst=%s nat_src=%s nat_dst=%s sandbox=%s network=%s endpoint_id=%s idle=%.3f expires=%.3f\n",
+			protoText(f), f.Kind, f.State, f.Src, f.Dst, f.NATSrc, f.NATDst,
+			f.Sandbox, f.Network, f.EndpointID, f.IdleSeconds, f.ExpiresSeconds)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func protoText(f api.Flow) string {
+	if f.ProtoName != "" {
+		return f.ProtoName
+	}
+	return fmt.Sprint(f.Proto)
+}
+
+// addrText leaves out a port of 0: there is none.
+func addrText(a netip.AddrPort) string {
+	switch {
+	case !a.IsValid():
+		return ""
+	case a.Port() == 0:
+		return a.Addr().String()
+	}
+	return a.String()
+}
+
+func secondsText(s float64) string {
+	return time.Duration(s * float64(time.Second)).Round(time.Second).String()
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"text/template"
+
+	"github.com/spf13/cobra"
+)
+
+// listFlags are the flags of every list.
+type listFlags struct {
+	quiet, noTrunc bool
+	format, output string
+	filters        []string
+}
+
+// define adds the flags to cmd; filters describes the keys of --filter.
+func (l *listFlags) define(cmd *cobra.Command, filters string) {
+	f := cmd.Flags()
+	f.BoolVarP(&l.quiet, "quiet", "q", false, "only IDs")
+	f.BoolVar(&l.noTrunc, "no-trunc", false, "nothing shortened")
+	words(f, &l.filters, "filter", "f", "KEY=VALUE", "only these: "+filters)
+	l.defineFormat(cmd)
+}
+
+func (l *listFlags) defineFormat(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&l.format, "format", "", "table, json (one object per line), a Go template or 'table TEMPLATE'")
+	defineOutput(cmd, &l.output)
+	choices(cmd, "format", "table", "json")
+}
+
+// defineOutput adds -o to a command that reads.
+func defineOutput(cmd *cobra.Command, output *string) {
+	v := &value[string]{kind: "json|table", set: func(s string) { *output = s }, parse: func(s string) (string, error) {
+		if s != "json" && s != "table" {
+			return s, errors.New("want json or table")
+		}
+		return s, nil
+	}}
+	cmd.Flags().VarP(v, "output", "o", "json: one document with the API's field names")
+	choices(cmd, "output", "json", "table")
+}
+
+// printList prints rows as the flags say. Header is a row that holds the
+// headers, columns the template of the table, id that of -q. Document is what
+// -o json prints.
+func printList[Row any](w io.Writer, l listFlags, header Row, columns, id string, rows []Row, document any) error {
+	switch {
+	case l.output == "json":
+		return printJSON(w, document)
+	case l.quiet:
+		return printTemplate(w, id, rows)
+	case l.format == "json":
+		return printTemplate(w, "{{json .}}", rows)
+	case l.format == "" || l.format == "table":
+		return printTable(w, columns, header, rows)
+	case strings.HasPrefix(l.format, "table "):
+		return printTable(w, strings.TrimPrefix(l.format, "table "), header, rows)
+	}
+	return printTemplate(w, l.format, rows)
+}
+
+// printTable aligns with Docker's parameters.
+func printTable[Row any](w io.Writer, text string, header Row, rows []Row) error {
+	tw := tabwriter.NewWriter(w, 10, 1, 3, ' ', 0)
+	if err := printTemplate(tw, text, append([]Row{header}, rows...)); err != nil {
+		return err
+	}
+	return tw.Flush()
+}
+
+func printTemplate[Row any](w io.Writer, text string, rows []Row) error {
+	tmpl, err := parseTemplate(text)
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		if err := execute(w, tmpl, row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// execute prints one row and a newline, or nothing at all.
+func execute(w io.Writer, tmpl *template.Template, data any) error {
+	var line bytes.Buffer
+	if err := tmpl.Execute(&line, data); err != nil {
+		return fmt.Errorf("format: %s", strings.TrimPrefix(err.Error(), "template: "))
+	}
+	line.WriteByte('\n')
+	_, err := w.Write(line.Bytes())
+	return err
+}
+
+// printJSON prints a document in two-space steps.
+func printJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}

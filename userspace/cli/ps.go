@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/docker/go-units"
+	"github.com/spf13/cobra"
+
+	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/model"
+)
+
+// sandboxRow is a sandbox for a template.
+type sandboxRow struct {
+	Command, CreatedAt, ID, IP, Labels, Name, Networks, Pid, Ports, RunningFor, State, Status string
+
+	labels map[string]string
+}
+
+// Label is a label's value, as in {{.Label "key"}}.
+func (r sandboxRow) Label(key string) string {
+	if r.labels == nil {
+		return key
+	}
+	return r.labels[key]
+}
+
+const sandboxColumns = "{{.ID}}\t{{.Name}}\t{{.Status}}\t{{.Command}}\t{{.Networks}}\t{{.IP}}\t{{.Ports}}"
+
+// commandWidth is as much of a command as Docker shows.
+const commandWidth = 20
+
+func newPs(a *app) *cobra.Command {
+	var l listFlags
+	var all bool
+	cmd := &cobra.Command{Use: "ps [OPTIONS]", Short: "List sandboxes", Args: exactly()}
+	l.define(cmd, "id, label, name, network, status (created, running, exited)")
+	cmd.Flags().BoolVarP(&all, "all", "a", false, "also those that don't run")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		list, err := a.client().Sandboxes(cmd.Context(), all, l.filters)
+		if err != nil {
+			return err
+		}
+		header := sandboxRow{
+			Command: "COMMAND", CreatedAt: "CREATED AT", ID: "ID", IP: "IP", Labels: "LABELS",
+			Name: "NAME", Networks: "NETWORKS", Pid: "PID", Ports: "PORTS",
+			RunningFor: "CREATED", State: "STATE", Status: "STATUS",
+		}
+		rows := make([]sandboxRow, 0, len(list))
+		for _, s := range list {
+			rows = append(rows, rowOfSandbox(l, s, a.env.Now()))
+		}
+		return printList(a.env.Stdout, l, header, sandboxColumns, "{{.ID}}", rows, list)
+	}
+	return cmd
+}
+
+func rowOfSandbox(l listFlags, s api.SandboxSummary, now time.Time) sandboxRow {
+	var networks, addrs []string
+	for _, n := range s.Networks {
+		networks = append(networks, n.Network)
+		if n.IPv4.IsValid() {
+			addrs = append(addrs, n.IPv4.String())
+		}
+		if n.IPv6.IsValid() {
+			addrs = append(addrs, n.IPv6.String())
+		}
+	}
+	if len(networks) == 0 {
+		networks = []string{modeText(s.NetworkMode)}
+	}
+	command := strings.Join(s.Command, " ")
+	if !l.noTrunc {
+		command = ellipsis(command, commandWidth)
+	}
+	if command != "" {
+		command = strconv.Quote(command)
+	}
+	return sandboxRow{
+		Command: command, CreatedAt: s.Created.String(), ID: l.id(s.ID), IP: strings.Join(addrs, ","),
+		Labels: labelText(s.Labels), Name: s.Name, Networks: strings.Join(networks, ","),
+		Pid: strconv.Itoa(s.Pid), Ports: portsText(s.Ports),
+		RunningFor: units.HumanDuration(now.Sub(s.Created)) + " ago",
+		State:      string(s.Status), Status: statusText(s, now), labels: s.Labels,
+	}
+}
+
+// modeText says why a sandbox has no network of its own.
+func modeText(mode model.NetworkMode) string {
+	if mode == model.ModeNetworks {
+		return model.NetworkNone
+	}
+	return string(mode)
+}
+
+// statusText is Docker's: Up 2 hours, Exited (0) 3 minutes ago.
+func statusText(s api.SandboxSummary, now time.Time) string {
+	switch {
+	case s.Status == model.StatusCreated:
+		return "Created"
+	case s.Status == model.StatusRunning && s.StartedAt.IsZero():
+		return "Up"
+	case s.Status == model.StatusRunning:
+		return "Up " + units.HumanDuration(now.Sub(s.StartedAt))
+	case s.FinishedAt.IsZero():
+		return "Exited"
+	}
+	code := "?"
+	if s.ExitCode != nil {
+		code = strconv.Itoa(*s.ExitCode)
+	}
+	return fmt.Sprintf("Exited (%s) %s ago", code, units.HumanDuration(now.Sub(s.FinishedAt)))
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"context"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fairway-project/fairway/userspace/api"
+)
+
+// Main runs one command line and returns the exit code.
+func Main(env Env, programs Programs, args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	root := newRoot(&app{env: env, programs: programs})
+	root.SetArgs(args)
+	return report(env.Stderr, root.ExecuteContext(ctx))
+}
+
+func newRoot(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "fairway",
+		Short: "Container networks over eBPF",
+		Long: "Container networks over eBPF, in Docker's words.\n\n" +
+			"Nouns by themselves (network ls, flow ls, ps, status) only read; verbs change something.",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Version:       versionLine(api.BuildVersion()),
+	}
+	group(root)
+	root.SetVersionTemplate("fairway {{.Version}}\n")
+	root.SetIn(a.env.Stdin)
+	root.SetOut(a.env.Stdout)
+	root.SetErr(a.env.Stderr)
+	root.SetFlagErrorFunc(flagError)
+	root.PersistentFlags().StringVar(&a.socket, "socket", "",
+		"daemon's socket (default $FAIRWAY_SOCKET, then "+api.DefaultSocket+")")
+	root.AddCommand(
+		newDaemon(a), newNetwork(a), newRun(a), newSandbox(a),
+		newPs(a), newInspect(a), newExec(a), newPort(a), newStop(a), newWait(a), newRm(a),
+		newFlow(a), newStatus(a), newDoctor(a), newVersion(a), newUninstall(a),
+	)
+	return root
+}
+
+// group makes cmd a command that only has subcommands: alone it shows its
+// help, with an unknown word it is an error.
+func group(cmd *cobra.Command) *cobra.Command {
+	cmd.Args = cobra.ArbitraryArgs
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return usagef(cmd, "unknown command %q for %q", args[0], cmd.CommandPath())
+		}
+		return cmd.Help()
+	}
+	return cmd
+}
+
+// exactly, atLeast and between are cobra's checks with usage errors.
+func exactly(names ...string) cobra.PositionalArgs { return between(len(names), names...) }
+
+func atLeast(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) < len(names) {
+			return usagef(cmd, "%s is missing", names[len(args)])
+		}
+		return nil
+	}
+}
+
+// between takes at least least of the named arguments and at most all of them.
+func between(least int, names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) < least {
+			return usagef(cmd, "%s is missing", names[len(args)])
+		}
+		if len(args) > len(names) {
+			return usagef(cmd, "%q is one argument too many", args[len(names)])
+		}
+		return nil
+	}
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/fairway-project/fairway/userspace/api"
+)
+
+// processFlags are what run and exec have in common.
+type processFlags struct {
+	env     []string
+	workdir string
+}
+
+func (p *processFlags) define(f *pflag.FlagSet) {
+	words(f, &p.env, "env", "e", "KEY[=VALUE]", "environment variable; without a value the one of this shell")
+	f.StringVarP(&p.workdir, "workdir", "w", "", "working directory (default /)")
+}
+
+// environment fills in the values of variables that were named only; one that
+// isn't set is left out, as Docker does.
+func (p *processFlags) environment(getenv func(string) string) []string {
+	var env []string
+	for _, e := range p.env {
+		if strings.Contains(e, "=") {
+			env = append(env, e)
+		} else if val := getenv(e); val != "" {
+			env = append(env, e+"="+val)
+		}
+	}
+	return env
+}
+
+func newRun(a *app) *cobra.Command {
+	var flags sandboxFlags
+	var process processFlags
+	var detach, rm bool
+	cmd := &cobra.Command{
+		Use:               "run [OPTIONS] -- COMMAND...",
+		Short:             "Run a command in a new sandbox",
+		Args:              atLeast("COMMAND"),
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	f := cmd.Flags()
+	f.SetInterspersed(false)
+	f.StringVar(&flags.config.Name, "name", "", "name of the sandbox")
+	f.BoolVarP(&detach, "detach", "d", false, "in the background; print the sandbox's ID")
+	f.BoolVar(&rm, "rm", false, "remove the sandbox when the command ends")
+	flags.define(f)
+	process.define(f)
+	a.completeNetworkFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		config, err := flags.result()
+		if err != nil {
+			return err
+		}
+		req := api.Run{
+			SandboxConfig: config, Command: args, AutoRemove: rm,
+			Env: process.environment(a.env.Getenv), Workdir: process.workdir,
+		}
+		if err := req.Validate(); err != nil {
+			return err
+		}
+		if detach {
+			return a.runDetached(cmd, req)
+		}
+		return a.foreground(cmd.Context(), func(ctx context.Context, files *api.Stdio) (*api.Attached, error) {
+			return a.client().RunAttached(ctx, req, files)
+		})
+	}
+	return cmd
+}
+
+func (a *app) runDetached(cmd *cobra.Command, req api.Run) error {
+	started, err := a.client().Run(cmd.Context(), req)
+	if err != nil {
+		return processError(err)
+	}
+	fmt.Fprintln(a.env.Stdout, started.ID)
+	return nil
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fairway-project/fairway/userspace/api"
+)
+
+func newSandbox(a *app) *cobra.Command {
+	cmd := group(&cobra.Command{Use: "sandbox", Short: "Sandboxes around namespaces that exist"})
+	cmd.AddCommand(newSandboxAdd(a))
+	return cmd
+}
+
+func newSandboxAdd(a *app) *cobra.Command {
+	var flags sandboxFlags
+	var netns string
+	cmd := &cobra.Command{
+		Use:   "add [OPTIONS] NAME --netns PATH",
+		Short: "Adopt a network namespace: ip netns's, a VM's, another runtime's",
+		Args:  exactly("NAME"),
+	}
+	cmd.Flags().StringVar(&netns, "netns", "", "path of the namespace: /run/netns/NAME, /proc/PID/ns/net")
+	flags.define(cmd.Flags())
+	a.completeNetworkFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if netns == "" {
+			return usagef(cmd, "--netns is missing")
+		}
+		config, err := flags.result()
+		if err != nil {
+			return err
+		}
+		config.Name = args[0]
+		req := api.Add{SandboxConfig: config, Netns: netns}
+		if err := req.Validate(); err != nil {
+			return err
+		}
+		started, err := a.client().Add(cmd.Context(), req)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(a.env.Stdout, started.ID)
+		return nil
+	}
+	return cmd
+}
+
+func newStop(a *app) *cobra.Command {
+	var req api.Stop
+	timeout := 10
+	cmd := &cobra.Command{
+		Use:               "stop [OPTIONS] NAME...",
+		Short:             "Stop sandboxes: SIGTERM, then SIGKILL",
+		Args:              atLeast("NAME"),
+		ValidArgsFunction: a.completeSandboxes,
+	}
+	cmd.Flags().IntVarP(&timeout, "timeout", "t", timeout, "seconds until SIGKILL; -1 for never")
+	cmd.Flags().StringVarP(&req.Signal, "signal", "s", "", "signal to send first (default TERM)")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		req.Timeout = &timeout
+		client := a.client()
+		return each(args, func(name string) error {
+			if err := client.Stop(cmd.Context(), name, req); err != nil {
+				return err
+			}
+			fmt.Fprintln(a.env.Stdout, name)
+			return nil
+		})
+	}
+	return cmd
+}
+
+func newWait(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:               "wait NAME...",
+		Short:             "Wait until sandboxes end, and print their exit codes",
+		Args:              atLeast("NAME"),
+		ValidArgsFunction: a.completeSandboxes,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client := a.client()
+			return each(args, func(name string) error {
+				code, err := client.Wait(cmd.Context(), name)
+				if err != nil {
+					return err
+				}
+				fmt.Fprintln(a.env.Stdout, code)
+				return nil
+			})
+		},
+	}
+}
+
+func newRm(a *app) *cobra.Command {
+	var force bool
+	cmd := &cobra.Command{
+		Use:               "rm [OPTIONS] NAME...",
+		Aliases:           []string{"remove"},
+		Short:             "Remove sandboxes; an adopted namespace stays",
+		Args:              atLeast("NAME"),
+		ValidArgsFunction: a.completeSandboxes,
+	}
+	cmd.Flags().BoolVarP(&force, "force", "f", false, "also those that run; no error for one that doesn't exist")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		client := a.client()
+		return each(args, func(name string) error {
+			err := client.Remove(cmd.Context(), name, force)
+			if force && errors.Is(err, api.ErrNotFound) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(a.env.Stdout, name)
+			return nil
+		})
+	}
+	return cmd
+}

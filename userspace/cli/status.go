@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/docker/go-units"
+	"github.com/spf13/cobra"
+
+	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/datapath"
+)
+
+func newStatus(a *app) *cobra.Command {
+	var brief bool
+	var format, output string
+	cmd := &cobra.Command{Use: "status [OPTIONS]", Short: "Show the state of daemon and datapath", Args: exactly()}
+	cmd.Flags().BoolVar(&brief, "brief", false, "one word; exit code 1 unless everything is in order")
+	cmd.Flags().StringVar(&format, "format", "", "json, or a Go template")
+	defineOutput(cmd, &output)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		s, err := a.client().Status(cmd.Context())
+		switch {
+		case err != nil:
+			return err
+		case brief:
+			return printBrief(a.env.Stdout, s)
+		case output == "json":
+			return printJSON(a.env.Stdout, s)
+		case format != "":
+			return printOne(a.env.Stdout, format, s)
+		}
+		return printStatus(a.env.Stdout, s, a.env.Now())
+	}
+	return cmd
+}
+
+// printOne prints a single object as --format says.
+func printOne[T any](w io.Writer, format string, v T) error {
+	if format == "json" {
+		format = "{{json .}}"
+	}
+	return printTemplate(w, format, []T{v})
+}
+
+func printBrief(w io.Writer, s api.Status) error {
+	if len(s.Degraded) == 0 {
+		fmt.Fprintln(w, "ok")
+		return nil
+	}
+	fmt.Fprintln(w, "degraded: "+strings.Join(s.Degraded, "; "))
+	return &exitCode{code: exitError}
+}
+
+// section prints rows under a key; only the first row shows it.
+type section struct {
+	key  string
+	rows []string
+}
+
+func printStatus(w io.Writer, s api.Status, now time.Time) error {
+	tw := tabwriter.NewWriter(w, 0, 1, 2, ' ', 0)
+	for _, sec := range append(daemonSections(s, now), datapathSections(s)...) {
+		if len(sec.rows) == 0 {
+			sec.rows = []string{"none"}
+		}
+		for i, row := range sec.rows {
+			key := sec.key + ":"
+			if i > 0 {
+				key = ""
+			}
+			fmt.Fprintln(tw, key+"\t"+row)
+		}
+	}
+	return tw.Flush()
+}
+
+func daemonSections(s api.Status, now time.Time) []section {
+	state := []string{"ok"}
+	if len(s.Degraded) > 0 {
+		state = s.Degraded
+	}
+	metrics := s.Metrics
+	if metrics == "" {
+		metrics = "off"
+	}
+	return []section{
+		{"Status", state},
+		{"Daemon", []string{fmt.Sprintf("%s, pid %d, up %s", versionLine(s.Version), s.Pid, units.HumanDuration(now.Sub(s.Started)))}},
+		{"Kernel", []string{s.Kernel}},
+		{"Root", []string{s.Root}},
+		{"Run directory", []string{s.RunDir}},
+		{"Metrics", []string{metrics}},
+		{"Uplinks", []string{cmp.Or(strings.Join(s.Uplinks, ", "), "none")}},
+		{"Networks", []string{fmt.Sprint(s.Networks)}},
+		{"Sandboxes", []string{fmt.Sprintf("%d running, %d in all", s.Running, s.Sandboxes)}},
+		{"Endpoints", []string{fmt.Sprint(s.Endpoints)}},
+		{"Published ports", []string{fmt.Sprint(s.Ports)}},
+	}
+}
+
+func datapathSections(s api.Status) []section {
+	mode := string(s.Datapath.Mode)
+	if s.BPFFS != "" && s.Datapath.Mode == datapath.EBPF {
+		mode += ", pinned in " + s.BPFFS
+	}
+	return []section{
+		{"Datapath", append([]string{mode}, s.Datapath.Notes...)},
+		{"Features", featureRows(s.Datapath.Features)},
+		{"Attached", attachmentRows(s.Datapath.Attachments)},
+		{"Flows", []string{fillText(s.Stats.Flows, s.Stats.FlowLimit)}},
+		{"Forwarded", forwardedRows(s.Stats.Forwarded)},
+		{"Dropped", dropRows(s.Stats.Drops)},
+		{"Program runs", programRows(s.Stats.Programs)},
+		{"Maps", mapRows(s.Stats.Maps)},
+	}
+}
+
+func featureRows(features []datapath.Feature) []string {
+	var rows []string
+	for _, f := range features {
+		have := "yes"
+		if !f.Available {
+			have = "no"
+		}
+		rows = append(rows, fmt.Sprintf("%s\t%s\t>= %s\t%s", f.Name, have, f.Since, f.Used))
+	}
+	return rows
+}
+
+// attachmentRows joins the programs of a device: hundreds of endpoints have
+// the same ones, and those are counted, not listed.
+func attachmentRows(attachments []datapath.Attachment) []string {
+	type program struct{ name, how string }
+	devices := make(map[program][]string)
+	var order []program
+	for _, at := range attachments {
+		p := program{at.Program, at.How}
+		if devices[p] == nil {
+			order = append(order, p)
+		}
+		devices[p] = append(devices[p], at.Device)
+	}
+	const shown = 4
+	var rows []string
+	for _, p := range order {
+		list := devices[p]
+		slices.SortFunc(list, natural)
+		text := strings.Join(list[:min(len(list), shown)], ", ")
+		if len(list) > shown {
+			text += fmt.Sprintf(" and %d more", len(list)-shown)
+		}
+		rows = append(rows, fmt.Sprintf("%s\t%s\t%s", p.name, p.how, text))
+	}
+	return rows
+}
+
+func forwardedRows(paths map[datapath.Path]datapath.Counter) []string {
+	var rows []string
+	for _, p := range []datapath.Path{datapath.PathEBPF, datapath.PathStack} {
+		if c, ok := paths[p]; ok {
+			rows = append(rows, fmt.Sprintf("%s\t%s", p, counterText(c)))
+		}
+	}
+	return rows
+}
+
+// dropRows shows the reasons that occurred, the most frequent first.
+func dropRows(drops []datapath.Drop) []string {
+	drops = slices.DeleteFunc(slices.Clone(drops), func(d datapath.Drop) bool { return d.Packets == 0 })
+	slices.SortStableFunc(drops, func(a, b datapath.Drop) int { return cmp.Compare(b.Packets, a.Packets) })
+	var rows []string
+	for _, d := range drops {
+		rows = append(rows, fmt.Sprintf("%s\t%s\t%s", d.Reason, d.Direction, counterText(d.Counter)))
+	}
+	return rows
+}
+
+func programRows(programs []datapath.ProgramStats) []string {
+	var rows []string
+	for _, p := range programs {
+		rows = append(rows, fmt.Sprintf("%s\t%d", p.Name, p.Runs))
+	}
+	return rows
+}
+
+func mapRows(maps []datapath.Fill) []string {
+	var rows []string
+	for _, m := range maps {
+		rows = append(rows, m.Map+"\t"+fillText(m.Entries, m.Max))
+	}
+	return rows
+}
+
+func fillText(n, limit uint64) string {
+	if limit == 0 {
+		return fmt.Sprint(n)
+	}
+	return fmt.Sprintf("%d of %d (%.1f %%)", n, limit, 100*float64(n)/float64(limit))
+}
+
+func counterText(c datapath.Counter) string {
+	return fmt.Sprintf("%d packets, %s", c.Packets, units.HumanSize(float64(c.Bytes)))
+}

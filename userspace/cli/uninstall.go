@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fairway-project/fairway/userspace/api"
+)
+
+func newUninstall(a *app) *cobra.Command {
+	var opts DaemonOptions
+	var force, purge bool
+	cmd := &cobra.Command{
+		Use:   "uninstall [OPTIONS]",
+		Short: "Remove every trace from the kernel and end the daemon",
+		Long: "Remove every trace from the kernel: sandboxes, networks, programs, rules, pins. A daemon that runs does it and ends;\n" +
+			"without one this command does it itself, for the directories that the flags name.",
+		Args: exactly(),
+	}
+	opts.define(cmd.Flags())
+	defineDatapath(cmd, &opts.Datapath)
+	cmd.Flags().BoolVarP(&force, "force", "f", false, "don't ask")
+	cmd.Flags().BoolVar(&purge, "purge", false, "remove the state on disk too")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		opts.given(cmd.Flags())
+		if !force && !a.confirm("WARNING! This will stop all sandboxes and remove all networks of this daemon.") {
+			return nil
+		}
+		removed, err := a.client().Uninstall(cmd.Context(), purge)
+		if errors.Is(err, api.ErrUnreachable) && !errors.Is(err, os.ErrPermission) {
+			removed, err = a.programs.Uninstall(cmd.Context(), opts, purge)
+		}
+		for _, line := range removed {
+			fmt.Fprintln(a.env.Stdout, line)
+		}
+		return err
+	}
+	return cmd
+}
