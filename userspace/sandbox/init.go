@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -52,11 +53,12 @@ func Init(args []string) {
 	// Namespaces belong to threads, and the thread that calls execve becomes
 	// the process.
 	runtime.LockOSThread()
-	for fd := setupFd; fd <= namespaceFd; fd++ {
-		unix.CloseOnExec(fd)
-	}
 	result := os.NewFile(outcomeFd, "outcome")
-	err := become(os.NewFile(setupFd, "setup"), result)
+	// With these goes whatever the daemon itself inherited.
+	err := unix.CloseRange(setupFd, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
+	if err == nil {
+		err = become(os.NewFile(setupFd, "setup"), result)
+	}
 	var start *StartError
 	if !errors.As(err, &start) {
 		start = &StartError{Code: CodeSetup, Message: err.Error()}

@@ -53,6 +53,13 @@ func (m *Manager) launch(spec Spec, main bool) (*Process, error) {
 	if err := spec.check(); err != nil {
 		return nil, err
 	}
+	if main && m.cgroup != nil {
+		// A cgroup that was killed once kills what is cloned into it later, on
+		// kernels that compare its kill_seq with the parent's (seen on 6.18).
+		if err := m.cgroup.removeChild(spec.ID); err != nil {
+			return nil, err
+		}
+	}
 	l, err := m.prepare(spec)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("sandbox %s: %w", spec.ID, err), l.close())
