@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package iptables
+
+import "slices"
+
+// delta is the difference between two states of one thing's rules.
+type delta struct {
+	del, add []Rule
+}
+
+// diff returns what leads from old to new. Rules of a group whose members or
+// order changed are all replaced.
+func diff(old, new []Rule) delta {
+	was, is := keys(old), keys(new)
+	changed := changedGroups(old, new)
+	var d delta
+	for _, r := range old {
+		if !is[r.key()] || changed[r.Group] {
+			d.del = append(d.del, r)
+		}
+	}
+	for _, r := range new {
+		if !was[r.key()] || changed[r.Group] {
+			d.add = append(d.add, r)
+		}
+	}
+	return d
+}
+
+func keys(rules []Rule) map[key]bool {
+	set := make(map[key]bool, len(rules))
+	for _, r := range rules {
+		set[r.key()] = true
+	}
+	return set
+}
+
+func changedGroups(old, new []Rule) map[string]bool {
+	members := func(rules []Rule) map[string][]key {
+		m := make(map[string][]key)
+		for _, r := range rules {
+			if r.Group != "" {
+				m[r.Group] = append(m[r.Group], r.key())
+			}
+		}
+		return m
+	}
+	was, is := members(old), members(new)
+	changed := make(map[string]bool)
+	for group, list := range was {
+		changed[group] = !slices.Equal(list, is[group])
+	}
+	for group := range is {
+		changed[group] = changed[group] || !slices.Equal(was[group], is[group])
+	}
+	return changed
+}
+
+// claim takes the rules that an earlier daemon left, and this one wants too, out
+// of what is to be added.
+func (d *delta) claim(leftover map[key]int) {
+	if len(leftover) == 0 {
+		return
+	}
+	deleted := keys(d.del)
+	var add []Rule
+	for _, r := range d.add {
+		if leftover[r.key()] > 0 && !deleted[r.key()] {
+			leftover[r.key()]--
+			continue
+		}
+		add = append(add, r)
+	}
+	d.add = add
+}
+
+func (d *delta) script() *script {
+	s := new(script)
+	for _, r := range d.del {
+		s.del(r)
+	}
+	for _, r := range d.add {
+		s.add(r)
+	}
+	return s
+}

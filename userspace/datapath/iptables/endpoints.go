@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package iptables
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/fairway-project/fairway/userspace/datapath"
+)
+
+// EnsureEndpoint makes the endpoint's rules and lets its bridge port send frames
+// back where they came from, for containers that reach themselves by a
+// published port.
+func (d *Datapath) EnsureEndpoint(ctx context.Context, e datapath.Endpoint) error {
+	return d.inside(ctx, func() error {
+		if _, ok := d.state.networks[e.NetworkID]; !ok {
+			return fmt.Errorf("endpoint %s: network %s: %w", e.ID, e.NetworkID, ErrUnknown)
+		}
+		if err := setHairpin(e.HostIf, e.HostIndex); err != nil {
+			return fmt.Errorf("endpoint %s: %w", e.ID, err)
+		}
+		was, known := d.state.endpoints[e.ID]
+		rules := func(f Family) []Rule { return d.state.rulesOfEndpoint(f, e.ID) }
+		old := perFamily(rules)
+		d.state.endpoints[e.ID] = e
+		if _, err := d.changeAll(ctx, old, perFamily(rules)); err != nil {
+			if delete(d.state.endpoints, e.ID); known {
+				d.state.endpoints[e.ID] = was
+			}
+			return fmt.Errorf("endpoint %s: %w", e.ID, err)
+		}
+		return nil
+	})
+}
+
+func setHairpin(name string, index int) error {
+	link, err := netlink.LinkByIndex(index)
+	if err != nil {
+		return fmt.Errorf("device %s (index %d): %w", name, index, err)
+	}
+	if err := netlink.LinkSetHairpin(link, true); err != nil {
+		return fmt.Errorf("device %s: hairpin mode: %w", name, err)
+	}
+	return nil
+}
+
+// DeleteEndpoint removes the endpoint's rules and ports, then every tracked
+// connection of its addresses.
+func (d *Datapath) DeleteEndpoint(ctx context.Context, id string) error {
+	return d.inside(ctx, func() error {
+		e, ok := d.state.endpoints[id]
+		if !ok {
+			return nil
+		}
+		ports := d.state.ports[id]
+		old := perFamily(func(f Family) []Rule {
+			return append(d.state.rulesOfPorts(f, id, d.proxy), d.state.rulesOfEndpoint(f, id)...)
+		})
+		delete(d.state.endpoints, id)
+		delete(d.state.ports, id)
+		if _, err := d.changeAll(ctx, old, [len(families)][]Rule{}); err != nil {
+			d.state.endpoints[id], d.state.ports[id] = e, ports
+			return fmt.Errorf("endpoint %s: %w", id, err)
+		}
+		d.proxy.release(id)
+		if err := purgeAddresses(e.IPv4, e.IPv6); err != nil {
+			return fmt.Errorf("endpoint %s: %w", id, err)
+		}
+		return nil
+	})
+}

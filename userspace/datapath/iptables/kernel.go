@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package iptables
+
+import (
+	"context"
+	"fmt"
+	"strings"
+)
+
+// kernel is what is known of one family's tables.
+type kernel struct {
+	// ready is set once the package's chains are there; broken is why they can't be.
+	ready  bool
+	broken error
+	nft    bool
+	// leftover counts the rules of an earlier daemon that nobody has claimed yet.
+	leftover map[key]int
+	facts    facts
+}
+
+// prepare makes the chains of both families on first use. A host without IPv6 is
+// served in IPv4 only.
+func (d *Datapath) prepare(ctx context.Context) error {
+	for _, f := range families {
+		k := &d.kernel[f]
+		if k.ready || k.broken != nil && f == IPv6 {
+			continue
+		}
+		if k.broken = d.adopt(ctx, f, k); k.broken == nil {
+			k.ready = true
+			continue
+		}
+		if f == IPv4 {
+			return k.broken
+		}
+		d.log.Warn("ip6tables is unusable, networks with IPv6 will be refused", "err", k.broken)
+	}
+	return nil
+}
+
+// adopt reads the tables, remembers what an earlier daemon left and adds what is
+// always there.
+func (d *Datapath) adopt(ctx context.Context, f Family, k *kernel) error {
+	version, err := d.bins.version(ctx, f)
+	if err != nil {
+		return err
+	}
+	cur, err := d.bins.readTables(ctx, f)
+	if err != nil {
+		return err
+	}
+	j := readJournal(cur)
+	if err := checkForeign(f, cur, j); err != nil {
+		return err
+	}
+	k.nft = strings.Contains(version, "nf_tables")
+	k.facts = factsOf(cur, j)
+	k.leftover = leftovers(f, cur, j)
+	return d.bins.apply(ctx, f, plan(cur, d.state.ruleset(f, d.proxy, k.facts), k.leftover))
+}
+
+// factsOf returns the facts noted, and notes the tables that don't exist yet.
+func factsOf(cur saved, j *journal) facts {
+	if j != nil {
+		return j.facts
+	}
+	fs := make(facts)
+	for _, table := range tableOrder {
+		if cur[table] == nil {
+			fs.set(table, factCreated, "yes")
+		}
+	}
+	return fs
+}
+
+// leftovers counts all rules that an earlier daemon made.
+func leftovers(f Family, cur saved, j *journal) map[key]int {
+	left := make(map[key]int)
+	if j == nil {
+		return left
+	}
+	for _, r := range j.owned(cur) {
+		left[r.key()]++
+	}
+	for _, table := range tableOrder {
+		for _, chain := range append(ownChains(f, table), chainJournal) {
+			rules, _ := cur.chain(table, chain)
+			for _, r := range rules {
+				left[key{table, chain, r.spec}]++
+			}
+		}
+	}
+	return left
+}
+
+// change replaces the rules old of something by new, of which state speaks
+// already. Where the tables aren't what they were left as (another program
+// flushed them) they are mended as a whole. It returns what changed.
+func (d *Datapath) change(ctx context.Context, f Family, old, new []Rule) (delta, error) {
+	k := &d.kernel[f]
+	if k.broken != nil {
+		if len(new) > 0 {
+			return delta{}, fmt.Errorf("%w: %w", ErrNoFamily, k.broken)
+		}
+		return delta{}, nil
+	}
+	del := diff(old, new)
+	del.claim(k.leftover)
+	s := del.script()
+	err := d.bins.apply(ctx, f, s)
+	if err == nil || ctx.Err() != nil {
+		return del, err
+	}
+	d.log.Warn("rules were changed by another program, mending them", "family", f.String(), "err", err)
+	return del, d.mend(ctx, f)
+}
+
+// mend makes the kernel equal to the state, leftovers excepted.
+func (d *Datapath) mend(ctx context.Context, f Family) error {
+	k := &d.kernel[f]
+	if k.broken != nil {
+		return nil
+	}
+	cur, err := d.bins.readTables(ctx, f)
+	if err != nil {
+		return err
+	}
+	return d.bins.apply(ctx, f, plan(cur, d.state.ruleset(f, d.proxy, k.facts), k.leftover))
+}
+
+// changeAll is change for both families.
+func (d *Datapath) changeAll(ctx context.Context, old, new [len(families)][]Rule) ([len(families)]delta, error) {
+	var out [len(families)]delta
+	for _, f := range families {
+		var err error
+		if out[f], err = d.change(ctx, f, old[f], new[f]); err != nil {
+			return out, err
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package iptables
+
+import (
+	"slices"
+
+	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/model"
+)
+
+// networkRules are the rules of a network itself, in the order Docker makes them
+// (moby daemon/libnetwork/drivers/bridge/internal/iptabler/network.go).
+func networkRules(f Family, n *datapath.Network) []Rule {
+	if n.Driver != model.DriverBridge || f.subnet(n) == nil {
+		return nil
+	}
+	if n.Internal {
+		return internalRules(f, n)
+	}
+	return slices.Concat(sourceNATRules(f, n), forwardRules(f, n), publishedRules(f, n))
+}
+
+// internalRules keep an internal network to itself. No rule lets anything in or
+// out by translation; the host reaches its endpoints through INPUT and OUTPUT.
+func internalRules(f Family, n *datapath.Network) []Rule {
+	br, subnet := n.Bridge.Name, f.subnet(n).Prefix
+	in, out := "! -d %[1]s -i %[2]s -j DROP", "! -s %[1]s -o %[2]s -j DROP"
+	if f == IPv6 {
+		// Link-local and multicast destinations inside the bridge are outside the subnet.
+		in, out = "! -d %[1]s -i %[2]s ! -o %[2]s -j DROP", "! -s %[1]s ! -i %[2]s -o %[2]s -j DROP"
+	}
+	return []Rule{
+		newRule(tableFilter, chainInternal, in, subnet, br).atHead(),
+		newRule(tableFilter, chainInternal, out, subnet, br).atHead(),
+		newRule(tableFilter, chainForward, "-i %[1]s -o %[1]s -j %[2]s", br, verdict(n.Bridge.ICC)),
+	}
+}
+
+func verdict(accept bool) string {
+	if accept {
+		return "ACCEPT"
+	}
+	return "DROP"
+}
+
+// sourceNATRules hide the endpoints' addresses from the outside, and the host's
+// own addresses from endpoints that answer to the gateway only (127.0.0.1).
+func sourceNATRules(f Family, n *datapath.Network) []Rule {
+	br, target := n.Bridge.Name, "MASQUERADE"
+	if source := f.snatSource(n); source.IsValid() {
+		target = "SNAT --to-source " + source.String()
+	}
+	var rules []Rule
+	if n.Bridge.Masquerade && f.gatewayMode(n) != model.GatewayRouted {
+		rules = append(rules, newRule(tableNAT, "POSTROUTING", "-s %s ! -o %s -j %s",
+			f.subnet(n).Prefix, br, target).atHead())
+	}
+	return append(rules, newRule(tableNAT, "POSTROUTING", "-o %s -m addrtype --src-type LOCAL -j %s",
+		br, target).atHead())
+}
+
+// forwardRules say what leaves the bridge and what stays in it.
+func forwardRules(f Family, n *datapath.Network) []Rule {
+	br := n.Bridge.Name
+	var rules []Rule
+	if n.Bridge.ICC {
+		rules = append(rules, newRule(tableFilter, chainForward, "-i %s -j ACCEPT", br))
+	} else {
+		rules = append(rules,
+			newRule(tableFilter, chainForward, "-i %[1]s -o %[1]s -j DROP", br).inGroup(n.ID),
+			newRule(tableFilter, chainForward, "-i %[1]s ! -o %[1]s -j ACCEPT", br).inGroup(n.ID))
+	}
+	return append(rules,
+		newRule(tableFilter, chainCT, "-o %s -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", br),
+		newRule(tableFilter, chainBridge, "-o %s -j %s", br, chainDocker))
+}
+
+// publishedRules close the bridge to all that no port opens. They come after the
+// ports' own rules, which are inserted at the head of the chain.
+func publishedRules(f Family, n *datapath.Network) []Rule {
+	br, mode := n.Bridge.Name, f.gatewayMode(n)
+	var rules []Rule
+	switch {
+	case mode == model.GatewayRouted && f == IPv4:
+		rules = append(rules, newRule(tableFilter, chainDocker, "-o %s -p icmp -j ACCEPT", br).inGroup(n.ID))
+	case mode == model.GatewayRouted:
+		rules = append(rules, newRule(tableFilter, chainDocker, "-o %s -p ipv6-icmp -j ACCEPT", br).inGroup(n.ID))
+	case f == IPv6 && !n.Bridge.ICC:
+		// Neighbour discovery is filtered in a bridge where ARP is not.
+		for _, icmpType := range []int{135, 136} {
+			rules = append(rules, newRule(tableFilter, chainDocker,
+				"-i %[1]s -o %[1]s -p ipv6-icmp -m icmp6 --icmpv6-type %[2]d -j ACCEPT", br, icmpType).inGroup(n.ID))
+		}
+	}
+	return append(rules, newRule(tableFilter, chainDocker, "! -i %[1]s -o %[1]s -j %[2]s",
+		br, verdict(mode == model.GatewayNATUnprotected)).inGroup(n.ID))
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package iptables
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/model"
+)
+
+// perFamily collects rules for both families.
+func perFamily(rules func(Family) []Rule) [len(families)][]Rule {
+	var out [len(families)][]Rule
+	for _, f := range families {
+		out[f] = rules(f)
+	}
+	return out
+}
+
+// EnsureHost remembers the host's addresses, by which flows to published ports
+// are told from others.
+func (d *Datapath) EnsureHost(ctx context.Context, h datapath.Host) error {
+	return d.inside(ctx, func() error {
+		d.state.host = h
+		return d.prepare(ctx)
+	})
+}
+
+// EnsureNetwork makes the network's rules, turns forwarding on for its families
+// and lets bridged frames pass the rules.
+func (d *Datapath) EnsureNetwork(ctx context.Context, n datapath.Network) error {
+	return d.inside(ctx, func() error {
+		if n.Driver != model.DriverBridge {
+			return nil
+		}
+		if err := d.prepare(ctx); err != nil {
+			return err
+		}
+		if err := d.prepareHost(ctx, &n); err != nil {
+			return fmt.Errorf("network %q: %w", n.Name, err)
+		}
+		if err := d.replaceNetwork(ctx, n); err != nil {
+			return fmt.Errorf("network %q: %w", n.Name, err)
+		}
+		return nil
+	})
+}
+
+// replaceNetwork replaces all rules that depend on the network, its endpoints' too.
+func (d *Datapath) replaceNetwork(ctx context.Context, n datapath.Network) error {
+	was, known := d.state.networks[n.ID]
+	rules := func(f Family) []Rule { return d.rulesBelow(f, n.ID) }
+	old := perFamily(rules)
+	d.state.networks[n.ID] = n
+	_, err := d.changeAll(ctx, old, perFamily(rules))
+	if err != nil {
+		if delete(d.state.networks, n.ID); known {
+			d.state.networks[n.ID] = was
+		}
+	}
+	return err
+}
+
+// rulesBelow are the rules of a network with its endpoints and their ports.
+func (d *Datapath) rulesBelow(f Family, id string) []Rule {
+	rules := d.state.rulesOfNetwork(f, id)
+	for eid, e := range d.state.endpoints {
+		if e.NetworkID == id {
+			rules = append(rules, d.state.rulesOfEndpoint(f, eid)...)
+			rules = append(rules, d.state.rulesOfPorts(f, eid, d.proxy)...)
+		}
+	}
+	return rules
+}
+
+// DeleteNetwork removes the network's rules.
+func (d *Datapath) DeleteNetwork(ctx context.Context, id string) error {
+	return d.inside(ctx, func() error {
+		n, ok := d.state.networks[id]
+		if !ok {
+			return nil
+		}
+		old := perFamily(func(f Family) []Rule { return d.state.rulesOfNetwork(f, id) })
+		delete(d.state.networks, id)
+		if _, err := d.changeAll(ctx, old, [len(families)][]Rule{}); err != nil {
+			d.state.networks[id] = n
+			return fmt.Errorf("network %q: %w", n.Name, err)
+		}
+		return restoreBridge(n.Bridge.Name)
+	})
+}

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package iptables
+
+import (
+	"cmp"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+
+	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/netns"
+)
+
+// proxy serves sockets of the host where the kernel can't translate: ::1 in
+// front of an IPv6 container, any IPv6 address of the host in front of one
+// without IPv6. All TCP ports share one listener on ::1, which asks the kernel
+// for the address meant; each UDP port has a socket of its own. The container
+// sees the gateway as its peer, as behind docker-proxy.
+type proxy struct {
+	ns  *netns.NS
+	log *slog.Logger
+
+	mu     sync.Mutex
+	closed bool
+	tcp    *net.TCPListener
+	// relays by endpoint, then by publication.
+	relays map[string]map[datapath.Port]*relay
+	// conns of TCP connections under way, by endpoint.
+	conns map[string]map[net.Conn]bool
+	wg    sync.WaitGroup
+}
+
+// relay is one proxied publication.
+type relay struct {
+	port datapath.Port
+	// listen is the port on ::1 that the kernel redirects to.
+	listen uint16
+	udp    *udpRelay
+}
+
+func newProxy(ns *netns.NS, log *slog.Logger) *proxy {
+	return &proxy{
+		ns: ns, log: log,
+		relays: make(map[string]map[datapath.Port]*relay),
+		conns:  make(map[string]map[net.Conn]bool),
+	}
+}
+
+// needsProxy reports whether sockets of the host can't reach the port otherwise.
+func needsProxy(p *datapath.Port) bool {
+	if p.Routed || p.HostIP.Is4() || p.Port.Proto == model.SCTP {
+		return false
+	}
+	return p.HostOnly || p.HostIP.IsUnspecified() || p.HostIP == netip.IPv6Loopback()
+}
+
+// rules lead the endpoint's proxied ports to the proxy. They go to the head,
+// before those of an earlier daemon, whose proxy is gone.
+func (p *proxy) rules(endpointID string) []Rule {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var rules []Rule
+	for _, r := range p.relays[endpointID] {
+		match := ""
+		switch {
+		case !r.port.HostIP.IsUnspecified():
+			match = "-d " + IPv6.host(r.port.HostIP) + " "
+		case !r.port.HostOnly:
+			match = "-d ::1/128 "
+		}
+		rules = append(rules, newRule(tableNAT, chainProxy, "%[1]s-p %[2]s -m %[2]s --dport %[3]d -j REDIRECT --to-ports %[4]d",
+			match, r.port.Port.Proto, r.port.HostPort, r.listen).atHead())
+	}
+	slices.SortFunc(rules, func(a, b Rule) int { return cmp.Compare(a.Spec, b.Spec) })
+	return rules
+}
+
+// service is a change of an endpoint's relays that is kept or undone.
+type service struct {
+	proxy    *proxy
+	endpoint string
+	old, new map[datapath.Port]*relay
+}
+
+// serve makes these the endpoint's proxied ports. The caller is in the namespace.
+func (p *proxy) serve(endpointID string, ports []datapath.Port) (*service, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := &service{proxy: p, endpoint: endpointID, old: p.relays[endpointID], new: make(map[datapath.Port]*relay)}
+	for _, port := range ports {
+		r := s.old[port]
+		if r == nil {
+			var err error
+			if r, err = p.start(port); err != nil {
+				closeUnless(s.new, s.old)
+				return nil, err
+			}
+		}
+		s.new[port] = r
+	}
+	p.relays[endpointID] = s.new
+	return s, nil
+}
+
+func (s *service) keep() {
+	s.proxy.mu.Lock()
+	defer s.proxy.mu.Unlock()
+	closeUnless(s.old, s.new)
+	if len(s.new) == 0 {
+		delete(s.proxy.relays, s.endpoint)
+	}
+}
+
+func (s *service) undo() {
+	s.proxy.mu.Lock()
+	defer s.proxy.mu.Unlock()
+	closeUnless(s.new, s.old)
+	s.proxy.relays[s.endpoint] = s.old
+}
+
+// closeUnless closes the relays that are not in other.
+func closeUnless(relays, other map[datapath.Port]*relay) {
+	for port, r := range relays {
+		if other[port] != r && r.udp != nil {
+			r.udp.close()
+		}
+	}
+}
+
+// start listens for one publication.
+func (p *proxy) start(port datapath.Port) (*relay, error) {
+	if p.closed {
+		return nil, ErrClosed
+	}
+	if port.Port.Proto == model.TCP {
+		if err := p.listenTCP(); err != nil {
+			return nil, fmt.Errorf("proxy for port %s: %w", port, err)
+		}
+		return &relay{port: port, listen: portOf(p.tcp.Addr())}, nil
+	}
+	u, err := p.listenUDP(port)
+	if err != nil {
+		return nil, fmt.Errorf("proxy for port %s: %w", port, err)
+	}
+	return &relay{port: port, listen: portOf(u.conn.LocalAddr()), udp: u}, nil
+}
+
+func portOf(a net.Addr) uint16 {
+	ap, err := netip.ParseAddrPort(a.String())
+	if err != nil {
+		return 0
+	}
+	return ap.Port()
+}
+
+// release ends all that the endpoint has in the proxy.
+func (p *proxy) release(endpointID string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	closeUnless(p.relays[endpointID], nil)
+	delete(p.relays, endpointID)
+	for c := range p.conns[endpointID] {
+		c.Close()
+	}
+}
+
+// close ends everything and waits until it has ended.
+func (p *proxy) close() {
+	p.mu.Lock()
+	p.closed = true
+	if p.tcp != nil {
+		p.tcp.Close()
+	}
+	for _, relays := range p.relays {
+		closeUnless(relays, nil)
+	}
+	for _, conns := range p.conns {
+		for c := range conns {
+			c.Close()
+		}
+	}
+	p.mu.Unlock()
+	p.wg.Wait()
+}

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package iptables
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/model"
+)
+
+// dialTimeout is docker-proxy's patience with a container, roughly: long enough
+// for a lost SYN, short enough to be noticed.
+const dialTimeout = 10 * time.Second
+
+// listenTCP opens the one listener on first use.
+func (p *proxy) listenTCP() error {
+	if p.tcp != nil {
+		return nil
+	}
+	l, err := net.ListenTCP("tcp6", net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.IPv6Loopback(), 0)))
+	if err != nil {
+		return err
+	}
+	p.tcp = l
+	p.wg.Go(func() { p.acceptTCP(l) })
+	return nil
+}
+
+func (p *proxy) acceptTCP(l *net.TCPListener) {
+	for {
+		c, err := l.AcceptTCP()
+		if err != nil {
+			return
+		}
+		p.wg.Go(func() { p.carryTCP(c) })
+	}
+}
+
+func (p *proxy) carryTCP(client *net.TCPConn) {
+	defer client.Close()
+	dst, err := originalDst(client)
+	if err != nil {
+		p.log.Debug("proxy: connection without original destination", "err", err)
+		return
+	}
+	endpoint, target, ok := p.target(dst)
+	if !ok {
+		return
+	}
+	server, err := p.dial("tcp", target)
+	if err != nil {
+		p.log.Debug("proxy: connect", "dst", dst.String(), "target", target.String(), "err", err)
+		return
+	}
+	defer server.Close()
+	if !p.track(endpoint, client, server) {
+		return
+	}
+	defer p.untrack(endpoint, client, server)
+	copyBoth(client, server.(*net.TCPConn))
+}
+
+// copyBoth copies until both sides have ended, and passes half-closes on.
+func copyBoth(a, b *net.TCPConn) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = io.Copy(a, b) // an error shows as the end of the stream
+		_ = a.CloseWrite()
+	}()
+	_, _ = io.Copy(b, a)
+	_ = b.CloseWrite()
+	<-done
+}
+
+// target finds the publication that a connection to dst is meant for.
+func (p *proxy) target(dst netip.AddrPort) (endpoint string, target netip.AddrPort, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for id, relays := range p.relays {
+		for port := range relays {
+			if port.Port.Proto != model.TCP || port.HostPort != dst.Port() {
+				continue
+			}
+			if port.HostIP == dst.Addr() {
+				return id, targetOf(port), true
+			}
+			if port.HostIP.IsUnspecified() {
+				endpoint, target, ok = id, targetOf(port), true
+			}
+		}
+	}
+	return endpoint, target, ok
+}
+
+func targetOf(p datapath.Port) netip.AddrPort { return netip.AddrPortFrom(p.Target, p.Port.Num) }
+
+// dial connects from within the namespace.
+func (p *proxy) dial(network string, target netip.AddrPort) (conn net.Conn, err error) {
+	d := net.Dialer{Timeout: dialTimeout}
+	inside := p.ns.Do(func() error {
+		conn, err = d.Dial(network, target.String())
+		return err
+	})
+	return conn, inside
+}
+
+// track notes connections that end with their endpoint; false if that is over.
+func (p *proxy) track(endpoint string, conns ...net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || p.relays[endpoint] == nil {
+		return false
+	}
+	if p.conns[endpoint] == nil {
+		p.conns[endpoint] = make(map[net.Conn]bool)
+	}
+	for _, c := range conns {
+		p.conns[endpoint][c] = true
+	}
+	return true
+}
+
+func (p *proxy) untrack(endpoint string, conns ...net.Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range conns {
+		delete(p.conns[endpoint], c)
+	}
+	if len(p.conns[endpoint]) == 0 {
+		delete(p.conns, endpoint)
+	}
+}
+
+// originalDst asks netfilter where a redirected connection was going
+// (IP6T_SO_ORIGINAL_DST of linux/netfilter_ipv6/ip6_tables.h).
+func originalDst(c *net.TCPConn) (netip.AddrPort, error) {
+	const ip6tSoOriginalDst = 80
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	var info *unix.IPv6MTUInfo // begins with a sockaddr_in6, which is all that is written
+	var sockErr error
+	err = raw.Control(func(fd uintptr) {
+		info, sockErr = unix.GetsockoptIPv6MTUInfo(int(fd), unix.IPPROTO_IPV6, ip6tSoOriginalDst)
+	})
+	if err == nil {
+		err = sockErr
+	}
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("original destination: %w", err)
+	}
+	port := binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(&info.Addr.Port))[:])
+	return netip.AddrPortFrom(netip.AddrFrom16(info.Addr.Addr), port), nil
+}

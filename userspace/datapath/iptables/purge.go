@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package iptables
+
+import (
+	"errors"
+	"net/netip"
+	"regexp"
+	"strconv"
+
+	"github.com/fairway-project/fairway/userspace/model"
+)
+
+// purgeWhere deletes the connections of a family that match.
+func purgeWhere(f Family, match func(*connection) bool) error {
+	list, err := connections(f)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for i := range list {
+		if match(&list[i]) {
+			errs = append(errs, list[i].remove(f))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// touches reports whether addr is an end of the connection, before or after translation.
+func (c *connection) touches(addr netip.Addr) bool {
+	return c.orig.src.Addr() == addr || c.orig.dst.Addr() == addr ||
+		c.reply.src.Addr() == addr || c.reply.dst.Addr() == addr
+}
+
+// purgeAddresses ends all connections of these addresses.
+func purgeAddresses(addrs ...netip.Addr) error {
+	var errs []error
+	for _, addr := range addrs {
+		for _, f := range families {
+			if f.has(addr) {
+				errs = append(errs, purgeWhere(f, func(c *connection) bool { return c.touches(addr) }))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+var dnatForm = regexp.MustCompile(
+	`^(?:! -s fe80::/10 )?(?:-d (\S+) )?-p udp -m udp --dport (\d+) -j DNAT --to-destination (\S+)$`)
+
+// forwarding is a UDP publication as its DNAT rule says it.
+type forwarding struct {
+	// host is the zero Addr for every address of the host.
+	host   netip.Addr
+	port   uint16
+	target netip.AddrPort
+}
+
+// udpForwardings reads the publications that rules make.
+func udpForwardings(rules []Rule) []forwarding {
+	var out []forwarding
+	for _, r := range rules {
+		m := dnatForm.FindStringSubmatch(r.Spec)
+		if m == nil || r.Table != tableNAT {
+			continue
+		}
+		var fw forwarding
+		if p, err := netip.ParsePrefix(m[1]); err == nil {
+			fw.host = p.Addr()
+		}
+		port, err := strconv.ParseUint(m[2], 10, 16)
+		target, err2 := netip.ParseAddrPort(m[3])
+		if err != nil || err2 != nil {
+			continue
+		}
+		fw.port, fw.target = uint16(port), target
+		out = append(out, fw)
+	}
+	return out
+}
+
+// concerns reports whether a UDP connection has to be looked at anew because fw
+// appeared or went: it goes to the host port, translated or (begun before the
+// port was published) not, or it was led to the container's port.
+func (fw *forwarding) concerns(c *connection, local func(netip.Addr) bool) bool {
+	if c.orig.proto != uint8(model.UDP) {
+		return false
+	}
+	translated := c.orig.dst != c.reply.src
+	if translated && c.reply.src == fw.target {
+		return true
+	}
+	if c.orig.dst.Port() != fw.port {
+		return false
+	}
+	if fw.host.IsValid() {
+		return c.orig.dst.Addr() == fw.host
+	}
+	return local(c.orig.dst.Addr())
+}
+
+// purgeUDP ends the UDP connections that the changed rules concern, so that the
+// next packet of each finds its way by the new ones. Docker compares with the
+// container's port only (moby#53384).
+func (d *Datapath) purgeUDP(changes [len(families)]delta) error {
+	var errs []error
+	for _, f := range families {
+		changed := append(udpForwardings(changes[f].del), udpForwardings(changes[f].add)...)
+		if len(changed) == 0 {
+			continue
+		}
+		local := d.state.hostAddresses()
+		isLocal := func(a netip.Addr) bool { return a.IsLoopback() || local[a] }
+		errs = append(errs, purgeWhere(f, func(c *connection) bool {
+			for i := range changed {
+				if changed[i].concerns(c, isLocal) {
+					return true
+				}
+			}
+			return false
+		}))
+	}
+	return errors.Join(errs...)
+}
+
+// hostAddresses are all addresses that packets to a published port may have.
+func (s *state) hostAddresses() map[netip.Addr]bool {
+	local := make(map[netip.Addr]bool)
+	for _, a := range s.host.Addresses {
+		local[a] = true
+	}
+	for _, u := range s.host.Uplinks {
+		for _, p := range u.Addresses {
+			local[p.Addr()] = true
+		}
+	}
+	for _, n := range s.networks {
+		for _, f := range families {
+			if subnet := f.subnet(&n); subnet != nil {
+				local[subnet.Gateway] = true
+			}
+		}
+	}
+	return local
+}
+
+// purgeStrangers ends the connections of addresses in the networks' subnets that
+// belong to no endpoint: of endpoints that went while no daemon was there.
+func (d *Datapath) purgeStrangers() error {
+	known := d.state.hostAddresses()
+	for _, e := range d.state.endpoints {
+		known[e.IPv4], known[e.IPv6] = true, true
+	}
+	var errs []error
+	for _, f := range families {
+		errs = append(errs, purgeWhere(f, func(c *connection) bool {
+			for _, a := range []netip.Addr{c.orig.src.Addr(), c.reply.src.Addr()} {
+				if !known[a] && d.state.inSubnet(f, a) {
+					return true
+				}
+			}
+			return false
+		}))
+	}
+	return errors.Join(errs...)
+}
+
+func (s *state) inSubnet(f Family, a netip.Addr) bool {
+	for _, n := range s.networks {
+		if subnet := f.subnet(&n); subnet != nil && subnet.Prefix.Contains(a) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package iptables
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/fairway-project/fairway/userspace/datapath"
+)
+
+// Ruleset is all rules of one family, in the order they stand in each chain.
+type Ruleset struct {
+	Family Family
+	chains map[[2]string][]Rule
+}
+
+// Rules returns the rules that carry out want. Networks follow each other by
+// their time of creation, endpoints by their IDs, so that the same want always
+// gives the same text. The proxy's rules are not among them: they depend on the
+// ports that it got from the kernel.
+func Rules(f Family, want datapath.Desired) *Ruleset {
+	rs := &Ruleset{Family: f, chains: make(map[[2]string][]Rule)}
+	rs.add(staticRules(f)...)
+	networks := make(map[string]*datapath.Network, len(want.Networks))
+	for _, n := range slices.SortedFunc(slices.Values(want.Networks), byCreation) {
+		networks[n.ID] = &n
+		rs.add(networkRules(f, &n)...)
+	}
+	for _, e := range slices.SortedFunc(slices.Values(want.Endpoints), byID) {
+		if n := networks[e.NetworkID]; n != nil {
+			rs.add(endpointRules(f, n, &e)...)
+			rs.add(portRules(f, n, want.Ports[e.ID])...)
+		}
+	}
+	return rs
+}
+
+func byCreation(a, b datapath.Network) int {
+	return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID))
+}
+
+func byID(a, b datapath.Endpoint) int { return cmp.Compare(a.ID, b.ID) }
+
+// add does what -I and -A would, one after the other.
+func (rs *Ruleset) add(rules ...Rule) {
+	heads := make(map[[2]string][]Rule)
+	for _, r := range rules {
+		c := [2]string{r.Table, r.Chain}
+		if r.Head {
+			heads[c] = append(heads[c], r)
+		} else {
+			rs.chains[c] = append(rs.chains[c], r)
+		}
+	}
+	for c, head := range heads {
+		slices.Reverse(head)
+		rs.chains[c] = append(head, rs.chains[c]...)
+	}
+}
+
+// Chain returns the rules of a chain in order.
+func (rs *Ruleset) Chain(table, chain string) []Rule { return rs.chains[[2]string{table, chain}] }
+
+// chainNames lists a table's chains: the package's own, then built-in ones.
+func (rs *Ruleset) chainNames(table string) []string {
+	names := ownChains(rs.Family, table)
+	for _, name := range []string{"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"} {
+		if len(rs.Chain(table, name)) > 0 {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// String writes the rules as iptables-save would, without policies and counters.
+func (rs *Ruleset) String() string {
+	var b strings.Builder
+	for _, table := range tableOrder {
+		fmt.Fprintf(&b, "*%s\n", table)
+		names := rs.chainNames(table)
+		for _, chain := range names {
+			if !builtin(chain) {
+				fmt.Fprintf(&b, "-N %s\n", chain)
+			}
+		}
+		slices.Sort(names)
+		for _, chain := range names {
+			for _, r := range rs.Chain(table, chain) {
+				fmt.Fprintf(&b, "-A %s %s\n", chain, r.Spec)
+			}
+		}
+	}
+	return b.String()
+}

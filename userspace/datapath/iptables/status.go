@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package iptables
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/fairway-project/fairway/userspace/datapath"
+)
+
+// Status names the variant in use and what is not as it should be.
+func (d *Datapath) Status(ctx context.Context) (datapath.Status, error) {
+	st := datapath.Status{Mode: datapath.IPTables}
+	err := d.inside(ctx, func() error {
+		for _, f := range families {
+			st.Notes = append(st.Notes, d.familyNotes(ctx, f)...)
+		}
+		st.Features = []datapath.Feature{d.bridgeFilter()}
+		return nil
+	})
+	return st, err
+}
+
+func (d *Datapath) familyNotes(ctx context.Context, f Family) []string {
+	k := &d.kernel[f]
+	if k.broken != nil {
+		return []string{fmt.Sprintf("%s is off: %v.", f, k.broken)}
+	}
+	version, err := d.bins.version(ctx, f)
+	if err != nil {
+		return []string{fmt.Sprintf("%s is off: %v.", f, err)}
+	}
+	notes := []string{fmt.Sprintf("%s rules are written by %s.", f, version)}
+	if !k.ready {
+		return notes
+	}
+	cur, err := d.bins.readTables(ctx, f)
+	if err != nil {
+		return append(notes, fmt.Sprintf("%s rules can't be read: %v.", f, err))
+	}
+	if !plan(cur, d.state.ruleset(f, d.proxy, k.facts), k.leftover).empty() {
+		notes = append(notes, fmt.Sprintf("%s rules were changed by another program; restarting the daemon mends them.", f))
+	}
+	return notes
+}
+
+// bridgeFilter tells whether frames inside a bridge pass the rules.
+func (d *Datapath) bridgeFilter() datapath.Feature {
+	value, err := readSetting(bridgeFilterSetting[IPv4])
+	return datapath.Feature{
+		Name: "br_netfilter", Available: err == nil, Since: "2.6",
+		Used: fmt.Sprintf("bridge-nf-call-iptables=%s: icc=false and ports of the own network need it", value),
+	}
+}
