@@ -84,3 +84,29 @@ func (s snapshot) compare(t testing.TB, now snapshot) {
 		t.Errorf("the host isn't as it was before the daemon (-before +after):\n%s", diff)
 	}
 }
+
+// CountPrograms counts the tcx programs and classifiers on all devices of the
+// namespace.
+func CountPrograms(t testing.TB, n *Netns) (count int) {
+	t.Helper()
+	err := n.Do(func() error {
+		devices, err := net.Interfaces()
+		if err != nil {
+			return err
+		}
+		for _, dev := range devices {
+			for _, at := range []ebpf.AttachType{ebpf.AttachTCXIngress, ebpf.AttachTCXEgress} {
+				res, err := link.QueryPrograms(link.QueryOptions{Target: dev.Index, Attach: at})
+				if err != nil {
+					return fmt.Errorf("query %s: %w", dev.Name, err)
+				}
+				count += len(res.Programs)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return count + CountLines(n.Must(t, "tc", "qdisc", "show"), "clsact")
+}

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package harness
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// View is what a user can see of a daemon's world.
+type View struct{ seen snapshot }
+
+// Look takes a View: the host's namespace and what the daemon lists.
+func Look(t testing.TB, e *Env) View {
+	t.Helper()
+	s := takeSnapshot(t, e.Host)
+	s["networks"] = e.Must(t, "network", "ls", "--no-trunc")
+	s["sandboxes"] = e.Must(t, "ps", "-a", "--no-trunc", "--format", "{{.ID}} {{.Name}} {{.State}} {{.Networks}} {{.IP}} {{.Ports}}")
+	return View{s}
+}
+
+// Diff is empty where the two are equal.
+func (v View) Diff(now View) string { return cmp.Diff(v.seen, now.seen) }

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/fairway-project/fairway/test/harness"
+)
+
+// REL-10: a host goes from one mode to the other and back while sandboxes run;
+// nothing of the old mode is left, and everything works in the new one.
+func TestModeSwitch(t *testing.T) {
+	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
+		e.Network(t, "a", numA)
+		e.Network(t, "b", numB)
+		c1 := e.Sandbox(t, "c1", "--network", "a", "-p", "8080:80", "-p", "8080:80/udp")
+		c3 := e.Sandbox(t, "c3", "--network", "b")
+		serve(t, c1.Netns, 80, "c1")
+		serve(t, e.WAN, 80, "wan")
+		check := func(t *testing.T) {
+			e.EachFamily(t, func(t *testing.T, f harness.Family) {
+				harness.Reaches(t, e.LAN1, f.Host, 8080, "c1")
+				harness.Reaches(t, e.Host, f.Host, 8080, "c1")
+				harness.Reaches(t, c3.Netns, f.Host, 8080, "c1")
+				harness.Reaches(t, c1.Netns, f.WAN, 80, "wan")
+				harness.Misses(t, c3.Netns, c1.IP(t, "a", f), 80)
+			})
+			if out := e.Must(t, "exec", "c1", "--", "getent", "hosts", "c1"); !strings.Contains(out, "c1") {
+				t.Errorf("names: %q", out)
+			}
+		}
+		t.Run("before", check)
+		first, second := e.Mode, harness.EBPF
+		if first == harness.EBPF {
+			second = harness.IPTables
+		}
+		for _, mode := range []harness.Mode{second, first} {
+			e.Daemon.Stop(t)
+			e.Daemon.Mode = mode
+			e.Daemon.Start(t)
+			t.Run("now "+string(mode), func(t *testing.T) {
+				check(t)
+				expectOnly(t, e, mode)
+			})
+		}
+	})
+}
+
+// expectOnly looks for the other mode's traces.
+func expectOnly(t *testing.T, e *harness.Env, mode harness.Mode) {
+	t.Helper()
+	switch mode {
+	case harness.EBPF:
+		for _, c := range []string{"iptables-save", "ip6tables-save"} {
+			if out := e.Host.Must(t, c); strings.Contains(out, "DOCKER") || strings.Contains(out, "MASQUERADE") {
+				t.Errorf("rules are left:\n%s", out)
+			}
+		}
+	case harness.IPTables:
+		if n := harness.CountPrograms(t, e.Host); n != 0 {
+			t.Errorf("%d programs are left on devices", n)
+		}
+	}
+}
