@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package link
+
+import (
+	"cmp"
+	"net"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/nl"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Scope says which devices may be uplinks.
+type Scope struct {
+	// Uplinks are the names of the only devices that count. If empty, every
+	// device counts that isn't Fairway's, Docker's or a container's.
+	Uplinks []string
+	// Ignore reports devices that don't count although Fairway did not make
+	// them: bridges that were adopted. It may be nil, and is called from the
+	// watcher's goroutine.
+	Ignore func(name string) bool
+}
+
+var (
+	// dockerBridge is a bridge of a user-defined network in Docker.
+	dockerBridge = regexp.MustCompile(`^br-[0-9a-f]{12}$`)
+	// containerVeth is a container's in Docker (7 digits) or Fairway (11). It
+	// counts as one by its name, since it isn't enslaved for a moment.
+	containerVeth = regexp.MustCompile(`^veth[0-9a-f]{7,11}$`)
+	// fallbackTunnel is a device that the kernel makes in every namespace when
+	// the tunnel's module is loaded.
+	fallbackTunnel = regexp.MustCompile(`^(tunl|gre|gretap|erspan|ip_vti|ip6_vti|sit|ip6tnl|ip6gre)0$`)
+	// pseudo are the kinds of devices that never lead anywhere by themselves. A
+	// VRF's traffic comes in through its members.
+	pseudo = []string{"ifb", "nlmon", "vcan", "vxcan", "can", "vrf"}
+)
+
+// Observe lists the devices that lead outside and the host's addresses.
+func (h *Host) Observe(scope Scope) (datapath.Host, error) {
+	return observe(h.nl, scope)
+}
+
+func observe(h *netlink.Handle, scope Scope) (datapath.Host, error) {
+	links, err := nl.LinkList(h)
+	if err != nil {
+		return datapath.Host{}, err
+	}
+	addrs, err := nl.AddrList(h, nil, netlink.FAMILY_ALL)
+	if err != nil {
+		return datapath.Host{}, err
+	}
+	host := datapath.Host{Addresses: allAddresses(addrs)}
+	for _, l := range links {
+		a := l.Attrs()
+		if scope.uplink(l, links) {
+			host.Uplinks = append(host.Uplinks, datapath.Uplink{
+				Name: a.Name, Index: a.Index, Addresses: uplinkAddresses(addrs, a.Index),
+			})
+		}
+	}
+	slices.SortFunc(host.Uplinks, func(a, b datapath.Uplink) int { return cmp.Compare(a.Index, b.Index) })
+	return host, nil
+}
+
+// uplink reports whether l leads outside, up or not: it may come up.
+func (s Scope) uplink(l netlink.Link, all []netlink.Link) bool {
+	a := l.Attrs()
+	switch {
+	case len(s.Uplinks) > 0:
+		return slices.Contains(s.Uplinks, a.Name)
+	case a.Flags&net.FlagLoopback != 0, slices.Contains(pseudo, l.Type()):
+		return false
+	case ownOrDockers(l), s.Ignore != nil && s.Ignore(a.Name):
+		return false
+	case fallbackTunnel.MatchString(a.Name) && a.Flags&net.FlagUp == 0:
+		return false
+	}
+	// A member of a bridge, bond or team hands its packets to the master, which
+	// counts instead.
+	return a.MasterIndex == 0 || kindOf(a.MasterIndex, all) == "vrf"
+}
+
+func ownOrDockers(l netlink.Link) bool {
+	a := l.Attrs()
+	switch l.Type() {
+	case "bridge":
+		if a.Name == "docker0" || a.Name == "docker_gwbridge" || dockerBridge.MatchString(a.Name) {
+			return true
+		}
+	case "veth":
+		if containerVeth.MatchString(a.Name) {
+			return true
+		}
+	}
+	return strings.HasPrefix(a.Alias, AliasPrefix)
+}
+
+func kindOf(index int, all []netlink.Link) string {
+	for _, l := range all {
+		if l.Attrs().Index == index {
+			return l.Type()
+		}
+	}
+	return ""
+}
+
+func allAddresses(addrs []netlink.Addr) []netip.Addr {
+	var all []netip.Addr
+	for _, a := range addrs {
+		if p, ok := addressOf(a); ok {
+			all = append(all, p.Addr())
+		}
+	}
+	slices.SortFunc(all, netip.Addr.Compare)
+	return slices.Compact(all)
+}
+
+// uplinkAddresses returns the global addresses of a device, the kernel's order
+// kept but for those that are to be used last.
+func uplinkAddresses(addrs []netlink.Addr, index int) []netip.Prefix {
+	var mine []netlink.Addr
+	for _, a := range addrs {
+		if a.LinkIndex == index && a.Scope == unix.RT_SCOPE_UNIVERSE && a.Flags&unix.IFA_F_DADFAILED == 0 {
+			mine = append(mine, a)
+		}
+	}
+	slices.SortStableFunc(mine, func(a, b netlink.Addr) int { return cmp.Compare(lateness(a), lateness(b)) })
+	var prefixes []netip.Prefix
+	for _, a := range mine {
+		if p, ok := addressOf(a); ok {
+			prefixes = append(prefixes, p)
+		}
+	}
+	return prefixes
+}
+
+// lateness orders addresses: IFA_F_SECONDARY says secondary for IPv4 and
+// temporary (RFC 8981) for IPv6.
+func lateness(a netlink.Addr) int {
+	switch {
+	case a.Flags&(unix.IFA_F_DEPRECATED|unix.IFA_F_TENTATIVE) != 0:
+		return 2
+	case a.Flags&unix.IFA_F_SECONDARY != 0:
+		return 1
+	}
+	return 0
+}
