@@ -19,7 +19,7 @@ const (
 	// patience is enough for an answer on a busy machine; refusal is how long
 	// silence is waited for where a packet has to be dropped.
 	patience = 5 * time.Second
-	refusal  = 700 * time.Millisecond
+	refusal  = 400 * time.Millisecond
 )
 
 // serveTCP answers every connection in ns with "NAME PEER-ADDRESS".
