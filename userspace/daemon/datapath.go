@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/datapath/iptables"
+)
+
+// openDatapath opens an implementation in the daemon's network namespace. The
+// caller closes it.
+func openDatapath(_ context.Context, _ Config, m datapath.Mode, log *slog.Logger) (datapath.Datapath, error) {
+	switch m {
+	case datapath.IPTables:
+		return iptables.New(iptables.Options{Log: log})
+	}
+	return nil, fmt.Errorf("unknown mode %q", m)
+}

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrRunning is returned where another daemon has the directory.
+var ErrRunning = errors.New("another fairway daemon runs with it")
+
+// locks keep other daemons away from the directories of this one.
+type locks []*os.File
+
+// lockDirs makes the directories with the modes that the daemon's files need
+// and locks both. The kernel lets go of the locks when the process ends.
+func lockDirs(c Config) (l locks, err error) {
+	for _, d := range []struct {
+		kind, dir string
+		mode      os.FileMode
+	}{{"root", c.Root, 0o711}, {"run-dir", c.RunDir, 0o750}} {
+		if len(l) > 0 && c.Root == c.RunDir {
+			break
+		}
+		if err := os.MkdirAll(d.dir, d.mode); err != nil {
+			return nil, errors.Join(fmt.Errorf("%s: %w", d.kind, err), l.release())
+		}
+		f, err := lockFile(filepath.Join(d.dir, "lock"))
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("%s %s: %w", d.kind, d.dir, err), l.release())
+		}
+		l = append(l, f)
+	}
+	return l, nil
+}
+
+func lockFile(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		err = ErrRunning
+		if pid := holder(f); pid != "" {
+			err = fmt.Errorf("%w (PID %s)", ErrRunning, pid)
+		}
+	}
+	if err == nil {
+		err = errors.Join(f.Truncate(0), writePid(f))
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func writePid(f *os.File) error {
+	_, err := f.WriteAt(fmt.Appendf(nil, "%d\n", os.Getpid()), 0)
+	return err
+}
+
+// holder reads the PID that the lock's owner left in the file.
+func holder(f *os.File) string {
+	b := make([]byte, 16)
+	n, _ := f.ReadAt(b, 0)
+	return strings.TrimSpace(string(b[:n]))
+}
+
+func (l locks) release() error {
+	var errs []error
+	for _, f := range l {
+		errs = append(errs, f.Close())
+	}
+	return errors.Join(errs...)
+}

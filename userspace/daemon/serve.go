@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/fairway-project/fairway/userspace/api"
+)
+
+const (
+	// shutdownTimeout is how long requests under way may take at the end.
+	shutdownTimeout = 5 * time.Second
+	// scrapeTimeout bounds a client of the metrics that is slow to ask.
+	scrapeTimeout = 5 * time.Second
+)
+
+// serve answers the API, and the metrics, until ctx ends, the daemon was
+// uninstalled or a listener fails.
+func (d *daemon) serve(ctx context.Context) error {
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	failed := make(chan error, 2)
+	if err := d.serveMetrics(failed); err != nil {
+		return err
+	}
+	socket := filepath.Join(d.config.RunDir, api.SocketName)
+	listener, err := api.Listen(socket)
+	if err != nil {
+		return fmt.Errorf("api: %w", err)
+	}
+	server := api.NewServer(d.engine, d.log, end)
+	go func() { failed <- server.Serve(listener) }()
+	if err := notifySystemd("READY=1"); err != nil {
+		d.log.Warn("systemd not told that the daemon is ready", "err", err)
+	}
+	d.log.Info("daemon is ready", "socket", socket, "datapath", d.config.Datapath)
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+		d.log.Info("daemon ends; sandboxes and their traffic go on")
+	}
+	bounded, stop := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	defer stop()
+	if shutErr := server.Shutdown(bounded); shutErr != nil && !errors.Is(shutErr, context.DeadlineExceeded) {
+		err = errors.Join(err, shutErr)
+	}
+	return errors.Join(err, d.removePurged())
+}
+
+// serveMetrics answers at the Prometheus endpoint if there is one.
+func (d *daemon) serveMetrics(failed chan<- error) error {
+	if d.config.Metrics == "" || d.parts.Metrics == nil {
+		return nil
+	}
+	listener, err := net.Listen("tcp", d.config.Metrics)
+	if err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", d.parts.Metrics(d.engine))
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: scrapeTimeout}
+	d.onClose(server.Close)
+	go func() {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			failed <- fmt.Errorf("metrics: %w", err)
+		}
+	}()
+	return nil
+}
+
+// removePurged deletes the state on disk after an uninstall that asked for it.
+func (d *daemon) removePurged() error {
+	if !d.engine.Purged() {
+		return nil
+	}
+	return os.RemoveAll(d.config.Root)
+}

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/ipam"
+	"github.com/fairway-project/fairway/userspace/model"
+)
+
+// allocateAll makes the endpoints of the joins, with addresses taken; u gives
+// them back. taken are the interface names that the namespace already has.
+func (e *Engine) allocateAll(sb *model.Sandbox, joins []join, taken []string, u *undo) ([]attachment, error) {
+	var out []attachment
+	for _, j := range joins {
+		n := e.state.network(j.networkID)
+		if n == nil {
+			return nil, api.Errorf(api.ErrNotFound, "network %s not found", j.want.Network)
+		}
+		ep, err := e.allocate(sb, n, j.want, u)
+		if err != nil {
+			return nil, err
+		}
+		ep.IfName = freeIfName(n.Bridge.IfacePrefix, taken)
+		taken = append(taken, ep.IfName)
+		out = append(out, attachment{ep, n})
+	}
+	return out, nil
+}
+
+func (e *Engine) allocate(sb *model.Sandbox, n *model.Network, w api.EndpointSettings, u *undo) (*model.Endpoint, error) {
+	id := newID()
+	ep := &model.Endpoint{
+		ID: id, NetworkID: n.ID, SandboxID: sb.ID, Aliases: slices.Clone(w.Aliases), GwPriority: w.GwPriority,
+		Requested4: w.IPv4.IsValid(), Requested6: w.IPv6.IsValid(), HostIf: "veth" + id[:11],
+	}
+	var err error
+	if n.IPv4 != nil {
+		if ep.IPv4, err = e.takeAddress(n, ipam.IPv4, w.IPv4, u); err != nil {
+			return nil, err
+		}
+	}
+	if n.IPv6 != nil {
+		if ep.IPv6, err = e.takeAddress(n, ipam.IPv6, w.IPv6, u); err != nil {
+			return nil, err
+		}
+	}
+	ep.MAC = w.MAC
+	if ep.MAC == (model.MAC{}) {
+		ep.MAC = defaultMAC(ep.IPv4.Addr())
+	} else if owner := e.state.macOwner(n.ID, ep.MAC); owner != "" {
+		return nil, api.Errorf(api.ErrConflict, "mac address %s: already in use by sandbox %s on network %s", ep.MAC, owner, n.Name)
+	}
+	return ep, nil
+}
+
+func (e *Engine) takeAddress(n *model.Network, f ipam.Family, want netip.Addr, u *undo) (p netip.Prefix, err error) {
+	if want.IsValid() {
+		p, err = e.ipam.Request(n.ID, want)
+	} else {
+		p, err = e.ipam.Allocate(n.ID, f)
+	}
+	if err != nil {
+		return p, ipamKind(err)
+	}
+	u.add(func() error { e.ipam.Release(n.ID, p.Addr()); return nil })
+	return p, nil
+}
+
+// ipamKind gives an error of package ipam the kind that clients know.
+func ipamKind(err error) error {
+	switch {
+	case errors.Is(err, ipam.ErrInUse), errors.Is(err, ipam.ErrOverlap), errors.Is(err, ipam.ErrExhausted), errors.Is(err, ipam.ErrNoPool):
+		return api.Mark(api.ErrConflict, err)
+	case errors.Is(err, ipam.ErrInvalid), errors.Is(err, ipam.ErrUnknownNetwork):
+		return api.Mark(api.ErrInvalid, err)
+	}
+	return err
+}
+
+func (s *state) macOwner(networkID string, mac model.MAC) string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for id := range s.ofNetwork[networkID] {
+		if ep := s.endpoints[id]; ep.MAC == mac {
+			if sb := s.sandboxes[ep.SandboxID]; sb != nil {
+				return sb.Name
+			}
+			return ep.SandboxID
+		}
+	}
+	return ""
+}
+
+// defaultMAC is made from the IPv4 address, as Docker's was until version 28,
+// so that peers' caches stay right when an address comes back; else random.
+func defaultMAC(a netip.Addr) model.MAC {
+	m := model.MAC{0x02, 0x42}
+	if a.Is4() {
+		raw := a.As4()
+		copy(m[2:], raw[:])
+		return m
+	}
+	rand.Read(m[2:])
+	return m
+}
+
+// freeIfName returns the first of prefix0, prefix1... that isn't taken.
+func freeIfName(prefix string, taken []string) string {
+	for i := 0; ; i++ {
+		if name := fmt.Sprintf("%s%d", prefix, i); !slices.Contains(taken, name) {
+			return name
+		}
+	}
+}

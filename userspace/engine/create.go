@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/link"
+	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/netns"
+	"github.com/fairway-project/fairway/userspace/sandbox"
+)
+
+// Run makes a sandbox and starts its process.
+func (e *Engine) Run(ctx context.Context, req api.Run, stdio *api.Stdio) (api.SandboxView, api.Process, error) {
+	if err := req.Validate(); err != nil {
+		return api.SandboxView{}, nil, err
+	}
+	d, err := e.plan(req.SandboxConfig)
+	if err != nil {
+		return api.SandboxView{}, nil, err
+	}
+	d.sb.Command, d.sb.AutoRemove = req.Command, req.AutoRemove
+	var p *process
+	start := func() (state model.State, err error) {
+		p, err = e.startMain(d, req, stdio)
+		if err != nil {
+			return model.State{}, err
+		}
+		return runningState(p.Process), nil
+	}
+	if err := e.create(ctx, d, start); err != nil {
+		if p != nil {
+			err = errors.Join(err, p.Kill())
+		}
+		return api.SandboxView{}, nil, err
+	}
+	e.watch(d.sb.ID, p)
+	view, err := e.Sandbox(ctx, d.sb.ID)
+	if err != nil {
+		// Ended and removed (--rm) already.
+		view, err = api.SandboxView{Sandbox: *d.sb}, nil
+	}
+	return view, p, err
+}
+
+func runningState(p *sandbox.Process) model.State {
+	return model.State{
+		Status: model.StatusRunning, Pid: p.Pid, StartTime: p.StartTime, StartedAt: time.Now().UTC(),
+	}
+}
+
+// Add makes a sandbox around an existing namespace.
+func (e *Engine) Add(ctx context.Context, req api.Add) (api.SandboxView, error) {
+	if err := req.Validate(); err != nil {
+		return api.SandboxView{}, err
+	}
+	d, err := e.plan(req.SandboxConfig)
+	if err != nil {
+		return api.SandboxView{}, err
+	}
+	d.sb.Netns, d.sb.Adopted = req.Netns, true
+	if err := e.checkAdoptable(req.Netns); err != nil {
+		return api.SandboxView{}, err
+	}
+	start := func() (model.State, error) {
+		return model.State{Status: model.StatusRunning, StartedAt: time.Now().UTC()}, nil
+	}
+	if err := e.create(ctx, d, start); err != nil {
+		return api.SandboxView{}, err
+	}
+	return e.Sandbox(ctx, d.sb.ID)
+}
+
+// checkAdoptable refuses what is no namespace, the host's own, and one that is
+// a sandbox already.
+func (e *Engine) checkAdoptable(path string) error {
+	id, err := netnsID(path)
+	if err != nil {
+		return api.Mark(api.ErrInvalid, err)
+	}
+	own, err := netnsID("/proc/self/ns/net")
+	if err != nil {
+		return err
+	}
+	if id == own {
+		return api.Errorf(api.ErrInvalid, "namespace %s: is the one that the daemon works in", path)
+	}
+	views, err := e.Sandboxes(context.Background())
+	if err != nil {
+		return err
+	}
+	for _, v := range views {
+		if v.Netns == "" || v.State.Status == model.StatusExited {
+			continue
+		}
+		if other, err := netnsID(v.Netns); err == nil && other == id {
+			return api.Errorf(api.ErrConflict, "namespace %s: belongs to sandbox %s already", path, v.Name)
+		}
+	}
+	return nil
+}
+
+func netnsID(path string) (netns.ID, error) {
+	ns, err := netns.Open(path)
+	if err != nil {
+		return netns.ID{}, err
+	}
+	defer ns.Close()
+	return ns.ID()
+}
+
+// create carries a draft out: names, addresses and ports are allocated, the
+// whole is stored, the kernel is made to have it, and start runs the process.
+// Whatever fails, nothing is left.
+func (e *Engine) create(ctx context.Context, d *draft, start func() (model.State, error)) (err error) {
+	sb := d.sb
+	name, release, err := e.state.claimSandboxName(sb.Name)
+	if err != nil {
+		return err
+	}
+	defer release()
+	sb.Name = name
+	if d.shared != nil {
+		defer e.locks.shared(lockKey{id: d.shared.ID})()
+	}
+	defer e.locks.sandbox(sb.ID, networkIDs(d.joins)...)()
+	var u undo
+	defer u.onError(&err)
+	all, err := e.reserve(d, &u)
+	if err != nil {
+		return err
+	}
+	if err := e.build(ctx, sb, all, &u); err != nil {
+		return err
+	}
+	state, err := start()
+	if err != nil {
+		return err
+	}
+	started := *sb
+	started.State = state
+	d.sb = &started
+	return e.commit(change{sandboxes: []*model.Sandbox{&started}})
+}
+
+func networkIDs(joins []join) []string {
+	var ids []string
+	for _, j := range joins {
+		ids = append(ids, j.networkID)
+	}
+	return ids
+}
+
+// reserve takes addresses and ports and stores the sandbox as created.
+func (e *Engine) reserve(d *draft, u *undo) ([]attachment, error) {
+	sb := d.sb
+	if d.shared != nil {
+		if now := e.state.sandbox(d.shared.ID); now == nil || now.State.Status != model.StatusRunning {
+			return nil, api.Errorf(api.ErrConflict, "cannot join network of a non running sandbox: %s", d.shared.Name)
+		}
+	}
+	taken, err := interfaceNames(sb)
+	if err != nil {
+		return nil, err
+	}
+	all, err := e.allocateAll(sb, d.joins, taken, u)
+	if err != nil {
+		return nil, err
+	}
+	if sb.Published, err = e.publish(sb, nil, elect(all), u); err != nil {
+		return nil, err
+	}
+	c := change{sandboxes: []*model.Sandbox{sb}, endpoints: endpointsOf(all)}
+	u.add(func() error {
+		return e.commit(change{goneSandboxes: []string{sb.ID}, goneEndpoints: endpointsOf(all)})
+	})
+	return all, e.commit(c)
+}
+
+func endpointsOf(all []attachment) []*model.Endpoint {
+	var out []*model.Endpoint
+	for _, a := range all {
+		out = append(out, a.ep)
+	}
+	return out
+}
+
+// interfaceNames lists the devices that an adopted namespace has already.
+func interfaceNames(sb *model.Sandbox) (names []string, err error) {
+	if !sb.Adopted {
+		return nil, nil
+	}
+	err = netns.Do(sb.Netns, func() error {
+		devices, err := net.Interfaces()
+		for _, d := range devices {
+			names = append(names, d.Name)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("sandbox %s: %w", sb.Name, err)
+	}
+	return names, nil
+}
+
+// build makes the kernel have what was reserved.
+func (e *Engine) build(ctx context.Context, sb *model.Sandbox, all []attachment, u *undo) error {
+	u.add(func() error { return e.boxes.Remove(sb.ID) })
+	if _, err := e.boxes.Create(sb.ID); err != nil {
+		return err
+	}
+	switch {
+	case sb.Mode != model.ModeNetworks:
+	case sb.Adopted:
+		if err := loopbackUp(sb.Netns); err != nil {
+			return err
+		}
+	default:
+		if err := netns.Create(sb.Netns); err != nil {
+			return err
+		}
+		u.add(func() error { return netns.Delete(sb.Netns) })
+	}
+	for _, a := range all {
+		if err := e.attach(ctx, sb, a, u); err != nil {
+			return err
+		}
+	}
+	return e.connectUp(ctx, sb, all, u)
+}
+
+// connectUp does what follows once the endpoints are attached: routes, ports,
+// name resolution.
+func (e *Engine) connectUp(ctx context.Context, sb *model.Sandbox, all []attachment, u *undo) error {
+	if sb.Mode == model.ModeNetworks {
+		if err := e.setDefaultRoutes(sb, all); err != nil {
+			return err
+		}
+		if err := e.applyPorts(ctx, sb, all); err != nil {
+			return err
+		}
+	}
+	u.add(func() error { return e.stopResolver(context.WithoutCancel(ctx), sb.ID) })
+	if err := e.resolve(ctx, sb, all); err != nil {
+		return err
+	}
+	u.add(func() error { e.unregister(all); return nil })
+	e.register(sb, all)
+	return nil
+}
+
+// register makes the endpoints known by their names.
+func (e *Engine) register(sb *model.Sandbox, all []attachment) {
+	for _, a := range all {
+		if rec, ok := dnsRecord(sb, a.ep, a.net); ok {
+			e.names.Set(rec)
+		}
+	}
+}
+
+func (e *Engine) unregister(all []attachment) {
+	for _, a := range all {
+		e.names.Remove(a.ep.ID)
+	}
+}
+
+// loopbackUp gives an adopted namespace 127.0.0.1, which the embedded resolver needs.
+func loopbackUp(path string) error {
+	box, err := link.OpenSandbox(path)
+	if err != nil {
+		return err
+	}
+	defer box.Close()
+	return box.LoopbackUp()
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/dns"
+	"github.com/fairway-project/fairway/userspace/ipam"
+	"github.com/fairway-project/fairway/userspace/link"
+	"github.com/fairway-project/fairway/userspace/ports"
+	"github.com/fairway-project/fairway/userspace/sandbox"
+	"github.com/fairway-project/fairway/userspace/store"
+)
+
+// DefaultBridge is the device of the predefined network bridge.
+const DefaultBridge = "fairway0"
+
+// Config is what an engine works with. The caller closes Store, Links and
+// Datapath after the engine.
+type Config struct {
+	Store    *store.Store
+	Links    *link.Host
+	Boxes    *sandbox.Manager
+	Datapath datapath.Datapath
+	// Root, RunDir and BPFFS are the daemon's directories.
+	Root, RunDir, BPFFS string
+	// Uplinks are the devices that lead outside; empty for all that aren't
+	// Fairway's, Docker's or a container's.
+	Uplinks []string
+	// Metrics is the address of the Prometheus endpoint, for the status.
+	Metrics string
+	Version api.Version
+	Log     *slog.Logger
+	// Doctor checks the host; the engine only passes it on.
+	Doctor func(context.Context) ([]api.Check, error)
+}
+
+// Engine owns the desired state and makes the kernel match it. It implements
+// api.Backend.
+type Engine struct {
+	Config
+	log      *slog.Logger
+	started  time.Time
+	store    *store.Store
+	links    *link.Host
+	boxes    *sandbox.Manager
+	datapath datapath.Datapath
+
+	state *state
+	facts *facts
+	locks lockTable
+	ipam  *ipam.Manager
+	ports *ports.Allocator
+	names *dns.Registry
+
+	resolvers *resolvers
+	processes *processes
+	health    *health
+	drops     *dropWindow
+
+	// hostLook orders looks at the host's devices.
+	hostLook sync.Mutex
+	purged   atomic.Bool
+	// wake asks tend to look now.
+	wake chan struct{}
+	// background counts the goroutines that Close waits for.
+	background sync.WaitGroup
+	stop       context.CancelFunc
+	running    context.Context
+}
+
+var _ api.Backend = (*Engine)(nil)
+
+// New returns an engine without any state; Start brings it to life.
+func New(c Config) *Engine {
+	e := &Engine{
+		Config: c, log: c.Log, started: time.Now().UTC(), store: c.Store, links: c.Links,
+		boxes: c.Boxes, datapath: c.Datapath,
+		state: newState(), facts: newFacts(), ipam: ipam.New(), ports: ports.NewAllocator(),
+		names: dns.NewRegistry(), resolvers: newResolvers(), processes: newProcesses(),
+		health: newHealth(), drops: new(dropWindow), wake: make(chan struct{}, 1),
+	}
+	e.running, e.stop = context.WithCancel(context.Background())
+	return e
+}
+
+// Close ends the engine's own activity. Processes, devices and the datapath
+// stay as they are: sandboxes keep running and their traffic goes on.
+func (e *Engine) Close() error {
+	e.stop()
+	e.background.Wait()
+	e.resolvers.closeAll()
+	return e.ports.Close()
+}
+
+func (e *Engine) netnsDir() string { return filepath.Join(e.RunDir, "netns") }
+
+func (e *Engine) netnsPath(sandboxID string) string {
+	return filepath.Join(e.netnsDir(), shortID(sandboxID))
+}
+
+// persist saves an edit in one transaction.
+func (e *Engine) persist(c change) error {
+	return e.store.Update(func(tx *store.Tx) error { return c.save(tx) })
+}
+
+// commit saves an edit and makes it the present state.
+func (e *Engine) commit(c change) error {
+	if err := e.persist(c); err != nil {
+		return err
+	}
+	e.state.put(c)
+	return nil
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/netns"
+)
+
+// ended records that a sandbox does not run any more: its endpoints are
+// released at once, as Docker does on stop. exit changes the state.
+func (e *Engine) ended(ctx context.Context, sandboxID string, exit func(*model.State)) error {
+	unlock := e.locks.sandbox(sandboxID, e.state.networksOf(sandboxID)...)
+	defer unlock()
+	sb := e.state.sandbox(sandboxID)
+	if sb == nil || sb.State.Status == model.StatusExited {
+		return nil
+	}
+	all := e.state.attachments(sandboxID)
+	err := e.disassemble(ctx, sb, all)
+	now := *sb
+	now.Published = nil
+	now.State.Status, now.State.Pid, now.State.StartTime = model.StatusExited, 0, 0
+	now.State.FinishedAt = time.Now().UTC()
+	exit(&now.State)
+	if err != nil {
+		now.State.Error = err.Error()
+		e.health.report("sandbox "+sb.Name, err)
+	}
+	c := change{sandboxes: []*model.Sandbox{&now}, goneEndpoints: endpointsOf(all)}
+	if saveErr := e.persist(c); saveErr != nil {
+		// The truth is that it has ended; the next start finds that out again.
+		err = errors.Join(err, saveErr)
+	}
+	e.state.put(c)
+	for _, a := range all {
+		e.releaseAddresses(a)
+	}
+	return err
+}
+
+// disassemble takes everything of a sandbox out of the kernel. It goes on after
+// errors: what is left is removed at the next start.
+func (e *Engine) disassemble(ctx context.Context, sb *model.Sandbox, all []attachment) error {
+	e.unregister(all)
+	errs := []error{e.stopResolver(ctx, sb.ID)}
+	for _, a := range all {
+		errs = append(errs, e.detach(ctx, a.ep))
+	}
+	e.ports.Release(sb.ID)
+	if sb.Mode == model.ModeNetworks && !sb.Adopted {
+		errs = append(errs, netns.Delete(sb.Netns))
+	}
+	return errors.Join(errs...)
+}
+
+// Stop ends a sandbox's process and keeps the sandbox.
+func (e *Engine) Stop(ctx context.Context, ref string, req api.Stop) error {
+	sb, err := e.state.findSandbox(ref)
+	if err != nil {
+		return err
+	}
+	if sb.State.Status != model.StatusRunning {
+		return nil
+	}
+	if p := e.processes.main(sb.ID); p != nil {
+		return p.stop(ctx, req)
+	}
+	defer e.refreshLinks(ctx, sb.Name)
+	return e.ended(ctx, sb.ID, func(*model.State) {})
+}
+
+// Remove removes a sandbox; with force also one that runs.
+func (e *Engine) Remove(ctx context.Context, ref string, force bool) error {
+	sb, err := e.state.findSandbox(ref)
+	if err != nil {
+		return err
+	}
+	if sb.State.Status == model.StatusRunning && !force {
+		return api.Errorf(api.ErrConflict, "cannot remove sandbox %s: it is running: stop it first or use -f", sb.Name)
+	}
+	if sb.State.Status == model.StatusRunning {
+		if err := e.kill(ctx, sb); err != nil {
+			return err
+		}
+	}
+	return e.remove(sb.ID)
+}
+
+func (e *Engine) kill(ctx context.Context, sb *model.Sandbox) error {
+	if p := e.processes.main(sb.ID); p != nil {
+		return p.killAndWait(ctx)
+	}
+	defer e.refreshLinks(ctx, sb.Name)
+	return e.ended(context.WithoutCancel(ctx), sb.ID, func(*model.State) {})
+}
+
+// remove forgets a sandbox that has ended, and its files. One that is gone
+// already, as --rm may have done meanwhile, is no error.
+func (e *Engine) remove(sandboxID string) error {
+	defer e.locks.sandbox(sandboxID)()
+	sb := e.state.sandbox(sandboxID)
+	if sb == nil {
+		return nil
+	}
+	if sb.State.Status == model.StatusRunning {
+		return api.Errorf(api.ErrConflict, "cannot remove sandbox %s: it is running", sb.Name)
+	}
+	if err := e.boxes.Remove(sandboxID); err != nil {
+		return err
+	}
+	if err := e.commit(change{goneSandboxes: []string{sandboxID}}); err != nil {
+		return err
+	}
+	e.processes.forget(sandboxID)
+	return nil
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"maps"
+	"sync"
+
+	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/link"
+)
+
+// facts are what the kernel chose for the things that the engine made: device
+// indexes and the like. They are found again at start-up and never stored.
+type facts struct {
+	mu        sync.Mutex
+	bridges   map[string]link.Device
+	hostIndex map[string]int
+	host      datapath.Host
+}
+
+func newFacts() *facts {
+	return &facts{bridges: make(map[string]link.Device), hostIndex: make(map[string]int)}
+}
+
+func (f *facts) setBridge(networkID string, d link.Device) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.bridges[networkID] = d
+}
+
+func (f *facts) bridge(networkID string) link.Device {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.bridges[networkID]
+}
+
+// isAdopted reports whether name is a network's bridge that Fairway didn't make.
+func (f *facts) isAdopted(name string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, d := range f.bridges {
+		if d.Name == name {
+			return d.Owner == ""
+		}
+	}
+	return false
+}
+
+func (f *facts) forgetBridge(networkID string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.bridges, networkID)
+}
+
+func (f *facts) setHostIndex(endpointID string, index int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.hostIndex[endpointID] = index
+}
+
+// endpointIndex is 0 for an endpoint that isn't attached.
+func (f *facts) endpointIndex(endpointID string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.hostIndex[endpointID]
+}
+
+func (f *facts) forgetEndpoint(endpointID string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.hostIndex, endpointID)
+}
+
+// attached returns a copy of the device index of every attached endpoint.
+func (f *facts) attached() map[string]int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return maps.Clone(f.hostIndex)
+}
+
+func (f *facts) setHost(h datapath.Host) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.host = h
+}
+
+func (f *facts) hostNow() datapath.Host {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.host
+}

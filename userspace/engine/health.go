@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+)
+
+// health collects what is not as it should be, one sentence per subject, until
+// it is right again.
+type health struct {
+	mu   sync.Mutex
+	open map[string]string
+}
+
+func newHealth() *health { return &health{open: make(map[string]string)} }
+
+// report notes err for a subject, or forgets it for a nil err.
+func (h *health) report(subject string, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err == nil {
+		delete(h.open, subject)
+		return
+	}
+	h.open[subject] = fmt.Sprintf("%s: %v", subject, err)
+}
+
+func (h *health) sentences() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Sorted(maps.Values(h.open))
+}

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/ipam"
+	"github.com/fairway-project/fairway/userspace/link"
+	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/resolvconf"
+)
+
+// CreateNetwork makes a bridge network.
+func (e *Engine) CreateNetwork(ctx context.Context, req api.NetworkCreate) (model.Network, error) {
+	if err := req.Validate(); err != nil {
+		return model.Network{}, err
+	}
+	n, want, err := planNetwork(req)
+	if err != nil {
+		return model.Network{}, api.Mark(api.ErrInvalid, err)
+	}
+	release, err := e.state.claimNetwork(n.Name, n.Bridge.Name)
+	if err != nil {
+		return model.Network{}, err
+	}
+	defer release()
+	if err := e.makeNetwork(ctx, n, want); err != nil {
+		return model.Network{}, err
+	}
+	return *n, nil
+}
+
+// makeNetwork allocates, stores and builds a network that was planned.
+func (e *Engine) makeNetwork(ctx context.Context, n *model.Network, want ipam.NetworkRequest) (err error) {
+	defer e.locks.network(n.ID)()
+	if want.Host, err = e.avoid(n.Bridge.Name); err != nil {
+		return err
+	}
+	var u undo
+	defer u.onError(&err)
+	if n.IPv4, n.IPv6, err = e.ipam.AddNetwork(want); err != nil {
+		return ipamKind(err)
+	}
+	u.add(func() error { e.ipam.RemoveNetwork(n.ID); return nil })
+	u.add(func() error { return e.commit(change{goneNetworks: []string{n.ID}}) })
+	if err := e.persist(change{networks: []*model.Network{n}}); err != nil {
+		return err
+	}
+	u.add(func() error { return e.tearDownNetwork(context.WithoutCancel(ctx), n) })
+	if err := e.applyNetwork(ctx, n); err != nil {
+		return err
+	}
+	// The gateway is an address of the host now.
+	if err := e.refreshHost(ctx, false); err != nil {
+		return err
+	}
+	// Seen only now that it works: a sandbox can't join half a network.
+	e.state.put(change{networks: []*model.Network{n}})
+	return nil
+}
+
+// avoid tells which addresses a new network must keep clear of. Routes through
+// the device that the network adopts are its own.
+func (e *Engine) avoid(bridge string) (ipam.Host, error) {
+	routes, err := e.links.Routes()
+	if err != nil {
+		return ipam.Host{}, err
+	}
+	own := e.state.subnets()
+	routes = slices.DeleteFunc(routes, func(p netip.Prefix) bool { return slices.Contains(own, p) })
+	adopted, err := addressesOf(bridge)
+	if err != nil {
+		return ipam.Host{}, err
+	}
+	routes = slices.DeleteFunc(routes, func(p netip.Prefix) bool { return slices.Contains(adopted, p) })
+	h := ipam.Host{Routes: routes}
+	if f, err := resolvconf.LoadHost(); err == nil {
+		h.Nameservers = f.Nameservers
+	}
+	return h, nil
+}
+
+// addressesOf lists the subnets of a device's addresses, none where there is no
+// such device.
+func addressesOf(device string) ([]netip.Prefix, error) {
+	d, err := net.InterfaceByName(device)
+	if err != nil {
+		return nil, nil
+	}
+	addrs, err := d.Addrs()
+	if err != nil {
+		return nil, fmt.Errorf("addresses of %s: %w", device, err)
+	}
+	var out []netip.Prefix
+	for _, a := range addrs {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			out = append(out, p.Masked())
+		}
+	}
+	return out, nil
+}
+
+func (s *state) subnets() []netip.Prefix {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var out []netip.Prefix
+	for _, n := range s.networks {
+		for _, sub := range []*model.Subnet{n.IPv4, n.IPv6} {
+			if sub != nil {
+				out = append(out, sub.Prefix)
+			}
+		}
+	}
+	return out
+}
+
+// applyNetwork makes the kernel have the network's bridge and its rules.
+func (e *Engine) applyNetwork(ctx context.Context, n *model.Network) error {
+	dev, err := e.links.EnsureBridge(bridgeOf(n))
+	if err != nil {
+		return fmt.Errorf("network %s: %w", n.Name, err)
+	}
+	e.facts.setBridge(n.ID, dev)
+	if err := e.datapath.EnsureNetwork(ctx, datapathNetwork(n, dev)); err != nil {
+		return fmt.Errorf("network %s: %w", n.Name, err)
+	}
+	return nil
+}
+
+// bridgeOf is the device of a network. Its MAC is made from the network's ID,
+// so that it stays the same over restarts.
+func bridgeOf(n *model.Network) link.Bridge {
+	b := link.Bridge{Name: n.Bridge.Name, NetworkID: n.ID, MAC: bridgeMAC(n.ID), MTU: n.Bridge.MTU}
+	if n.IPv4 != nil && n.IPv4.Gateway.IsValid() && !n.Bridge.InhibitIPv4 {
+		b.IPv4 = netip.PrefixFrom(n.IPv4.Gateway, n.IPv4.Prefix.Bits())
+	}
+	if n.IPv6 != nil && n.IPv6.Gateway.IsValid() {
+		b.IPv6 = netip.PrefixFrom(n.IPv6.Gateway, n.IPv6.Prefix.Bits())
+	}
+	return b
+}
+
+func bridgeMAC(id string) model.MAC {
+	m := model.MAC{0x02, 0x66, 0, 0, 0, 0}
+	for i := range 4 {
+		fmt.Sscanf(id[2*i:2*i+2], "%02x", &m[2+i])
+	}
+	return m
+}
+
+func datapathNetwork(n *model.Network, dev link.Device) datapath.Network {
+	return datapath.Network{Network: *n, BridgeIndex: dev.Index, BridgeMAC: dev.MAC}
+}
+
+// tearDownNetwork is the reverse of applyNetwork.
+func (e *Engine) tearDownNetwork(ctx context.Context, n *model.Network) error {
+	if err := e.datapath.DeleteNetwork(ctx, n.ID); err != nil {
+		return fmt.Errorf("network %s: %w", n.Name, err)
+	}
+	if err := e.links.DeleteBridge(n.Bridge.Name, n.ID); err != nil {
+		return fmt.Errorf("network %s: %w", n.Name, err)
+	}
+	e.facts.forgetBridge(n.ID)
+	return nil
+}
+
+// RemoveNetwork removes a network that has no endpoints.
+func (e *Engine) RemoveNetwork(ctx context.Context, ref string) error {
+	n, err := e.state.findNetwork(ref)
+	if err != nil {
+		return err
+	}
+	if n.Predefined() {
+		return api.Errorf(api.ErrInvalid, "%s is a pre-defined network and cannot be removed", n.Name)
+	}
+	return e.removeNetwork(ctx, n)
+}
+
+func (e *Engine) removeNetwork(ctx context.Context, n *model.Network) error {
+	defer e.locks.network(n.ID)()
+	if e.state.network(n.ID) == nil {
+		return api.Errorf(api.ErrNotFound, "network %s not found", n.Name)
+	}
+	if users := e.state.usersOf(n.ID); len(users) > 0 {
+		return api.Errorf(api.ErrConflict, "error while removing network: network %s has active endpoints (%s)",
+			n.Name, strings.Join(users, ", "))
+	}
+	if err := e.tearDownNetwork(ctx, n); err != nil {
+		return err
+	}
+	if err := e.commit(change{goneNetworks: []string{n.ID}}); err != nil {
+		return err
+	}
+	e.ipam.RemoveNetwork(n.ID)
+	if err := e.refreshHost(ctx, false); err != nil {
+		e.log.Error("datapath not told that addresses went away", "network", n.Name, "err", err)
+	}
+	return nil
+}
+
+// usersOf lists the endpoints of a network as Docker's error does.
+func (s *state) usersOf(networkID string) []string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var out []string
+	for id := range s.ofNetwork[networkID] {
+		name := "unknown"
+		if sb := s.sandboxes[s.endpoints[id].SandboxID]; sb != nil {
+			name = sb.Name
+		}
+		out = append(out, fmt.Sprintf("name:%q id:%q", name, shortID(id)))
+	}
+	slices.Sort(out)
+	return out
+}
+
+// PruneNetworks removes the networks that nothing uses and match says yes to.
+func (e *Engine) PruneNetworks(ctx context.Context, match func(model.Network) bool) ([]string, error) {
+	views, err := e.Networks(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var removed []string
+	for _, v := range views {
+		if v.Predefined() || len(v.Endpoints) > 0 || !match(v.Network) {
+			continue
+		}
+		if err := e.removeNetwork(ctx, &v.Network); err != nil {
+			return removed, err
+		}
+		removed = append(removed, v.Name)
+	}
+	return removed, nil
+}

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/ports"
+)
+
+// publish reserves the host ports of sb for the gateways g, given those that it
+// holds, and returns what it holds then. Numbers that can stay do. u goes back
+// to what was held.
+func (e *Engine) publish(sb *model.Sandbox, held []model.PublishedPort, g gateways, u *undo) ([]model.PublishedPort, error) {
+	pubs := publications(sb, g, e.listenIPv6())
+	kept, released, missing := keep(held, pubs)
+	if len(released) == 0 && len(missing) == 0 {
+		return kept, nil
+	}
+	u.add(func() error { e.holdOnly(sb, held); return nil })
+	e.holdOnly(sb, kept)
+	added, err := e.allocatePorts(sb.ID, missing)
+	if isTaken(err) && len(kept) > 0 {
+		// A number that was kept is taken in the other family: new ones for all.
+		e.ports.Release(sb.ID)
+		kept = nil
+		added, err = e.allocatePorts(sb.ID, pubs)
+	}
+	if err != nil {
+		return nil, portKind(err)
+	}
+	return append(kept, added...), nil
+}
+
+func (e *Engine) allocatePorts(owner string, pubs []publication) ([]model.PublishedPort, error) {
+	return e.ports.Allocate(owner, explicitSpecs(pubs), ports.Families{IPv4: true, IPv6: true}, netip.Addr{})
+}
+
+// holdOnly makes the reservations of sb be exactly these.
+func (e *Engine) holdOnly(sb *model.Sandbox, want []model.PublishedPort) {
+	if slices.Equal(e.ports.Published(sb.ID), want) {
+		return
+	}
+	e.ports.Release(sb.ID)
+	for _, f := range e.ports.Restore(sb.ID, want) {
+		e.log.Warn("published port is not reserved on the host", "sandbox", sb.Name, "err", f)
+	}
+}
+
+func isTaken(err error) bool {
+	return errors.Is(err, ports.ErrAllocated) || errors.Is(err, ports.ErrInUse)
+}
+
+func portKind(err error) error {
+	switch {
+	case isTaken(err), errors.Is(err, ports.ErrExhausted):
+		return api.Mark(api.ErrConflict, err)
+	case errors.Is(err, ports.ErrNotLocal):
+		return api.Mark(api.ErrInvalid, err)
+	}
+	return err
+}
+
+// applyPorts tells the datapath of the published ports of all endpoints. Those
+// that lose ports come first: a port that moves must not be taken away from
+// its new owner.
+func (e *Engine) applyPorts(ctx context.Context, sb *model.Sandbox, all []attachment) error {
+	byEndpoint := derivePorts(sb, all)
+	ids := slices.SortedFunc(maps.Keys(byEndpoint), func(a, b string) int {
+		return len(byEndpoint[a]) - len(byEndpoint[b])
+	})
+	for _, id := range ids {
+		if err := e.datapath.EnsurePorts(ctx, id, byEndpoint[id]); err != nil {
+			return fmt.Errorf("sandbox %s: published ports: %w", sb.Name, err)
+		}
+	}
+	return nil
+}

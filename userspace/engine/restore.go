@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/fairway-project/fairway/userspace/link"
+	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/netns"
+	"github.com/fairway-project/fairway/userspace/sandbox"
+)
+
+// restoreSandbox takes a stored sandbox over from an earlier daemon.
+func (e *Engine) restoreSandbox(ctx context.Context, sb *model.Sandbox) error {
+	switch sb.State.Status {
+	case model.StatusExited:
+		if sb.AutoRemove {
+			return e.remove(sb.ID)
+		}
+		return nil
+	case model.StatusCreated:
+		// The daemon died while it made this one; its client got no answer.
+		return e.discard(ctx, sb)
+	}
+	if why := e.lostNamespace(sb); why != nil {
+		return e.lost(ctx, sb, why)
+	}
+	p, err := e.reattach(sb)
+	if err != nil {
+		return e.lost(ctx, sb, err)
+	}
+	// Ended meanwhile or not, the endpoints are brought up first: settle takes
+	// down what is there.
+	err = e.restoreEndpoints(ctx, sb)
+	if p != nil {
+		e.watch(sb.ID, p)
+	}
+	return err
+}
+
+// lostNamespace says why the sandbox's namespace can't be used any more.
+func (e *Engine) lostNamespace(sb *model.Sandbox) error {
+	if sb.Mode != model.ModeNetworks {
+		return nil
+	}
+	if err := netns.Check(sb.Netns); err != nil {
+		return fmt.Errorf("namespace is gone: %w", err)
+	}
+	return nil
+}
+
+// reattach watches the process again; adopted sandboxes have none.
+func (e *Engine) reattach(sb *model.Sandbox) (*process, error) {
+	if sb.Adopted {
+		return nil, nil
+	}
+	p, err := e.boxes.Reattach(sb.ID, sb.State.Pid, sb.State.StartTime)
+	if err != nil {
+		return nil, err
+	}
+	return &process{Process: p, settled: make(chan struct{})}, nil
+}
+
+// lost records that a sandbox ended while no daemon watched.
+func (e *Engine) lost(ctx context.Context, sb *model.Sandbox, why error) error {
+	e.log.Info("sandbox ended while the daemon was away", "sandbox", sb.Name, "reason", why)
+	err := e.boxes.KillAll(sb.ID)
+	err = errors.Join(err, e.ended(ctx, sb.ID, func(s *model.State) {
+		if !errors.Is(why, sandbox.ErrFinished) {
+			s.Error = why.Error()
+		}
+	}))
+	if sb.AutoRemove {
+		err = errors.Join(err, e.remove(sb.ID))
+	}
+	return err
+}
+
+// discard removes a sandbox that was never finished.
+func (e *Engine) discard(ctx context.Context, sb *model.Sandbox) error {
+	return errors.Join(
+		e.boxes.KillAll(sb.ID),
+		e.ended(ctx, sb.ID, func(*model.State) {}),
+		e.remove(sb.ID),
+	)
+}
+
+// restoreEndpoints makes the kernel have the endpoints of a running sandbox,
+// leaving alone what is right.
+func (e *Engine) restoreEndpoints(ctx context.Context, sb *model.Sandbox) error {
+	defer e.locks.sandbox(sb.ID, e.state.networksOf(sb.ID)...)()
+	all := e.state.attachments(sb.ID)
+	var errs []error
+	for _, a := range all {
+		errs = append(errs, e.restoreEndpoint(ctx, sb, a))
+	}
+	for _, f := range e.ports.Restore(sb.ID, sb.Published) {
+		errs = append(errs, f)
+	}
+	errs = append(errs, e.connectUp(ctx, sb, all, new(undo)))
+	err := errors.Join(errs...)
+	if err != nil {
+		e.log.Error("sandbox not restored completely", "sandbox", sb.Name, "err", err)
+	}
+	return err
+}
+
+// restoreEndpoint adopts the endpoint's veth if both ends are in place, and
+// makes it again otherwise.
+func (e *Engine) restoreEndpoint(ctx context.Context, sb *model.Sandbox, a attachment) error {
+	dev, err := e.adoptable(sb, a)
+	if err != nil {
+		return err
+	}
+	if dev.Index == 0 {
+		e.log.Info("interface of a sandbox is made again", "sandbox", sb.Name, "network", a.net.Name)
+		if err := e.detach(ctx, a.ep); err != nil {
+			return err
+		}
+		return e.attach(ctx, sb, a, new(undo))
+	}
+	if err := e.guard(ctx, sb, a, dev.Index); err != nil {
+		return err
+	}
+	return e.links.SetUp(a.ep.HostIf)
+}
+
+// adoptable returns the endpoint's host-side device if the endpoint is whole,
+// and the zero Device if it has to be made again.
+func (e *Engine) adoptable(sb *model.Sandbox, a attachment) (link.Device, error) {
+	dev, err := e.links.Find(a.ep.HostIf)
+	if errors.Is(err, link.ErrNotFound) {
+		return link.Device{}, nil
+	}
+	if err != nil {
+		return link.Device{}, err
+	}
+	if dev.Owner != a.ep.ID {
+		return link.Device{}, nil
+	}
+	box, err := link.OpenSandbox(sb.Netns)
+	if err != nil {
+		return link.Device{}, err
+	}
+	defer box.Close()
+	inner, err := box.Find(a.ep.IfName)
+	if errors.Is(err, link.ErrNotFound) || err == nil && inner.MAC != a.ep.MAC {
+		return link.Device{}, nil
+	}
+	return dev, err
+}

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/netns"
+	"github.com/fairway-project/fairway/userspace/store"
+)
+
+// Start loads the stored state, makes the kernel match it and begins to watch
+// the host. What runs is taken over as it is; what is missing is made again;
+// what is nobody's is removed. An error means that nothing could be loaded or
+// that the datapath refused its work; single networks and sandboxes that can't
+// be restored are told in the status and tried again.
+func (e *Engine) Start(ctx context.Context) error {
+	loaded, err := e.store.Load()
+	if err != nil {
+		return err
+	}
+	e.load(loaded)
+	if err := netns.PrepareDir(e.netnsDir()); err != nil {
+		return err
+	}
+	if err := e.startWatching(ctx); err != nil {
+		return err
+	}
+	if err := e.makePredefined(ctx); err != nil {
+		return err
+	}
+	e.restoreNetworks(ctx)
+	if err := e.refreshHost(ctx, false); err != nil {
+		return err
+	}
+	for _, sb := range e.state.bySeniority() {
+		e.health.report("sandbox "+sb.Name, e.restoreSandbox(ctx, sb))
+	}
+	if err := e.prune(ctx); err != nil {
+		e.log.Error("leftovers not removed", "err", err)
+		e.health.report("leftovers of an earlier daemon", err)
+	}
+	e.background.Go(e.tend)
+	return nil
+}
+
+func (e *Engine) load(s store.State) {
+	var c change
+	for i := range s.Networks {
+		c.networks = append(c.networks, &s.Networks[i])
+	}
+	for i := range s.Sandboxes {
+		c.sandboxes = append(c.sandboxes, &s.Sandboxes[i])
+	}
+	for i := range s.Endpoints {
+		c.endpoints = append(c.endpoints, &s.Endpoints[i])
+	}
+	e.state.put(c)
+	for _, n := range c.networks {
+		if n.Driver != model.DriverBridge {
+			continue
+		}
+		if err := e.ipam.RestoreNetwork(n, s.Endpoints); err != nil {
+			e.log.Error("stored addresses contradict each other", "err", err)
+		}
+	}
+}
+
+// bySeniority lists the sandboxes, owners of a namespace before their guests.
+func (s *state) bySeniority() []*model.Sandbox {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var out []*model.Sandbox
+	for _, sb := range s.sandboxes {
+		out = append(out, sb)
+	}
+	slices.SortFunc(out, func(a, b *model.Sandbox) int {
+		if c := compareBool(a.SharedWith != "", b.SharedWith != ""); c != 0 {
+			return c
+		}
+		return a.Created.Compare(b.Created)
+	})
+	return out
+}
+
+// makePredefined makes the networks that every host has, at the first start.
+func (e *Engine) makePredefined(ctx context.Context) error {
+	for name, driver := range map[string]model.Driver{
+		model.NetworkHost: model.DriverHost, model.NetworkNone: model.DriverNull,
+	} {
+		if !e.state.hasNetwork(name) {
+			if err := e.commit(change{networks: []*model.Network{predefined(name, driver)}}); err != nil {
+				return err
+			}
+		}
+	}
+	if e.state.hasNetwork(model.NetworkBridge) {
+		return nil
+	}
+	n, want := defaultNetwork()
+	return e.makeNetwork(ctx, n, want)
+}
+
+func (s *state) hasNetwork(name string) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.networkNamed(name) != nil
+}
+
+func (e *Engine) restoreNetworks(ctx context.Context) {
+	for _, n := range e.state.bridgeNetworks() {
+		err := e.applyNetwork(ctx, n)
+		if err != nil {
+			e.log.Error("network not restored", "network", n.Name, "err", err)
+		}
+		e.health.report("network "+n.Name, err)
+	}
+}
+
+func (s *state) bridgeNetworks() []*model.Network {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var out []*model.Network
+	for _, n := range s.networks {
+		if n.Driver == model.DriverBridge {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// prune removes what an earlier daemon left and nothing stored wants.
+func (e *Engine) prune(ctx context.Context) error {
+	return errors.Join(
+		e.datapath.Prune(ctx, e.desired()),
+		e.pruneDevices(),
+		e.pruneNamespaces(),
+		e.pruneFiles(),
+	)
+}
+
+// desired is all that the datapath should have.
+func (e *Engine) desired() datapath.Desired {
+	d := datapath.Desired{Ports: make(map[string][]datapath.Port)}
+	for _, n := range e.state.bridgeNetworks() {
+		d.Networks = append(d.Networks, datapathNetwork(n, e.facts.bridge(n.ID)))
+	}
+	for _, sb := range e.state.bySeniority() {
+		all := e.state.attachments(sb.ID)
+		for _, a := range all {
+			d.Endpoints = append(d.Endpoints, e.datapathEndpoint(sb, a, e.facts.endpointIndex(a.ep.ID)))
+		}
+		for id, ports := range derivePorts(sb, all) {
+			d.Ports[id] = ports
+		}
+		if r := e.resolvers.get(sb.ID); r != nil {
+			d.Resolvers = append(d.Resolvers, datapathResolver(sb, r))
+		}
+	}
+	return d
+}
+
+func (e *Engine) pruneDevices() error {
+	owned, err := e.links.Owned()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, d := range owned {
+		if !e.state.knows(d.Owner) {
+			errs = append(errs, e.links.Delete(d.Name, d.Owner))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// knows reports whether id is a network's or an endpoint's.
+func (s *state) knows(id string) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.networks[id] != nil || s.endpoints[id] != nil
+}
+
+func (e *Engine) pruneNamespaces() error {
+	entries, err := os.ReadDir(e.netnsDir())
+	if err != nil {
+		return fmt.Errorf("namespaces: %w", err)
+	}
+	wanted := make(map[string]bool)
+	for _, sb := range e.state.bySeniority() {
+		if sb.State.Status == model.StatusRunning {
+			wanted[filepath.Base(sb.Netns)] = true
+		}
+	}
+	var errs []error
+	for _, entry := range entries {
+		if !wanted[entry.Name()] {
+			errs = append(errs, netns.Delete(filepath.Join(e.netnsDir(), entry.Name())))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (e *Engine) pruneFiles() error {
+	known := make(map[string]bool)
+	for _, sb := range e.state.bySeniority() {
+		known[sb.ID] = true
+	}
+	return e.boxes.Prune(known)
+}

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/model"
+)
+
+// state is the desired state in memory, what the store holds on disk. The
+// values behind the pointers never change: an edit puts a new value in place,
+// so that a reader may keep what it got.
+type state struct {
+	mu        sync.RWMutex
+	networks  map[string]*model.Network
+	sandboxes map[string]*model.Sandbox
+	endpoints map[string]*model.Endpoint
+	// ofNetwork and ofSandbox hold the endpoint IDs of each.
+	ofNetwork map[string]map[string]bool
+	ofSandbox map[string]map[string]bool
+	// claimed are the names, with a prefix for their kind, of objects that are
+	// being made and nobody sees yet.
+	claimed map[string]bool
+}
+
+func newState() *state {
+	return &state{
+		networks:  make(map[string]*model.Network),
+		sandboxes: make(map[string]*model.Sandbox),
+		endpoints: make(map[string]*model.Endpoint),
+		ofNetwork: make(map[string]map[string]bool),
+		ofSandbox: make(map[string]map[string]bool),
+		claimed:   make(map[string]bool),
+	}
+}
+
+// claimNetwork keeps name and the name of the bridge device for a network that
+// is being made until release.
+func (s *state) claimNetwork(name, bridge string) (release func(), err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.networkNamed(name) != nil || s.claimed["network "+name] {
+		return nil, api.Errorf(api.ErrConflict, "network with name %s already exists", name)
+	}
+	for _, n := range s.networks {
+		if n.Driver == model.DriverBridge && n.Bridge.Name == bridge {
+			return nil, api.Errorf(api.ErrConflict, "bridge name %s: already used by network %s", bridge, n.Name)
+		}
+	}
+	if s.claimed["bridge "+bridge] {
+		return nil, api.Errorf(api.ErrConflict, "bridge name %s: already used by another network", bridge)
+	}
+	releaseName, releaseBridge := s.claim("network "+name), s.claim("bridge "+bridge)
+	return func() { releaseName(); releaseBridge() }, nil
+}
+
+// claimSandbox keeps name for a sandbox that is being made until release.
+func (s *state) claimSandbox(name string) (release func(), err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, sb := range s.sandboxes {
+		if sb.Name == name {
+			return nil, api.Errorf(api.ErrConflict,
+				"sandbox name %q: already in use by sandbox %s", name, shortID(sb.ID))
+		}
+	}
+	if s.claimed["sandbox "+name] {
+		return nil, api.Errorf(api.ErrConflict, "sandbox name %q: already in use", name)
+	}
+	return s.claim("sandbox " + name), nil
+}
+
+func (s *state) claim(key string) func() {
+	s.claimed[key] = true
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.claimed, key)
+	}
+}
+
+func (s *state) networkNamed(name string) *model.Network {
+	for _, n := range s.networks {
+		if n.Name == name {
+			return n
+		}
+	}
+	return nil
+}
+
+// findNetwork resolves a name, an ID or an unambiguous prefix of an ID.
+func (s *state) findNetwork(ref string) (*model.Network, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return find(s.networks, "network", ref, func(n *model.Network) string { return n.Name })
+}
+
+// findSandbox resolves a name, an ID or an unambiguous prefix of an ID.
+func (s *state) findSandbox(ref string) (*model.Sandbox, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return find(s.sandboxes, "sandbox", ref, func(sb *model.Sandbox) string { return sb.Name })
+}
+
+func find[T any](all map[string]*T, kind, ref string, name func(*T) string) (*T, error) {
+	var byPrefix []*T
+	if v := all[ref]; v != nil {
+		return v, nil
+	}
+	for id, v := range all {
+		if name(v) == ref {
+			return v, nil
+		}
+		if ref != "" && strings.HasPrefix(id, ref) {
+			byPrefix = append(byPrefix, v)
+		}
+	}
+	switch len(byPrefix) {
+	case 0:
+		return nil, api.Errorf(api.ErrNotFound, "%s %s not found", kind, ref)
+	case 1:
+		return byPrefix[0], nil
+	}
+	return nil, api.Errorf(api.ErrInvalid, "%s %s: %d IDs begin so, want more digits", kind, ref, len(byPrefix))
+}
+
+func (s *state) network(id string) *model.Network {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.networks[id]
+}
+
+func (s *state) sandbox(id string) *model.Sandbox {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.sandboxes[id]
+}
+
+// attachments returns the endpoints of a sandbox in the order of their interfaces.
+func (s *state) attachments(sandboxID string) []attachment {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.attachmentsLocked(sandboxID)
+}
+
+func (s *state) attachmentsLocked(sandboxID string) []attachment {
+	var out []attachment
+	for id := range s.ofSandbox[sandboxID] {
+		ep := s.endpoints[id]
+		out = append(out, attachment{ep, s.networks[ep.NetworkID]})
+	}
+	slices.SortFunc(out, func(a, b attachment) int { return compareIfNames(a.ep.IfName, b.ep.IfName) })
+	return out
+}
+
+// compareIfNames puts eth2 before eth10.
+func compareIfNames(a, b string) int {
+	return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b))
+}
+
+// put makes the values the present ones. The caller gives up the right to
+// change them.
+func (s *state) put(c change) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, n := range c.networks {
+		s.networks[n.ID] = n
+	}
+	for _, sb := range c.sandboxes {
+		s.sandboxes[sb.ID] = sb
+	}
+	for _, ep := range c.endpoints {
+		s.endpoints[ep.ID] = ep
+		index(s.ofNetwork, ep.NetworkID, ep.ID)
+		index(s.ofSandbox, ep.SandboxID, ep.ID)
+	}
+	for _, ep := range c.goneEndpoints {
+		delete(s.endpoints, ep.ID)
+		unindex(s.ofNetwork, ep.NetworkID, ep.ID)
+		unindex(s.ofSandbox, ep.SandboxID, ep.ID)
+	}
+	for _, id := range c.goneSandboxes {
+		delete(s.sandboxes, id)
+	}
+	for _, id := range c.goneNetworks {
+		delete(s.networks, id)
+	}
+}
+
+func index(m map[string]map[string]bool, key, id string) {
+	if m[key] == nil {
+		m[key] = make(map[string]bool)
+	}
+	m[key][id] = true
+}
+
+func unindex(m map[string]map[string]bool, key, id string) {
+	delete(m[key], id)
+	if len(m[key]) == 0 {
+		delete(m, key)
+	}
+}

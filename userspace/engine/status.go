@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/model"
+)
+
+// Status tells how the daemon and its datapath are. Stats.Drops are those of
+// the last minute.
+func (e *Engine) Status(ctx context.Context) (api.Status, error) {
+	s := api.Status{
+		Version: e.Version, Pid: os.Getpid(), Started: e.started, Kernel: kernelRelease(),
+		Root: e.Root, RunDir: e.RunDir, BPFFS: e.BPFFS, Metrics: e.Metrics,
+		Uplinks: []string{}, Degraded: e.health.sentences(),
+	}
+	for _, u := range e.facts.hostNow().Uplinks {
+		s.Uplinks = append(s.Uplinks, u.Name)
+	}
+	e.state.count(&s)
+	var statusErr, statsErr error
+	s.Datapath, statusErr = e.datapath.Status(ctx)
+	s.Stats, statsErr = e.datapath.Stats(ctx)
+	s.Stats.Drops = e.drops.recent(s.Stats.Drops)
+	return s, errors.Join(statusErr, statsErr)
+}
+
+func (st *state) count(s *api.Status) {
+	st.mu.RLock()
+	defer st.mu.RUnlock()
+	s.Networks, s.Sandboxes, s.Endpoints = len(st.networks), len(st.sandboxes), len(st.endpoints)
+	for _, sb := range st.sandboxes {
+		s.Ports += len(sb.Published)
+		if sb.State.Status == model.StatusRunning {
+			s.Running++
+		}
+	}
+}
+
+func kernelRelease() string {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return ""
+	}
+	return unix.ByteSliceToString(u.Release[:])
+}
+
+// Stats reads the datapath's counters since it was set up.
+func (e *Engine) Stats(ctx context.Context) (datapath.Stats, error) { return e.datapath.Stats(ctx) }
+
+// Flows lists the tracked connections with the names that belong to them.
+func (e *Engine) Flows(ctx context.Context) iter.Seq2[api.FlowView, error] {
+	return func(yield func(api.FlowView, error) bool) {
+		for f, err := range e.datapath.Flows(ctx) {
+			v := api.FlowView{Flow: f}
+			v.Sandbox, v.Network = e.state.namesOf(f.EndpointID)
+			if !yield(v, err) {
+				return
+			}
+		}
+	}
+}
+
+func (s *state) namesOf(endpointID string) (sandbox, network string) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	ep := s.endpoints[endpointID]
+	if ep == nil {
+		return "", ""
+	}
+	if sb := s.sandboxes[ep.SandboxID]; sb != nil {
+		sandbox = sb.Name
+	}
+	if n := s.networks[ep.NetworkID]; n != nil {
+		network = n.Name
+	}
+	return sandbox, network
+}
+
+// Doctor checks the host as the daemon sees it.
+func (e *Engine) Doctor(ctx context.Context) ([]api.Check, error) {
+	if e.Config.Doctor == nil {
+		return nil, fmt.Errorf("doctor: this daemon was built without checks")
+	}
+	return e.Config.Doctor(ctx)
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/netns"
+)
+
+// tendPeriod bounds the time that passes until a lost interface or namespace is
+// noticed where no event tells of it.
+const tendPeriod = 3 * time.Second
+
+// tend looks after what others may break: interfaces and namespaces that were
+// deleted, networks that could not be restored.
+func (e *Engine) tend() {
+	ticker := time.NewTicker(tendPeriod)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-e.running.Done():
+			return
+		case <-ticker.C:
+		case <-e.wake:
+		}
+		e.tendSandboxes(e.running)
+		e.sampleDrops(e.running)
+	}
+}
+
+// wakeUp makes tend look now; it doesn't wait for it.
+func (e *Engine) wakeUp() {
+	select {
+	case e.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (e *Engine) tendSandboxes(ctx context.Context) {
+	// First the devices, then who should have one: an endpoint that is made
+	// between the two lists would seem to have lost its device otherwise.
+	attached := e.facts.attached()
+	owned, err := e.links.Owned()
+	if err != nil {
+		e.log.Error("devices not listed", "err", err)
+		return
+	}
+	for _, d := range owned {
+		if attached[d.Owner] == d.Index {
+			delete(attached, d.Owner)
+		}
+	}
+	for _, sb := range e.state.bySeniority() {
+		if sb.State.Status == model.StatusRunning && sb.Mode == model.ModeNetworks {
+			e.tendSandbox(ctx, sb, attached)
+		}
+	}
+}
+
+// tendSandbox mends a sandbox: one whose namespace is gone has ended, one that
+// lost interfaces (those of missing) gets them again.
+func (e *Engine) tendSandbox(ctx context.Context, sb *model.Sandbox, missing map[string]int) {
+	if why := netns.Check(sb.Netns); why != nil && sb.Adopted {
+		e.log.Info("adopted namespace is gone", "sandbox", sb.Name, "reason", why)
+		err := e.ended(ctx, sb.ID, func(s *model.State) { s.Error = why.Error() })
+		if err != nil {
+			e.log.Error("sandbox not taken down completely", "sandbox", sb.Name, "err", err)
+		}
+		e.refreshLinks(ctx, sb.Name)
+		return
+	}
+	for _, a := range e.state.attachments(sb.ID) {
+		if _, lost := missing[a.ep.ID]; lost {
+			e.mend(ctx, sb.ID)
+			return
+		}
+	}
+}
+
+// mend makes the endpoints of a sandbox again that are not whole.
+func (e *Engine) mend(ctx context.Context, sandboxID string) {
+	sb := e.state.sandbox(sandboxID)
+	if sb == nil || sb.State.Status != model.StatusRunning {
+		return
+	}
+	e.health.report("sandbox "+sb.Name, e.restoreEndpoints(ctx, sb))
+}
+
+func (e *Engine) sampleDrops(ctx context.Context) {
+	if !e.drops.due(time.Now()) {
+		return
+	}
+	stats, err := e.datapath.Stats(ctx)
+	if err != nil {
+		e.log.Debug("counters not read", "err", err)
+		return
+	}
+	e.drops.add(time.Now(), stats.Drops)
+}

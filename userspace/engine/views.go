@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/model"
+)
+
+// Networks returns all networks, ordered by name.
+func (e *Engine) Networks(context.Context) ([]api.NetworkView, error) {
+	e.state.mu.RLock()
+	defer e.state.mu.RUnlock()
+	out := make([]api.NetworkView, 0, len(e.state.networks))
+	for _, n := range e.state.networks {
+		out = append(out, e.state.networkView(n))
+	}
+	slices.SortFunc(out, func(a, b api.NetworkView) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+	})
+	return out, nil
+}
+
+// Network returns the network that ref names.
+func (e *Engine) Network(_ context.Context, ref string) (api.NetworkView, error) {
+	n, err := e.state.findNetwork(ref)
+	if err != nil {
+		return api.NetworkView{}, err
+	}
+	e.state.mu.RLock()
+	defer e.state.mu.RUnlock()
+	return e.state.networkView(n), nil
+}
+
+// networkView needs the read lock.
+func (s *state) networkView(n *model.Network) api.NetworkView {
+	v := api.NetworkView{Network: *n}
+	for id := range s.ofNetwork[n.ID] {
+		ep := s.endpoints[id]
+		view := api.NetworkEndpoint{Endpoint: *ep}
+		if sb := s.sandboxes[ep.SandboxID]; sb != nil {
+			view.SandboxName = sb.Name
+		}
+		v.Endpoints = append(v.Endpoints, view)
+	}
+	slices.SortFunc(v.Endpoints, func(a, b api.NetworkEndpoint) int {
+		return cmp.Or(cmp.Compare(a.SandboxName, b.SandboxName), cmp.Compare(a.ID, b.ID))
+	})
+	return v
+}
+
+// Sandboxes returns all sandboxes, the newest first, as docker ps does.
+func (e *Engine) Sandboxes(context.Context) ([]api.SandboxView, error) {
+	e.state.mu.RLock()
+	defer e.state.mu.RUnlock()
+	out := make([]api.SandboxView, 0, len(e.state.sandboxes))
+	for _, sb := range e.state.sandboxes {
+		out = append(out, e.state.sandboxView(sb))
+	}
+	slices.SortFunc(out, func(a, b api.SandboxView) int {
+		return cmp.Or(b.Created.Compare(a.Created), cmp.Compare(a.ID, b.ID))
+	})
+	return out, nil
+}
+
+// Sandbox returns the sandbox that ref names.
+func (e *Engine) Sandbox(_ context.Context, ref string) (api.SandboxView, error) {
+	sb, err := e.state.findSandbox(ref)
+	if err != nil {
+		return api.SandboxView{}, err
+	}
+	e.state.mu.RLock()
+	defer e.state.mu.RUnlock()
+	return e.state.sandboxView(sb), nil
+}
+
+// sandboxView needs the read lock.
+func (s *state) sandboxView(sb *model.Sandbox) api.SandboxView {
+	v := api.SandboxView{Sandbox: *sb}
+	if owner := s.sandboxes[sb.SharedWith]; owner != nil {
+		v.SharedWithName = owner.Name
+	}
+	all := s.attachmentsLocked(sb.ID)
+	g := elect(all)
+	for _, a := range all {
+		v.Endpoints = append(v.Endpoints, endpointView(sb, a, g))
+	}
+	return v
+}
+
+func endpointView(sb *model.Sandbox, a attachment, g gateways) api.SandboxEndpoint {
+	v := api.SandboxEndpoint{
+		Endpoint: *a.ep, NetworkName: a.net.Name, DNSNames: dnsNames(sb, a.ep, a.net),
+		Default4: g.v4.endpointID() == a.ep.ID, Default6: g.v6.endpointID() == a.ep.ID,
+	}
+	if hasGateway(&a, a.ep.IPv4.Addr(), a.net.IPv4) {
+		v.Gateway4 = a.net.IPv4.Gateway
+	}
+	if hasGateway(&a, a.ep.IPv6.Addr(), a.net.IPv6) {
+		v.Gateway6 = a.net.IPv6.Gateway
+	}
+	return v
+}
