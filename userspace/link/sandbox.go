@@ -70,16 +70,19 @@ func (s *Sandbox) Find(name string) (Device, error) {
 }
 
 // Configure names the device peer, which is down, and gives it its settings and
-// addresses. It stays down.
+// addresses. It stays down. A peer that has its name already saves a renaming,
+// which costs the kernel a grace period.
 func (s *Sandbox) Configure(peer string, i Interface) error {
 	l, err := find(s.nl, peer)
 	if err != nil {
 		return err
 	}
-	if err := s.nl.LinkSetName(l, i.Name); err != nil {
-		return fmt.Errorf("interface %s: name: %w", i.Name, err)
+	if peer != i.Name {
+		if err := s.nl.LinkSetName(l, i.Name); err != nil {
+			return fmt.Errorf("interface %s: name: %w", i.Name, err)
+		}
+		l.Attrs().Name = i.Name
 	}
-	l.Attrs().Name = i.Name
 	if err := s.ns.Do(func() error { return i.setSysctls() }); err != nil {
 		return err
 	}

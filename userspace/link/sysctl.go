@@ -34,11 +34,9 @@ func setAll(settings []sysctl) error {
 
 func (s sysctl) set() error {
 	err := writeSysctl(s.path(), s.value)
-	if errors.Is(err, fs.ErrNotExist) && s.family == "ipv6" && !hasIPv6() && s.value != "0" {
+	wantsIPv6 := s.name == "disable_ipv6" && s.value == "0"
+	if errors.Is(err, fs.ErrNotExist) && s.family == "ipv6" && !wantsIPv6 && !hasIPv6() {
 		// A kernel without IPv6 has nothing to switch off.
-		return nil
-	}
-	if errors.Is(err, fs.ErrNotExist) && s.family == "ipv6" && !hasIPv6() && s.name != "disable_ipv6" {
 		return nil
 	}
 	return err

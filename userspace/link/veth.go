@@ -16,7 +16,8 @@ type Veth struct {
 	// EndpointID is the owner in the host end's alias.
 	EndpointID string
 	// HostName is the host end's name, PeerName the one that the other end has
-	// in the sandbox until Sandbox.Configure; no device there may have it.
+	// in the sandbox until Sandbox.Configure, which may be the final one; no
+	// device there may have it.
 	HostName, PeerName string
 	// MAC is of the end in the sandbox.
 	MAC model.MAC
