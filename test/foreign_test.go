@@ -64,3 +64,17 @@ func TestFirewallFlush(t *testing.T) {
 		})
 	})
 }
+
+// REL-13: a rule of the administrator's in front of FORWARD. Published ports of
+// the eBPF mode never pass that chain.
+func TestForwardRulesOfUser(t *testing.T) {
+	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
+		e.Network(t, "a", numA)
+		c1 := e.Sandbox(t, "c1", "--network", "a", "-p", "8080:80")
+		serve(t, c1.Netns, 80, "c1")
+		e.Host.Must(t, "iptables", "-w", "-I", "FORWARD", "-j", "DROP")
+		defer e.Host.Must(t, "iptables", "-w", "-D", "FORWARD", "-j", "DROP")
+		_, err := harness.GetTCP(e.LAN1, at(harness.HostIP4, 8080), harness.Within(harness.Silence))
+		e.Expect(t, "REL-13", "a published port is open in spite of a rule in FORWARD", err != nil)
+	})
+}

@@ -47,6 +47,6 @@ func (w *Topology) NarrowRouter(t testing.TB, mtu int) {
 	w.Router.IP(t,
 		"route replace 192.0.2.0/24 dev eth0 proto kernel scope link src "+RouterIP4+lock,
 		"route replace 198.51.100.0/24 dev eth1 proto kernel scope link src 198.51.100.1"+lock,
-		"-6 route add 2001:db8::/64 dev eth0 metric 1"+lock,
-		"-6 route add 2001:db8:1::/64 dev eth1 metric 1"+lock)
+		"route add 2001:db8::/64 dev eth0 metric 1"+lock,
+		"route add 2001:db8:1::/64 dev eth1 metric 1"+lock)
 }

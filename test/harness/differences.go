@@ -19,6 +19,7 @@ func Differences() []Difference {
 		{"NAT-06", IPTables},
 		{"NAT-14", IPTables},
 		{"NAT-27", IPTables},
+		{"REL-13", EBPF},
 		{"REL-14", IPTables},
 		{"SEC-10", IPTables},
 		{"SEC-11", IPTables},
