@@ -81,7 +81,7 @@ func (c *Client) negotiate(ctx context.Context, conn *net.UnixConn, path string,
 		return nil, readError(resp)
 	}
 	if err := sandbox.SendStdio(conn, [3]*os.File{stdio.Stdin, stdio.Stdout, stdio.Stderr}); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrLost, err)
 	}
 	a := &Attached{conn: conn, events: json.NewDecoder(reader)}
 	e, err := a.next()

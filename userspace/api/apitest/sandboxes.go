@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package apitest
+
+import (
+	"context"
+	"slices"
+	"syscall"
+
+	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/model"
+)
+
+func (f *Fake) sandbox(ref string) (int, error) {
+	i := slices.IndexFunc(f.sandboxes, func(e *entry) bool { return matches(ref, e.view.ID, e.view.Name) })
+	if i < 0 {
+		return i, api.Errorf(api.ErrNotFound, "sandbox %s not found", ref)
+	}
+	return i, nil
+}
+
+// Run implements api.Backend.
+func (f *Fake) Run(_ context.Context, req api.Run, stdio *api.Stdio) (api.SandboxView, api.Process, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.LastRun = req
+	if _, err := f.sandbox(req.Name); err == nil {
+		return api.SandboxView{}, nil, api.Errorf(api.ErrConflict, "sandbox name %q: already in use", req.Name)
+	}
+	proc, err := f.start(req.Command, req.Env, req.Workdir, stdio)
+	if err != nil {
+		return api.SandboxView{}, nil, err
+	}
+	v := api.SandboxView{Sandbox: model.Sandbox{
+		ID: ID("sandbox", req.Name), Name: req.Name, Created: Epoch, Mode: model.ModeNetworks,
+		Command: req.Command, State: model.State{Status: model.StatusRunning, Pid: proc.Pid(), StartedAt: Epoch},
+	}}
+	f.sandboxes = append(f.sandboxes, &entry{view: v, proc: proc})
+	return v, proc, nil
+}
+
+// Add implements api.Backend.
+func (f *Fake) Add(_ context.Context, req api.Add) (api.SandboxView, error) {
+	f.LastAdd = req
+	v := api.SandboxView{Sandbox: model.Sandbox{
+		Name: req.Name, Mode: model.ModeNetworks, Netns: req.Netns, Adopted: true,
+		State: model.State{Status: model.StatusRunning},
+	}}
+	f.AddSandbox(v)
+	return f.Sandbox(context.Background(), req.Name)
+}
+
+// Sandboxes implements api.Backend.
+func (f *Fake) Sandboxes(context.Context) ([]api.SandboxView, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var all []api.SandboxView
+	for _, e := range f.sandboxes {
+		all = append(all, e.view)
+	}
+	return all, nil
+}
+
+// Sandbox implements api.Backend.
+func (f *Fake) Sandbox(_ context.Context, ref string) (api.SandboxView, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	i, err := f.sandbox(ref)
+	if err != nil {
+		return api.SandboxView{}, err
+	}
+	return f.sandboxes[i].view, nil
+}
+
+// Exec implements api.Backend.
+func (f *Fake) Exec(_ context.Context, ref string, req api.Exec, stdio *api.Stdio) (api.Process, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, err := f.sandbox(ref); err != nil {
+		return nil, err
+	}
+	return f.start(req.Command, req.Env, req.Workdir, stdio)
+}
+
+// Stop implements api.Backend.
+func (f *Fake) Stop(_ context.Context, ref string, req api.Stop) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.LastStop = req
+	i, err := f.sandbox(ref)
+	if err != nil {
+		return err
+	}
+	if p := f.sandboxes[i].proc; p != nil {
+		return p.Signal(syscall.SIGTERM)
+	}
+	return nil
+}
+
+// Remove implements api.Backend.
+func (f *Fake) Remove(_ context.Context, ref string, force bool) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	i, err := f.sandbox(ref)
+	if err != nil {
+		return err
+	}
+	e := f.sandboxes[i]
+	if e.view.State.Status == model.StatusRunning && !e.view.Adopted && !force {
+		return api.Errorf(api.ErrConflict, "sandbox %s is running: stop it or use force", ref)
+	}
+	if e.proc != nil {
+		if err := e.proc.Signal(syscall.SIGKILL); err != nil {
+			return err
+		}
+	}
+	f.sandboxes = slices.Delete(f.sandboxes, i, i+1)
+	return nil
+}
+
+// Wait implements api.Backend.
+func (f *Fake) Wait(ctx context.Context, ref string) (int, error) {
+	f.mu.Lock()
+	i, err := f.sandbox(ref)
+	var proc *process
+	if err == nil {
+		proc = f.sandboxes[i].proc
+	}
+	f.mu.Unlock()
+	if err != nil || proc == nil {
+		return 0, err
+	}
+	return proc.Wait(ctx)
+}

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package api_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/api/apitest"
+)
+
+// send writes raw bytes to the socket and returns what comes back.
+func send(t *testing.T, socket, request string) (status int, body string, header http.Header) {
+	t.Helper()
+	conn, err := net.Dial("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	go io.WriteString(conn, request)
+	resp, err := http.ReadResponse(newReader(conn), nil)
+	if err != nil {
+		t.Fatalf("%.100q: %v", request, err)
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, strings.TrimSpace(string(raw)), resp.Header
+}
+
+func request(line, body string) string {
+	return line + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: " + itoa(len(body)) + "\r\n\r\n" + body
+}
+
+func TestErrorAnswers(t *testing.T) {
+	var log bytes.Buffer
+	fake := apitest.NewFake(t)
+	fake.Panic = true
+	socket := apitest.Serve(t, fake, slog.New(slog.NewTextHandler(&log, nil)))
+	huge := `{"name":"` + strings.Repeat("x", api.MaxBody) + `"}`
+	for _, tc := range []struct {
+		line, body string
+		status     int
+		want       string
+	}{
+		{"GET /", "", 404, "no such path: /"},
+		{"GET /v2/networks", "", 404, "no such path"},
+		{"GET /v1/networks/", "", 404, "no such path"},
+		{"GET /v1/networks/../../etc/passwd", "", 404, "no such path"},
+		{"GET /v1/networks/..%2f..%2fetc%2fpasswd", "", 404, "no such path"},
+		{"GET /v1/sandboxes/x%2fy", "", 404, "sandbox x/y not found"},
+		{"GET /v1//networks", "", 404, "no such path"},
+		{"GET /v1/networks/nope", "", 404, "network nope not found"},
+		{"PUT /v1/networks", "", 405, "method PUT not allowed; want GET, HEAD, POST"},
+		{"DELETE /v1/version", "", 405, "method DELETE not allowed"},
+		{"POST /v1/networks", `{"name":"bridge"}`, 409, "network with name bridge already exists"},
+		{"POST /v1/networks", `{"name":"../../etc"}`, 400, `network name \"../../etc\": want letters`},
+		{"POST /v1/networks", `{"nmae":"a"}`, 400, `field \"nmae\": unknown`},
+		{"POST /v1/networks", `{"name":7}`, 400, `field \"name\": 7: want a string`},
+		{"POST /v1/networks", `{"name":"a"`, 400, "ends too early"},
+		{"POST /v1/networks", "", 400, "network name is missing"},
+		{"POST /v1/networks", huge, 413, "larger than 1048576 bytes"},
+		{"GET /v1/networks?filter=colour=red", "", 400, `filter \"colour\": unknown key; want one of dangling`},
+		{"GET /v1/networks?filter=name", "", 400, `want KEY=VALUE`},
+		{"GET /v1/networks?fliter=name=a", "", 400, `query parameter \"fliter\": unknown`},
+		{"GET /v1/sandboxes?all=maybe", "", 400, `query parameter \"all\": value \"maybe\"`},
+		{"GET /v1/sandboxes?filter=status=dead", "", 400, `filter status=dead: want one of created, running, exited`},
+		{"POST /v1/networks/prune?filter=until=soon", "", 400, "filter until=soon"},
+		{"DELETE /v1/networks/host", "", 400, "pre-defined"},
+		{"POST /v1/sandboxes/run?attach=1", `{"command":["a"]}`, 400, "Upgrade: fairway-stdio"},
+		{"GET /v1/doctor", "", 500, "internal error"},
+		{"GET /v1/version", "", 200, "version"},
+	} {
+		status, body, header := send(t, socket, request(tc.line, tc.body))
+		if status != tc.status || !strings.Contains(body, tc.want) {
+			t.Errorf("%s %.60s: got %d %.300s; want %d with %q", tc.line, tc.body, status, body, tc.status, tc.want)
+		}
+		if got := header.Get("Content-Type"); got != "application/json" {
+			t.Errorf("%s: content type %q", tc.line, got)
+		}
+		if tc.status >= 400 && !strings.HasPrefix(body, `{"error":"`) {
+			t.Errorf("%s: answer %q is no error object", tc.line, body)
+		}
+	}
+	if !strings.Contains(log.String(), "made by a test") {
+		t.Errorf("the panic is not in the log: %s", log.String())
+	}
+}
+
+func TestSlowHeaderIsCutOff(t *testing.T) {
+	t.Parallel()
+	socket := apitest.Serve(t, apitest.NewFake(t), slog.New(slog.DiscardHandler))
+	conn, err := net.Dial("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "GET /v1/version HTTP/1.1\r\nX-Slow: "); err != nil {
+		t.Fatal(err)
+	}
+	// The server ends the connection by itself; the deadline only ends a failing test.
+	if err := conn.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("the connection stays open")
+	}
+}
+
+func TestListen(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "run", api.SocketName)
+	if err := os.Mkdir(filepath.Dir(path), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	// What a daemon that was killed leaves behind.
+	dead, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead.SetUnlinkOnClose(false)
+	dead.Close()
+	l, err := api.Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for name, want := range map[string]os.FileMode{path: 0o660, filepath.Dir(path): 0o750} {
+		info, err := os.Stat(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode().Perm() != want {
+			t.Errorf("%s has mode %o; want %o", name, info.Mode().Perm(), want)
+		}
+	}
+	occupied := filepath.Join(dir, "file")
+	if err := os.WriteFile(occupied, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := api.Listen(occupied); err == nil || !strings.Contains(err.Error(), "something else is there") {
+		t.Errorf("over a file: %v", err)
+	}
+	if _, err := api.Listen(filepath.Join(dir, strings.Repeat("x", 120))); err == nil || !strings.Contains(err.Error(), "at most 107") {
+		t.Errorf("over-long path: %v", err)
+	}
+}
+
+func TestUnreachable(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "none.sock")
+	client := api.NewClient(path)
+	want := "cannot reach the daemon at " + path + `: no such file or directory; is "fairway daemon" running?`
+	_, err := client.Version(t.Context())
+	if !errors.Is(err, api.ErrUnreachable) || err.Error() != want {
+		t.Errorf("got %v; want %s", err, want)
+	}
+	_, err = client.RunAttached(t.Context(), api.Run{}, nil)
+	if !errors.Is(err, api.ErrUnreachable) || err.Error() != want {
+		t.Errorf("attached: got %v; want %s", err, want)
+	}
+}
+
+func TestClientTellsKinds(t *testing.T) {
+	socket := apitest.Serve(t, apitest.NewFake(t), slog.New(slog.DiscardHandler))
+	client := api.NewClient(socket)
+	defer client.Close()
+	for _, tc := range []struct {
+		err  error
+		want error
+	}{
+		{client.RemoveNetwork(t.Context(), "nope"), api.ErrNotFound},
+		{client.RemoveNetwork(t.Context(), "../host"), api.ErrNotFound},
+		{client.RemoveNetwork(t.Context(), ".."), api.ErrNotFound},
+		{client.RemoveNetwork(t.Context(), ""), api.ErrNotFound},
+		{client.RemoveNetwork(t.Context(), "host"), api.ErrInvalid},
+		{second(client.CreateNetwork(t.Context(), api.NetworkCreate{Name: "host"})), api.ErrConflict},
+		{second(client.CreateNetwork(t.Context(), api.NetworkCreate{Name: strings.Repeat("x", api.MaxBody)})), api.ErrTooLarge},
+	} {
+		if !errors.Is(tc.err, tc.want) {
+			t.Errorf("got %v; want %v", tc.err, tc.want)
+		}
+	}
+}
+
+func TestFlowsStreamEndsWithItsError(t *testing.T) {
+	fake := apitest.NewFake(t)
+	fake.FlowError = errors.New("table went away")
+	socket := apitest.Serve(t, fake, slog.New(slog.DiscardHandler))
+	client := api.NewClient(socket)
+	defer client.Close()
+	read := func() (n int, err error) {
+		for _, err := range client.Flows(t.Context()) {
+			if err != nil {
+				return n, err
+			}
+			n++
+		}
+		return n, nil
+	}
+	if n, err := read(); n != 0 || err == nil || err.Error() != "table went away" {
+		t.Errorf("before the first: got %d, %v", n, err)
+	}
+	fake.FlowList = make([]api.FlowView, 1000)
+	if n, err := read(); n != 1000 || err == nil || err.Error() != "table went away" {
+		t.Errorf("after a thousand: got %d, %v", n, err)
+	}
+}
+
+func TestShutdownEndsServe(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	l, err := api.Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := api.NewServer(apitest.NewFake(t), slog.New(slog.DiscardHandler), nil)
+	done := make(chan error)
+	go func() { done <- server.Serve(l) }()
+	if err := server.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the socket is left behind: %v", err)
+	}
+}
+
+func TestUninstallTellsTheServersOwner(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	l, err := api.Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := make(chan struct{})
+	server := api.NewServer(apitest.NewFake(t), slog.New(slog.DiscardHandler), func() { close(told) })
+	go server.Serve(l)
+	defer server.Close()
+	removed, err := api.NewClient(path).Uninstall(t.Context(), true)
+	if err != nil || len(removed) != 1 {
+		t.Errorf("got %q, %v", removed, err)
+	}
+	<-told
+}
