@@ -4,88 +4,94 @@ package cli
 
 import (
 	"errors"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/daemon"
 	"github.com/fairway-project/fairway/userspace/datapath"
 )
 
-// DaemonOptions are the flags of fairway daemon; what was not given is as in
-// DefaultDaemonOptions.
-type DaemonOptions struct {
-	Datapath datapath.Mode
-	// ConfigFile is empty for none.
-	ConfigFile string
-	Root       string
-	RunDir     string
-	BPFFS      string
-	// Uplinks is empty for every interface that is nobody else's.
-	Uplinks []string
-	// Metrics is the address of the Prometheus endpoint; empty for none.
-	Metrics string
-	// Debug logs more.
-	Debug bool
-	// Given tells by name which flags were on the command line: those win over
-	// the configuration file.
-	Given map[string]bool
+// daemonFlags say where a daemon lives and how it works. Flags win over the
+// environment, that over the file, and that over the defaults.
+type daemonFlags struct {
+	file   string
+	update []func(*daemon.Config)
 }
 
-// DefaultDaemonOptions is a daemon without flags.
-func DefaultDaemonOptions() DaemonOptions {
-	return DaemonOptions{
-		Datapath: datapath.EBPF,
-		Root:     "/var/lib/fairway",
-		RunDir:   filepath.Dir(api.DefaultSocket),
-		BPFFS:    "/sys/fs/bpf/fairway",
+// define adds the flags that also the commands have that do without a daemon.
+func (d *daemonFlags) define(cmd *cobra.Command) {
+	f := cmd.Flags()
+	def := daemon.Default()
+	f.StringVar(&d.file, "config", "", "configuration file (YAML)")
+	d.text(f, def.Root, "root", "directory of the state", func(c *daemon.Config) *string { return &c.Root })
+	d.text(f, def.RunDir, "run-dir", "directory of the socket, the lock and the namespaces",
+		func(c *daemon.Config) *string { return &c.RunDir })
+	d.text(f, def.BPFFS, "bpffs", "directory of the pinned programs and maps, on a bpffs",
+		func(c *daemon.Config) *string { return &c.BPFFS })
+	v := &value[datapath.Mode]{kind: "ebpf|iptables", text: string(def.Datapath), parse: parseMode}
+	v.set = func(m datapath.Mode) {
+		d.update = append(d.update, func(c *daemon.Config) { c.Datapath = m })
 	}
+	f.Var(v, "datapath", "what carries the packets")
+	choices(cmd, "datapath", cobra.Completion(datapath.EBPF), cobra.Completion(datapath.IPTables))
 }
 
-// define adds the flags that say where a daemon lives.
-func (o *DaemonOptions) define(f *pflag.FlagSet) {
-	*o = DefaultDaemonOptions()
-	f.StringVar(&o.ConfigFile, "config", "", "configuration file (YAML); flags win over it")
-	f.StringVar(&o.Root, "root", o.Root, "directory of the state")
-	f.StringVar(&o.RunDir, "run-dir", o.RunDir, "directory of the socket, the lock and the namespaces")
-	f.StringVar(&o.BPFFS, "bpffs", o.BPFFS, "directory of the pinned programs and maps, on a bpffs")
+// text defines a flag for one text of the configuration.
+func (d *daemonFlags) text(f *pflag.FlagSet, def, name, usage string, field func(*daemon.Config) *string) {
+	v := &value[string]{kind: "string", text: def, parse: func(s string) (string, error) { return s, nil }}
+	v.set = func(s string) {
+		d.update = append(d.update, func(c *daemon.Config) { *field(c) = s })
+	}
+	f.Var(v, name, usage)
 }
 
-func (o *DaemonOptions) given(f *pflag.FlagSet) {
-	o.Given = make(map[string]bool)
-	f.Visit(func(flag *pflag.Flag) { o.Given[flag.Name] = true })
+// config is what the flags, the environment and the file say together.
+func (d *daemonFlags) config(getenv func(string) string) (daemon.Config, error) {
+	c, err := daemon.Load(d.file, getenv)
+	if err != nil {
+		return c, err
+	}
+	for _, update := range d.update {
+		update(&c)
+	}
+	return c, c.Validate()
+}
+
+func parseMode(s string) (datapath.Mode, error) {
+	m := datapath.Mode(s)
+	if m != datapath.EBPF && m != datapath.IPTables {
+		return m, errors.New("want ebpf or iptables")
+	}
+	return m, nil
 }
 
 func newDaemon(a *app) *cobra.Command {
-	var opts DaemonOptions
+	var flags daemonFlags
+	var uplinks []string
 	cmd := &cobra.Command{
 		Use:   "daemon [OPTIONS]",
 		Short: "Run the daemon in the network namespace that it is started in",
 		Args:  exactly(),
 	}
+	flags.define(cmd)
 	f := cmd.Flags()
-	opts.define(f)
-	defineDatapath(cmd, &opts.Datapath)
-	words(f, &opts.Uplinks, "uplink", "", "IF", "device that leads outside; again for more (default all that are nobody else's)")
-	f.StringVar(&opts.Metrics, "metrics", "", "address of the Prometheus endpoint, like 127.0.0.1:9090")
-	f.BoolVar(&opts.Debug, "debug", false, "log more")
+	words(f, &uplinks, "uplink", "", "IF", "device that leads outside; again for more (default: all that are nobody else's)")
+	flags.text(f, "", "metrics", "address of the Prometheus endpoint, like 127.0.0.1:9090",
+		func(c *daemon.Config) *string { return &c.Metrics })
+	debug := f.Bool("debug", false, "log more")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		opts.given(cmd.Flags())
-		return a.programs.Daemon(cmd.Context(), opts)
+		flags.update = append(flags.update, func(c *daemon.Config) {
+			if len(uplinks) > 0 {
+				c.Uplinks = uplinks
+			}
+			c.Debug = c.Debug || *debug
+		})
+		c, err := flags.config(a.env.Getenv)
+		if err != nil {
+			return err
+		}
+		return a.programs.Daemon(cmd.Context(), c)
 	}
 	return cmd
-}
-
-func defineDatapath(cmd *cobra.Command, mode *datapath.Mode) {
-	v := &value[datapath.Mode]{kind: "ebpf|iptables", text: string(*mode), set: func(m datapath.Mode) { *mode = m }}
-	v.parse = func(s string) (datapath.Mode, error) {
-		m := datapath.Mode(s)
-		if m != datapath.EBPF && m != datapath.IPTables {
-			return m, errors.New("want ebpf or iptables")
-		}
-		return m, nil
-	}
-	cmd.Flags().Var(v, "datapath", "what carries the packets")
-	choices(cmd, "datapath", cobra.Completion(datapath.EBPF), cobra.Completion(datapath.IPTables))
 }

@@ -5,12 +5,12 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/daemon"
 )
 
 // checkRow is a check for a template.
@@ -20,7 +20,7 @@ const checkColumns = "{{.Result}}\t{{.Name}}\t{{.Fact}}\t{{.Fix}}"
 
 func newDoctor(a *app) *cobra.Command {
 	var l listFlags
-	var opts DaemonOptions
+	var flags daemonFlags
 	cmd := &cobra.Command{
 		Use:   "doctor [OPTIONS]",
 		Short: "Check that this host has what Fairway needs",
@@ -28,11 +28,17 @@ func newDoctor(a *app) *cobra.Command {
 			"Exit code 0 if all is well, 1 for a warning, 2 for a failure.",
 		Args: exactly(),
 	}
-	opts.define(cmd.Flags())
+	flags.define(cmd)
 	l.defineFormat(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		opts.given(cmd.Flags())
-		checks := a.check(cmd.Context(), opts)
+		config, err := flags.config(a.env.Getenv)
+		if err != nil {
+			return err
+		}
+		checks, err := a.check(cmd.Context(), config)
+		if err != nil {
+			return err
+		}
 		rows := make([]checkRow, 0, len(checks))
 		for _, c := range checks {
 			rows = append(rows, checkRow{c.Name, string(c.Result), c.Fact, c.Fix})
@@ -47,21 +53,25 @@ func newDoctor(a *app) *cobra.Command {
 }
 
 // check asks the daemon, and checks here if there is none.
-func (a *app) check(ctx context.Context, opts DaemonOptions) []api.Check {
+func (a *app) check(ctx context.Context, config daemon.Config) ([]api.Check, error) {
 	checks, err := a.client().Doctor(ctx)
 	if err == nil {
-		return append([]api.Check{{Name: "daemon", Result: api.OK, Fact: "answers at " + a.socketPath()}}, checks...)
+		answers := api.Check{Name: "daemon", Result: api.OK, Fact: "answers at " + a.socketPath()}
+		return append([]api.Check{answers}, checks...), nil
 	}
-	daemon := api.Check{Name: "daemon", Result: api.Fail, Fact: err.Error(), Fix: "fairway daemon"}
-	if errors.Is(err, api.ErrUnreachable) {
-		daemon.Result = api.Warn
-		daemon.Fact = "not running: nothing answers at " + a.socketPath()
-		if errors.Is(err, os.ErrPermission) {
-			daemon.Fact = fmt.Sprintf("no permission for %s", a.socketPath())
-			daemon.Fix = "sudo fairway doctor"
-		}
+	local, lerr := a.programs.Doctor(ctx, config)
+	return append([]api.Check{a.silence(err)}, local...), lerr
+}
+
+// silence is the check that says why the daemon didn't answer.
+func (a *app) silence(err error) api.Check {
+	switch {
+	case errors.Is(err, os.ErrPermission):
+		return api.Check{Name: "daemon", Result: api.Warn, Fact: "no permission for " + a.socketPath(), Fix: "sudo fairway doctor"}
+	case errors.Is(err, api.ErrUnreachable):
+		return api.Check{Name: "daemon", Result: api.Warn, Fact: "not running: nothing answers at " + a.socketPath(), Fix: "fairway daemon"}
 	}
-	return append([]api.Check{daemon}, a.programs.Doctor(ctx, opts)...)
+	return api.Check{Name: "daemon", Result: api.Fail, Fact: err.Error(), Fix: "journalctl -u fairway"}
 }
 
 func verdict(checks []api.Check) error {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/daemon"
 )
 
 // Env is everything outside that a command touches, so that tests run the
@@ -35,12 +36,12 @@ func OSEnv() Env {
 // Programs are the parts of the program that work without a daemon's answer.
 type Programs struct {
 	// Daemon runs until ctx ends.
-	Daemon func(ctx context.Context, opts DaemonOptions) error
+	Daemon func(ctx context.Context, c daemon.Config) error
 	// Doctor checks this host.
-	Doctor func(ctx context.Context, opts DaemonOptions) []api.Check
-	// Uninstall removes every trace of a daemon that isn't running, and returns
-	// one line per thing removed.
-	Uninstall func(ctx context.Context, opts DaemonOptions, purge bool) ([]string, error)
+	Doctor func(ctx context.Context, c daemon.Config) ([]api.Check, error)
+	// Uninstall removes every trace of a daemon that isn't running, with purge
+	// its state on disk too, and returns one line per thing removed.
+	Uninstall func(ctx context.Context, c daemon.Config, purge bool) ([]string, error)
 }
 
 // app is what every command has at hand.

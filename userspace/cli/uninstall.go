@@ -13,7 +13,7 @@ import (
 )
 
 func newUninstall(a *app) *cobra.Command {
-	var opts DaemonOptions
+	var flags daemonFlags
 	var force, purge bool
 	cmd := &cobra.Command{
 		Use:   "uninstall [OPTIONS]",
@@ -22,18 +22,20 @@ func newUninstall(a *app) *cobra.Command {
 			"without one this command does it itself, for the directories that the flags name.",
 		Args: exactly(),
 	}
-	opts.define(cmd.Flags())
-	defineDatapath(cmd, &opts.Datapath)
+	flags.define(cmd)
 	cmd.Flags().BoolVarP(&force, "force", "f", false, "don't ask")
 	cmd.Flags().BoolVar(&purge, "purge", false, "remove the state on disk too")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		opts.given(cmd.Flags())
+		config, err := flags.config(a.env.Getenv)
+		if err != nil {
+			return err
+		}
 		if !force && !a.confirm("WARNING! This will stop all sandboxes and remove all networks of this daemon.") {
 			return nil
 		}
 		removed, err := a.client().Uninstall(cmd.Context(), purge)
 		if errors.Is(err, api.ErrUnreachable) && !errors.Is(err, os.ErrPermission) {
-			removed, err = a.programs.Uninstall(cmd.Context(), opts, purge)
+			removed, err = a.programs.Uninstall(cmd.Context(), config, purge)
 		}
 		for _, line := range removed {
 			fmt.Fprintln(a.env.Stdout, line)
