@@ -9,7 +9,7 @@ import (
 	"github.com/fairway-project/fairway/userspace/model"
 )
 
-// hold opens a connection that stays open until the test ends.
+// flowsOf returns a flow of each kind.
 func (w *world) flowsOf(proto model.Proto) map[string]datapath.Flow {
 	w.t.Helper()
 	out := make(map[string]datapath.Flow)
@@ -39,7 +39,7 @@ func TestFlows(t *testing.T) {
 				t.Errorf("no %s flow in %v", kind, flows)
 				continue
 			}
-			if flow.EndpointID != c1.ID || flow.State != "REPLIED" || flow.Expires == 0 {
+			if flow.EndpointID != c1.ID || flow.State != "ASSURED" || flow.Expires == 0 {
 				t.Errorf("%s flow: %+v", kind, flow)
 			}
 		}

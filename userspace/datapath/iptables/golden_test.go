@@ -113,8 +113,8 @@ func (v variant) ports(e datapath.Endpoint) []datapath.Port {
 }
 
 // TestRules compares the rules of every possible network with golden files. The
-// forms in them were checked against moby's own golden files (iptabler/testdata
-// of Engine 29, hairpin=true).
+// files are this package's own; their forms follow moby's iptabler with
+// hairpin=true, and TestAsDockerDoes compares with a dockerd that runs.
 func TestRules(t *testing.T) {
 	seen := make(map[string]bool)
 	variants(func(v variant) {

@@ -4,6 +4,7 @@ package iptables
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"log/slog"
 	"net"
@@ -24,6 +25,9 @@ import (
 type proxy struct {
 	ns  *netns.NS
 	log *slog.Logger
+	// ctx ends with the proxy, so that connecting does.
+	ctx  context.Context
+	stop context.CancelFunc
 
 	mu     sync.Mutex
 	closed bool
@@ -44,8 +48,9 @@ type relay struct {
 }
 
 func newProxy(ns *netns.NS, log *slog.Logger) *proxy {
+	ctx, stop := context.WithCancel(context.Background())
 	return &proxy{
-		ns: ns, log: log,
+		ns: ns, log: log, ctx: ctx, stop: stop,
 		relays: make(map[string]map[datapath.Port]*relay),
 		conns:  make(map[string]map[net.Conn]bool),
 	}
@@ -173,6 +178,7 @@ func (p *proxy) release(endpointID string) {
 func (p *proxy) close() {
 	p.mu.Lock()
 	p.closed = true
+	p.stop()
 	if p.tcp != nil {
 		p.tcp.Close()
 	}

@@ -108,7 +108,7 @@ func targetOf(p datapath.Port) netip.AddrPort { return netip.AddrPortFrom(p.Targ
 func (p *proxy) dial(network string, target netip.AddrPort) (conn net.Conn, err error) {
 	d := net.Dialer{Timeout: dialTimeout}
 	inside := p.ns.Do(func() error {
-		conn, err = d.Dial(network, target.String())
+		conn, err = d.DialContext(p.ctx, network, target.String())
 		return err
 	})
 	return conn, inside

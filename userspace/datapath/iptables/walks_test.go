@@ -3,7 +3,6 @@
 package iptables
 
 import (
-	"fmt"
 	"net/netip"
 	"testing"
 	"time"
@@ -262,5 +261,5 @@ func TestPublishWritesTheDifference(t *testing.T) {
 	}
 	start := time.Now()
 	w.publish(c, ports)
-	t.Log(fmt.Sprintf("one port less of 1001: %v", time.Since(start)))
+	t.Logf("one port less of 1001: %v", time.Since(start))
 }

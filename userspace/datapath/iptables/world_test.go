@@ -33,7 +33,6 @@ type world struct {
 	host, lan string // paths of namespaces
 	d         *Datapath
 	count     int
-	resolvers []string
 }
 
 // forVariants runs a test with iptables-nft and with iptables-legacy.
