@@ -12,3 +12,7 @@ volatile const __u32 touch_jiffies = 256;
 
 /* The kernel knows BPF_F_IPV6 for bpf_l4_csum_replace. */
 volatile const bool have_csum_ipv6 = false;
+
+/* Source ports that masquerading may choose from when the sender's isn't free. */
+volatile const __u16 masquerade_port_min = 1024;
+volatile const __u16 masquerade_port_max = 65535;

@@ -360,6 +360,61 @@ type DatapathResolver struct {
 	TcpPort uint16
 }
 
+type DatapathScratch struct {
+	_      structs.HostLayout
+	Fib    [8]uint64
+	Packet struct {
+		_        structs.HostLayout
+		Saddr    [4]uint32
+		Daddr    [4]uint32
+		Sport    uint16
+		Dport    uint16
+		FragId   uint32
+		TcpSeq   uint32
+		TcpAck   uint32
+		L4Off    uint16
+		L3Len    uint16
+		L4Len    uint16
+		Proto    uint8
+		Ttl      uint8
+		TcpFlags uint8
+		Flags    uint8
+		IcmpType uint8
+		Tos      uint8
+	}
+	Inside struct {
+		_     structs.HostLayout
+		Daddr [4]uint32
+		Slot  uint32
+		Dport uint16
+		Kind  uint8
+		Pad   uint8
+	}
+	Quote [88]uint8
+	Plan  struct {
+		_                structs.HostLayout
+		Saddr            [4]uint32
+		Daddr            [4]uint32
+		Nexthop          [4]uint32
+		Sport            uint16
+		Dport            uint16
+		Oif              uint32
+		Mtu              uint16
+		Zone             uint16
+		TwinZone         uint16
+		OriginEndpoint   uint16
+		OriginGeneration uint16
+		ReplyEndpoint    uint16
+		ReplyGeneration  uint16
+		OriginAction     uint8
+		ReplyAction      uint8
+		Kind             uint8
+		Pad              [3]uint8
+	}
+	Flow DatapathFlow6
+	_    [4]byte
+}
+
 type DatapathSocketKey struct {
 	_      structs.HostLayout
 	Cookie uint64
@@ -414,44 +469,47 @@ const (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	DatapathMapDevices         = "devices"
-	DatapathMapDrops           = "drops"
-	DatapathMapEndpointAddrs   = "endpoint_addrs"
-	DatapathMapEndpointMacs    = "endpoint_macs"
-	DatapathMapEndpointStats   = "endpoint_stats"
-	DatapathMapEndpoints       = "endpoints"
-	DatapathMapExpired         = "expired"
-	DatapathMapFlows4          = "flows4"
-	DatapathMapFlows6          = "flows6"
-	DatapathMapFrags           = "frags"
-	DatapathMapHostAddrs       = "host_addrs"
-	DatapathMapHostState       = "host_state"
-	DatapathMapIccLinks        = "icc_links"
-	DatapathMapNetworks        = "networks"
-	DatapathMapPortBitmap      = "port_bitmap"
-	DatapathMapPublishedPorts  = "published_ports"
-	DatapathMapResolvers       = "resolvers"
-	DatapathMapSocketOrigins   = "socket_origins"
-	DatapathMapSubnets         = "subnets"
-	DatapathMapUplinks         = "uplinks"
-	DatapathMapVerdicts        = "verdicts"
-	DatapathProgCollect        = "collect"
-	DatapathProgConnect4       = "connect4"
-	DatapathProgConnect6       = "connect6"
-	DatapathProgFromContainer  = "from_container"
-	DatapathProgFromUplink     = "from_uplink"
-	DatapathProgGetpeername4   = "getpeername4"
-	DatapathProgGetpeername6   = "getpeername6"
-	DatapathProgRecvmsg4       = "recvmsg4"
-	DatapathProgRecvmsg6       = "recvmsg6"
-	DatapathProgSendmsg4       = "sendmsg4"
-	DatapathProgSendmsg6       = "sendmsg6"
-	DatapathProgToContainer    = "to_container"
-	DatapathProgToUplink       = "to_uplink"
-	DatapathVarEnums           = "enums"
-	DatapathVarHaveCsumIpv6    = "have_csum_ipv6"
-	DatapathVarHostNetnsCookie = "host_netns_cookie"
-	DatapathVarTouchJiffies    = "touch_jiffies"
+	DatapathMapDevices           = "devices"
+	DatapathMapDrops             = "drops"
+	DatapathMapEndpointAddrs     = "endpoint_addrs"
+	DatapathMapEndpointMacs      = "endpoint_macs"
+	DatapathMapEndpointStats     = "endpoint_stats"
+	DatapathMapEndpoints         = "endpoints"
+	DatapathMapExpired           = "expired"
+	DatapathMapFlows4            = "flows4"
+	DatapathMapFlows6            = "flows6"
+	DatapathMapFrags             = "frags"
+	DatapathMapHostAddrs         = "host_addrs"
+	DatapathMapHostState         = "host_state"
+	DatapathMapIccLinks          = "icc_links"
+	DatapathMapNetworks          = "networks"
+	DatapathMapPortBitmap        = "port_bitmap"
+	DatapathMapPublishedPorts    = "published_ports"
+	DatapathMapResolvers         = "resolvers"
+	DatapathMapScratches         = "scratches"
+	DatapathMapSocketOrigins     = "socket_origins"
+	DatapathMapSubnets           = "subnets"
+	DatapathMapUplinks           = "uplinks"
+	DatapathMapVerdicts          = "verdicts"
+	DatapathProgCollect          = "collect"
+	DatapathProgConnect4         = "connect4"
+	DatapathProgConnect6         = "connect6"
+	DatapathProgFromContainer    = "from_container"
+	DatapathProgFromUplink       = "from_uplink"
+	DatapathProgGetpeername4     = "getpeername4"
+	DatapathProgGetpeername6     = "getpeername6"
+	DatapathProgRecvmsg4         = "recvmsg4"
+	DatapathProgRecvmsg6         = "recvmsg6"
+	DatapathProgSendmsg4         = "sendmsg4"
+	DatapathProgSendmsg6         = "sendmsg6"
+	DatapathProgToContainer      = "to_container"
+	DatapathProgToUplink         = "to_uplink"
+	DatapathVarEnums             = "enums"
+	DatapathVarHaveCsumIpv6      = "have_csum_ipv6"
+	DatapathVarHostNetnsCookie   = "host_netns_cookie"
+	DatapathVarMasqueradePortMax = "masquerade_port_max"
+	DatapathVarMasqueradePortMin = "masquerade_port_min"
+	DatapathVarTouchJiffies      = "touch_jiffies"
 )
 
 // LoadDatapath returns the embedded CollectionSpec for Datapath.
@@ -532,6 +590,7 @@ type DatapathMapSpecs struct {
 	PortBitmap     *ebpf.MapSpec `ebpf:"port_bitmap"`
 	PublishedPorts *ebpf.MapSpec `ebpf:"published_ports"`
 	Resolvers      *ebpf.MapSpec `ebpf:"resolvers"`
+	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
 	SocketOrigins  *ebpf.MapSpec `ebpf:"socket_origins"`
 	Subnets        *ebpf.MapSpec `ebpf:"subnets"`
 	Uplinks        *ebpf.MapSpec `ebpf:"uplinks"`
@@ -542,10 +601,12 @@ type DatapathMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type DatapathVariableSpecs struct {
-	Enums           *ebpf.VariableSpec `ebpf:"enums"`
-	HaveCsumIpv6    *ebpf.VariableSpec `ebpf:"have_csum_ipv6"`
-	HostNetnsCookie *ebpf.VariableSpec `ebpf:"host_netns_cookie"`
-	TouchJiffies    *ebpf.VariableSpec `ebpf:"touch_jiffies"`
+	Enums             *ebpf.VariableSpec `ebpf:"enums"`
+	HaveCsumIpv6      *ebpf.VariableSpec `ebpf:"have_csum_ipv6"`
+	HostNetnsCookie   *ebpf.VariableSpec `ebpf:"host_netns_cookie"`
+	MasqueradePortMax *ebpf.VariableSpec `ebpf:"masquerade_port_max"`
+	MasqueradePortMin *ebpf.VariableSpec `ebpf:"masquerade_port_min"`
+	TouchJiffies      *ebpf.VariableSpec `ebpf:"touch_jiffies"`
 }
 
 // DatapathObjects contains all objects after they have been loaded into the kernel.
@@ -585,6 +646,7 @@ type DatapathMaps struct {
 	PortBitmap     *ebpf.Map `ebpf:"port_bitmap"`
 	PublishedPorts *ebpf.Map `ebpf:"published_ports"`
 	Resolvers      *ebpf.Map `ebpf:"resolvers"`
+	Scratches      *ebpf.Map `ebpf:"scratches"`
 	SocketOrigins  *ebpf.Map `ebpf:"socket_origins"`
 	Subnets        *ebpf.Map `ebpf:"subnets"`
 	Uplinks        *ebpf.Map `ebpf:"uplinks"`
@@ -610,6 +672,7 @@ func (m *DatapathMaps) Close() error {
 		m.PortBitmap,
 		m.PublishedPorts,
 		m.Resolvers,
+		m.Scratches,
 		m.SocketOrigins,
 		m.Subnets,
 		m.Uplinks,
@@ -621,10 +684,12 @@ func (m *DatapathMaps) Close() error {
 //
 // It can be passed to LoadDatapathObjects or ebpf.CollectionSpec.LoadAndAssign.
 type DatapathVariables struct {
-	Enums           *ebpf.Variable `ebpf:"enums"`
-	HaveCsumIpv6    *ebpf.Variable `ebpf:"have_csum_ipv6"`
-	HostNetnsCookie *ebpf.Variable `ebpf:"host_netns_cookie"`
-	TouchJiffies    *ebpf.Variable `ebpf:"touch_jiffies"`
+	Enums             *ebpf.Variable `ebpf:"enums"`
+	HaveCsumIpv6      *ebpf.Variable `ebpf:"have_csum_ipv6"`
+	HostNetnsCookie   *ebpf.Variable `ebpf:"host_netns_cookie"`
+	MasqueradePortMax *ebpf.Variable `ebpf:"masquerade_port_max"`
+	MasqueradePortMin *ebpf.Variable `ebpf:"masquerade_port_min"`
+	TouchJiffies      *ebpf.Variable `ebpf:"touch_jiffies"`
 }
 
 // DatapathPrograms contains all programs after they have been loaded into the kernel.

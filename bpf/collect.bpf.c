@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * The last step of collection, run by the control plane. It hands in what
+ * looked expired when it read the table. Compare-and-exchange on last_seen
+ * decides against the packets: a flow that saw one in the meantime is left
+ * alone, and a packet that comes later finds the entry condemned.
+ */
+#include "flow.h"
+
+static __always_inline bool condemn(struct flow *f, __u32 seen)
+{
+	return __sync_val_compare_and_swap(&f->last_seen, seen, FLOW_DEAD) == seen;
+}
+
+/* Takes back a sentence; seen is when the flow was alive. */
+static __always_inline void pardon(struct flow *f, __u32 seen)
+{
+	__sync_val_compare_and_swap(&f->last_seen, FLOW_DEAD, seen);
+}
+
+static __always_inline bool condemn_both(struct flow *f, struct flow *twin, struct expired *e)
+{
+	if (!condemn(f, e->last_seen))
+		return false;
+	if (twin && !condemn(twin, e->twin_last_seen)) {
+		pardon(f, twin->last_seen);
+		return false;
+	}
+	return true;
+}
+
+static __always_inline bool collect4(struct expired *e)
+{
+	struct flow4_key key, twin_key;
+	struct flow4 *f, *twin;
+
+	__builtin_memcpy(&key, &e->key, sizeof(key));
+	f = bpf_map_lookup_elem(&flows4, &key);
+	if (!f)
+		return false;
+	flow4_twin_key(&twin_key, f, key.proto);
+	twin = bpf_map_lookup_elem(&flows4, &twin_key);
+	if (!condemn_both(&f->flow, twin ? &twin->flow : NULL, e))
+		return false;
+	bpf_map_delete_elem(&flows4, &twin_key);
+	bpf_map_delete_elem(&flows4, &key);
+	return true;
+}
+
+static __always_inline bool collect6(struct expired *e)
+{
+	struct flow6_key twin_key;
+	struct flow6 *f, *twin;
+
+	f = bpf_map_lookup_elem(&flows6, &e->key);
+	if (!f)
+		return false;
+	flow6_twin_key(&twin_key, f, e->key.proto);
+	twin = bpf_map_lookup_elem(&flows6, &twin_key);
+	if (!condemn_both(&f->flow, twin ? &twin->flow : NULL, e))
+		return false;
+	bpf_map_delete_elem(&flows6, &twin_key);
+	bpf_map_delete_elem(&flows6, &e->key);
+	return true;
+}
+
+static long collect_one(__u32 index, void *unused __attribute__((unused)))
+{
+	struct expired *e = bpf_map_lookup_elem(&expired, &index);
+
+	if (!e)
+		return 1;
+	e->collected = e->ipv6 ? collect6(e) : collect4(e);
+	return 0;
+}
+
+SEC("syscall")
+int collect(struct collect_request *req)
+{
+	__u32 count = req->count;
+
+	if (count > COLLECT_BATCH)
+		count = COLLECT_BATCH;
+	bpf_loop(count, collect_one, NULL, 0);
+	req->jiffies = bpf_jiffies64();
+	req->nanoseconds = bpf_ktime_get_ns();
+	return 0;
+}

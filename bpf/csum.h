@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Internet checksum arithmetic (RFC 1071, RFC 1624) on sums kept unfolded in 32
+ * bits, with words as they lie in memory: no byte swapping anywhere.
+ */
+#pragma once
+
+#include "config.h"
+#include "packet.h"
+
+static __always_inline __u32 csum_add(__u32 a, __u32 b)
+{
+	__u64 sum = (__u64)a + b;
+
+	return (__u32)sum + (__u32)(sum >> 32);
+}
+
+static __always_inline __u32 csum_sub(__u32 a, __u32 b)
+{
+	return csum_add(a, ~b);
+}
+
+static __always_inline __u16 csum_fold(__u32 sum)
+{
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return ~sum;
+}
+
+/* What replacing one address by another adds to a sum that covers it. */
+static __always_inline __u32 csum_addr_diff(bool v6, const __be32 *from, const __be32 *to)
+{
+	__u32 sum = csum_sub(to[0], from[0]);
+
+	if (v6) {
+		sum = csum_add(sum, csum_sub(to[1], from[1]));
+		sum = csum_add(sum, csum_sub(to[2], from[2]));
+		sum = csum_add(sum, csum_sub(to[3], from[3]));
+	}
+	return sum;
+}
+
+/* The same for a 16-bit field at an even offset. */
+static __always_inline __u32 csum_field_diff(__u16 from, __u16 to)
+{
+	return csum_sub(to, from);
+}
+
+/* Offset of the checksum in the transport header, or -1 if it has none to keep. */
+static __always_inline int csum_offset(__u8 proto)
+{
+	switch (proto) {
+	case IPPROTO_TCP:
+		return offsetof(struct tcphdr, check);
+	case IPPROTO_UDP:
+	case IPPROTO_UDPLITE:
+	case IPPROTO_DCCP:
+		return offsetof(struct udphdr, check);
+	case IPPROTO_ICMP:
+	case IPPROTO_ICMPV6:
+		return 2;
+	}
+	return -1;
+}
+
+/*
+ * Carries an address change into a transport checksum at off.
+ *
+ * Before 6.16 the helper takes every pseudo-header change for an IPv4 one and
+ * corrects skb->csum for it; with CHECKSUM_COMPLETE and IPv6 that is wrong,
+ * because there the header's own bytes changed by the same amount. Adding the
+ * difference back mends it; for other checksum states the call has no effect.
+ */
+static __always_inline int csum_address(struct __sk_buff *ctx, bool v6, __u32 off,
+					__u8 proto, __u32 diff)
+{
+	__u64 flags = BPF_F_PSEUDO_HDR;
+	int err;
+
+	if (proto == IPPROTO_UDP)
+		flags |= BPF_F_MARK_MANGLED_0;
+	if (v6 && have_csum_ipv6)
+		flags |= CSUM_F_IPV6;
+	err = bpf_l4_csum_replace(ctx, off, 0, diff, flags);
+	if (v6 && !have_csum_ipv6)
+		bpf_csum_update(ctx, diff);
+	return err;
+}
+
+static __always_inline int csum_payload(struct __sk_buff *ctx, __u32 off, __u8 proto, __u32 diff)
+{
+	return bpf_l4_csum_replace(ctx, off, 0, diff,
+				   proto == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0);
+}

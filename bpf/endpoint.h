@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Who is behind a device, an address or a MAC. */
+#pragma once
+
+#include "maps.h"
+#include "packet.h"
+
+static __always_inline struct endpoint *endpoint_at(__u32 slot)
+{
+	return bpf_map_lookup_elem(&endpoints, &slot);
+}
+
+static __always_inline struct network *network_at(__u32 slot)
+{
+	return bpf_map_lookup_elem(&networks, &slot);
+}
+
+/* The endpoint behind the device; NULL if it has none that is ready. */
+static __always_inline struct endpoint *endpoint_of_device(__u32 ifindex, __u32 *slot)
+{
+	__u32 key = ifindex & (DEVICE_SLOTS - 1);
+	struct device *dev = bpf_map_lookup_elem(&devices, &key);
+	struct endpoint *ep;
+
+	if (!dev || dev->ifindex != ifindex)
+		return NULL;
+	*slot = dev->endpoint;
+	ep = endpoint_at(dev->endpoint);
+	if (!ep || !(ep->flags & ENDPOINT_READY) || ep->ifindex != ifindex)
+		return NULL;
+	return ep;
+}
+
+static __always_inline struct endpoint *endpoint_of_addr(bool v6, const __be32 *addr, __u32 *slot)
+{
+	struct addr_key key;
+	__u32 *found;
+	struct endpoint *ep;
+
+	addr_map(v6, key.addr, addr);
+	found = bpf_map_lookup_elem(&endpoint_addrs, &key);
+	if (!found)
+		return NULL;
+	*slot = *found;
+	ep = endpoint_at(*found);
+	return ep && ep->flags & ENDPOINT_READY ? ep : NULL;
+}
+
+/* The slot of the network whose subnet holds addr; MAX_NETWORKS if none. */
+static __always_inline __u32 network_of_addr(bool v6, const __be32 *addr)
+{
+	struct subnet_key key = { .prefixlen = 128 };
+	__u32 *slot;
+
+	addr_map(v6, key.addr, addr);
+	slot = bpf_map_lookup_elem(&subnets, &key);
+	return slot ? *slot : MAX_NETWORKS;
+}
+
+/* NULL if addr isn't the host's; else 1 + network slot for gateways, 0 for others. */
+static __always_inline __u32 *host_addr(bool v6, const __be32 *addr)
+{
+	struct addr_key key;
+
+	addr_map(v6, key.addr, addr);
+	return bpf_map_lookup_elem(&host_addrs, &key);
+}
+
+static __always_inline bool mac_equal(const __u8 *a, const __u8 *b)
+{
+	return !((*(__u16 *)a ^ *(__u16 *)b) | (*(__u16 *)(a + 2) ^ *(__u16 *)(b + 2)) |
+		 (*(__u16 *)(a + 4) ^ *(__u16 *)(b + 4)));
+}
+
+static __always_inline bool is_gateway(bool v6, const struct network *net, const __be32 *addr)
+{
+	__be32 gw[4];
+
+	if (!v6)
+		return addr[0] == net->gateway4;
+	addr6_load(gw, net->gateway6);
+	return addr6_equal(addr, gw);
+}
+
+static __always_inline void gateway_of(bool v6, const struct network *net, __be32 *addr)
+{
+	if (v6)
+		addr6_load(addr, net->gateway6);
+	else
+		addr[0] = net->gateway4;
+}
+
+static __always_inline bool network_has(const struct network *net, bool v6)
+{
+	return net->flags & (v6 ? NETWORK_IPV6 : NETWORK_IPV4);
+}
+
+static __always_inline bool network_masquerades(const struct network *net, bool v6)
+{
+	return net->flags & (v6 ? NETWORK_MASQ6 : NETWORK_MASQ4);
+}
+
+static __always_inline bool network_is_open(const struct network *net, bool v6)
+{
+	return net->flags & (v6 ? NETWORK_OPEN6 : NETWORK_OPEN4);
+}
+
+static __always_inline bool network_is_routed(const struct network *net, bool v6)
+{
+	return net->flags & (v6 ? NETWORK_ROUTED6 : NETWORK_ROUTED4);
+}

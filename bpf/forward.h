@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Sending packets on: into a container, out of an uplink, or back with an ICMP error. */
+#pragma once
+
+#include "frag.h"
+#include "icmp_reply.h"
+#include "nat.h"
+#include "route.h"
+
+/*
+ * skb->tc_index of packets that a program of ours sent to an uplink, so that
+ * to_uplink lets them pass at the price of one comparison. Nobody inside a
+ * container can forge it: from_container clears it first.
+ */
+#define TC_INDEX_FORWARDED 0xfa17
+
+/*
+ * Into the container, past the host's stack and the veth's egress. The packet
+ * type was decided by the host side's MAC, or by the uplink's: the container
+ * would drop what isn't PACKET_HOST.
+ */
+static __always_inline int deliver(struct __sk_buff *ctx, const struct endpoint *ep, __u32 slot)
+{
+	count_receive(ctx, slot);
+	if (ctx->pkt_type != PACKET_HOST)
+		bpf_skb_change_type(ctx, PACKET_HOST);
+	return bpf_redirect_peer(ep->ifindex, 0);
+}
+
+/* Out of an uplink; the neighbour layer writes the MACs and queues while it resolves. */
+static __always_inline int forward(struct __sk_buff *ctx, bool v6, const struct flow *f)
+{
+	struct bpf_redir_neigh neigh = {};
+
+	if (v6) {
+		neigh.nh_family = AF_INET6;
+		addr6_copy(neigh.ipv6_nh, ((const struct flow6 *)f)->nexthop);
+	} else {
+		neigh.nh_family = AF_INET;
+		neigh.ipv4_nh = ((const struct flow4 *)f)->nexthop;
+	}
+	ctx->tc_index = TC_INDEX_FORWARDED;
+	return bpf_redirect_neigh(f->oif, &neigh, sizeof(neigh), 0);
+}
+
+static __always_inline int apply_deliver(struct __sk_buff *ctx, bool v6, const struct packet *p,
+					 const struct flow *f, enum direction direction)
+{
+	__u32 slot = f->endpoint;
+	struct endpoint *ep = endpoint_at(slot);
+	struct network *net;
+	struct macs macs;
+
+	if (!ep)
+		return drop(ctx, DROP_ENDPOINT_GONE, direction);
+	net = network_at(ep->network);
+	if (!net)
+		return drop(ctx, DROP_ENDPOINT_GONE, direction);
+	macs.dst = ep->mac;
+	macs.src = net->gateway_mac;
+	if (flow_rewrite(ctx, v6, p, f, &macs, true))
+		return drop(ctx, DROP_REWRITE_FAILED, direction);
+	return deliver(ctx, ep, slot);
+}
+
+/*
+ * Asks the FIB again for a flow whose route was found before the last change.
+ * Two CPUs may do so at once: they write the same.
+ */
+static __always_inline bool refresh_route(struct __sk_buff *ctx, bool v6, struct flow *f)
+{
+	struct flow_plan *plan = new_plan();
+	struct endpoint *ep = endpoint_at(f->endpoint);
+	struct network *net = ep ? network_at(ep->network) : NULL;
+	__be32 saddr[4], daddr[4];
+
+	if (!net || !plan)
+		return false;
+	if (v6) {
+		addr6_copy(saddr, ((struct flow6 *)f)->saddr);
+		addr6_copy(daddr, ((struct flow6 *)f)->daddr);
+	} else {
+		saddr[0] = ((struct flow4 *)f)->saddr;
+		daddr[0] = ((struct flow4 *)f)->daddr;
+	}
+	if (route_lookup(ctx, v6, saddr, daddr, net->bridge_ifindex, plan) != ROUTE_UPLINK)
+		return false;
+	f->oif = plan->oif;
+	f->mtu = plan->mtu;
+	if (v6)
+		addr6_copy(((struct flow6 *)f)->nexthop, plan->nexthop);
+	else
+		((struct flow4 *)f)->nexthop = plan->nexthop[0];
+	f->route_generation = route_generation();
+	return true;
+}
+
+static __always_inline int apply_forward(struct __sk_buff *ctx, bool v6, const struct packet *p,
+					 struct flow *f, enum direction direction)
+{
+	const struct macs macs = {};
+
+	if (f->route_generation != route_generation() && !refresh_route(ctx, v6, f))
+		return drop(ctx, DROP_NO_ROUTE, direction);
+	if (f->mtu && ctx->len > f->mtu + ETH_HLEN && segment_len(ctx, p) > f->mtu) {
+		if (p->flags & PKT_DONT_FRAGMENT)
+			return reply_too_big(ctx, v6, p, f->mtu);
+		/* The stack fragments it, and to_uplink translates the pieces. */
+		return NEXT;
+	}
+	if (flow_rewrite(ctx, v6, p, f, &macs, true))
+		return drop(ctx, DROP_REWRITE_FAILED, direction);
+	return forward(ctx, v6, f);
+}
+
+/* Does with a packet what its flow says. */
+static __always_inline int apply(struct __sk_buff *ctx, bool v6, const struct packet *p,
+				 struct flow *f, __u16 zone, enum direction direction)
+{
+	if (p->ttl <= 1)
+		return reply_time_exceeded(ctx, v6, p);
+	frag_remember(v6, p, zone);
+	if (f->action == FLOW_DELIVER)
+		return apply_deliver(ctx, v6, p, f, direction);
+	if (f->action == FLOW_FORWARD)
+		return apply_forward(ctx, v6, p, f, direction);
+	return NEXT;
+}

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Ingress of an uplink: everything from outside. Stages: is it for a known
+ * flow, must it not come in, is it for a published port; else it is the host's.
+ */
+#include "icmp.h"
+#include "open.h"
+
+/* What decide() says beside verdicts. */
+#define OPEN_INSIDE (-2)
+
+/* Straight to a container's address, past the published ports. */
+static __always_inline int direct(struct __sk_buff *ctx, bool v6, const struct packet *p,
+				  __u32 network, struct inside *to)
+{
+	struct network *net = network_at(network);
+
+	if (!net)
+		return drop(ctx, DROP_DIRECT_ROUTING, DIR_RECEIVE);
+	if (net->flags & NETWORK_INTERNAL)
+		return drop(ctx, DROP_INTERNAL, DIR_RECEIVE);
+	if (p->flags & PKT_LATER_FRAGMENT || !admits(v6, p, net))
+		return drop(ctx, DROP_DIRECT_ROUTING, DIR_RECEIVE);
+	if (!endpoint_of_addr(v6, p->daddr, &to->slot))
+		return drop(ctx, DROP_ENDPOINT_GONE, DIR_RECEIVE);
+	addr_copy(v6, to->daddr, p->daddr);
+	to->dport = p->dport;
+	to->kind = FLOW_ROUTED;
+	return OPEN_INSIDE;
+}
+
+/* To an address of the host: a published port, or none of our business. */
+static __always_inline int published(struct __sk_buff *ctx, bool v6, const struct packet *p,
+				     struct inside *to)
+{
+	struct published *pub;
+
+	if (p->flags & (PKT_NO_PORTS | PKT_LATER_FRAGMENT))
+		return NEXT;
+	if (!port_is_published(p->proto, p->dport) || !host_addr(v6, p->daddr))
+		return NEXT;
+	pub = publish_find(v6, p->daddr, p->dport, p->proto);
+	if (!pub || pub->flags & PUBLISHED_HOST_ONLY)
+		return NEXT;
+	/* Neither a beginning nor a middle: the stack answers it with a reset. */
+	if (!begins_connection(p) && !continues_connection(p))
+		return NEXT;
+	if (!publish_endpoint(pub))
+		return drop(ctx, DROP_ENDPOINT_GONE, DIR_RECEIVE);
+	publish_target(v6, pub, to->daddr);
+	to->slot = pub->endpoint;
+	to->dport = pub->port;
+	to->kind = FLOW_PUBLISHED;
+	return OPEN_INSIDE;
+}
+
+/* A packet of no known flow: a verdict, or OPEN_INSIDE with the scratch's inside filled. */
+static __always_inline int decide(struct __sk_buff *ctx, bool v6, const struct packet *p)
+{
+	struct inside *to = new_inside();
+	__u32 network;
+
+	if (!to || addr_is_loopback(v6, p->daddr) || addr_is_loopback(v6, p->saddr))
+		return drop(ctx, DROP_MARTIAN, DIR_RECEIVE);
+	if (network_of_addr(v6, p->saddr) != MAX_NETWORKS)
+		return drop(ctx, DROP_SPOOFED_ADDRESS, DIR_RECEIVE);
+	network = network_of_addr(v6, p->daddr);
+	if (network != MAX_NETWORKS && !host_addr(v6, p->daddr))
+		return direct(ctx, v6, p, network, to);
+	return published(ctx, v6, p, to);
+}
+
+__noinline int from_uplink_decide4(struct __sk_buff *ctx, const struct packet *p)
+{
+	return p ? decide(ctx, false, p) : TC_ACT_SHOT;
+}
+
+__noinline int from_uplink_decide6(struct __sk_buff *ctx, const struct packet *p)
+{
+	return p ? decide(ctx, true, p) : TC_ACT_SHOT;
+}
+
+__noinline int open_inside4(struct __sk_buff *ctx, const struct packet *p)
+{
+	struct scratch *s = scratch();
+
+	return p && s ? open_inside(ctx, false, p, &s->inside) : TC_ACT_SHOT;
+}
+
+__noinline int open_inside6(struct __sk_buff *ctx, const struct packet *p)
+{
+	struct scratch *s = scratch();
+
+	return p && s ? open_inside(ctx, true, p, &s->inside) : TC_ACT_SHOT;
+}
+
+/* In two calls, one after the other, because one would need too much stack. */
+static __always_inline int from_uplink_begin(struct __sk_buff *ctx, bool v6, const struct packet *p)
+{
+	int action = v6 ? from_uplink_decide6(ctx, p) : from_uplink_decide4(ctx, p);
+
+	if (action != OPEN_INSIDE)
+		return action;
+	return v6 ? open_inside6(ctx, p) : open_inside4(ctx, p);
+}
+
+static __always_inline int from_uplink_error(struct __sk_buff *ctx, bool v6, const struct packet *p)
+{
+	int action = v6 ? translate_error6(ctx, p, ZONE_WORLD) :
+			  translate_error4(ctx, p, ZONE_WORLD);
+
+	return action == NEXT ? from_uplink_begin(ctx, v6, p) : action;
+}
+
+static __always_inline int from_uplink_ip(struct __sk_buff *ctx, bool v6, struct packet *p)
+{
+	struct flow *f;
+
+	/* What we can't read is the stack's to judge: it is addressed to the host. */
+	if (parse_ip(ctx, v6, p))
+		return NEXT;
+	if (p->flags & PKT_ICMP_ERROR)
+		return from_uplink_error(ctx, v6, p);
+	frag_resolve(v6, p, ZONE_WORLD);
+	f = flow_find(v6, p, ZONE_WORLD);
+	if (!f)
+		return from_uplink_begin(ctx, v6, p);
+	switch (flow_track(ctx, v6, p, f)) {
+	case FLOW_FOUND:
+		return apply(ctx, v6, p, f, ZONE_WORLD, DIR_RECEIVE);
+	case FLOW_LOST:
+		return drop(ctx, DROP_FLOW_EXPIRING, DIR_RECEIVE);
+	case FLOW_MISSING:
+		flow_forget(v6, p, ZONE_WORLD);
+	}
+	return from_uplink_begin(ctx, v6, p);
+}
+
+static __always_inline int from_uplink_frame(struct __sk_buff *ctx)
+{
+	struct ethhdr *eth = data_of(ctx);
+	struct packet *p = new_packet();
+
+	ctx->tc_index = 0;
+	/* Frames for other machines, seen in promiscuous mode, and for everybody. */
+	if (ctx->pkt_type != PACKET_HOST || !p)
+		return NEXT;
+	if ((void *)(eth + 1) > data_end_of(ctx))
+		return NEXT;
+	switch (eth->h_proto) {
+	case bpf_htons(ETH_P_IP):
+		return from_uplink_ip(ctx, false, p);
+	case bpf_htons(ETH_P_IPV6):
+		return from_uplink_ip(ctx, true, p);
+	}
+	return NEXT;
+}
+
+SEC("tc")
+int from_uplink(struct __sk_buff *ctx)
+{
+	return count_verdict(ctx, PROG_FROM_UPLINK, from_uplink_frame(ctx));
+}

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * ICMP errors that the datapath itself sends, as the router that it is: time
+ * exceeded and packet too big (RFC 792, RFC 1191, RFC 4443). The offending
+ * packet becomes the error's payload, so its own bytes are quoted, untranslated.
+ */
+#pragma once
+
+#include "csum.h"
+#include "endpoint.h"
+#include "event.h"
+#include "parse.h"
+#include "scratch.h"
+
+#define ICMP_REPLY_TTL 64
+
+struct icmp4_error {
+	struct iphdr ip;
+	struct icmp_head icmp;
+};
+
+struct icmp6_error {
+	struct ipv6hdr ip;
+	struct icmp_head icmp;
+};
+
+struct icmp_reply {
+	__be32 saddr[4];	/* who speaks: the gateway, or the address that was asked */
+	__u8 type;
+	__u8 code;
+	__be16 mtu;		/* ICMPv4: low half of the second word */
+	__be32 mtu6;		/* ICMPv6: the whole of it */
+};
+
+static __always_inline __u32 quote_sum(struct __sk_buff *ctx, __u32 len)
+{
+	struct scratch *s = scratch();
+
+	if (!s || len < 1 || len > ICMP_QUOTE_MAX)
+		return 0;
+	__builtin_memset(s->quote, 0, sizeof(s->quote));
+	if (bpf_skb_load_bytes(ctx, ETH_HLEN, s->quote, len))
+		return 0;
+	return bpf_csum_diff(NULL, 0, (__be32 *)s->quote, sizeof(s->quote), 0);
+}
+
+static __always_inline void build_icmp4(struct icmp4_error *e, const struct packet *p,
+					const struct icmp_reply *r, __u32 quote_len, __u32 sum)
+{
+	e->ip.version = 4;
+	e->ip.ihl = 5;
+	e->ip.tot_len = bpf_htons(sizeof(*e) + quote_len);
+	e->ip.ttl = ICMP_REPLY_TTL;
+	e->ip.protocol = IPPROTO_ICMP;
+	e->ip.saddr = r->saddr[0];
+	e->ip.daddr = p->saddr[0];
+	e->ip.check = csum_fold(bpf_csum_diff(NULL, 0, (__be32 *)&e->ip, sizeof(e->ip), 0));
+	e->icmp.type = r->type;
+	e->icmp.code = r->code;
+	e->icmp.seq = r->mtu;
+	e->icmp.check = csum_fold(bpf_csum_diff(NULL, 0, (__be32 *)&e->icmp, sizeof(e->icmp), sum));
+}
+
+static __always_inline void build_icmp6(struct icmp6_error *e, const struct packet *p,
+					const struct icmp_reply *r, __u32 quote_len, __u32 sum)
+{
+	__be32 pseudo[2];
+
+	e->ip.version = 6;
+	e->ip.payload_len = bpf_htons(sizeof(e->icmp) + quote_len);
+	e->ip.nexthdr = IPPROTO_ICMPV6;
+	e->ip.hop_limit = ICMP_REPLY_TTL;
+	__builtin_memcpy(&e->ip.saddr, r->saddr, 16);
+	__builtin_memcpy(&e->ip.daddr, p->saddr, 16);
+	e->icmp.type = r->type;
+	e->icmp.code = r->code;
+	__builtin_memcpy(&e->icmp.id, &r->mtu6, 4);
+	/* Pseudo-header: addresses, upper-layer length, next header (RFC 8200, 8.1). */
+	pseudo[0] = bpf_htonl(sizeof(e->icmp) + quote_len);
+	pseudo[1] = bpf_htonl(IPPROTO_ICMPV6);
+	sum = bpf_csum_diff(NULL, 0, (__be32 *)&e->ip.saddr, 32, sum);
+	sum = bpf_csum_diff(NULL, 0, pseudo, sizeof(pseudo), sum);
+	e->icmp.check = csum_fold(bpf_csum_diff(NULL, 0, (__be32 *)&e->icmp, sizeof(e->icmp), sum));
+}
+
+static __always_inline int swap_macs(struct __sk_buff *ctx)
+{
+	__u8 macs[12], swapped[12];
+
+	if (bpf_skb_load_bytes(ctx, 0, macs, sizeof(macs)))
+		return -1;
+	__builtin_memcpy(swapped, macs + 6, 6);
+	__builtin_memcpy(swapped + 6, macs, 6);
+	return bpf_skb_store_bytes(ctx, 0, swapped, sizeof(swapped), 0);
+}
+
+/* Replaces the packet by the error, headers and all. */
+static __always_inline int make_error(struct __sk_buff *ctx, bool v6, const struct packet *p,
+				      const struct icmp_reply *r)
+{
+	__u32 head = v6 ? sizeof(struct icmp6_error) : sizeof(struct icmp4_error);
+	__u32 len = ctx->len - ETH_HLEN, sum;
+
+	if (len > ICMP_QUOTE_MAX)
+		len = ICMP_QUOTE_MAX;
+	sum = quote_sum(ctx, len);
+	if (bpf_skb_change_tail(ctx, ETH_HLEN + len, 0))
+		return -1;
+	if (bpf_skb_adjust_room(ctx, head, BPF_ADJ_ROOM_MAC, 0))
+		return -1;
+	if (v6) {
+		struct icmp6_error e = {};
+
+		build_icmp6(&e, p, r, len, sum);
+		if (bpf_skb_store_bytes(ctx, ETH_HLEN, &e, sizeof(e), 0))
+			return -1;
+	} else {
+		struct icmp4_error e = {};
+
+		build_icmp4(&e, p, r, len, sum);
+		if (bpf_skb_store_bytes(ctx, ETH_HLEN, &e, sizeof(e), 0))
+			return -1;
+	}
+	return swap_macs(ctx);
+}
+
+/* RFC 1122, 3.2.2: no error about errors, later fragments, or what was sent to many. */
+static __always_inline bool may_answer(bool v6, const struct packet *p)
+{
+	if (p->flags & (PKT_ICMP_ERROR | PKT_LATER_FRAGMENT))
+		return false;
+	return !addr_is_multicast(v6, p->saddr) && !addr_is_multicast(v6, p->daddr) &&
+	       !addr_is_zero(v6, p->saddr) && !addr_is_loopback(v6, p->saddr);
+}
+
+/*
+ * Sends the error to where the packet came from: into the container, whose
+ * gateway then is the speaker, or back out of the uplink, where the address
+ * that was asked speaks.
+ */
+static __always_inline int send_error(struct __sk_buff *ctx, bool v6, const struct packet *p,
+				      struct icmp_reply *r)
+{
+	__u32 slot = 0, ifindex = ctx->ifindex;
+	struct endpoint *ep = endpoint_of_device(ifindex, &slot);
+	enum direction direction = ep ? DIR_TRANSMIT : DIR_RECEIVE;
+
+	if (!may_answer(v6, p))
+		return drop(ctx, DROP_MALFORMED, direction);
+	addr_copy(v6, r->saddr, p->daddr);
+	if (ep) {
+		struct network *net = network_at(ep->network);
+
+		if (!net)
+			return drop(ctx, DROP_ENDPOINT_GONE, direction);
+		gateway_of(v6, net, r->saddr);
+	}
+	if (make_error(ctx, v6, p, r))
+		return drop(ctx, DROP_REWRITE_FAILED, direction);
+	if (!ep)
+		return bpf_redirect(ifindex, 0);
+	count_receive(ctx, slot);
+	bpf_skb_change_type(ctx, PACKET_HOST);
+	return bpf_redirect_peer(ifindex, 0);
+}
+
+__noinline int reply_time_exceeded4(struct __sk_buff *ctx, const struct packet *p)
+{
+	struct icmp_reply r = { .type = 11 };
+
+	return p ? send_error(ctx, false, p, &r) : TC_ACT_SHOT;
+}
+
+__noinline int reply_time_exceeded6(struct __sk_buff *ctx, const struct packet *p)
+{
+	struct icmp_reply r = { .type = 3 };
+
+	return p ? send_error(ctx, true, p, &r) : TC_ACT_SHOT;
+}
+
+__noinline int reply_too_big4(struct __sk_buff *ctx, const struct packet *p, __u32 mtu)
+{
+	struct icmp_reply r = { .type = 3, .code = 4, .mtu = bpf_htons(mtu) };
+
+	return p ? send_error(ctx, false, p, &r) : TC_ACT_SHOT;
+}
+
+__noinline int reply_too_big6(struct __sk_buff *ctx, const struct packet *p, __u32 mtu)
+{
+	struct icmp_reply r = { .type = 2, .mtu6 = bpf_htonl(mtu) };
+
+	return p ? send_error(ctx, true, p, &r) : TC_ACT_SHOT;
+}
+
+static __always_inline int reply_time_exceeded(struct __sk_buff *ctx, bool v6,
+					       const struct packet *p)
+{
+	return v6 ? reply_time_exceeded6(ctx, p) : reply_time_exceeded4(ctx, p);
+}
+
+static __always_inline int reply_too_big(struct __sk_buff *ctx, bool v6, const struct packet *p,
+					 __u32 mtu)
+{
+	return v6 ? reply_too_big6(ctx, p, mtu) : reply_too_big4(ctx, p, mtu);
+}

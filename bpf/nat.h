@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Rewriting packets as a flow entry says.
+ *
+ * All header fields are written directly, with the checksum differences that
+ * were computed when the flow was opened; only the transport checksum goes
+ * through the helper, because what it holds depends on the offload state
+ * (a pseudo-header sum under CHECKSUM_PARTIAL). The helper comes last: it
+ * invalidates every packet pointer.
+ */
+#pragma once
+
+#include "flow.h"
+#include "parse.h"
+
+/* MACs to write, NULL where the neighbour layer will. */
+struct macs {
+	const __u8 *dst;
+	const __u8 *src;
+};
+
+static __always_inline void rewrite_macs(struct ethhdr *eth, const struct macs *macs)
+{
+	if (macs->dst) {
+		__builtin_memcpy(eth->h_dest, macs->dst, ETH_ALEN);
+		__builtin_memcpy(eth->h_source, macs->src, ETH_ALEN);
+	}
+}
+
+static __always_inline int rewrite_ip4(struct __sk_buff *ctx, const struct flow4 *f,
+				       const struct macs *macs, bool decrement_ttl)
+{
+	struct ethhdr *eth = data_of(ctx);
+	struct iphdr *ip = (void *)(eth + 1);
+	__u32 sum;
+
+	if ((void *)(ip + 1) > data_end_of(ctx))
+		return -1;
+	rewrite_macs(eth, macs);
+	sum = csum_add(~(__u32)ip->check & 0xffff, f->flow.addr_diff);
+	if (decrement_ttl) {
+		ip->ttl--;
+		/* TTL is the first byte of its 16-bit word. */
+		sum = csum_sub(sum, bpf_htons(0x0100));
+	}
+	ip->saddr = f->saddr;
+	ip->daddr = f->daddr;
+	ip->check = csum_fold(sum);
+	return 0;
+}
+
+static __always_inline int rewrite_ip6(struct __sk_buff *ctx, const struct flow6 *f,
+				       const struct macs *macs, bool decrement_ttl)
+{
+	struct ethhdr *eth = data_of(ctx);
+	struct ipv6hdr *ip = (void *)(eth + 1);
+
+	if ((void *)(ip + 1) > data_end_of(ctx))
+		return -1;
+	rewrite_macs(eth, macs);
+	if (decrement_ttl)
+		ip->hop_limit--;
+	__builtin_memcpy(&ip->saddr, f->saddr, 16);
+	__builtin_memcpy(&ip->daddr, f->daddr, 16);
+	return 0;
+}
+
+static __always_inline int rewrite_ports(struct __sk_buff *ctx, const struct packet *p,
+					 const struct flow *f)
+{
+	void *l4 = data_of(ctx) + (p->l4_off & MAX_L4_OFF);
+
+	if (l4 + 8 > data_end_of(ctx))
+		return -1;
+	if (p->flags & PKT_ECHO_REQUEST) {
+		((struct icmp_head *)l4)->id = f->sport;
+	} else if (p->flags & PKT_ECHO_REPLY) {
+		((struct icmp_head *)l4)->id = f->dport;
+	} else {
+		((struct ports_head *)l4)->sport = f->sport;
+		((struct ports_head *)l4)->dport = f->dport;
+	}
+	return 0;
+}
+
+static __always_inline int rewrite_checksum(struct __sk_buff *ctx, bool v6, const struct packet *p,
+					    __u32 addr_diff, __u32 port_diff, bool ports)
+{
+	int off = csum_offset(p->proto);
+	__u32 at;
+
+	if (off < 0)
+		return 0;
+	at = (p->l4_off & MAX_L4_OFF) + off;
+	/* ICMP has no pseudo-header, ICMPv6 has one. */
+	if (p->proto != IPPROTO_ICMP && csum_address(ctx, v6, at, p->proto, addr_diff))
+		return -1;
+	if (ports && csum_payload(ctx, at, p->proto, port_diff))
+		return -1;
+	return 0;
+}
+
+/* SCTP's CRC32c covers its ports, so only its addresses can be translated. */
+static __always_inline bool flow_can_rewrite(const struct packet *p, const struct flow *f)
+{
+	return !(f->flags & FLOW_PORTS && p->proto == IPPROTO_SCTP);
+}
+
+/* Packet pointers are invalid after the call. */
+static __always_inline int flow_rewrite(struct __sk_buff *ctx, bool v6, const struct packet *p,
+					const struct flow *f, const struct macs *macs,
+					bool decrement_ttl)
+{
+	__u32 addr_diff = f->addr_diff, port_diff = f->port_diff;
+	bool rewrite = f->flags & FLOW_REWRITE, ports = f->flags & FLOW_PORTS;
+	int err;
+
+	if (!flow_can_rewrite(p, f))
+		return -1;
+	if (v6)
+		err = rewrite_ip6(ctx, (const struct flow6 *)f, macs, decrement_ttl);
+	else
+		err = rewrite_ip4(ctx, (const struct flow4 *)f, macs, decrement_ttl);
+	if (err)
+		return err;
+	if (!rewrite || p->flags & PKT_LATER_FRAGMENT)
+		return 0;
+	if (ports && rewrite_ports(ctx, p, f))
+		return -1;
+	return rewrite_checksum(ctx, v6, p, addr_diff, port_diff, ports);
+}

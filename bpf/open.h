@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Opening flows: one function per way in which a connection may begin. */
+#pragma once
+
+#include "forward.h"
+#include "publish.h"
+
+/* A TCP connection begins with SYN alone. */
+static __always_inline bool begins_connection(const struct packet *p)
+{
+	return p->proto != IPPROTO_TCP ||
+	       (p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN;
+}
+
+/*
+ * A connection whose translation follows from its first packet alone may also
+ * be taken up in its middle: it survives the loss of the flow table.
+ */
+static __always_inline bool continues_connection(const struct packet *p)
+{
+	return p->proto == IPPROTO_TCP &&
+	       (p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_ACK;
+}
+
+/* Carries the packet that opened the flow; another CPU may have opened it first. */
+static __always_inline int apply_opened(struct __sk_buff *ctx, bool v6, const struct packet *p,
+					__u16 zone, enum direction direction)
+{
+	struct flow *f = flow_find(v6, p, zone);
+
+	if (!f)
+		return drop(ctx, DROP_NO_FLOW, direction);
+	return apply(ctx, v6, p, f, zone, direction);
+}
+
+/* The uplink's address that shares a subnet with the next hop, else its first. */
+static __always_inline bool masquerade_address(bool v6, const struct network *net,
+					       struct flow_plan *plan)
+{
+	struct uplink *up = bpf_map_lookup_elem(&uplinks, &plan->oif);
+	int i;
+
+	if (v6) {
+		addr6_load(plan->saddr, net->snat6);
+		if (addr_is_zero(true, plan->saddr) && up)
+			addr6_load(plan->saddr, up->v6[0].addr);
+		return !addr_is_zero(true, plan->saddr);
+	}
+	plan->saddr[0] = net->snat4;
+	if (plan->saddr[0] || !up)
+		return plan->saddr[0];
+	plan->saddr[0] = up->v4[0].addr;
+	for (i = 0; i < UPLINK_ADDRS; i++) {
+		if (up->v4[i].addr && !((up->v4[i].addr ^ plan->nexthop[0]) & up->v4[i].mask)) {
+			plan->saddr[0] = up->v4[i].addr;
+			break;
+		}
+	}
+	return plan->saddr[0];
+}
+
+/* Only echo goes out and comes back; other ICMP queries reveal more than they help. */
+static __always_inline bool may_leave(bool v6, const struct packet *p)
+{
+	return p->proto != icmp_proto(v6) || p->flags & PKT_ECHO_REQUEST;
+}
+
+/*
+ * Plans a container's packet to somewhere outside: route, source address and
+ * the two actions. Returns DROP_NONE, or why not.
+ */
+static __always_inline enum drop_reason plan_outside(struct __sk_buff *ctx, bool v6,
+						     const struct packet *p, __u32 slot,
+						     const struct endpoint *ep,
+						     const struct network *net,
+						     enum route_result *route,
+						     struct flow_plan *plan)
+{
+	bool masquerade = network_masquerades(net, v6);
+
+	if (net->flags & NETWORK_INTERNAL)
+		return DROP_INTERNAL;
+	if (!may_leave(v6, p))
+		return DROP_UNSUPPORTED;
+	if (!begins_connection(p) && (masquerade || !continues_connection(p)))
+		return DROP_NO_FLOW;
+	*route = route_lookup(ctx, v6, p->saddr, p->daddr, net->bridge_ifindex, plan);
+	if (*route == ROUTE_NONE)
+		return DROP_NO_ROUTE;
+	addr_copy(v6, plan->saddr, p->saddr);
+	addr_copy(v6, plan->daddr, p->daddr);
+	plan->dport = p->dport;
+	plan->zone = ZONE_CONTAINER;
+	plan->twin_zone = ZONE_WORLD;
+	plan->origin_endpoint = plan->reply_endpoint = slot;
+	plan->origin_generation = plan->reply_generation = ep->generation;
+	plan->origin_action = *route == ROUTE_UPLINK ? FLOW_FORWARD : FLOW_STACK;
+	plan->reply_action = FLOW_DELIVER;
+	plan->kind = masquerade ? FLOW_MASQUERADE : FLOW_ROUTED;
+	if (masquerade && *route != ROUTE_LOCAL && !masquerade_address(v6, net, plan))
+		return DROP_NO_ADDRESS;
+	return DROP_NONE;
+}
+
+/* Container to outside: masqueraded, or as it is where the network is routed. */
+static __always_inline int open_outside(struct __sk_buff *ctx, bool v6, const struct packet *p,
+					__u32 slot, const struct endpoint *ep,
+					const struct network *net)
+{
+	enum route_result route = ROUTE_NONE;
+	struct flow_plan *plan = new_plan();
+	enum drop_reason reason;
+
+	if (!plan)
+		return TC_ACT_SHOT;
+	reason = plan_outside(ctx, v6, p, slot, ep, net, &route, plan);
+	if (reason)
+		return drop(ctx, reason, DIR_TRANSMIT);
+	/* The stack refuses it with the ICMP error that fits; it can't forward it. */
+	if (route == ROUTE_LOCAL)
+		return NEXT;
+	reason = port_claim(ctx, v6, p, plan, plan->kind == FLOW_MASQUERADE);
+	if (!reason)
+		reason = flow_complete(ctx, v6, p, plan);
+	if (reason)
+		return drop(ctx, reason, DIR_TRANSMIT);
+	return apply_opened(ctx, v6, p, ZONE_CONTAINER, DIR_TRANSMIT);
+}
+
+/* Container to a published port of the host: as if from the target's gateway. */
+static __always_inline int open_hairpin(struct __sk_buff *ctx, bool v6, const struct packet *p,
+					__u32 slot, const struct endpoint *ep,
+					const struct published *pub)
+{
+	struct endpoint *target = publish_endpoint(pub);
+	struct network *net = target ? network_at(target->network) : NULL;
+	struct flow_plan *plan = new_plan();
+	enum drop_reason reason;
+
+	if (!net || !plan)
+		return drop(ctx, DROP_ENDPOINT_GONE, DIR_TRANSMIT);
+	if (!begins_connection(p))
+		return drop(ctx, DROP_NO_FLOW, DIR_TRANSMIT);
+	gateway_of(v6, net, plan->saddr);
+	publish_target(v6, pub, plan->daddr);
+	plan->dport = pub->port;
+	plan->zone = plan->twin_zone = ZONE_CONTAINER;
+	plan->origin_endpoint = pub->endpoint;
+	plan->origin_generation = pub->generation;
+	plan->reply_endpoint = slot;
+	plan->reply_generation = ep->generation;
+	plan->origin_action = plan->reply_action = FLOW_DELIVER;
+	plan->kind = FLOW_HAIRPIN;
+	reason = port_claim(ctx, v6, p, plan, true);
+	if (!reason)
+		reason = flow_complete(ctx, v6, p, plan);
+	if (reason)
+		return drop(ctx, reason, DIR_TRANSMIT);
+	return apply_opened(ctx, v6, p, ZONE_CONTAINER, DIR_TRANSMIT);
+}
+
+/* Whether a network lets others reach an endpoint's own address. */
+static __always_inline bool admits(bool v6, const struct packet *p, const struct network *net)
+{
+	struct published *pub;
+
+	if (net->flags & NETWORK_INTERNAL)
+		return false;
+	if (network_is_open(net, v6))
+		return true;
+	if (!network_is_routed(net, v6))
+		return false;
+	if (p->proto == icmp_proto(v6))
+		return p->flags & PKT_ECHO_REQUEST;
+	pub = publish_find_key(v6, p->daddr, p->dport, p->proto);
+	return pub && pub->flags & PUBLISHED_ROUTED;
+}
+
+/* Container to an endpoint of another network that admits it: untranslated. */
+static __always_inline int open_between(struct __sk_buff *ctx, bool v6, const struct packet *p,
+					__u32 slot, const struct endpoint *ep,
+					const struct network *net)
+{
+	__u32 target_slot = 0;
+	struct endpoint *target = endpoint_of_addr(v6, p->daddr, &target_slot);
+	struct network *target_net = target ? network_at(target->network) : NULL;
+	struct flow_plan *plan = new_plan();
+	enum drop_reason reason;
+
+	if (net->flags & NETWORK_INTERNAL)
+		return drop(ctx, DROP_INTERNAL, DIR_TRANSMIT);
+	if (!plan || !target_net || !admits(v6, p, target_net))
+		return drop(ctx, DROP_ISOLATED, DIR_TRANSMIT);
+	if (!begins_connection(p) && !continues_connection(p))
+		return drop(ctx, DROP_NO_FLOW, DIR_TRANSMIT);
+	addr_copy(v6, plan->saddr, p->saddr);
+	addr_copy(v6, plan->daddr, p->daddr);
+	plan->dport = p->dport;
+	plan->zone = plan->twin_zone = ZONE_CONTAINER;
+	plan->origin_endpoint = target_slot;
+	plan->origin_generation = target->generation;
+	plan->reply_endpoint = slot;
+	plan->reply_generation = ep->generation;
+	plan->origin_action = plan->reply_action = FLOW_DELIVER;
+	plan->kind = FLOW_ROUTED;
+	reason = port_claim(ctx, v6, p, plan, false);
+	if (!reason)
+		reason = flow_complete(ctx, v6, p, plan);
+	if (reason)
+		return drop(ctx, reason, DIR_TRANSMIT);
+	return apply_opened(ctx, v6, p, ZONE_CONTAINER, DIR_TRANSMIT);
+}
+
+/*
+ * From outside to an endpoint: through a published port, or straight to its
+ * address where the network admits that. The client's address is kept; its
+ * port changes only if two of its flows would look alike to the container.
+ */
+static __always_inline int open_inside(struct __sk_buff *ctx, bool v6, const struct packet *p,
+				       const struct inside *to)
+{
+	struct endpoint *ep = endpoint_at(to->slot);
+	struct network *net = ep ? network_at(ep->network) : NULL;
+	struct flow_plan *plan = new_plan();
+	enum route_result route;
+	enum drop_reason reason;
+
+	if (!net || !plan)
+		return drop(ctx, DROP_ENDPOINT_GONE, DIR_RECEIVE);
+	if (!begins_connection(p) && !continues_connection(p))
+		return drop(ctx, DROP_NO_FLOW, DIR_RECEIVE);
+	route = route_lookup(ctx, v6, p->daddr, p->saddr, net->bridge_ifindex, plan);
+	if (route == ROUTE_NONE || route == ROUTE_LOCAL)
+		return drop(ctx, DROP_NO_ROUTE, DIR_RECEIVE);
+	addr_copy(v6, plan->saddr, p->saddr);
+	addr_copy(v6, plan->daddr, to->daddr);
+	plan->dport = to->dport;
+	plan->zone = ZONE_WORLD;
+	plan->twin_zone = ZONE_CONTAINER;
+	plan->origin_endpoint = plan->reply_endpoint = to->slot;
+	plan->origin_generation = plan->reply_generation = ep->generation;
+	plan->origin_action = FLOW_DELIVER;
+	plan->reply_action = route == ROUTE_UPLINK ? FLOW_FORWARD : FLOW_STACK;
+	plan->kind = to->kind;
+	reason = port_claim(ctx, v6, p, plan, false);
+	if (!reason)
+		reason = flow_complete(ctx, v6, p, plan);
+	if (reason)
+		return drop(ctx, reason, DIR_RECEIVE);
+	return apply_opened(ctx, v6, p, ZONE_WORLD, DIR_RECEIVE);
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Choosing the source port of a translated flow. */
+#pragma once
+
+#include "flow.h"
+
+#define PORT_TRIES 64
+
+static __always_inline int proto_index(__u8 proto)
+{
+	switch (proto) {
+	case IPPROTO_TCP:
+		return 0;
+	case IPPROTO_UDP:
+		return 1;
+	case IPPROTO_SCTP:
+		return 2;
+	}
+	return -1;
+}
+
+/* Whether the port is published on any address of the host. */
+static __always_inline bool port_is_published(__u8 proto, __be16 port)
+{
+	__u16 num = bpf_ntohs(port);
+	int index = proto_index(proto);
+	__u32 key;
+	__u64 *word;
+
+	if (index < 0)
+		return false;
+	key = index * PORT_WORDS + num / 64;
+	word = bpf_map_lookup_elem(&port_bitmap, &key);
+	return word && *word >> (num % 64) & 1;
+}
+
+/* Whether a socket of the host would get what the remote sends to that port. */
+static __always_inline bool port_is_bound(struct __sk_buff *ctx, bool v6, __u8 proto,
+					  const struct flow_plan *plan, __be16 port)
+{
+	struct bpf_sock_tuple tuple = {};
+	__u32 size = v6 ? sizeof(tuple.ipv6) : sizeof(tuple.ipv4);
+	struct bpf_sock *sk;
+
+	if (v6) {
+		addr6_copy(tuple.ipv6.saddr, plan->daddr);
+		addr6_copy(tuple.ipv6.daddr, plan->saddr);
+		tuple.ipv6.sport = plan->dport;
+		tuple.ipv6.dport = port;
+	} else {
+		tuple.ipv4.saddr = plan->daddr[0];
+		tuple.ipv4.daddr = plan->saddr[0];
+		tuple.ipv4.sport = plan->dport;
+		tuple.ipv4.dport = port;
+	}
+	if (proto == IPPROTO_TCP)
+		sk = bpf_skc_lookup_tcp(ctx, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+	else
+		sk = bpf_sk_lookup_udp(ctx, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+	if (!sk)
+		return false;
+	bpf_sk_release(sk);
+	return true;
+}
+
+static __always_inline bool port_is_free(struct __sk_buff *ctx, bool v6, const struct packet *p,
+					 const struct flow_plan *plan, __be16 port)
+{
+	if (p->proto != IPPROTO_TCP && p->proto != IPPROTO_UDP)
+		return !port_is_published(p->proto, port);
+	return !port_is_published(p->proto, port) && !port_is_bound(ctx, v6, p->proto, plan, port);
+}
+
+/* Netfilter's classes: a privileged source port stays privileged. */
+static __always_inline void port_range(__u8 proto, __be16 wanted, __u32 *min, __u32 *size)
+{
+	__u32 num = bpf_ntohs(wanted);
+
+	if (proto == IPPROTO_ICMP || proto == IPPROTO_ICMPV6) {
+		*min = 0;
+		*size = 65536;
+	} else if (num < 512) {
+		*min = 1;
+		*size = 511;
+	} else if (num < 1024) {
+		*min = 600;
+		*size = 424;
+	} else {
+		*min = masquerade_port_min;
+		*size = (__u32)masquerade_port_max - masquerade_port_min + 1;
+	}
+}
+
+/* Protocols and messages whose port field is theirs alone to choose. */
+static __always_inline bool port_is_fixed(const struct packet *p)
+{
+	return p->flags & (PKT_NO_PORTS | PKT_ECHO_REPLY) || p->proto == IPPROTO_SCTP;
+}
+
+/*
+ * Claims the reply tuple of plan with the packet's own source port where that
+ * is free, else with the first free one after a random start. Two flows to
+ * different destinations may share a port. host_source says that the source
+ * address will be the host's, whose own ports are not for us to take.
+ */
+static __always_inline enum drop_reason port_claim_any(struct __sk_buff *ctx, bool v6,
+						   const struct packet *p, struct flow_plan *plan,
+						   bool host_source)
+{
+	__u32 min, size, start = bpf_get_prandom_u32();
+	int i, tries = port_is_fixed(p) ? 1 : PORT_TRIES;
+
+	port_range(p->proto, p->sport, &min, &size);
+	for (i = 0; i < PORT_TRIES && i < tries; i++) {
+		__be16 port = i ? bpf_htons(min + (start + i) % size) : p->sport;
+		enum drop_reason reason;
+
+		if (host_source && !port_is_free(ctx, v6, p, plan, port))
+			continue;
+		plan->sport = port;
+		reason = flow_claim(ctx, v6, p, plan);
+		if (reason != DROP_NO_PORT)
+			return reason;
+	}
+	return DROP_NO_PORT;
+}
+
+__noinline int port_claim4(struct __sk_buff *ctx, const struct packet *p, struct flow_plan *plan,
+			   bool host_source)
+{
+	return p && plan ? port_claim_any(ctx, false, p, plan, host_source) : DROP_MALFORMED;
+}
+
+__noinline int port_claim6(struct __sk_buff *ctx, const struct packet *p, struct flow_plan *plan,
+			   bool host_source)
+{
+	return p && plan ? port_claim_any(ctx, true, p, plan, host_source) : DROP_MALFORMED;
+}
+
+static __always_inline enum drop_reason port_claim(struct __sk_buff *ctx, bool v6,
+						   const struct packet *p, struct flow_plan *plan,
+						   bool host_source)
+{
+	return v6 ? port_claim6(ctx, p, plan, host_source) :
+		    port_claim4(ctx, p, plan, host_source);
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Room for what the parser finds and the slow path builds: a chain of calls has 512 bytes of stack
+ * in all. One per CPU is enough, since every program here runs with bottom
+ * halves disabled and nothing is kept from one packet to the next.
+ */
+#pragma once
+
+#include "kernel.h"
+#include "packet.h"
+#include "types.h"
+
+/* A connection to open: what becomes of the origin's packets, and who is who. */
+struct flow_plan {
+	__be32 saddr[4];	/* after translation */
+	__be32 daddr[4];
+	__be32 nexthop[4];	/* of whichever direction is FLOW_FORWARD */
+	__be16 sport;
+	__be16 dport;
+	__u32 oif;
+	__u16 mtu;
+	__u16 zone;		/* of the origin's packets, and of the replies */
+	__u16 twin_zone;
+	__u16 origin_endpoint;
+	__u16 origin_generation;
+	__u16 reply_endpoint;
+	__u16 reply_generation;
+	__u8 origin_action;
+	__u8 reply_action;
+	__u8 kind;
+	__u8 pad[3];
+};
+
+/* Where a packet from outside is led. */
+struct inside {
+	__be32 daddr[4];
+	__u32 slot;
+	__be16 dport;
+	__u8 kind;
+	__u8 pad;
+};
+
+#define ICMP_QUOTE_MAX 88	/* multiple of 4, covers IPv6 and 48 bytes more */
+
+struct scratch {
+	__u64 fib[8];		/* struct bpf_fib_lookup */
+	struct packet packet;
+	struct inside inside;
+	__u8 quote[ICMP_QUOTE_MAX];
+	struct flow_plan plan;
+	struct flow6 flow;	/* an IPv4 flow fits into it */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct scratch);
+} scratches SEC(".maps");
+
+static __always_inline struct scratch *scratch(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&scratches, &zero);
+}
+
+/* An empty packet to parse into. */
+static __always_inline struct packet *new_packet(void)
+{
+	struct scratch *s = scratch();
+
+	if (!s)
+		return NULL;
+	__builtin_memset(&s->packet, 0, sizeof(s->packet));
+	return &s->packet;
+}
+
+static __always_inline struct inside *new_inside(void)
+{
+	struct scratch *s = scratch();
+
+	if (!s)
+		return NULL;
+	__builtin_memset(&s->inside, 0, sizeof(s->inside));
+	return &s->inside;
+}
+
+/* An empty plan; NULL never, but the verifier wants it checked. */
+static __always_inline struct flow_plan *new_plan(void)
+{
+	struct scratch *s = scratch();
+
+	if (!s)
+		return NULL;
+	__builtin_memset(&s->plan, 0, sizeof(s->plan));
+	return &s->plan;
+}
+
+static __always_inline struct flow6 *new_flow(void)
+{
+	struct scratch *s = scratch();
+
+	if (!s)
+		return NULL;
+	__builtin_memset(&s->flow, 0, sizeof(s->flow));
+	return &s->flow;
+}

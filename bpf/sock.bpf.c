@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Sockets of the host itself, and of containers that ask their resolver.
+ *
+ * A socket in the host's network namespace that connects or sends to a
+ * published port, on loopback or any address of the host, is pointed at the
+ * container, once, and is told the address that it asked for. No packet is
+ * translated, and nothing on the wire can use the same way.
+ *
+ * A socket in a container's namespace that asks 127.0.0.11:53 is pointed at
+ * the port where the namespace's resolver listens.
+ */
+#include "publish.h"
+
+#define PROCEED 1
+#define RESOLVER_ADDR bpf_htonl(0x7f00000b)
+#define RESOLVER_PORT bpf_htons(53)
+
+/* Where a socket wants to go; IPv4 is in the first word. */
+struct destination {
+	__be32 addr[4];
+	__be16 port;
+	__u8 proto;
+	bool mapped;		/* IPv4 in IPv6 clothes */
+};
+
+static __always_inline bool in_host_netns(struct bpf_sock_addr *ctx)
+{
+	return bpf_get_netns_cookie(ctx) == host_netns_cookie;
+}
+
+static __always_inline struct resolver *resolver_of(struct bpf_sock_addr *ctx)
+{
+	__u64 cookie = bpf_get_netns_cookie(ctx);
+
+	return bpf_map_lookup_elem(&resolvers, &cookie);
+}
+
+/* The publication that a socket of the host would reach, by loopback too. */
+static __always_inline struct published *publication_for(bool v6, const struct destination *d)
+{
+	struct published *pub;
+
+	if (d->proto != IPPROTO_TCP && d->proto != IPPROTO_UDP)
+		return NULL;
+	if (!port_is_published(d->proto, d->port))
+		return NULL;
+	if (!addr_is_loopback(v6, d->addr) && !host_addr(v6, d->addr))
+		return NULL;
+	pub = publish_find(v6, d->addr, d->port, d->proto);
+	if (!pub || !publish_endpoint(pub))
+		return NULL;
+	return pub;
+}
+
+static __always_inline void remember_origin(struct bpf_sock_addr *ctx, bool v6,
+					    const struct destination *d,
+					    const struct published *pub)
+{
+	struct socket_key key = { .cookie = bpf_get_socket_cookie(ctx), .port = pub->port };
+	struct socket_origin origin = { .port = d->port };
+
+	__builtin_memcpy(key.addr, pub->addr, 16);
+	addr_map(v6, origin.addr, d->addr);
+	bpf_map_update_elem(&socket_origins, &key, &origin, BPF_ANY);
+}
+
+static __always_inline struct socket_origin *origin_of(struct bpf_sock_addr *ctx, bool v6,
+						       const struct destination *d)
+{
+	struct socket_key key = { .cookie = bpf_get_socket_cookie(ctx), .port = d->port };
+
+	addr_map(v6, key.addr, d->addr);
+	return bpf_map_lookup_elem(&socket_origins, &key);
+}
+
+static __always_inline bool addr_is_mapped(const __be32 *addr)
+{
+	return !(addr[0] | addr[1]) && addr[2] == bpf_htonl(0xffff);
+}
+
+/* user_port is 32 bits wide in the context; its upper half is zero. */
+static __always_inline void destination4(struct bpf_sock_addr *ctx, struct destination *d)
+{
+	d->addr[0] = ctx->user_ip4;
+	d->port = ctx->user_port;
+	d->proto = ctx->protocol;
+}
+
+static __always_inline void destination6(struct bpf_sock_addr *ctx, struct destination *d)
+{
+	d->addr[0] = ctx->user_ip6[0];
+	d->addr[1] = ctx->user_ip6[1];
+	d->addr[2] = ctx->user_ip6[2];
+	d->addr[3] = ctx->user_ip6[3];
+	d->port = ctx->user_port;
+	d->proto = ctx->protocol;
+	if (addr_is_mapped(d->addr)) {
+		d->mapped = true;
+		d->addr[0] = d->addr[3];
+	}
+}
+
+static __always_inline void set_addr4(struct bpf_sock_addr *ctx, const __u8 *addr)
+{
+	__be32 word;
+
+	__builtin_memcpy(&word, addr + 12, 4);
+	ctx->user_ip4 = word;
+}
+
+static __always_inline void set_addr6(struct bpf_sock_addr *ctx, const __u8 *addr)
+{
+	__be32 words[4];
+
+	__builtin_memcpy(words, addr, 16);
+	ctx->user_ip6[0] = words[0];
+	ctx->user_ip6[1] = words[1];
+	ctx->user_ip6[2] = words[2];
+	ctx->user_ip6[3] = words[3];
+}
+
+static __always_inline void ask_resolver(struct bpf_sock_addr *ctx, __u8 proto)
+{
+	struct resolver *r = resolver_of(ctx);
+	__be16 port = r ? (proto == IPPROTO_TCP ? r->tcp_port : r->udp_port) : 0;
+
+	if (port)
+		ctx->user_port = port;
+}
+
+static __always_inline void answer_as_resolver(struct bpf_sock_addr *ctx, __be16 port)
+{
+	struct resolver *r = resolver_of(ctx);
+
+	if (r && (port == r->udp_port || port == r->tcp_port))
+		ctx->user_port = RESOLVER_PORT;
+}
+
+static __always_inline int redirect4(struct bpf_sock_addr *ctx)
+{
+	struct destination d = {};
+	struct published *pub;
+
+	destination4(ctx, &d);
+	if (d.addr[0] == RESOLVER_ADDR && d.port == RESOLVER_PORT) {
+		ask_resolver(ctx, d.proto);
+		return PROCEED;
+	}
+	if (!in_host_netns(ctx))
+		return PROCEED;
+	pub = publication_for(false, &d);
+	if (!pub)
+		return PROCEED;
+	remember_origin(ctx, false, &d, pub);
+	set_addr4(ctx, pub->addr);
+	ctx->user_port = pub->port;
+	return PROCEED;
+}
+
+static __always_inline int redirect6(struct bpf_sock_addr *ctx, bool may_change_family)
+{
+	struct destination d = {};
+	struct published *pub;
+
+	destination6(ctx, &d);
+	if (d.mapped && d.addr[0] == RESOLVER_ADDR && d.port == RESOLVER_PORT) {
+		ask_resolver(ctx, d.proto);
+		return PROCEED;
+	}
+	if (!in_host_netns(ctx))
+		return PROCEED;
+	pub = d.mapped ? publication_for(false, &d) : publication_for(true, &d);
+	if (!pub)
+		return PROCEED;
+	/* sendmsg can't change from IPv6 to IPv4 any more (udpv6_sendmsg). */
+	if (!may_change_family && !d.mapped && pub->flags & PUBLISHED_HOST_ONLY)
+		return PROCEED;
+	if (d.mapped)
+		remember_origin(ctx, false, &d, pub);
+	else
+		remember_origin(ctx, true, &d, pub);
+	set_addr6(ctx, pub->addr);
+	ctx->user_port = pub->port;
+	return PROCEED;
+}
+
+/* The peer's address on its way to the program: what it asked for, not what it got. */
+static __always_inline int restore4(struct bpf_sock_addr *ctx)
+{
+	struct socket_origin *origin;
+	struct destination d = {};
+
+	destination4(ctx, &d);
+	if (d.addr[0] == RESOLVER_ADDR) {
+		answer_as_resolver(ctx, d.port);
+		return PROCEED;
+	}
+	if (!in_host_netns(ctx))
+		return PROCEED;
+	origin = origin_of(ctx, false, &d);
+	if (!origin)
+		return PROCEED;
+	set_addr4(ctx, origin->addr);
+	ctx->user_port = origin->port;
+	return PROCEED;
+}
+
+static __always_inline int restore6(struct bpf_sock_addr *ctx)
+{
+	struct socket_origin *origin;
+	struct destination d = {};
+
+	destination6(ctx, &d);
+	if (d.mapped && d.addr[0] == RESOLVER_ADDR) {
+		answer_as_resolver(ctx, d.port);
+		return PROCEED;
+	}
+	if (!in_host_netns(ctx))
+		return PROCEED;
+	origin = d.mapped ? origin_of(ctx, false, &d) : origin_of(ctx, true, &d);
+	if (!origin)
+		return PROCEED;
+	set_addr6(ctx, origin->addr);
+	ctx->user_port = origin->port;
+	return PROCEED;
+}
+
+SEC("cgroup/connect4")
+int connect4(struct bpf_sock_addr *ctx)
+{
+	return redirect4(ctx);
+}
+
+SEC("cgroup/connect6")
+int connect6(struct bpf_sock_addr *ctx)
+{
+	return redirect6(ctx, true);
+}
+
+SEC("cgroup/sendmsg4")
+int sendmsg4(struct bpf_sock_addr *ctx)
+{
+	return redirect4(ctx);
+}
+
+SEC("cgroup/sendmsg6")
+int sendmsg6(struct bpf_sock_addr *ctx)
+{
+	return redirect6(ctx, false);
+}
+
+SEC("cgroup/recvmsg4")
+int recvmsg4(struct bpf_sock_addr *ctx)
+{
+	return restore4(ctx);
+}
+
+SEC("cgroup/recvmsg6")
+int recvmsg6(struct bpf_sock_addr *ctx)
+{
+	return restore6(ctx);
+}
+
+SEC("cgroup/getpeername4")
+int getpeername4(struct bpf_sock_addr *ctx)
+{
+	return restore4(ctx);
+}
+
+SEC("cgroup/getpeername6")
+int getpeername6(struct bpf_sock_addr *ctx)
+{
+	return restore6(ctx);
+}

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Egress of the host side of a container's veth: only what the bridge or the
+ * host's stack delivers; redirected packets never come here. It is the second
+ * lock on the door: what the stack routed must be the host's own or admitted.
+ */
+#include "open.h"
+
+/* Flooded by the bridge from a peer: with icc=false only ARP and ND pass. */
+static __always_inline int from_peer(struct __sk_buff *ctx, const struct network *net,
+				     __be16 protocol)
+{
+	struct ethhdr *eth = data_of(ctx);
+
+	if (net->flags & NETWORK_ICC || protocol == bpf_htons(ETH_P_ARP))
+		return NEXT;
+	if ((void *)(eth + 1) > data_end_of(ctx))
+		return drop(ctx, DROP_MALFORMED, DIR_RECEIVE);
+	if (protocol == bpf_htons(ETH_P_IPV6) && eth->h_dest[0] & 1) {
+		struct packet p = {};
+
+		/* ND and MLD, without which IPv6 doesn't work at all. */
+		if (!parse_ip(ctx, true, &p) && p.proto == IPPROTO_ICMPV6)
+			return NEXT;
+	}
+	return drop(ctx, DROP_ICC, DIR_RECEIVE);
+}
+
+static __always_inline int to_container_frame(struct __sk_buff *ctx)
+{
+	__u32 slot = 0, from = 0, ingress = ctx->ingress_ifindex;
+	struct endpoint *ep = endpoint_of_device(ctx->ifindex, &slot);
+	struct network *net = ep ? network_at(ep->network) : NULL;
+	struct endpoint *peer;
+
+	if (!net)
+		return drop(ctx, DROP_UNMANAGED, DIR_RECEIVE);
+	/* The host's own packets, and what it answers on the bridge. */
+	if (!ingress || ingress == net->bridge_ifindex) {
+		count_receive(ctx, slot);
+		return NEXT;
+	}
+	peer = endpoint_of_device(ingress, &from);
+	if (peer && peer->network == ep->network) {
+		int action = from_peer(ctx, net, ctx->protocol);
+
+		if (action == NEXT)
+			count_receive(ctx, slot);
+		return action;
+	}
+	return drop(ctx, peer ? DROP_ISOLATED : DROP_DIRECT_ROUTING, DIR_RECEIVE);
+}
+
+SEC("tc")
+int to_container(struct __sk_buff *ctx)
+{
+	return count_verdict(ctx, PROG_TO_CONTAINER, to_container_frame(ctx));
+}

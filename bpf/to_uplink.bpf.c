@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Egress of an uplink. No packet with a container's address as its source may
+ * leave, in any state of the tables: what the stack forwards for a container
+ * (fragments, odd routes) is translated here, or stopped.
+ */
+#include "open.h"
+
+/* The stack has routed it and decremented its TTL; only translation is left. */
+static __always_inline int translate(struct __sk_buff *ctx, bool v6, const struct packet *p,
+				     const struct flow *f)
+{
+	const struct macs macs = {};
+
+	frag_remember(v6, p, ZONE_CONTAINER);
+	if (flow_rewrite(ctx, v6, p, f, &macs, false))
+		return drop(ctx, DROP_REWRITE_FAILED, DIR_TRANSMIT);
+	return NEXT;
+}
+
+static __always_inline int open_here(struct __sk_buff *ctx, bool v6, const struct packet *p,
+				     __u32 slot, const struct endpoint *ep,
+				     const struct network *net)
+{
+	enum route_result route = ROUTE_NONE;
+	struct flow_plan *plan = new_plan();
+	enum drop_reason reason;
+	struct flow *f;
+
+	if (!plan)
+		return TC_ACT_SHOT;
+	reason = plan_outside(ctx, v6, p, slot, ep, net, &route, plan);
+	if (!reason && route == ROUTE_LOCAL)
+		reason = DROP_NO_ROUTE;
+	if (!reason)
+		reason = port_claim(ctx, v6, p, plan, plan->kind == FLOW_MASQUERADE);
+	if (!reason)
+		reason = flow_complete(ctx, v6, p, plan);
+	if (reason)
+		return drop(ctx, reason, DIR_TRANSMIT);
+	f = flow_find(v6, p, ZONE_CONTAINER);
+	return f ? translate(ctx, v6, p, f) : drop(ctx, DROP_NO_FLOW, DIR_TRANSMIT);
+}
+
+/* A packet with a source in one of our subnets. */
+static __always_inline int private_source(struct __sk_buff *ctx, bool v6, struct packet *p)
+{
+	__u32 slot = 0;
+	struct endpoint *ep = endpoint_of_addr(v6, p->saddr, &slot);
+	struct network *net = ep ? network_at(ep->network) : NULL;
+	struct flow *f;
+
+	if (!net)
+		return drop(ctx, DROP_PRIVATE_SOURCE, DIR_TRANSMIT);
+	if (p->flags & PKT_ICMP_ERROR || !frag_resolve(v6, p, ZONE_CONTAINER))
+		return drop(ctx, DROP_PRIVATE_SOURCE, DIR_TRANSMIT);
+	f = flow_find(v6, p, ZONE_CONTAINER);
+	if (f && flow_is_current(f) && flow_touch(f, FLOW_SEEN))
+		return translate(ctx, v6, p, f);
+	if (p->flags & PKT_LATER_FRAGMENT)
+		return drop(ctx, DROP_FRAGMENT, DIR_TRANSMIT);
+	return open_here(ctx, v6, p, slot, ep, net);
+}
+
+__noinline int private_source4(struct __sk_buff *ctx, struct packet *p)
+{
+	return p ? private_source(ctx, false, p) : TC_ACT_SHOT;
+}
+
+__noinline int private_source6(struct __sk_buff *ctx, struct packet *p)
+{
+	return p ? private_source(ctx, true, p) : TC_ACT_SHOT;
+}
+
+static __always_inline int host_source(struct __sk_buff *ctx, bool v6, const struct packet *p)
+{
+	struct packet reply = {};
+
+	/* Only a beginning can collide: what is established was here first. */
+	if (ctx->ingress_ifindex || p->proto != IPPROTO_TCP || !begins_connection(p))
+		return NEXT;
+	addr_copy(v6, reply.saddr, p->daddr);
+	addr_copy(v6, reply.daddr, p->saddr);
+	reply.sport = p->dport;
+	reply.dport = p->sport;
+	reply.proto = p->proto;
+	if (flow_find(v6, &reply, ZONE_WORLD))
+		return drop(ctx, DROP_HOST_PORT_IN_USE, DIR_TRANSMIT);
+	return NEXT;
+}
+
+static __always_inline int to_uplink_ip(struct __sk_buff *ctx, bool v6)
+{
+	struct packet *p = new_packet();
+	__u32 network;
+
+	if (!p)
+		return NEXT;
+	if (parse_ip(ctx, v6, p)) {
+		/* Unreadable, so at least its source is looked at. */
+		if (network_of_addr(v6, p->saddr) != MAX_NETWORKS)
+			return drop(ctx, DROP_PRIVATE_SOURCE, DIR_TRANSMIT);
+		return NEXT;
+	}
+	network = network_of_addr(v6, p->saddr);
+	if (network == MAX_NETWORKS)
+		return host_source(ctx, v6, p);
+	/* A gateway's own address, used by a socket of the host. */
+	if (!ctx->ingress_ifindex && host_addr(v6, p->saddr))
+		return NEXT;
+	return v6 ? private_source6(ctx, p) : private_source4(ctx, p);
+}
+
+static __always_inline int to_uplink_frame(struct __sk_buff *ctx)
+{
+	if (ctx->tc_index == TC_INDEX_FORWARDED) {
+		ctx->tc_index = 0;
+		return NEXT;
+	}
+	switch (ctx->protocol) {
+	case bpf_htons(ETH_P_IP):
+		return to_uplink_ip(ctx, false);
+	case bpf_htons(ETH_P_IPV6):
+		return to_uplink_ip(ctx, true);
+	}
+	return NEXT;
+}
+
+SEC("tc")
+int to_uplink(struct __sk_buff *ctx)
+{
+	return count_verdict(ctx, PROG_TO_UPLINK, to_uplink_frame(ctx));
+}
