@@ -23,7 +23,8 @@ func TestNamesInScope(t *testing.T) {
 		e.Network(t, "b", numB)
 		c1 := e.Sandbox(t, "c1", "--network", "a", "--alias", "web", "--hostname", "first")
 		c2 := e.Sandbox(t, "c2", "--network", "a", "--alias", "web")
-		c3 := e.Sandbox(t, "c3", "--network", "b")
+		newUpstream(t, e.LAN1)
+		c3 := e.Sandbox(t, "c3", "--network", "b", "--dns", harness.LAN1IP4)
 		f4, f6 := harness.V4(), harness.V6()
 		for name, want := range map[string]*harness.Sandbox{"c2": c2, "C2": c2, "c2.a": c2, c2.ID[:12]: c2, "c1": c1, "first": c1} {
 			expectAnswer(t, c1, name, dns.TypeA, want.IP(t, "a", f4))
@@ -117,9 +118,10 @@ func TestInternalNetworkForwardsNothing(t *testing.T) {
 func TestLinks(t *testing.T) {
 	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
 		e.Network(t, "a", numA)
+		newUpstream(t, e.LAN1)
 		db := e.Sandbox(t, "db", "--network", "a")
 		c1 := e.Sandbox(t, "c1", "--network", "a", "--link", "db:store")
-		c2 := e.Sandbox(t, "c2", "--network", "a")
+		c2 := e.Sandbox(t, "c2", "--network", "a", "--dns", harness.LAN1IP4)
 		expectAnswer(t, c1, "store", dns.TypeA, db.IP(t, "a", harness.V4()))
 		if m, err := ask(c2, "udp", "store", dns.TypeA); err == nil && len(m.Answer) > 0 {
 			t.Errorf("c2 knows another's link: %v", m.Answer)

@@ -35,8 +35,10 @@ func TestErrorsReachContainer(t *testing.T) {
 			quoted := s.Wait(t, "quoted datagram", harness.All(harness.SrcIP(f.WAN), harness.DstIP(c1.IP(t, "a", f)), isError))
 			checkQuote(t, f, quoted, c1.IP(t, "a", f), 40003, f.WAN, 9)
 			unreachable := map[int]string{4: "198.51.100.99", 6: "2001:db8:1::99"}[f.V]
-			if _, err := harness.GetTCP(c1.Netns, at(unreachable, 80)); !errors.Is(err, syscall.EHOSTUNREACH) {
-				t.Errorf("unreachable host: %v, want %v", err, syscall.EHOSTUNREACH)
+			// Linux sends "host unreachable" for IPv4 and "no route" for IPv6.
+			want := map[int]error{4: syscall.EHOSTUNREACH, 6: syscall.ENETUNREACH}[f.V]
+			if _, err := harness.GetTCP(c1.Netns, at(unreachable, 80)); !errors.Is(err, want) {
+				t.Errorf("unreachable host: %v, want %v", err, want)
 			}
 		})
 	})

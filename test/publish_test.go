@@ -34,11 +34,7 @@ func TestPublishedPortFromHost(t *testing.T) {
 		e.EachFamily(t, func(t *testing.T, f harness.Family) {
 			harness.Reaches(t, e.Host, f.Host, 8080, "c1")
 			harness.Reaches(t, e.Host, c1.Gateway("a", f), 8080, "c1")
-			if !f.Is6() || e.Protects("NAT-27") {
-				harness.Reaches(t, e.Host, f.Loopback, 8080, "c1")
-			} else {
-				harness.Misses(t, e.Host, f.Loopback, 8080)
-			}
+			harness.Reaches(t, e.Host, f.Loopback, 8080, "c1")
 		})
 	})
 }
@@ -50,11 +46,7 @@ func TestPublishedPortAcrossFamilies(t *testing.T) {
 		c1 := e.Sandbox(t, "c1", "--network", "a", "-p", "8080:80", "-p", "8080:80/udp")
 		serve(t, c1.Netns, 80, "c1")
 		harness.Reaches(t, e.Host, "127.0.0.1", 8080, "c1")
-		if e.Protects("NAT-27") {
-			harness.Reaches(t, e.Host, "::1", 8080, "c1")
-		} else {
-			harness.Misses(t, e.Host, "::1", 8080)
-		}
+		harness.Reaches(t, e.Host, "::1", 8080, "c1")
 		harness.Misses(t, e.LAN1, harness.HostIP6, 8080)
 	})
 }
@@ -80,6 +72,28 @@ func TestPublishedOnOneAddress(t *testing.T) {
 			}
 			harness.Misses(t, e.Host, f.Loopback, 7070)
 		})
+	}, harness.Prepare(prepare))
+}
+
+// NAT-25: of a port that is published on all addresses and on one, the one wins
+// where it applies.
+func TestPublishedOnAllAndOnOne(t *testing.T) {
+	prepare := func(t testing.TB, w *harness.Topology) {
+		w.Host.IP(t, "addr add 192.0.2.2/24 dev eth0")
+	}
+	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
+		e.Network(t, "a", numA)
+		c1 := e.Sandbox(t, "c1", "--network", "a", "-p", "0.0.0.0:7070:70")
+		c2 := e.Sandbox(t, "c2", "--network", "a", "-p", "192.0.2.2:7070:70")
+		harness.ServeTCP(t, c1.Netns, 70, "c1")
+		harness.ServeTCP(t, c2.Netns, 70, "c2")
+		for _, from := range []*harness.Netns{e.LAN1, e.Host} {
+			for addr, tag := range map[string]string{harness.HostIP4: "c1", "192.0.2.2": "c2"} {
+				if r, err := harness.GetTCP(from, at(addr, 7070)); err != nil || r.Tag != tag {
+					t.Errorf("%s → %s: answered by %q (%v), want %s", from.Name, addr, r.Tag, err, tag)
+				}
+			}
+		}
 	}, harness.Prepare(prepare))
 }
 

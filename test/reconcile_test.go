@@ -39,7 +39,7 @@ func TestSandboxDies(t *testing.T) {
 func TestUplinkDownAndUp(t *testing.T) {
 	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
 		e.Network(t, "a", numA)
-		c1 := e.Sandbox(t, "c1", "--network", "a", "-p", "8080:80")
+		c1 := e.Sandbox(t, "c1", "--network", "a", "-p", "8080:80", "-p", "8080:80/udp")
 		serve(t, c1.Netns, 80, "c1")
 		serve(t, e.WAN, 80, "wan")
 		e.Host.IP(t, "link set eth0 down")

@@ -3,6 +3,7 @@
 package test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -79,6 +80,10 @@ func (w *killWorld) fresh(t *testing.T, when string) {
 	}
 	if _, err := harness.GetTCP(w.Host, "127.0.0.1:9090"); err != nil {
 		t.Errorf("%s: port on loopback: %v", when, err)
+	}
+	if w.Daemon.Pid() == 0 {
+		_, err := harness.GetTCP(w.Host, "[::1]:8080", harness.Within(harness.Silence))
+		w.Expect(t, "REL-02", fmt.Sprintf("%s: port on ::1: %v", when, err), err == nil)
 	}
 }
 

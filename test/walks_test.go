@@ -65,8 +65,11 @@ func TestHostToContainer(t *testing.T) {
 func TestContainerToHost(t *testing.T) {
 	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
 		c1, _ := pair(t, e)
-		serve(t, e.Host, 2200, "host")
+		harness.ServeTCP(t, e.Host, 2200, "host")
 		e.EachFamily(t, func(t *testing.T, f harness.Family) {
+			// A wildcard socket would answer from the gateway's address.
+			harness.ServeUDPAt(t, e.Host, at(f.Host, 2200), "host")
+			harness.ServeUDPAt(t, e.Host, at(c1.Gateway("a", f), 2200), "host")
 			for _, dst := range []string{c1.Gateway("a", f), f.Host} {
 				replies := harness.Reaches(t, c1.Netns, dst, 2200, "host")
 				seenFrom(t, replies, c1.IP(t, "a", f))

@@ -37,10 +37,12 @@ func (d *Daemon) Feed(t testing.TB, stdin string, args ...string) Result {
 	return d.run(t, stdin, append([]string{"--socket", d.Socket}, args...)...)
 }
 
-// Uninstall runs `fairway uninstall` for this daemon's directories.
+// Uninstall runs `fairway uninstall`, which asks the daemon to do it, or does it
+// itself where none runs.
 func (d *Daemon) Uninstall(t testing.TB) Result {
 	t.Helper()
-	return d.run(t, "", append([]string{"uninstall"}, d.Dirs()...)...)
+	args := []string{"--socket", d.Socket, "uninstall", "--force", "--purge", "--datapath", string(d.Mode)}
+	return d.run(t, "", append(args, d.Dirs()...)...)
 }
 
 func (d *Daemon) run(t testing.TB, stdin string, args ...string) Result {

@@ -139,6 +139,20 @@ func (d *Daemon) end(sig syscall.Signal) {
 	d.cmd = nil
 }
 
+// endsBySelf waits for the end of a daemon that was told to uninstall.
+func (d *Daemon) endsBySelf() bool {
+	if d.cmd == nil {
+		return true
+	}
+	select {
+	case <-d.exited:
+		d.cmd = nil
+		return true
+	case <-time.After(5 * time.Second):
+		return false
+	}
+}
+
 // Log returns what the daemon wrote so far.
 func (d *Daemon) Log() string {
 	raw, _ := os.ReadFile(d.logPath)

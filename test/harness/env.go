@@ -25,10 +25,12 @@ type Env struct {
 	Mode   Mode
 	Daemon *Daemon
 
-	dir     string
-	opts    options
-	before  snapshot
-	netns   map[uint64]bool
+	dir    string
+	opts   options
+	before snapshot
+	// held are the sandboxes' namespaces. They stay open until the test is over,
+	// so that no other namespace gets their numbers.
+	held    []*Netns
 	sandbox []string
 }
 
@@ -99,7 +101,7 @@ func newEnv(t *testing.T, mode Mode, o options) *Env {
 			t.Errorf("test directory: %v", err)
 		}
 	})
-	e := &Env{Topology: NewTopology(t), Mode: mode, dir: dir, opts: o, netns: map[uint64]bool{}}
+	e := &Env{Topology: NewTopology(t), Mode: mode, dir: dir, opts: o}
 	if o.prepare != nil {
 		o.prepare(t, e.Topology)
 	}
@@ -108,7 +110,12 @@ func newEnv(t *testing.T, mode Mode, o options) *Env {
 	}
 	e.before = takeSnapshot(t, e.Host)
 	e.Daemon = e.NewDaemon(t, e.Host, o.daemonArgs...)
-	t.Cleanup(func() { e.finish(t) })
+	t.Cleanup(func() {
+		e.finish(t)
+		for _, n := range e.held {
+			n.close()
+		}
+	})
 	if !o.noDaemon {
 		e.Daemon.Start(t)
 	}

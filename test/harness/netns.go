@@ -26,13 +26,22 @@ type Netns struct {
 // OpenNetns opens the namespace at path; it is closed with the test.
 func OpenNetns(t testing.TB, name, path string) *Netns {
 	t.Helper()
+	n := holdNetns(t, name, path)
+	t.Cleanup(n.close)
+	return n
+}
+
+// holdNetns is OpenNetns for one who closes the namespace himself.
+func holdNetns(t testing.TB, name, path string) *Netns {
+	t.Helper()
 	f, err := os.Open(path)
 	if err != nil {
 		t.Fatalf("namespace of %s: %v", name, err)
 	}
-	t.Cleanup(func() { f.Close() })
 	return &Netns{Name: name, Path: path, f: f}
 }
+
+func (n *Netns) close() { n.f.Close() }
 
 // Inode identifies the namespace as /proc/PID/ns/net does.
 func (n *Netns) Inode() uint64 {

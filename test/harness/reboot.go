@@ -16,7 +16,7 @@ func Forget(t testing.TB, e *Env, sandboxes ...*Sandbox) {
 	_ = os.RemoveAll(e.Daemon.BPFFS)
 	for _, s := range sandboxes {
 		_ = unmount(s.Path)
-		s.f.Close()
+		s.close()
 	}
 	for _, m := range mountsBelow(e.Daemon.RunDir) {
 		_ = unmount(m)

@@ -20,9 +20,11 @@ func (e *Env) finish(t *testing.T) {
 		e.forceAway(t)
 		return
 	}
-	e.Daemon.end(15)
 	if r := e.Daemon.Uninstall(t); r.Code != 0 {
 		t.Errorf("uninstall: exit %d: %s", r.Code, r.Err)
+	}
+	if !e.Daemon.endsBySelf() {
+		t.Error("the daemon goes on after uninstall")
 	}
 	e.before.compare(t, takeSnapshot(t, e.Host))
 	e.lookForProcesses(t)
@@ -36,7 +38,7 @@ func (e *Env) finish(t *testing.T) {
 
 func (e *Env) lookForProcesses(t testing.TB) {
 	t.Helper()
-	for _, pid := range processesByNetns(e.netns) {
+	for _, pid := range processesByNetns(e.inodes()) {
 		t.Errorf("process %d is still in a sandbox: %s", pid, commandLine(pid))
 	}
 	for _, pid := range processesByArgument(e.dir) {
@@ -69,6 +71,17 @@ func (e *Env) lookForDirs(t testing.TB) {
 	}
 }
 
+// inodes are the namespaces that only sandboxes of this test were in.
+func (e *Env) inodes() map[uint64]bool {
+	set := map[uint64]bool{}
+	for _, n := range e.held {
+		set[n.Inode()] = true
+	}
+	delete(set, e.Host.Inode())
+	delete(set, 0)
+	return set
+}
+
 // lookForCgroups finds control groups that carry a sandbox's ID.
 func (e *Env) lookForCgroups(t testing.TB) {
 	t.Helper()
@@ -97,7 +110,7 @@ func (e *Env) forceAway(t testing.TB) {
 	t.Helper()
 	e.Daemon.end(9)
 	_ = e.Daemon.Uninstall(t)
-	pids := append(processesByNetns(e.netns), processesByArgument(e.dir)...)
+	pids := append(processesByNetns(e.inodes()), processesByArgument(e.dir)...)
 	for _, pid := range append(pids, processesIn(e.Host.Path)...) {
 		if p, err := os.FindProcess(pid); err == nil {
 			_ = p.Kill()

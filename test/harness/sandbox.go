@@ -3,6 +3,7 @@
 package harness
 
 import (
+	"fmt"
 	"net"
 	"testing"
 )
@@ -75,10 +76,12 @@ func (e *Env) SandboxRunning(t testing.TB, name string, flags []string, command 
 func (e *Env) Open(t testing.TB, name string) *Sandbox {
 	t.Helper()
 	in := e.Inspect(t, name)
-	n := OpenNetns(t, name, in.NetworkSettings.SandboxKey)
-	if n.Inode() != e.Host.Inode() {
-		e.netns[n.Inode()] = true
+	path := in.NetworkSettings.SandboxKey
+	if in.HostConfig.NetworkMode == "host" {
+		path = fmt.Sprintf("/proc/%d/ns/net", in.State.Pid)
 	}
+	n := holdNetns(t, name, path)
+	e.held = append(e.held, n)
 	e.sandbox = append(e.sandbox, in.ID)
 	return &Sandbox{Netns: n, Name: name, Inspect: in, env: e}
 }

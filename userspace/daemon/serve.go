@@ -81,5 +81,8 @@ func (d *daemon) removePurged() error {
 	if !d.engine.Purged() {
 		return nil
 	}
-	return os.RemoveAll(d.config.Root)
+	err := errors.Join(os.RemoveAll(d.config.Root), os.RemoveAll(filepath.Join(d.config.RunDir, "lock")))
+	// It stays where others have put something into it.
+	_ = os.Remove(d.config.RunDir)
+	return err
 }
