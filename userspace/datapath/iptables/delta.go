@@ -9,23 +9,37 @@ type delta struct {
 	del, add []Rule
 }
 
+// member is a rule in its group: the same text in another group is replaced too.
+type member struct {
+	key
+	group string
+}
+
 // diff returns what leads from old to new. Rules of a group whose members or
 // order changed are all replaced.
 func diff(old, new []Rule) delta {
-	was, is := keys(old), keys(new)
+	was, is := members(old), members(new)
 	changed := changedGroups(old, new)
 	var d delta
 	for _, r := range old {
-		if !is[r.key()] || changed[r.Group] {
+		if !is[member{r.key(), r.Group}] || changed[r.Group] {
 			d.del = append(d.del, r)
 		}
 	}
 	for _, r := range new {
-		if !was[r.key()] || changed[r.Group] {
+		if !was[member{r.key(), r.Group}] || changed[r.Group] {
 			d.add = append(d.add, r)
 		}
 	}
 	return d
+}
+
+func members(rules []Rule) map[member]bool {
+	set := make(map[member]bool, len(rules))
+	for _, r := range rules {
+		set[member{r.key(), r.Group}] = true
+	}
+	return set
 }
 
 func keys(rules []Rule) map[key]bool {
@@ -37,7 +51,7 @@ func keys(rules []Rule) map[key]bool {
 }
 
 func changedGroups(old, new []Rule) map[string]bool {
-	members := func(rules []Rule) map[string][]key {
+	byGroup := func(rules []Rule) map[string][]key {
 		m := make(map[string][]key)
 		for _, r := range rules {
 			if r.Group != "" {
@@ -46,7 +60,7 @@ func changedGroups(old, new []Rule) map[string]bool {
 		}
 		return m
 	}
-	was, is := members(old), members(new)
+	was, is := byGroup(old), byGroup(new)
 	changed := make(map[string]bool)
 	for group, list := range was {
 		changed[group] = !slices.Equal(list, is[group])
