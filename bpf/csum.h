@@ -71,8 +71,8 @@ static __always_inline int csum_offset(__u8 proto)
  * because there the header's own bytes changed by the same amount. Adding the
  * difference back mends it; for other checksum states the call has no effect.
  */
-static __always_inline int csum_address(struct __sk_buff *ctx, bool v6, __u32 off,
-					__u8 proto, __u32 diff)
+static __always_inline int csum_address(struct __sk_buff *ctx, bool v6, __u32 off, __u8 proto,
+					__u32 diff)
 {
 	__u64 flags = BPF_F_PSEUDO_HDR;
 	int err;

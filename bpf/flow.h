@@ -210,8 +210,8 @@ static __always_inline bool tcp_rst_is_genuine(const struct packet *p, const str
 
 enum flow_fate {
 	FLOW_FOUND,
-	FLOW_MISSING,	/* none, or one that this packet supersedes */
-	FLOW_LOST,	/* condemned this very moment */
+	FLOW_MISSING, /* none, or one that this packet supersedes */
+	FLOW_LOST,    /* condemned this very moment */
 };
 
 /* SYN and RST, which need the other direction's view. */
@@ -246,8 +246,7 @@ __noinline int track_tcp_event6(const struct packet *p, struct flow6 *f)
 static __always_inline enum flow_fate flow_track_tcp_event(bool v6, const struct packet *p,
 							   struct flow *f)
 {
-	return v6 ? track_tcp_event6(p, (struct flow6 *)f) :
-		    track_tcp_event4(p, (struct flow4 *)f);
+	return v6 ? track_tcp_event6(p, (struct flow6 *)f) : track_tcp_event4(p, (struct flow4 *)f);
 }
 
 /*
@@ -395,9 +394,12 @@ static __always_inline long flow4_insert_origin(const struct __sk_buff *ctx, con
 static __always_inline void flow4_remove_reply(const struct packet *p, const struct flow_plan *plan)
 {
 	struct flow4_key key = {
-		.saddr = plan->daddr[0], .daddr = plan->saddr[0],
-		.sport = plan->dport, .dport = plan->sport,
-		.zone = plan->twin_zone, .proto = p->proto,
+		.saddr = plan->daddr[0],
+		.daddr = plan->saddr[0],
+		.sport = plan->dport,
+		.dport = plan->sport,
+		.zone = plan->twin_zone,
+		.proto = p->proto,
 	};
 
 	bpf_map_delete_elem(&flows4, &key);
@@ -498,7 +500,7 @@ static __always_inline enum drop_reason flow_claim(struct __sk_buff *ctx, bool v
  * flow meanwhile, its entry stands and this CPU's claim is withdrawn.
  */
 __noinline int flow4_complete(struct __sk_buff *ctx, const struct packet *p,
-			   const struct flow_plan *plan)
+			      const struct flow_plan *plan)
 {
 	long err;
 
@@ -513,7 +515,7 @@ __noinline int flow4_complete(struct __sk_buff *ctx, const struct packet *p,
 }
 
 __noinline int flow6_complete(struct __sk_buff *ctx, const struct packet *p,
-			   const struct flow_plan *plan)
+			      const struct flow_plan *plan)
 {
 	long err;
 

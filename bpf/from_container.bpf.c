@@ -11,8 +11,8 @@
 
 /* To one of the host's own addresses. */
 static __always_inline int to_host(struct __sk_buff *ctx, bool v6, const struct packet *p,
-				   __u32 slot, const struct endpoint *ep,
-				   const struct network *net, __u32 gateway_of_network)
+				   __u32 slot, const struct endpoint *ep, const struct network *net,
+				   __u32 gateway_of_network)
 {
 	struct published *pub = NULL;
 

@@ -95,8 +95,7 @@ static __always_inline bool nd_is_honest(struct __sk_buff *ctx, const struct pac
 
 static __always_inline bool is_dhcp_server(bool v6, const struct packet *p)
 {
-	return p->proto == IPPROTO_UDP &&
-	       p->sport == bpf_htons(v6 ? DHCP6_SERVER : DHCP4_SERVER) &&
+	return p->proto == IPPROTO_UDP && p->sport == bpf_htons(v6 ? DHCP6_SERVER : DHCP4_SERVER) &&
 	       p->dport == bpf_htons(v6 ? DHCP6_SERVER - 1 : DHCP4_SERVER + 1);
 }
 

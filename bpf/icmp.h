@@ -13,8 +13,8 @@
 
 /* The quoted packet and what has to change in it. */
 struct quote {
-	struct packet reversed;	/* as a packet of the error's direction */
-	__u32 l3_off;		/* of the quoted header, from the start of the frame */
+	struct packet reversed; /* as a packet of the error's direction */
+	__u32 l3_off;           /* of the quoted header, from the start of the frame */
 	__u32 l4_off;
 };
 
@@ -49,7 +49,7 @@ static __always_inline int read_quote_ip(struct __sk_buff *ctx, bool v6, struct 
 static __always_inline int read_quote_l4(struct __sk_buff *ctx, bool v6, struct quote *q)
 {
 	struct packet *r = &q->reversed;
-	struct icmp_head head;	/* as large as what any protocol must quote */
+	struct icmp_head head; /* as large as what any protocol must quote */
 
 	if (r->proto != IPPROTO_TCP && r->proto != IPPROTO_UDP && r->proto != IPPROTO_SCTP &&
 	    r->proto != icmp_proto(v6)) {
@@ -106,7 +106,8 @@ static __always_inline int patch_checksum(struct __sk_buff *ctx, __u32 off, __u3
  * The quoted transport checksum, where the quote is long enough to hold it and
  * it isn't the zero that UDP uses for none. Returns whether it was patched.
  */
-static __always_inline bool patch_quoted_l4(struct __sk_buff *ctx, __u8 proto, __u32 off, __u32 diff)
+static __always_inline bool patch_quoted_l4(struct __sk_buff *ctx, __u8 proto, __u32 off,
+					    __u32 diff)
 {
 	__u16 check;
 

@@ -25,11 +25,11 @@ struct icmp6_error {
 };
 
 struct icmp_reply {
-	__be32 saddr[4];	/* who speaks: the gateway, or the address that was asked */
+	__be32 saddr[4]; /* who speaks: the gateway, or the address that was asked */
 	__u8 type;
 	__u8 code;
-	__be16 mtu;		/* ICMPv4: low half of the second word */
-	__be32 mtu6;		/* ICMPv6: the whole of it */
+	__be16 mtu;  /* ICMPv4: low half of the second word */
+	__be32 mtu6; /* ICMPv6: the whole of it */
 };
 
 static __always_inline __u32 quote_sum(struct __sk_buff *ctx, __u32 len)

@@ -36,5 +36,3 @@
 
 /* Since 6.16; see csum_address() for kernels before it. */
 #define CSUM_F_IPV6 (1ULL << 7)
-
-

@@ -34,14 +34,14 @@ struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, MAX_ENDPOINTS);
 	__type(key, struct mac_key);
-	__type(value, __u32);	/* endpoint slot */
+	__type(value, __u32); /* endpoint slot */
 } endpoint_macs SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 2 * MAX_ENDPOINTS);
 	__type(key, struct addr_key);
-	__type(value, __u32);	/* endpoint slot */
+	__type(value, __u32); /* endpoint slot */
 } endpoint_addrs SEC(".maps");
 
 struct {
@@ -49,7 +49,7 @@ struct {
 	__uint(max_entries, 2 * MAX_NETWORKS);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct subnet_key);
-	__type(value, __u32);	/* network slot */
+	__type(value, __u32); /* network slot */
 } subnets SEC(".maps");
 
 /* The host's own addresses; the value is 1 + network slot for gateways, else 0. */
@@ -63,7 +63,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 256);
-	__type(key, __u32);	/* ifindex */
+	__type(key, __u32); /* ifindex */
 	__type(value, struct uplink);
 } uplinks SEC(".maps");
 
@@ -132,28 +132,28 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, MAX_ENDPOINTS);
-	__type(key, __u64);	/* network namespace cookie */
+	__type(key, __u64); /* network namespace cookie */
 	__type(value, struct resolver);
 } resolvers SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, DROP_REASON_MAX * DIR_MAX);
-	__type(key, __u32);	/* reason * DIR_MAX + direction */
+	__type(key, __u32); /* reason * DIR_MAX + direction */
 	__type(value, struct counter);
 } drops SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, PROG_MAX * VERDICT_MAX);
-	__type(key, __u32);	/* program * VERDICT_MAX + verdict */
+	__type(key, __u32); /* program * VERDICT_MAX + verdict */
 	__type(value, struct counter);
 } verdicts SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, MAX_ENDPOINTS);
-	__type(key, __u32);	/* endpoint slot */
+	__type(key, __u32); /* endpoint slot */
 	__type(value, struct endpoint_counters);
 } endpoint_stats SEC(".maps");
 

@@ -11,13 +11,13 @@
 #include "types.h"
 
 enum packet_flag {
-	PKT_FRAGMENT = 1,	/* any fragment */
-	PKT_LATER_FRAGMENT = 2,	/* not the first: no transport header */
-	PKT_ICMP_ERROR = 4,	/* quotes another packet */
+	PKT_FRAGMENT = 1,       /* any fragment */
+	PKT_LATER_FRAGMENT = 2, /* not the first: no transport header */
+	PKT_ICMP_ERROR = 4,     /* quotes another packet */
 	PKT_ECHO_REQUEST = 8,
 	PKT_ECHO_REPLY = 16,
 	PKT_DONT_FRAGMENT = 32,
-	PKT_NO_PORTS = 64,	/* protocol without ports, or ICMP that isn't echo */
+	PKT_NO_PORTS = 64, /* protocol without ports, or ICMP that isn't echo */
 };
 
 enum tcp_flag {
@@ -28,20 +28,20 @@ enum tcp_flag {
 };
 
 struct packet {
-	__be32 saddr[4];	/* IPv4: first word only */
+	__be32 saddr[4]; /* IPv4: first word only */
 	__be32 daddr[4];
-	__be16 sport;		/* ICMP echo: identifier in the sender's place */
+	__be16 sport; /* ICMP echo: identifier in the sender's place */
 	__be16 dport;
 	__be32 frag_id;
-	__u32 tcp_seq;		/* host byte order, as the next one */
+	__u32 tcp_seq; /* host byte order, as the next one */
 	__u32 tcp_ack;
-	__u16 l4_off;		/* from the start of the frame */
-	__u16 l3_len;		/* from the network header on; 0 for jumbograms */
-	__u16 l4_len;		/* of a TCP header */
+	__u16 l4_off; /* from the start of the frame */
+	__u16 l3_len; /* from the network header on; 0 for jumbograms */
+	__u16 l4_len; /* of a TCP header */
 	__u8 proto;
 	__u8 ttl;
-	__u8 tcp_flags;		/* TCP_* */
-	__u8 flags;		/* PKT_* */
+	__u8 tcp_flags; /* TCP_* */
+	__u8 flags;     /* PKT_* */
 	__u8 icmp_type;
 	__u8 tos;
 };
@@ -122,8 +122,7 @@ static __always_inline bool addr_is_multicast(bool v6, const __be32 *a)
 {
 	if (v6)
 		return (a[0] & bpf_htonl(0xff000000)) == bpf_htonl(0xff000000);
-	return (a[0] & bpf_htonl(0xf0000000)) == bpf_htonl(0xe0000000) ||
-	       a[0] == 0xffffffff;
+	return (a[0] & bpf_htonl(0xf0000000)) == bpf_htonl(0xe0000000) || a[0] == 0xffffffff;
 }
 
 static __always_inline bool addr6_is_link_local(const __be32 *a)
@@ -137,8 +136,7 @@ static __always_inline __u8 icmp_proto(bool v6)
 }
 
 /* A segment's headers and payload on the wire, without the Ethernet header. */
-static __always_inline __u32 segment_len(const struct __sk_buff *ctx,
-					 const struct packet *p)
+static __always_inline __u32 segment_len(const struct __sk_buff *ctx, const struct packet *p)
 {
 	if (!ctx->gso_size)
 		return ctx->len - ETH_HLEN;

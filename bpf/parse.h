@@ -51,8 +51,7 @@ static __always_inline bool pull(struct __sk_buff *ctx, __u32 len)
 	return !bpf_skb_pull_data(ctx, len);
 }
 
-static __always_inline void parse_icmp(bool v6, struct packet *p,
-				       const struct icmp_head *icmp)
+static __always_inline void parse_icmp(bool v6, struct packet *p, const struct icmp_head *icmp)
 {
 	p->icmp_type = icmp->type;
 	if (icmp->type == (v6 ? ICMP6_ECHO : ICMP4_ECHO)) {
@@ -63,15 +62,14 @@ static __always_inline void parse_icmp(bool v6, struct packet *p,
 		p->dport = icmp->id;
 	} else if (v6 ? icmp->type >= ICMP6_DEST_UNREACH && icmp->type <= ICMP6_PARAM_PROBLEM :
 			icmp->type == ICMP4_DEST_UNREACH || icmp->type == ICMP4_TIME_EXCEEDED ||
-			icmp->type == ICMP4_PARAM_PROBLEM) {
+				   icmp->type == ICMP4_PARAM_PROBLEM) {
 		p->flags |= PKT_ICMP_ERROR | PKT_NO_PORTS;
 	} else {
 		p->flags |= PKT_NO_PORTS;
 	}
 }
 
-static __always_inline enum drop_reason parse_l4(struct __sk_buff *ctx, bool v6,
-						 struct packet *p)
+static __always_inline enum drop_reason parse_l4(struct __sk_buff *ctx, bool v6, struct packet *p)
 {
 	void *l4, *end = data_end_of(ctx);
 
@@ -208,8 +206,7 @@ static __always_inline enum drop_reason parse_ip6(struct __sk_buff *ctx, struct 
 }
 
 /* Fills p, which the caller has zeroed, from the frame's IP packet. */
-static __always_inline enum drop_reason parse_ip(struct __sk_buff *ctx, bool v6,
-						 struct packet *p)
+static __always_inline enum drop_reason parse_ip(struct __sk_buff *ctx, bool v6, struct packet *p)
 {
 	enum drop_reason reason;
 

@@ -104,8 +104,8 @@ static __always_inline bool port_is_fixed(const struct packet *p)
  * address will be the host's, whose own ports are not for us to take.
  */
 static __always_inline enum drop_reason port_claim_any(struct __sk_buff *ctx, bool v6,
-						   const struct packet *p, struct flow_plan *plan,
-						   bool host_source)
+						       const struct packet *p,
+						       struct flow_plan *plan, bool host_source)
 {
 	__u32 min, size, start = bpf_get_prandom_u32();
 	int i, tries = port_is_fixed(p) ? 1 : PORT_TRIES;
@@ -141,6 +141,5 @@ static __always_inline enum drop_reason port_claim(struct __sk_buff *ctx, bool v
 						   const struct packet *p, struct flow_plan *plan,
 						   bool host_source)
 {
-	return v6 ? port_claim6(ctx, p, plan, host_source) :
-		    port_claim4(ctx, p, plan, host_source);
+	return v6 ? port_claim6(ctx, p, plan, host_source) : port_claim4(ctx, p, plan, host_source);
 }

@@ -5,8 +5,8 @@
 #include "endpoint.h"
 #include "port.h"
 
-static __always_inline struct published *publish_find_key(bool v6, const __be32 *addr,
-							  __be16 port, __u8 proto)
+static __always_inline struct published *publish_find_key(bool v6, const __be32 *addr, __be16 port,
+							  __u8 proto)
 {
 	struct published_key key = { .port = port, .proto = proto };
 

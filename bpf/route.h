@@ -5,10 +5,10 @@
 #include "flow.h"
 
 enum route_result {
-	ROUTE_UPLINK,	/* plan holds device, next hop and MTU */
-	ROUTE_STACK,	/* let the stack forward it: something the plan can't say */
-	ROUTE_LOCAL,	/* the stack's to deliver or to refuse with an ICMP error */
-	ROUTE_NONE,	/* leads to no uplink */
+	ROUTE_UPLINK, /* plan holds device, next hop and MTU */
+	ROUTE_STACK,  /* let the stack forward it: something the plan can't say */
+	ROUTE_LOCAL,  /* the stack's to deliver or to refuse with an ICMP error */
+	ROUTE_NONE,   /* leads to no uplink */
 };
 
 /* Any packet fits into this, so that the lookup reports the route's MTU. */

@@ -12,14 +12,14 @@
 
 /* A connection to open: what becomes of the origin's packets, and who is who. */
 struct flow_plan {
-	__be32 saddr[4];	/* after translation */
+	__be32 saddr[4]; /* after translation */
 	__be32 daddr[4];
-	__be32 nexthop[4];	/* of whichever direction is FLOW_FORWARD */
+	__be32 nexthop[4]; /* of whichever direction is FLOW_FORWARD */
 	__be16 sport;
 	__be16 dport;
 	__u32 oif;
 	__u16 mtu;
-	__u16 zone;		/* of the origin's packets, and of the replies */
+	__u16 zone; /* of the origin's packets, and of the replies */
 	__u16 twin_zone;
 	__u16 origin_endpoint;
 	__u16 origin_generation;
@@ -40,15 +40,15 @@ struct inside {
 	__u8 pad;
 };
 
-#define ICMP_QUOTE_MAX 88	/* multiple of 4, covers IPv6 and 48 bytes more */
+#define ICMP_QUOTE_MAX 88 /* multiple of 4, covers IPv6 and 48 bytes more */
 
 struct scratch {
-	__u64 fib[8];		/* struct bpf_fib_lookup */
+	__u64 fib[8]; /* struct bpf_fib_lookup */
 	struct packet packet;
 	struct inside inside;
 	__u8 quote[ICMP_QUOTE_MAX];
 	struct flow_plan plan;
-	struct flow6 flow;	/* an IPv4 flow fits into it */
+	struct flow6 flow; /* an IPv4 flow fits into it */
 };
 
 struct {

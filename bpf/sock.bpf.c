@@ -21,7 +21,7 @@ struct destination {
 	__be32 addr[4];
 	__be16 port;
 	__u8 proto;
-	bool mapped;		/* IPv4 in IPv6 clothes */
+	bool mapped; /* IPv4 in IPv6 clothes */
 };
 
 static __always_inline bool in_host_netns(struct bpf_sock_addr *ctx)

@@ -19,31 +19,31 @@
  */
 enum drop_reason {
 	DROP_NONE = 0,
-	DROP_MALFORMED = 1,		/* headers are cut short or contradict each other */
-	DROP_UNMANAGED = 2,		/* the device has no endpoint yet, or no more */
-	DROP_SPOOFED_MAC = 3,		/* source MAC isn't the endpoint's */
-	DROP_SPOOFED_ADDRESS = 4,	/* source address isn't the sender's to use */
-	DROP_SPOOFED_ARP = 5,		/* ARP speaks for another's address */
-	DROP_SPOOFED_ND = 6,		/* router advertisement, redirect, or another's NA */
-	DROP_DHCP_SERVER = 7,		/* a container answers as DHCP server */
-	DROP_FAMILY_DISABLED = 8,	/* IPv6 on a network without it, or IPv4 likewise */
-	DROP_ISOLATED = 9,		/* to an endpoint or gateway of another network */
-	DROP_ICC = 10,			/* to a peer of a network with icc=false */
-	DROP_INTERNAL = 11,		/* out of, or into, an internal network */
-	DROP_DIRECT_ROUTING = 12,	/* from outside straight to a container address */
-	DROP_MARTIAN = 13,		/* loopback address on the wire */
-	DROP_NO_FLOW = 14,		/* belongs to no tracked connection and can't begin one */
-	DROP_FLOW_TABLE_FULL = 15,	/* new flow refused, existing ones unharmed */
-	DROP_NO_PORT = 16,		/* no free source port towards this destination */
-	DROP_NO_ROUTE = 17,		/* no route, or one that leads to no uplink */
-	DROP_NO_ADDRESS = 18,		/* the uplink has no address to masquerade with */
-	DROP_FRAGMENT = 19,		/* fragment whose first part wasn't seen */
-	DROP_UNSUPPORTED = 20,		/* header chain or protocol that can't be translated */
-	DROP_ENDPOINT_GONE = 21,	/* the destination endpoint was removed */
-	DROP_PRIVATE_SOURCE = 22,	/* container address about to leave an uplink */
-	DROP_REWRITE_FAILED = 23,	/* the kernel refused to change the packet */
-	DROP_FLOW_EXPIRING = 24,	/* met a flow in the moment of its collection */
-	DROP_HOST_PORT_IN_USE = 25,	/* host connection reuses a masqueraded tuple */
+	DROP_MALFORMED = 1,         /* headers are cut short or contradict each other */
+	DROP_UNMANAGED = 2,         /* the device has no endpoint yet, or no more */
+	DROP_SPOOFED_MAC = 3,       /* source MAC isn't the endpoint's */
+	DROP_SPOOFED_ADDRESS = 4,   /* source address isn't the sender's to use */
+	DROP_SPOOFED_ARP = 5,       /* ARP speaks for another's address */
+	DROP_SPOOFED_ND = 6,        /* router advertisement, redirect, or another's NA */
+	DROP_DHCP_SERVER = 7,       /* a container answers as DHCP server */
+	DROP_FAMILY_DISABLED = 8,   /* IPv6 on a network without it, or IPv4 likewise */
+	DROP_ISOLATED = 9,          /* to an endpoint or gateway of another network */
+	DROP_ICC = 10,              /* to a peer of a network with icc=false */
+	DROP_INTERNAL = 11,         /* out of, or into, an internal network */
+	DROP_DIRECT_ROUTING = 12,   /* from outside straight to a container address */
+	DROP_MARTIAN = 13,          /* loopback address on the wire */
+	DROP_NO_FLOW = 14,          /* belongs to no tracked connection and can't begin one */
+	DROP_FLOW_TABLE_FULL = 15,  /* new flow refused, existing ones unharmed */
+	DROP_NO_PORT = 16,          /* no free source port towards this destination */
+	DROP_NO_ROUTE = 17,         /* no route, or one that leads to no uplink */
+	DROP_NO_ADDRESS = 18,       /* the uplink has no address to masquerade with */
+	DROP_FRAGMENT = 19,         /* fragment whose first part wasn't seen */
+	DROP_UNSUPPORTED = 20,      /* header chain or protocol that can't be translated */
+	DROP_ENDPOINT_GONE = 21,    /* the destination endpoint was removed */
+	DROP_PRIVATE_SOURCE = 22,   /* container address about to leave an uplink */
+	DROP_REWRITE_FAILED = 23,   /* the kernel refused to change the packet */
+	DROP_FLOW_EXPIRING = 24,    /* met a flow in the moment of its collection */
+	DROP_HOST_PORT_IN_USE = 25, /* host connection reuses a masqueraded tuple */
 	DROP_REASON_MAX = 26,
 };
 
@@ -64,8 +64,8 @@ enum program {
 
 /* What a program did with a packet. */
 enum verdict {
-	VERDICT_REDIRECT = 0,	/* forwarded past the host's stack */
-	VERDICT_PASS = 1,	/* left to the stack, or not ours */
+	VERDICT_REDIRECT = 0, /* forwarded past the host's stack */
+	VERDICT_PASS = 1,     /* left to the stack, or not ours */
 	VERDICT_DROP = 2,
 	VERDICT_MAX = 3,
 };
@@ -86,29 +86,29 @@ enum limit {
 	MAX_ENDPOINTS = 8192,
 	MAX_NETWORKS = 4096,
 	MAX_PUBLISHED = 262144,
-	UPLINK_ADDRS = 4,	/* masquerade candidates per uplink and family */
-	PORT_WORDS = 1024,	/* of 64 bits, one bit per port */
+	UPLINK_ADDRS = 4,  /* masquerade candidates per uplink and family */
+	PORT_WORDS = 1024, /* of 64 bits, one bit per port */
 	COLLECT_BATCH = 1024,
 };
 
 /* Facts per device: ifindex & (DEVICE_SLOTS - 1) -> which endpoint it is. */
 struct device {
-	__u32 ifindex;		/* whole index, to tell which device the slot is */
-	__u32 endpoint;		/* slot in endpoints */
+	__u32 ifindex;  /* whole index, to tell which device the slot is */
+	__u32 endpoint; /* slot in endpoints */
 };
 
 enum endpoint_flag {
-	ENDPOINT_READY = 1,	/* may send and receive */
+	ENDPOINT_READY = 1, /* may send and receive */
 };
 
 struct endpoint {
-	__u32 ifindex;		/* host side of the veth */
-	__be32 ip4;		/* 0: the endpoint has no IPv4 */
-	__u8 ip6[16];		/* ::, likewise */
+	__u32 ifindex; /* host side of the veth */
+	__be32 ip4;    /* 0: the endpoint has no IPv4 */
+	__u8 ip6[16];  /* ::, likewise */
 	__u8 mac[6];
-	__u16 generation;	/* changes with each new owner of the slot */
-	__u16 network;		/* slot in networks */
-	__u16 flags;		/* ENDPOINT_* */
+	__u16 generation; /* changes with each new owner of the slot */
+	__u16 network;    /* slot in networks */
+	__u16 flags;      /* ENDPOINT_* */
 };
 
 enum network_flag {
@@ -116,23 +116,23 @@ enum network_flag {
 	NETWORK_IPV6 = 2,
 	NETWORK_ICC = 4,
 	NETWORK_INTERNAL = 8,
-	NETWORK_MASQ4 = 16,	/* hide the endpoints behind the uplink's address */
+	NETWORK_MASQ4 = 16, /* hide the endpoints behind the uplink's address */
 	NETWORK_MASQ6 = 32,
-	NETWORK_OPEN4 = 64,	/* nat-unprotected: direct access to everything */
+	NETWORK_OPEN4 = 64, /* nat-unprotected: direct access to everything */
 	NETWORK_OPEN6 = 128,
-	NETWORK_ROUTED4 = 256,	/* direct access to published ports and ICMP */
+	NETWORK_ROUTED4 = 256, /* direct access to published ports and ICMP */
 	NETWORK_ROUTED6 = 512,
 };
 
 struct network {
 	__u32 bridge_ifindex;
-	__u32 flags;		/* NETWORK_* */
+	__u32 flags; /* NETWORK_* */
 	__be32 gateway4;
-	__be32 snat4;		/* masquerade source instead of the uplink's; 0: none */
+	__be32 snat4; /* masquerade source instead of the uplink's; 0: none */
 	__u8 gateway6[16];
 	__u8 snat6[16];
 	__u8 gateway_mac[6];
-	__u16 mtu;		/* bytes */
+	__u16 mtu; /* bytes */
 };
 
 /* Endpoints by MAC within a network. */
@@ -143,7 +143,7 @@ struct mac_key {
 };
 
 struct addr_key {
-	__u8 addr[16];		/* v4-mapped */
+	__u8 addr[16]; /* v4-mapped */
 };
 
 /* Longest-prefix key over v4-mapped addresses: an IPv4 /24 has prefixlen 120. */
@@ -153,23 +153,23 @@ struct subnet_key {
 };
 
 enum published_flag {
-	PUBLISHED_HOST_ONLY = 1,	/* for sockets of the host itself */
-	PUBLISHED_ROUTED = 2,		/* opens the endpoint's own address and port */
+	PUBLISHED_HOST_ONLY = 1, /* for sockets of the host itself */
+	PUBLISHED_ROUTED = 2,    /* opens the endpoint's own address and port */
 };
 
 struct published_key {
-	__u8 addr[16];		/* v4-mapped; 0.0.0.0 and :: stand for any of the family */
+	__u8 addr[16]; /* v4-mapped; 0.0.0.0 and :: stand for any of the family */
 	__be16 port;
 	__u8 proto;
 	__u8 pad;
 };
 
 struct published {
-	__u8 addr[16];		/* the endpoint's address, v4-mapped */
+	__u8 addr[16]; /* the endpoint's address, v4-mapped */
 	__be16 port;
-	__u16 endpoint;		/* slot */
-	__u16 generation;	/* of the endpoint */
-	__u16 flags;		/* PUBLISHED_* */
+	__u16 endpoint;   /* slot */
+	__u16 generation; /* of the endpoint */
+	__u16 flags;      /* PUBLISHED_* */
 };
 
 /* Holes in icc=false: from may reach to:port, and replies come back. */
@@ -182,12 +182,12 @@ struct link_key {
 };
 
 struct uplink_addr4 {
-	__be32 addr;		/* 0 ends the list */
+	__be32 addr; /* 0 ends the list */
 	__be32 mask;
 };
 
 struct uplink_addr6 {
-	__u8 addr[16];		/* :: ends the list */
+	__u8 addr[16]; /* :: ends the list */
 };
 
 struct uplink {
@@ -197,7 +197,7 @@ struct uplink {
 
 /* What changes while programs run; slot 0 of host_state. */
 struct host_state {
-	__u32 route_generation;	/* flows with another one ask the FIB again */
+	__u32 route_generation; /* flows with another one ask the FIB again */
 	__u32 pad;
 };
 
@@ -214,8 +214,8 @@ enum zone {
 struct flow4_key {
 	__be32 saddr;
 	__be32 daddr;
-	__be16 sport;		/* ICMP echo request: identifier */
-	__be16 dport;		/* ICMP echo reply: identifier */
+	__be16 sport; /* ICMP echo request: identifier */
+	__be16 dport; /* ICMP echo reply: identifier */
 	__u16 zone;
 	__u8 proto;
 	__u8 pad;
@@ -232,9 +232,9 @@ struct flow6_key {
 };
 
 enum flow_action {
-	FLOW_DELIVER = 0,	/* into a container: bpf_redirect_peer */
-	FLOW_FORWARD = 1,	/* out of an uplink: bpf_redirect_neigh */
-	FLOW_STACK = 2,		/* via the host's stack, translated on egress */
+	FLOW_DELIVER = 0, /* into a container: bpf_redirect_peer */
+	FLOW_FORWARD = 1, /* out of an uplink: bpf_redirect_neigh */
+	FLOW_STACK = 2,   /* via the host's stack, translated on egress */
 };
 
 enum flow_kind {
@@ -245,11 +245,11 @@ enum flow_kind {
 };
 
 enum flow_flag {
-	FLOW_ORIGIN = 1,	/* entry of the direction that began the flow */
-	FLOW_TWIN_WORLD = 2,	/* the other entry is in ZONE_WORLD */
-	FLOW_REWRITE = 4,	/* addresses or ports differ from the key's */
-	FLOW_PORTS = 8,		/* ports differ */
-	FLOW_KIND_SHIFT = 4,	/* enum flow_kind in bits 4 and 5 */
+	FLOW_ORIGIN = 1,     /* entry of the direction that began the flow */
+	FLOW_TWIN_WORLD = 2, /* the other entry is in ZONE_WORLD */
+	FLOW_REWRITE = 4,    /* addresses or ports differ from the key's */
+	FLOW_PORTS = 8,      /* ports differ */
+	FLOW_KIND_SHIFT = 4, /* enum flow_kind in bits 4 and 5 */
 };
 
 /* Bits of flow.state, set by packets of the entry's own direction. */
@@ -271,26 +271,26 @@ enum flow_last_seen {
 };
 
 struct flow {
-	__u32 last_seen;	/* jiffies, low 32 bits; FLOW_DEAD when condemned */
-	__u32 state;		/* FLOW_SEEN... */
-	__u32 tcp_ack;		/* last acknowledgement sent in this direction */
-	__u32 tcp_end;		/* sequence number after the last segment sent */
-	__u32 addr_diff;	/* checksum difference of the addresses */
-	__u32 port_diff;	/* ... and of the ports */
-	__u32 oif;		/* ifindex to redirect to */
+	__u32 last_seen; /* jiffies, low 32 bits; FLOW_DEAD when condemned */
+	__u32 state;     /* FLOW_SEEN... */
+	__u32 tcp_ack;   /* last acknowledgement sent in this direction */
+	__u32 tcp_end;   /* sequence number after the last segment sent */
+	__u32 addr_diff; /* checksum difference of the addresses */
+	__u32 port_diff; /* ... and of the ports */
+	__u32 oif;       /* ifindex to redirect to */
 	__u32 route_generation;
-	__be16 sport;		/* ports after translation */
+	__be16 sport; /* ports after translation */
 	__be16 dport;
-	__u16 endpoint;		/* slot: receiver for FLOW_DELIVER, else sender */
+	__u16 endpoint; /* slot: receiver for FLOW_DELIVER, else sender */
 	__u16 endpoint_generation;
-	__u16 mtu;		/* of the route; 0: no limit below the device's */
-	__u8 action;		/* enum flow_action */
-	__u8 flags;		/* FLOW_ORIGIN... */
+	__u16 mtu;   /* of the route; 0: no limit below the device's */
+	__u8 action; /* enum flow_action */
+	__u8 flags;  /* FLOW_ORIGIN... */
 };
 
 struct flow4 {
 	struct flow flow;
-	__be32 saddr;		/* addresses after translation */
+	__be32 saddr; /* addresses after translation */
 	__be32 daddr;
 	__be32 nexthop;
 	__u32 pad;
@@ -334,23 +334,23 @@ struct socket_origin {
 
 /* Embedded DNS server of a network namespace, by the namespace's cookie. */
 struct resolver {
-	__be16 udp_port;	/* on 127.0.0.11 */
+	__be16 udp_port; /* on 127.0.0.11 */
 	__be16 tcp_port;
 };
 
 /* Work of the collector: one origin entry that looked expired. */
 struct expired {
-	struct flow6_key key;	/* an IPv4 key lies in its first 16 bytes */
-	__u32 last_seen;	/* of the origin entry when it was judged */
+	struct flow6_key key; /* an IPv4 key lies in its first 16 bytes */
+	__u32 last_seen;      /* of the origin entry when it was judged */
 	__u32 twin_last_seen;
 	__u32 ipv6;
-	__u32 collected;	/* out: 1 if the flow is gone */
+	__u32 collected; /* out: 1 if the flow is gone */
 };
 
 struct collect_request {
-	__u32 count;		/* entries of the expired map to look at */
-	__u32 jiffies;		/* out: now */
-	__u64 nanoseconds;	/* out: now, CLOCK_MONOTONIC */
+	__u32 count;       /* entries of the expired map to look at */
+	__u32 jiffies;     /* out: now */
+	__u64 nanoseconds; /* out: now, CLOCK_MONOTONIC */
 };
 
 _Static_assert(sizeof(struct flow4_key) == 16, "flow4_key");
