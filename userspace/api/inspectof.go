@@ -57,8 +57,8 @@ func hostConfig(v SandboxView) HostConfig {
 	c := HostConfig{
 		NetworkMode: networkMode(v), PortBindings: make(map[string][]HostBinding),
 		AutoRemove: v.AutoRemove, DNS: texts(v.DNS),
-		DNSOptions: slices.Concat([]string{}, v.DNSOptions),
-		DNSSearch:  slices.Concat([]string{}, v.DNSSearch),
+		DNSOptions: append([]string{}, v.DNSOptions...),
+		DNSSearch:  append([]string{}, v.DNSSearch...),
 		ExtraHosts: []string{}, Links: []string{}, PublishAllPorts: v.PublishAll,
 	}
 	for _, s := range v.Specs {

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli_test
+
+import (
+	"bytes"
+	"log/slog"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/api/apitest"
+	"github.com/fairway-project/fairway/userspace/cli"
+)
+
+func TestExitCodes(t *testing.T) {
+	fake := fixture(t)
+	socket := apitest.Serve(t, fake, slog.New(slog.DiscardHandler))
+	devNull, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer devNull.Close()
+	for _, tc := range []struct {
+		args string
+		want int
+	}{
+		{"", 0},
+		{"--help", 0},
+		{"network ls", 0},
+		{"network inspect nope", 1},
+		{"network create --subnet nope x", 1},
+		{"network create x --driver", 2},
+		{"network create", 2},
+		{"bogus", 2},
+		{"ps --bogus", 2},
+		{"run -- true", 0},
+		{"run --name a -- sh -c exit\t7", 7},
+		{"run --name b -- sh -c kill\t-9\t$$", 137},
+		{"run --name c -- /does/not/exist", 127},
+		{"run -d --name c -- /does/not/exist", 127},
+		{"run --name d -- /dev/null", 126},
+		{"run --network nope=1 -- true", 1},
+		{"run --name web -- true", 1},
+		{"run", 2},
+		{"exec web -- sh -c exit\t3", 3},
+		{"exec web -- /does/not/exist", 127},
+		{"exec nope -- true", 1},
+		{"exec web", 2},
+		{"--socket /none run -- true", 125},
+		{"--socket /none exec web -- true", 125},
+		{"--socket /none ps", 1},
+		{"doctor", 1},
+		{"--socket /none doctor", 2},
+		{"status --brief", 1},
+		{"status", 0},
+	} {
+		var stdout, stderr bytes.Buffer
+		env := cli.Env{
+			Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stderr,
+			Files: &api.Stdio{Stdin: devNull, Stdout: devNull, Stderr: devNull},
+			Now:   time.Now,
+			Getenv: func(name string) string {
+				if name == "FAIRWAY_SOCKET" {
+					return socket
+				}
+				return ""
+			},
+		}
+		if got := cli.Main(env, programs(), splitWords(tc.args)); got != tc.want {
+			t.Errorf("fairway %s: exit code %d; want %d\n%s", tc.args, got, tc.want, stderr.String())
+		}
+		if lines := strings.Count(stderr.String(), "\n"); lines > 1 {
+			t.Errorf("fairway %s: %d lines of errors:\n%s", tc.args, lines, stderr.String())
+		}
+	}
+}
+
+// splitWords makes words; a tab is a space inside of one.
+func splitWords(s string) []string {
+	words := strings.FieldsFunc(s, func(r rune) bool { return r == ' ' })
+	for i := range words {
+		words[i] = strings.ReplaceAll(words[i], "\t", " ")
+	}
+	return words
+}

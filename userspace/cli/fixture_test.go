@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli_test
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/api/apitest"
+	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/model"
+)
+
+// fixture is a host with some of everything.
+func fixture(t *testing.T) *apitest.Fake {
+	f := apitest.NewFake(t)
+	f.AddNetwork(model.Network{
+		Name: "front", Driver: model.DriverBridge,
+		IPv4: &model.Subnet{
+			Prefix: netip.MustParsePrefix("172.20.0.0/16"), Gateway: netip.MustParseAddr("172.20.0.1"),
+			Range: netip.MustParsePrefix("172.20.0.0/28"), Aux: map[string]netip.Addr{"router": netip.MustParseAddr("172.20.0.5")},
+		},
+		IPv6:    &model.Subnet{Prefix: netip.MustParsePrefix("fd00::/64"), Gateway: netip.MustParseAddr("fd00::1")},
+		Options: map[string]string{"com.docker.network.bridge.name": "br-front"},
+		Labels:  map[string]string{"tier": "front", "a": "b"},
+	})
+	f.AddNetwork(model.Network{Name: "net10", Driver: model.DriverBridge, Internal: true})
+	f.AddNetwork(model.Network{Name: "net2", Driver: model.DriverBridge})
+	f.AddSandbox(web())
+	f.AddSandbox(api.SandboxView{Sandbox: model.Sandbox{
+		Name: "job", Mode: model.ModeNetworks, Command: []string{"sh", "-c", "exit 3"},
+		State: model.State{
+			Status: model.StatusExited, ExitCode: ptr(3),
+			StartedAt: apitest.Epoch, FinishedAt: apitest.Epoch.Add(time.Hour),
+		},
+	}})
+	f.AddSandbox(api.SandboxView{Sandbox: model.Sandbox{
+		Name: "probe", Mode: model.ModeHost, Command: []string{"tcpdump"},
+		State: model.State{Status: model.StatusRunning, Pid: 4712, StartedAt: apitest.Epoch.Add(time.Hour)},
+	}})
+	f.FlowList = flows()
+	f.StatusIs = status()
+	f.Checks = []api.Check{
+		{Name: "kernel", Result: api.OK, Fact: "6.12.0"},
+		{Name: "ip_forward", Result: api.Warn, Fact: "net.ipv4.ip_forward is 0", Fix: "sysctl -w net.ipv4.ip_forward=1"},
+	}
+	f.Removed = []string{"sandbox web", "network front"}
+	return f
+}
+
+func ptr[T any](v T) *T { return &v }
+
+func web() api.SandboxView {
+	v := api.SandboxView{
+		Sandbox: model.Sandbox{
+			Name: "web", Hostname: "web", Mode: model.ModeNetworks, Netns: "/run/fairway/netns/0123456789ab",
+			Command: []string{"nginx", "-g", "daemon off;"}, Labels: map[string]string{"app": "shop"},
+			Exposed: []model.Port{{Num: 80, Proto: model.TCP}, {Num: 9999, Proto: model.TCP}},
+			Specs:   []model.PortSpec{{Port: model.Port{Num: 80, Proto: model.TCP}, HostPort: 8080, HostPortEnd: 8080}},
+			State:   model.State{Status: model.StatusRunning, Pid: 4711, StartedAt: apitest.Epoch.Add(time.Second)},
+		},
+		Endpoints: []api.SandboxEndpoint{{
+			Endpoint: model.Endpoint{
+				ID: apitest.ID("endpoint", "web"), NetworkID: apitest.ID("network", "front"),
+				IPv4: netip.MustParsePrefix("172.20.0.2/16"), IPv6: netip.MustParsePrefix("fd00::2/64"), Requested4: true,
+				MAC: model.MAC{0x02, 0x42, 0xac, 0x14, 0, 2}, Aliases: []string{"www"}, IfName: "eth0",
+			},
+			NetworkName: "front", Gateway4: netip.MustParseAddr("172.20.0.1"), Gateway6: netip.MustParseAddr("fd00::1"),
+			DNSNames: []string{"web", "www"},
+		}},
+		Dir: "/var/lib/fairway/sandboxes/0123",
+	}
+	for _, p := range []struct {
+		host, container uint16
+		proto           model.Proto
+	}{{8080, 80, model.TCP}, {443, 443, model.TCP}, {9000, 9000, model.UDP}, {9001, 9001, model.UDP}, {9002, 9002, model.UDP}} {
+		for _, addr := range []string{"0.0.0.0", "::"} {
+			v.Published = append(v.Published, model.PublishedPort{
+				Port: model.Port{Num: p.container, Proto: p.proto}, HostIP: netip.MustParseAddr(addr), HostPort: p.host,
+			})
+		}
+	}
+	return v
+}
+
+func flows() []api.FlowView {
+	ap := netip.MustParseAddrPort
+	return []api.FlowView{
+		{Sandbox: "web", Network: "front", Flow: datapath.Flow{
+			Proto: 6, Src: ap("192.0.2.10:51514"), Dst: ap("192.0.2.1:8080"),
+			NATSrc: ap("192.0.2.10:51514"), NATDst: ap("172.20.0.2:80"),
+			State: "ESTABLISHED", Kind: "published", EndpointID: apitest.ID("endpoint", "web"),
+			Idle: 1200 * time.Millisecond, Expires: 120 * time.Hour,
+		}},
+		{Sandbox: "web", Network: "front", Flow: datapath.Flow{
+			Proto: 17, Src: ap("172.20.0.2:40000"), Dst: ap("198.51.100.53:53"),
+			NATSrc: ap("192.0.2.1:40000"), NATDst: ap("198.51.100.53:53"),
+			State: "ASSURED", Kind: "masquerade", Idle: time.Minute, Expires: time.Minute,
+		}},
+		{Flow: datapath.Flow{
+			Proto: 47, Src: ap("10.0.0.1:0"), Dst: ap("172.20.0.2:0"), NATSrc: ap("10.0.0.1:0"), NATDst: ap("172.20.0.2:0"),
+			State: "UNREPLIED", Kind: "routed",
+		}},
+	}
+}
+
+func status() api.Status {
+	return api.Status{
+		Pid: 99, Started: apitest.Epoch, Kernel: "6.12.0", Root: "/var/lib/fairway", RunDir: "/run/fairway", BPFFS: "/sys/fs/bpf/fairway",
+		Uplinks: []string{"eth0"}, Networks: 6, Sandboxes: 3, Running: 2, Endpoints: 1, Ports: 10,
+		Degraded: []string{"uplink eth1 has vanished"},
+		Datapath: datapath.Status{
+			Mode:     datapath.EBPF,
+			Features: []datapath.Feature{{Name: "tcx", Available: true, Since: "6.6", Used: "attach"}, {Name: "netkit", Since: "6.8", Used: "veth instead"}},
+			Attachments: []datapath.Attachment{
+				{Device: "veth10", Program: "endpoint", How: "tcx"}, {Device: "veth2", Program: "endpoint", How: "tcx"},
+				{Device: "veth3", Program: "endpoint", How: "tcx"}, {Device: "veth4", Program: "endpoint", How: "tcx"},
+				{Device: "veth5", Program: "endpoint", How: "tcx"}, {Device: "eth0", Program: "uplink", How: "clsact"},
+			},
+			Notes: []string{"iptables' FORWARD policy is not consulted"},
+		},
+		Stats: datapath.Stats{
+			Flows: 3, FlowLimit: 262144,
+			Forwarded: map[datapath.Path]datapath.Counter{
+				datapath.PathEBPF: {Packets: 120, Bytes: 64000}, datapath.PathStack: {Packets: 2, Bytes: 84},
+			},
+			Drops: []datapath.Drop{
+				{Reason: "spoofed_source", Direction: datapath.Transmit, Counter: datapath.Counter{Packets: 1, Bytes: 42}},
+				{Reason: "no_flow", Direction: datapath.Receive, Counter: datapath.Counter{Packets: 7, Bytes: 420}},
+				{Reason: "never_happened", Direction: datapath.Receive},
+			},
+			Maps: []datapath.Fill{{Map: "flows", Entries: 6, Max: 524288}},
+		},
+	}
+}
