@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loader
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/fairway-project/fairway/maps/object"
+)
+
+// Program names a program that is attached to devices.
+type Program string
+
+// The programs of devices.
+const (
+	FromContainer Program = object.DatapathProgFromContainer
+	ToContainer   Program = object.DatapathProgToContainer
+	FromUplink    Program = object.DatapathProgFromUplink
+	ToUplink      Program = object.DatapathProgToUplink
+)
+
+// Attachment is a program on a device, or on the cgroup root.
+type Attachment struct {
+	// Index is the device's ifindex, 0 for the cgroup root.
+	Index   int
+	Program Program
+	// How is tcx, clsact or cgroup.
+	How string
+}
+
+// attacher is one of the ways to attach programs to devices.
+type attacher interface {
+	// attach makes sure that the program is on the device. Another version of
+	// it that is there is replaced, or left to Switch if keep is set.
+	attach(index int, p Program, prog *ebpf.Program, keep bool) error
+	// detach is no error if the program isn't there, or the device.
+	detach(index int, p Program) error
+	// list returns all that is attached, and forgets what was on devices that
+	// are gone.
+	list() ([]Attachment, error)
+}
+
+func (l *Loader) newAttacher() attacher {
+	if available(l.features, featureTCX) {
+		return &tcx{dir: l.linksDir()}
+	}
+	return &clsact{dir: l.linksDir()}
+}
+
+// Attach attaches a program to the device with this ifindex, behind the programs
+// of others. Doing it again changes nothing.
+func (l *Loader) Attach(index int, p Program) error {
+	prog, err := l.program(p)
+	if err != nil {
+		return err
+	}
+	if err := l.devices.attach(index, p, prog, l.switching); err != nil {
+		return explain(fmt.Errorf("attach %s to device %d: %w", p, index, err))
+	}
+	return nil
+}
+
+// Detach removes a program from the device with this ifindex. Neither has to be
+// there.
+func (l *Loader) Detach(index int, p Program) error {
+	if err := l.devices.detach(index, p); err != nil {
+		return fmt.Errorf("detach %s from device %d: %w", p, index, err)
+	}
+	return nil
+}
+
+// Attachments returns what is attached, by this process or an earlier one.
+func (l *Loader) Attachments() ([]Attachment, error) {
+	all, err := l.devices.list()
+	if err != nil {
+		return nil, err
+	}
+	cgroup, err := l.cgroupAttachments()
+	return slices.Concat(all, cgroup), err
+}
+
+func (l *Loader) program(p Program) (*ebpf.Program, error) {
+	switch p {
+	case FromContainer:
+		return l.objects.FromContainer, nil
+	case ToContainer:
+		return l.objects.ToContainer, nil
+	case FromUplink:
+		return l.objects.FromUplink, nil
+	case ToUplink:
+		return l.objects.ToUplink, nil
+	}
+	return nil, fmt.Errorf("program %q: not one for devices", p)
+}
+
+// ingress tells which side of a device a program is on. Ingress of a veth's host
+// side is what the container sends.
+func (p Program) ingress() bool { return p == FromContainer || p == FromUplink }
+
+func programID(prog *ebpf.Program) (ebpf.ProgramID, error) {
+	info, err := prog.Info()
+	if err != nil {
+		return 0, fmt.Errorf("program info: %w", err)
+	}
+	id, ok := info.ID()
+	if !ok {
+		return 0, fmt.Errorf("program info: no id")
+	}
+	return id, nil
+}

@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loader
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/link"
+	"github.com/google/go-cmp/cmp"
+	"github.com/vishvananda/netlink"
+
+	"github.com/fairway-project/fairway/maps/flow"
+	"github.com/fairway-project/fairway/userspace/netns"
+)
+
+// instance is a directory of its own on bpffs, in a network namespace of its own.
+type instance struct {
+	cfg   Config
+	netns string
+}
+
+func newInstance(t *testing.T) *instance {
+	t.Helper()
+	run := t.TempDir()
+	i := &instance{
+		cfg: Config{
+			Dir: filepath.Join("/sys/fs/bpf", "fairway-test-"+random()), RunDir: run,
+			FlowTableSize: 4096, Logger: slog.New(slog.DiscardHandler),
+		},
+		netns: filepath.Join(run, "netns"),
+	}
+	if err := netns.Create(i.netns); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := netns.Delete(i.netns); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Stat(i.cfg.Dir); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is left: %v", i.cfg.Dir, err)
+		}
+	})
+	return i
+}
+
+func random() string {
+	var b [6]byte
+	_, _ = rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
+
+// do runs f in the namespace.
+func (i *instance) do(t *testing.T, f func() error) {
+	t.Helper()
+	if err := netns.Do(i.netns, f); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (i *instance) device(t *testing.T, name string) int {
+	t.Helper()
+	index := 0
+	i.do(t, func() error {
+		d := veth(name)
+		err := netlink.LinkAdd(d)
+		index = d.Attrs().Index
+		return err
+	})
+	return index
+}
+
+func (i *instance) open(t *testing.T) *Loader {
+	t.Helper()
+	var l *Loader
+	i.do(t, func() (err error) {
+		l, err = Open(i.cfg)
+		return err
+	})
+	return l
+}
+
+func TestProbesOfThisKernel(t *testing.T) {
+	results := Probe()
+	if err := Missing(results); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range results {
+		if r.Err != nil && !errors.Is(r.Err, ebpf.ErrNotSupported) {
+			t.Errorf("%s: inconclusive: %v", r.Name, r.Err)
+		}
+		if r.Used() == "" {
+			t.Errorf("%s: nothing said of what is done (available %t)", r.Name, r.Available())
+		}
+	}
+}
+
+func TestMissingNamesFeatureAndVersion(t *testing.T) {
+	err := Missing([]Result{
+		{Feature: Feature{Name: "a", Since: "5.1", Required: true}, Err: &UnsupportedError{"a", "5.1"}},
+		{Feature: Feature{Name: "b", Since: "5.2"}, Err: &UnsupportedError{"b", "5.2"}},
+	})
+	if want := "kernel: a not supported (requires >= 5.1)"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	if !errors.Is(err, ebpf.ErrNotSupported) {
+		t.Error("not an ErrNotSupported")
+	}
+}
+
+func TestDefaultFlowEntries(t *testing.T) {
+	for memory, want := range map[uint64]uint32{
+		512 << 20: MinFlowEntries,
+		4 << 30:   131072,
+		16 << 30:  524288,
+		1 << 40:   MaxFlowEntries,
+	} {
+		if got := DefaultFlowEntries(memory); got != want {
+			t.Errorf("%d MiB: got %d entries, want %d", memory>>20, got, want)
+		}
+	}
+}
+
+// What one process attached and stored, the next one finds, and nothing is
+// detached in between.
+func TestNextProcessAdopts(t *testing.T) {
+	i := newInstance(t)
+	dev := i.device(t, "up0")
+	first := i.open(t)
+	half := flow.Half{Key: flow.Key{Proto: 6}, LastSeen: 77}
+	half.Src, half.Dst = mustAddrPort("192.0.2.1:1"), mustAddrPort("192.0.2.2:2")
+	half.NATSrc, half.NATDst = half.Src, half.Dst
+	if err := flow.New(first.Maps()).Put(half); err != nil {
+		t.Fatal(err)
+	}
+	i.do(t, func() error {
+		return errors.Join(first.Attach(dev, FromUplink), first.Attach(dev, ToUplink), first.AttachSockets())
+	})
+	before := i.programs(t, dev)
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := i.programs(t, dev); !cmp.Equal(got, before) {
+		t.Errorf("Close changed the programs from %v to %v", before, got)
+	}
+	i.cfg.FlowTableSize = 8192 // takes effect with new maps only
+	second := i.open(t)
+	defer second.Close()
+	after := i.programs(t, dev)
+	if len(after) != 2 || after[0] == before[0] || after[1] == before[1] {
+		t.Errorf("programs %v were not replaced: %v", before, after)
+	}
+	if _, found, err := flow.New(second.Maps()).Lookup(half.Key); !found || err != nil {
+		t.Errorf("flow of the earlier process: found %t, %v", found, err)
+	}
+	i.do(t, func() error { return errors.Join(second.Attach(dev, FromUplink), second.AttachSockets()) })
+	if again := i.programs(t, dev); !cmp.Equal(again, after) {
+		t.Errorf("attaching twice changed %v to %v", after, again)
+	}
+	i.do(t, second.Uninstall)
+	if left := i.programs(t, dev); len(left) != 0 {
+		t.Errorf("programs are left: %v", left)
+	}
+}
+
+// programs returns the IDs of the programs on a device, ingress first.
+func (i *instance) programs(t *testing.T, index int) []ebpf.ProgramID {
+	t.Helper()
+	var ids []ebpf.ProgramID
+	i.do(t, func() error {
+		for _, at := range []ebpf.AttachType{ebpf.AttachTCXIngress, ebpf.AttachTCXEgress} {
+			r, err := link.QueryPrograms(link.QueryOptions{Target: index, Attach: at})
+			if err != nil {
+				return err
+			}
+			for _, p := range r.Programs {
+				ids = append(ids, p.ID)
+			}
+		}
+		return nil
+	})
+	return ids
+}
+
+// A device with the number of one that is gone gets its own link.
+func TestAttachAfterDeviceWasRecreated(t *testing.T) {
+	i := newInstance(t)
+	l := i.open(t)
+	defer l.Close()
+	add := func() error {
+		d := veth("up0")
+		d.Index = 77
+		return netlink.LinkAdd(d)
+	}
+	i.do(t, func() error {
+		return errors.Join(add(), l.Attach(77, FromUplink),
+			remove(77), add(), l.Attach(77, FromUplink))
+	})
+	if got := i.programs(t, 77); len(got) != 1 {
+		t.Errorf("programs on the new device: %v", got)
+	}
+	i.do(t, l.Uninstall)
+}
+
+// Links of devices that are gone leave no pins behind.
+func TestListForgetsGoneDevices(t *testing.T) {
+	i := newInstance(t)
+	l := i.open(t)
+	defer l.Close()
+	dev := i.device(t, "up0")
+	i.do(t, func() error {
+		return errors.Join(l.Attach(dev, FromUplink), remove(dev))
+	})
+	got, err := l.Attachments()
+	if err != nil || len(got) != 0 {
+		t.Errorf("attachments %v, %v", got, err)
+	}
+	if left, _ := names(l.linksDir()); len(left) != 0 {
+		t.Errorf("pins are left: %v", left)
+	}
+	i.do(t, l.Uninstall)
+}
+
+// Programs of others stay, before and after ours come and go.
+func TestForeignProgramsStay(t *testing.T) {
+	i := newInstance(t)
+	l := i.open(t)
+	defer l.Close()
+	dev := i.device(t, "up0")
+	foreign := passProgram(t)
+	var other link.Link
+	i.do(t, func() (err error) {
+		other, err = link.AttachTCX(link.TCXOptions{Interface: dev, Program: foreign, Attach: ebpf.AttachTCXIngress})
+		return errors.Join(err, l.Attach(dev, FromUplink))
+	})
+	defer other.Close()
+	id, _ := programID(foreign)
+	if got := i.programs(t, dev); len(got) != 2 || got[0] != id {
+		t.Errorf("programs %v, want the foreign one %d and then ours", got, id)
+	}
+	i.do(t, l.Uninstall)
+	if got := i.programs(t, dev); len(got) != 1 || got[0] != id {
+		t.Errorf("programs %v, want the foreign one %d", got, id)
+	}
+}
+
+func passProgram(t *testing.T) *ebpf.Program {
+	t.Helper()
+	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Name: "foreign", Type: ebpf.SchedCLS, License: "GPL",
+		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, -1), asm.Return()},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	return p
+}
+
+// With maps of another layout beside them, programs are replaced by Switch only,
+// and the other maps go then.
+func TestSwitchFromAnotherSchema(t *testing.T) {
+	i := newInstance(t)
+	dev := i.device(t, "up0")
+	first := i.open(t)
+	i.do(t, func() error { return errors.Join(first.Attach(dev, FromUplink), first.AttachSockets()) })
+	before := i.programs(t, dev)
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	older := filepath.Join(i.cfg.Dir, "maps", "0123456789abcdef")
+	if err := os.Rename(first.mapsDir(), older); err != nil {
+		t.Fatal(err)
+	}
+	second := i.open(t)
+	defer second.Close()
+	i.do(t, func() error { return errors.Join(second.Attach(dev, FromUplink), second.AttachSockets()) })
+	if got := i.programs(t, dev); !second.Switching() || !cmp.Equal(got, before) {
+		t.Errorf("before Switch: switching %t, programs %v, want %v", second.Switching(), got, before)
+	}
+	i.do(t, second.Switch)
+	if got := i.programs(t, dev); second.Switching() || len(got) != 1 || got[0] == before[0] {
+		t.Errorf("after Switch: switching %t, programs %v", second.Switching(), got)
+	}
+	if _, err := os.Stat(older); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("older maps are left: %v", err)
+	}
+	i.do(t, second.Uninstall)
+}
+
+func TestClockIsPlausible(t *testing.T) {
+	c, err := NewClock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for measured, want := range map[float64]uint32{99.2: 100, 251: 250, 290: 300, 1003: 1000} {
+		if got := nearestHZ(measured); got != want {
+			t.Errorf("%v: got %d, want %d", measured, got, want)
+		}
+	}
+	again, err := c.measure()
+	if err != nil || again != c.HZ() {
+		t.Errorf("measured %d and then %d, %v", c.HZ(), again, err)
+	}
+}
+
+func TestCgroup2Mount(t *testing.T) {
+	const info = `30 23 0:26 / /sys/fs/cgroup ro,nosuid - tmpfs tmpfs ro,mode=755
+31 30 0:27 /sub /other rw - cgroup2 cgroup2 rw
+32 30 0:27 / /sys/fs/cgroup/a\040b rw,nosuid shared:9 - cgroup2 cgroup2 rw`
+	if got := cgroup2Mount(info); got != "/sys/fs/cgroup/a b" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func veth(name string) *netlink.Veth {
+	return &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: name}, PeerName: name + "-peer"}
+}
+
+func remove(index int) error {
+	return netlink.LinkDel(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Index: index}})
+}
+
+func mustAddrPort(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loader
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Switch ends the use of maps with another layout: it replaces the programs that
+// use them, each in one step, and then removes those maps. Call it when the new
+// maps hold all that the older ones did. It does nothing if there are none, and
+// goes on where an earlier call was interrupted.
+func (l *Loader) Switch() error {
+	if !l.switching {
+		return nil
+	}
+	if err := l.replaceAll(); err != nil {
+		return err
+	}
+	schemas, err := names(filepath.Join(l.cfg.Dir, "maps"))
+	if err != nil {
+		return fmt.Errorf("directory of maps: %w", err)
+	}
+	var errs []error
+	for _, s := range schemas {
+		if s != l.schema {
+			errs = append(errs, os.RemoveAll(filepath.Join(l.cfg.Dir, "maps", s)))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("older maps: %w", err)
+	}
+	l.switching = false
+	return nil
+}
+
+// replaceAll replaces the programs of every attachment by this process's, and
+// detaches those that this version doesn't have.
+func (l *Loader) replaceAll() error {
+	attachments, err := l.Attachments()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, a := range attachments {
+		errs = append(errs, l.replace(a))
+	}
+	return explain(errors.Join(errs...))
+}
+
+func (l *Loader) replace(a Attachment) error {
+	if a.How == "cgroup" {
+		for _, h := range l.hooks() {
+			if h.name == string(a.Program) {
+				return replacePinned(filepath.Join(l.linksDir(), cgroupPrefix+h.name), h.prog)
+			}
+		}
+		return unpin(filepath.Join(l.linksDir(), cgroupPrefix+string(a.Program)))
+	}
+	prog, err := l.program(a.Program)
+	if err != nil {
+		return l.devices.detach(a.Index, a.Program)
+	}
+	return l.devices.attach(a.Index, a.Program, prog, false)
+}
+
+// otherSchemas reports whether maps with another layout are there.
+func (l *Loader) otherSchemas() (bool, error) {
+	schemas, err := names(filepath.Join(l.cfg.Dir, "maps"))
+	if err != nil {
+		return false, fmt.Errorf("directory of maps: %w", err)
+	}
+	for _, s := range schemas {
+		if s != l.schema {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// Uninstall removes everything that this or an earlier process made below the
+// directory and on devices: maps first, then links, so that programs guard until
+// the end, then the directory. The Loader can only be closed afterwards.
+func (l *Loader) Uninstall() error { return uninstall(l.cfg, l.devices) }
+
+func uninstall(cfg Config, devices attacher) error {
+	links := filepath.Join(cfg.Dir, "links")
+	var errs []error
+	if err := os.RemoveAll(filepath.Join(cfg.Dir, "maps")); err != nil {
+		errs = append(errs, fmt.Errorf("maps: %w", err))
+	}
+	attached, err := devices.list()
+	errs = append(errs, err)
+	for _, a := range attached {
+		errs = append(errs, devices.detach(a.Index, a.Program))
+	}
+	remaining, err := names(links)
+	errs = append(errs, err)
+	for _, name := range remaining {
+		if !strings.HasSuffix(name, "-clsact") {
+			errs = append(errs, unpin(filepath.Join(links, name)))
+		}
+	}
+	if err := os.RemoveAll(links); err != nil {
+		errs = append(errs, fmt.Errorf("links: %w", err))
+	}
+	errs = append(errs, removePrivateCgroup(filepath.Join(cfg.RunDir, "cgroup2")), removeDir(cfg.Dir))
+	return errors.Join(errs...)
+}

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loader
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
+)
+
+// tcx attaches by links pinned in dir.
+type tcx struct{ dir string }
+
+func (t *tcx) path(index int, p Program) string {
+	return filepath.Join(t.dir, fmt.Sprintf("%d-%s", index, p))
+}
+
+func attachPoint(p Program) ebpf.AttachType {
+	if p.ingress() {
+		return ebpf.AttachTCXIngress
+	}
+	return ebpf.AttachTCXEgress
+}
+
+func (t *tcx) attach(index int, p Program, prog *ebpf.Program, keep bool) error {
+	path := t.path(index, p)
+	pinned, err := link.LoadPinnedLink(path, nil)
+	if errors.Is(err, fs.ErrNotExist) {
+		return t.create(index, p, prog)
+	}
+	if err != nil {
+		return fmt.Errorf("pinned link %s: %w", path, err)
+	}
+	defer pinned.Close()
+	there, err := onDevice(pinned, index, p)
+	if err != nil {
+		return err
+	}
+	if there {
+		if keep {
+			return nil
+		}
+		err = update(pinned, prog)
+	}
+	if there && !errors.Is(err, unix.ENOLINK) {
+		return err
+	}
+	// The link was for a device that is gone; its number is another's now.
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("pinned link: %w", err)
+	}
+	return t.create(index, p, prog)
+}
+
+// create attaches and pins. A crash in between leaves no trace: the link goes with
+// its descriptor.
+func (t *tcx) create(index int, p Program, prog *ebpf.Program) error {
+	l, err := link.AttachTCX(link.TCXOptions{Interface: index, Program: prog, Attach: attachPoint(p)})
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	if err := os.MkdirAll(t.dir, 0o700); err != nil {
+		return fmt.Errorf("directory of links: %w", err)
+	}
+	if err := l.Pin(t.path(index, p)); err != nil {
+		return fmt.Errorf("pin link %s: %w", t.path(index, p), err)
+	}
+	return nil
+}
+
+func (t *tcx) detach(index int, p Program) error {
+	return unpin(t.path(index, p))
+}
+
+func (t *tcx) list() ([]Attachment, error) {
+	var all []Attachment
+	names, err := names(t.dir)
+	for _, name := range names {
+		index, p, ok := splitLinkName(name)
+		if !ok {
+			continue
+		}
+		path := filepath.Join(t.dir, name)
+		there, err := deviceLives(path)
+		if err != nil {
+			return nil, err
+		}
+		if !there {
+			if err := unpin(path); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		all = append(all, Attachment{Index: index, Program: p, How: "tcx"})
+	}
+	return all, err
+}
+
+// deviceLives asks the link only: unlike the device it answers the same in every
+// network namespace.
+func deviceLives(path string) (bool, error) {
+	l, err := link.LoadPinnedLink(path, nil)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("pinned link %s: %w", path, err)
+	}
+	defer l.Close()
+	info, err := l.Info()
+	if err != nil {
+		return false, fmt.Errorf("pinned link %s: %w", path, err)
+	}
+	t := info.TCX()
+	return t != nil && t.Ifindex != 0, nil
+}
+
+// onDevice asks the device and not only the link: a link that was left behind by
+// a device says so, but one whose device went to another namespace doesn't.
+func onDevice(l link.Link, index int, p Program) (bool, error) {
+	info, err := l.Info()
+	if err != nil {
+		return false, fmt.Errorf("link info: %w", err)
+	}
+	if t := info.TCX(); t == nil || int(t.Ifindex) != index {
+		return false, nil
+	}
+	found, err := link.QueryPrograms(link.QueryOptions{Target: index, Attach: attachPoint(p)})
+	if errors.Is(err, unix.ENODEV) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("device %d: %w", index, err)
+	}
+	return slices.ContainsFunc(found.Programs, func(a link.AttachedProgram) bool {
+		id, ok := a.LinkID()
+		return ok && id == info.ID
+	}), nil
+}
+
+// update replaces the program of a link in one step, unless it is the same.
+func update(l link.Link, prog *ebpf.Program) error {
+	want, err := programID(prog)
+	if err != nil {
+		return err
+	}
+	info, err := l.Info()
+	if err != nil {
+		return fmt.Errorf("link info: %w", err)
+	}
+	if info.Program == want {
+		return nil
+	}
+	if err := l.Update(prog); err != nil {
+		return fmt.Errorf("replace program: %w", err)
+	}
+	return nil
+}
+
+// unpin removes a pinned link, which detaches it if nobody else holds it.
+func unpin(path string) error {
+	l, err := link.LoadPinnedLink(path, nil)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("pinned link %s: %w", path, err)
+	}
+	defer l.Close()
+	// Not left to the last close, so that it is off when this returns. Links
+	// of devices that are gone answer ENOLINK or, when defunct, EINVAL.
+	if d, ok := l.(interface{ Detach() error }); ok {
+		if err := d.Detach(); err != nil && !errors.Is(err, unix.ENOLINK) && !errors.Is(err, unix.EINVAL) {
+			return fmt.Errorf("detach link %s: %w", path, err)
+		}
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("pinned link: %w", err)
+	}
+	return nil
+}
+
+// splitLinkName is the inverse of the name that path builds.
+func splitLinkName(name string) (int, Program, bool) {
+	number, program, ok := strings.Cut(name, "-")
+	index, err := strconv.Atoi(number)
+	return index, Program(program), ok && err == nil && index > 0
+}
+
+// names returns the entries of dir, none if it isn't there.
+func names(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var all []string
+	for _, e := range entries {
+		all = append(all, e.Name())
+	}
+	return all, err
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package flow accesses the two flow tables, IPv4 and IPv6, as one.
+//
+// Every connection owns two halves, one per direction, each with the whole
+// verdict for the packets of its direction. The half of the direction that began
+// the connection is the origin; the other is its twin.
+//
+// Be aware:
+//   - a scan is no snapshot: halves that come or go meanwhile may be missed;
+//   - halves are removed by package expired, not by Delete, wherever packets may
+//     still match them.
+package flow
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/fairway-project/fairway/maps/object"
+)
+
+// Names of the generated enums' types, for those who judge flows.
+type (
+	Zone   = object.DatapathZone
+	Action = object.DatapathFlowAction
+	Kind   = object.DatapathFlowKind
+	Flags  = object.DatapathFlowFlag
+	State  = object.DatapathFlowState
+)
+
+// Key is what a packet has to look like to match a half.
+type Key struct {
+	// Src and Dst are as on the wire before translation. The ports hold the
+	// identifier of ICMP echo, and 0 for protocols without ports.
+	Src, Dst netip.AddrPort
+	Zone     Zone
+	Proto    uint8
+}
+
+// IPv6 reports which table the key is of.
+func (k Key) IPv6() bool { return k.Src.Addr().Is6() }
+
+func (k Key) String() string {
+	zone := "container"
+	if k.Zone == object.DatapathZoneZONE_WORLD {
+		zone = "world"
+	}
+	return fmt.Sprintf("%s proto %d %s -> %s", zone, k.Proto, k.Src, k.Dst)
+}
+
+// Half is one entry: its key and what is done with the packets.
+type Half struct {
+	Key
+	// NATSrc and NATDst are Src and Dst after translation.
+	NATSrc, NATDst netip.AddrPort
+	// LastSeen is in jiffies, the low 32 bits.
+	LastSeen uint32
+	State    State
+	Flags    Flags
+	Action   Action
+	// OutIndex is the ifindex that packets are redirected to.
+	OutIndex           uint32
+	RouteGeneration    uint32
+	Endpoint           uint16
+	EndpointGeneration uint16
+}
+
+// Origin reports whether h belongs to the direction that began the flow.
+func (h *Half) Origin() bool { return h.Flags&object.DatapathFlowFlagFLOW_ORIGIN != 0 }
+
+// Kind tells why the flow is tracked.
+func (h *Half) Kind() Kind {
+	return Kind(h.Flags>>object.DatapathFlowFlagFLOW_KIND_SHIFT) & 3
+}
+
+// Twin returns the key of the other direction's half.
+func (h *Half) Twin() Key {
+	k := Key{Src: h.NATDst, Dst: h.NATSrc, Proto: h.Proto, Zone: object.DatapathZoneZONE_CONTAINER}
+	if h.Flags&object.DatapathFlowFlagFLOW_TWIN_WORLD != 0 {
+		k.Zone = object.DatapathZoneZONE_WORLD
+	}
+	return k
+}
+
+func (h *Half) String() string {
+	return fmt.Sprintf("%s => %s -> %s state %#x flags %#x action %d endpoint %d/%d out %d seen %d",
+		h.Key, h.NATSrc, h.NATDst, uint32(h.State), uint32(h.Flags), h.Action, h.Endpoint, h.EndpointGeneration, h.OutIndex, h.LastSeen)
+}

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package icc accesses the map of holes in networks with icc=false: which
+// endpoint may reach which port of which other.
+package icc
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/fairway-project/fairway/maps/object"
+	"github.com/fairway-project/fairway/maps/wire"
+	"github.com/fairway-project/fairway/userspace/model"
+)
+
+// Hole lets From reach Port of To, and the replies come back.
+type Hole struct {
+	From, To netip.Addr
+	Port     uint16
+	Proto    model.Proto
+}
+
+func (h Hole) String() string {
+	return fmt.Sprintf("%s -> %s/%s", h.From, netip.AddrPortFrom(h.To, h.Port), h.Proto)
+}
+
+// Table is the map.
+type Table struct{ m *ebpf.Map }
+
+// New returns the table in these maps, which stay the caller's.
+func New(m *object.DatapathMaps) *Table { return &Table{m: m.IccLinks} }
+
+// Put adds a hole, on behalf of the endpoint in slot.
+func (t *Table) Put(h Hole, slot uint16) error {
+	if err := t.m.Put(toKey(h), uint32(slot)); err != nil {
+		return fmt.Errorf("link %s: %w", h, err)
+	}
+	return nil
+}
+
+// Delete removes a hole; one that is gone is not an error.
+func (t *Table) Delete(h Hole) error {
+	if err := t.m.Delete(toKey(h)); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return fmt.Errorf("link %s: %w", h, err)
+	}
+	return nil
+}
+
+// All returns all holes with the slots they were made for.
+func (t *Table) All() (map[Hole]uint16, error) {
+	all := make(map[Hole]uint16)
+	var key object.DatapathLinkKey
+	var slot uint32
+	it := t.m.Iterate()
+	for it.Next(&key, &slot) {
+		all[fromKey(&key)] = uint16(slot)
+	}
+	if err := it.Err(); err != nil {
+		return nil, fmt.Errorf("links: %w", err)
+	}
+	return all, nil
+}
+
+func toKey(h Hole) *object.DatapathLinkKey {
+	return &object.DatapathLinkKey{
+		From: wire.Mapped(h.From), To: wire.Mapped(h.To), Port: wire.Port(h.Port), Proto: uint8(h.Proto),
+	}
+}
+
+func fromKey(k *object.DatapathLinkKey) Hole {
+	return Hole{From: wire.Addr(k.From), To: wire.Addr(k.To), Port: wire.Port(k.Port), Proto: model.Proto(k.Proto)}
+}

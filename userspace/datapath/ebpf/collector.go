@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ebpf
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/fairway-project/fairway/loader"
+	"github.com/fairway-project/fairway/maps/endpoint"
+	"github.com/fairway-project/fairway/maps/expired"
+	"github.com/fairway-project/fairway/maps/flow"
+	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/datapath/ebpf/expiry"
+)
+
+const (
+	defaultInterval = 5 * time.Second
+	pressedInterval = time.Second
+	// Passes take at most this share of the time.
+	maxLoad = 50
+	// Every so many passes look for halves without an origin.
+	sweepEvery = 12
+)
+
+// collector removes flows that have expired, and those whose endpoint is gone.
+type collector struct {
+	log       *slog.Logger
+	clock     *loader.Clock
+	flows     *flow.Table
+	endpoints *endpoint.Table
+	timeouts  expiry.Timeouts
+	interval  time.Duration
+	wake      chan struct{}
+
+	// working is held during a pass: there is one expired map.
+	working sync.Mutex
+	program *expired.Collector
+	passes  uint64
+
+	mu     sync.Mutex
+	totals datapath.Collection
+	fill   fill
+}
+
+// fill is what the last pass counted.
+type fill struct {
+	v4, v6  uint64
+	origins uint64
+}
+
+func newCollector(cfg Config, l *loader.Loader, t tables) *collector {
+	c := &collector{
+		log: cfg.Logger, clock: l.Clock(), flows: t.flows, endpoints: t.endpoints,
+		timeouts: cfg.Timeouts.WithDefaults(), interval: cfg.CollectInterval,
+		wake: make(chan struct{}, 1), program: expired.New(l.Maps(), l.Programs()),
+	}
+	if c.interval == 0 {
+		c.interval = defaultInterval
+	}
+	return c
+}
+
+// run collects until ctx ends.
+func (c *collector) run(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.wake:
+		case <-timer.C:
+		}
+		took, err := c.pass(nil)
+		if err != nil {
+			c.log.Error("collection of expired flows", "err", err)
+		}
+		timer.Reset(c.pause(took))
+	}
+}
+
+// kick makes the next pass begin now.
+func (c *collector) kick() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (c *collector) pause(took time.Duration) time.Duration {
+	v4, v6 := c.fillRatio()
+	if expiry.Pressed(max(v4, v6)) {
+		return min(c.interval, pressedInterval)
+	}
+	return max(c.interval, took*maxLoad)
+}
+
+// purge removes the flows whose origin half condemn picks, at once. A packet that
+// passes in between saves a flow from a pass; it is condemned by the next.
+func (c *collector) purge(condemn func(origin *flow.Half) bool) error {
+	const attempts = 20
+	for range attempts {
+		found := false
+		_, err := c.pass(func(origin *flow.Half) bool {
+			picked := condemn(origin)
+			found = found || picked
+			return picked
+		})
+		if err != nil || !found {
+			return err
+		}
+	}
+	c.log.Warn("flows that were to be re-pointed are too busy to be removed")
+	return nil
+}
+
+// stats returns the totals and what the last pass counted.
+func (c *collector) stats() (datapath.Collection, fill) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.totals, c.fill
+}
+
+func (c *collector) fillRatio() (v4, v6 float64) {
+	_, f := c.stats()
+	max4, max6 := c.flows.Limit()
+	return float64(f.v4) / float64(max4), float64(f.v6) / float64(max6)
+}
+
+func (c *collector) judge(now uint32, fill float64) expiry.Judge {
+	return expiry.Judge{Timeouts: c.timeouts, Now: now, HZ: c.clock.HZ(), Fill: fill}
+}

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ebpf
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/fairway-project/fairway/loader"
+	"github.com/fairway-project/fairway/maps/counter"
+	"github.com/fairway-project/fairway/maps/drop"
+	"github.com/fairway-project/fairway/maps/endpoint"
+	"github.com/fairway-project/fairway/maps/flow"
+	"github.com/fairway-project/fairway/maps/host"
+	"github.com/fairway-project/fairway/maps/icc"
+	"github.com/fairway-project/fairway/maps/network"
+	"github.com/fairway-project/fairway/maps/publish"
+	"github.com/fairway-project/fairway/maps/resolver"
+	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/datapath/ebpf/expiry"
+)
+
+// Config says where the datapath keeps things and how it treats flows.
+type Config struct {
+	// BPFFS is this instance's directory on a BPF filesystem; required.
+	BPFFS string
+	// RunDir is the daemon's run directory; required.
+	RunDir string
+	// CgroupPath is the root of the cgroup v2 hierarchy; found if empty.
+	CgroupPath string
+	// FlowTableSize is the number of entries per flow table, two for each
+	// connection; 0 derives it from the memory (loader.DefaultFlowEntries).
+	FlowTableSize uint32
+	// Timeouts of connections; zero fields are netfilter's defaults.
+	Timeouts expiry.Timeouts
+	// CollectInterval is the time between two collections of expired flows;
+	// 0 is 5 s. Tables that are full are collected sooner.
+	CollectInterval time.Duration
+	// Logger defaults to slog.Default().
+	Logger *slog.Logger
+}
+
+// Datapath implements datapath.Datapath. It works in the network namespace of the
+// threads that call it, which has to be the same for all calls.
+type Datapath struct {
+	log    *slog.Logger
+	loader *loader.Loader
+	tables tables
+
+	mu    sync.Mutex
+	state state
+
+	collector *collector
+	stop      context.CancelFunc
+	done      chan struct{}
+}
+
+var _ datapath.Datapath = (*Datapath)(nil)
+
+// tables are the maps by family.
+type tables struct {
+	host      *host.Table
+	networks  *network.Table
+	endpoints *endpoint.Table
+	ports     *publish.Table
+	links     *icc.Table
+	resolvers *resolver.Table
+	flows     *flow.Table
+	counters  *counter.Table
+	drops     *drop.Table
+}
+
+// New loads the programs, or replaces those of an earlier process, adopts the maps
+// that it left, and starts the collection of expired flows. What an earlier
+// process attached works on all the time. The caller closes the datapath; ctx
+// bounds the start only.
+func New(ctx context.Context, cfg Config) (*Datapath, error) {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	l, err := loader.Open(loader.Config{
+		Dir: cfg.BPFFS, RunDir: cfg.RunDir, CgroupPath: cfg.CgroupPath,
+		FlowTableSize: cfg.FlowTableSize, Logger: cfg.Logger,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("ebpf datapath: %w", err)
+	}
+	d := &Datapath{log: cfg.Logger, loader: l, tables: newTables(l), done: make(chan struct{})}
+	if err := d.start(cfg); err != nil {
+		return nil, fmt.Errorf("ebpf datapath: %w", errors.Join(err, l.Close()))
+	}
+	return d, nil
+}
+
+func (d *Datapath) start(cfg Config) error {
+	if err := d.adopt(); err != nil {
+		return err
+	}
+	if err := d.loader.AttachSockets(); err != nil {
+		return err
+	}
+	d.collector = newCollector(cfg, d.loader, d.tables)
+	run, stop := context.WithCancel(context.Background())
+	d.stop = stop
+	go func() {
+		defer close(d.done)
+		d.collector.run(run)
+	}()
+	return nil
+}
+
+// Mode returns datapath.EBPF.
+func (d *Datapath) Mode() datapath.Mode { return datapath.EBPF }
+
+// Close stops the collection and frees descriptors. Traffic goes on.
+func (d *Datapath) Close() error {
+	d.stop()
+	<-d.done
+	return d.loader.Close()
+}
+
+// Uninstall removes every program, map and directory of this instance. The
+// datapath can only be closed afterwards.
+func (d *Datapath) Uninstall(context.Context) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.stop()
+	<-d.done
+	return d.loader.Uninstall()
+}
+
+func newTables(l *loader.Loader) tables {
+	m := l.Maps()
+	return tables{
+		host: host.New(m), networks: network.New(m), endpoints: endpoint.New(m), ports: publish.New(m),
+		links: icc.New(m), resolvers: resolver.New(m), flows: flow.New(m), counters: counter.New(m), drops: drop.New(m),
+	}
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ebpf
+
+import (
+	"context"
+	"iter"
+
+	"github.com/fairway-project/fairway/maps/flow"
+	"github.com/fairway-project/fairway/maps/object"
+	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/datapath/ebpf/expiry"
+)
+
+// Flows implements datapath.Datapath.
+func (d *Datapath) Flows(ctx context.Context) iter.Seq2[datapath.Flow, error] {
+	return func(yield func(datapath.Flow, error) bool) {
+		now, err := d.loader.Clock().Jiffies()
+		if err != nil {
+			yield(datapath.Flow{}, err)
+			return
+		}
+		fill4, fill6 := d.collector.fillRatio()
+		ids := d.endpointIDs()
+		for h, err := range d.tables.flows.All() {
+			if err == nil {
+				err = ctx.Err()
+			}
+			if err != nil {
+				yield(datapath.Flow{}, err)
+				return
+			}
+			if !h.Origin() {
+				continue
+			}
+			fill := fill4
+			if h.IPv6() {
+				fill = fill6
+			}
+			f, err := d.flow(&h, d.collector.judge(now, fill), ids)
+			if !yield(f, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+func (d *Datapath) flow(h *flow.Half, j expiry.Judge, ids map[owner]string) (datapath.Flow, error) {
+	twin, found, err := d.tables.flows.Lookup(h.Twin())
+	if err != nil {
+		return datapath.Flow{}, err
+	}
+	if !found {
+		twin.LastSeen = h.LastSeen
+	}
+	c := expiry.Connection{
+		Proto:       h.Proto,
+		OriginState: h.State, OriginSeen: h.LastSeen,
+		TwinState: twin.State, TwinSeen: twin.LastSeen,
+	}
+	return datapath.Flow{
+		Proto: h.Proto, Src: h.Src, Dst: h.Dst, NATSrc: h.NATSrc, NATDst: h.NATDst,
+		State:      j.Timeouts.StateOf(h.Proto, h.State, twin.State).Name,
+		Kind:       kindName(h.Kind()),
+		EndpointID: ids[owner{h.Endpoint, h.EndpointGeneration}],
+		Idle:       min(j.Idle(h.LastSeen), j.Idle(twin.LastSeen)),
+		Expires:    max(0, j.Left(c)),
+	}, nil
+}
+
+// owner tells an endpoint from others that had its slot.
+type owner struct{ slot, generation uint16 }
+
+func (d *Datapath) endpointIDs() map[owner]string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	ids := make(map[owner]string, len(d.state.endpoints))
+	for id, e := range d.state.endpoints {
+		ids[owner{e.slot, e.value.Generation}] = id
+	}
+	return ids
+}
+
+func kindName(k flow.Kind) string {
+	switch k {
+	case object.DatapathFlowKindFLOW_MASQUERADE:
+		return "masquerade"
+	case object.DatapathFlowKindFLOW_PUBLISHED:
+		return "published"
+	case object.DatapathFlowKindFLOW_HAIRPIN:
+		return "hairpin"
+	}
+	return "routed"
+}

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ebpf
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/fairway-project/fairway/maps/network"
+	"github.com/fairway-project/fairway/maps/object"
+	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/model"
+)
+
+// EnsureNetwork implements datapath.Datapath.
+func (d *Datapath) EnsureNetwork(_ context.Context, n datapath.Network) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if n.BridgeIndex <= 0 {
+		return fmt.Errorf("network %s: bridge %q has no index", n.Name, n.Bridge.Name)
+	}
+	st, err := d.networkState(n)
+	if err != nil {
+		return err
+	}
+	if err := d.tables.networks.Put(st.slot, networkValue(n)); err != nil {
+		return err
+	}
+	if err := d.syncSubnets(st.slot, subnets(n)); err != nil {
+		return err
+	}
+	st.gateways = gateways(n)
+	st.trusted = n.Bridge.TrustedHostInterfaces
+	st.name = n.Name
+	return d.syncAddresses()
+}
+
+// DeleteNetwork implements datapath.Datapath. Endpoints go before their network.
+func (d *Datapath) DeleteNetwork(_ context.Context, id string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	st, ok := d.state.networks[id]
+	if !ok {
+		return nil
+	}
+	for eid, e := range d.state.endpoints {
+		if e.network == id {
+			return fmt.Errorf("network %s: endpoint %s is still attached", st.name, eid)
+		}
+	}
+	if err := d.dropNetworkSlot(st.slot); err != nil {
+		return err
+	}
+	delete(d.state.networks, id)
+	d.state.networkSlots.release(st.slot)
+	return d.syncAddresses()
+}
+
+// networkState returns the network's slot: the one it has, the one that an earlier
+// process gave the same bridge, or a new one.
+func (d *Datapath) networkState(n datapath.Network) (*networkState, error) {
+	s := &d.state
+	if st, ok := s.networks[n.ID]; ok {
+		return st, nil
+	}
+	for slot, orphan := range s.orphanNetworks {
+		if orphan.BridgeIndex == n.BridgeIndex {
+			delete(s.orphanNetworks, slot)
+			s.networks[n.ID] = &networkState{slot: slot, name: n.Name}
+			return s.networks[n.ID], nil
+		}
+	}
+	slot, err := s.networkSlots.next()
+	if err != nil {
+		return nil, fmt.Errorf("network %s: %w", n.Name, err)
+	}
+	s.networks[n.ID] = &networkState{slot: slot, name: n.Name}
+	return s.networks[n.ID], nil
+}
+
+// dropNetworkSlot takes the subnets away before the slot, so that none leads to an
+// empty one.
+func (d *Datapath) dropNetworkSlot(slot uint16) error {
+	return errors.Join(d.syncSubnets(slot, nil), d.tables.networks.Put(slot, network.Network{}))
+}
+
+func (d *Datapath) syncSubnets(slot uint16, want []netip.Prefix) error {
+	s := &d.state
+	keep := make(map[netip.Prefix]bool)
+	for _, p := range want {
+		keep[p] = true
+		if have, ok := s.subnets[p]; ok && have == slot {
+			continue
+		}
+		if err := d.tables.networks.PutSubnet(p, slot); err != nil {
+			return err
+		}
+		s.subnets[p] = slot
+	}
+	for p, owner := range s.subnets {
+		if owner != slot || keep[p] {
+			continue
+		}
+		if err := d.tables.networks.DeleteSubnet(p); err != nil {
+			return err
+		}
+		delete(s.subnets, p)
+	}
+	return nil
+}
+
+func subnets(n datapath.Network) []netip.Prefix {
+	var all []netip.Prefix
+	for _, s := range []*model.Subnet{n.IPv4, n.IPv6} {
+		if s != nil {
+			all = append(all, s.Prefix.Masked())
+		}
+	}
+	return all
+}
+
+func gateways(n datapath.Network) []netip.Addr {
+	var all []netip.Addr
+	for _, s := range []*model.Subnet{n.IPv4, n.IPv6} {
+		if s != nil && s.Gateway.IsValid() {
+			all = append(all, s.Gateway)
+		}
+	}
+	return all
+}
+
+func networkValue(n datapath.Network) network.Network {
+	v := network.Network{
+		BridgeIndex: n.BridgeIndex,
+		GatewayMAC:  n.BridgeMAC,
+		SNAT4:       n.Bridge.HostIPv4,
+		SNAT6:       n.Bridge.HostIPv6,
+		MTU:         uint16(n.Bridge.MTU),
+	}
+	if n.IPv4 != nil {
+		v.Gateway4 = n.IPv4.Gateway
+		v.Flags |= object.DatapathNetworkFlagNETWORK_IPV4
+		v.Flags |= familyFlags(n, n.Bridge.GatewayMode4, object.DatapathNetworkFlagNETWORK_MASQ4,
+			object.DatapathNetworkFlagNETWORK_OPEN4, object.DatapathNetworkFlagNETWORK_ROUTED4)
+	}
+	if n.IPv6 != nil {
+		v.Gateway6 = n.IPv6.Gateway
+		v.Flags |= object.DatapathNetworkFlagNETWORK_IPV6
+		v.Flags |= familyFlags(n, n.Bridge.GatewayMode6, object.DatapathNetworkFlagNETWORK_MASQ6,
+			object.DatapathNetworkFlagNETWORK_OPEN6, object.DatapathNetworkFlagNETWORK_ROUTED6)
+	}
+	if n.Bridge.ICC {
+		v.Flags |= object.DatapathNetworkFlagNETWORK_ICC
+	}
+	if n.Internal {
+		v.Flags |= object.DatapathNetworkFlagNETWORK_INTERNAL
+	}
+	return v
+}
+
+// familyFlags says how one family of a network meets the outside. Internal
+// networks don't.
+func familyFlags(n datapath.Network, mode model.GatewayMode, masquerade, open, routed network.Flags) network.Flags {
+	if n.Internal {
+		return 0
+	}
+	var f network.Flags
+	switch mode {
+	case model.GatewayNAT, "":
+	case model.GatewayNATUnprotected:
+		f |= open
+	case model.GatewayRouted:
+		return routed
+	default:
+		return 0
+	}
+	if n.Bridge.Masquerade {
+		f |= masquerade
+	}
+	return f
+}

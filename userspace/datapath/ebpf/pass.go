@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ebpf
+
+import (
+	"iter"
+	"time"
+
+	"github.com/fairway-project/fairway/maps/endpoint"
+	"github.com/fairway-project/fairway/maps/expired"
+	"github.com/fairway-project/fairway/maps/flow"
+	"github.com/fairway-project/fairway/maps/object"
+	"github.com/fairway-project/fairway/userspace/datapath/ebpf/expiry"
+)
+
+// pass is one walk through both tables.
+type pass struct {
+	*collector
+	expiry.Judge
+	// condemn picks flows by their origin half, besides those that expired.
+	condemn func(origin *flow.Half) bool
+	// sweep looks at halves whose origin may be missing.
+	sweep   bool
+	owners  map[uint16]endpoint.Endpoint
+	batch   []expired.Entry
+	removed uint64
+	counted fill
+}
+
+// pass collects once and returns how long it took.
+func (c *collector) pass(condemn func(*flow.Half) bool) (time.Duration, error) {
+	c.working.Lock()
+	defer c.working.Unlock()
+	begin := time.Now()
+	now, err := c.clock.Jiffies()
+	if err != nil {
+		return 0, err
+	}
+	owners, err := c.endpoints.All()
+	if err != nil {
+		return 0, err
+	}
+	fill4, fill6 := c.fillRatio()
+	c.passes++
+	p := &pass{collector: c, condemn: condemn, owners: owners, sweep: c.passes%sweepEvery == 0}
+	p.Judge = c.judge(now, fill4)
+	if err := p.walk(c.flows.V4(), &p.counted.v4); err != nil {
+		return 0, err
+	}
+	p.Judge = c.judge(now, fill6)
+	if err := p.walk(c.flows.V6(), &p.counted.v6); err != nil {
+		return 0, err
+	}
+	took := time.Since(begin)
+	c.note(p, took)
+	return took, nil
+}
+
+func (c *collector) note(p *pass, took time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.fill = p.counted
+	c.totals.Runs++
+	c.totals.Expired += p.removed
+	c.totals.LastTime = took
+	c.totals.Total += took
+}
+
+func (p *pass) walk(halves iter.Seq2[flow.Half, error], count *uint64) error {
+	for h, err := range halves {
+		if err != nil {
+			return err
+		}
+		*count++
+		if h.Origin() {
+			p.counted.origins++
+		}
+		e, dead, err := p.look(&h)
+		if err != nil {
+			return err
+		}
+		if !dead {
+			continue
+		}
+		if p.batch = append(p.batch, e); len(p.batch) == expired.Batch {
+			if err := p.flush(); err != nil {
+				return err
+			}
+		}
+	}
+	return p.flush()
+}
+
+func (p *pass) flush() error {
+	err := p.program.Collect(p.batch)
+	for _, e := range p.batch {
+		p.removed += uint64(e.Collected)
+	}
+	p.batch = p.batch[:0]
+	return err
+}
+
+// look decides about the connection that h is a half of. Connections are judged
+// once, at their origin half; the other half counts only if that is missing.
+func (p *pass) look(h *flow.Half) (expired.Entry, bool, error) {
+	owned, err := p.owned(h)
+	if err != nil {
+		return expired.Entry{}, false, err
+	}
+	void := !owned
+	if !h.Origin() {
+		return p.lookAtReply(h, void)
+	}
+	picked := p.condemn != nil && p.condemn(h)
+	if !void && !picked && p.Fresh(h.LastSeen) {
+		return expired.Entry{}, false, nil
+	}
+	twin, found, err := p.flows.Lookup(h.Twin())
+	if err != nil {
+		return expired.Entry{}, false, err
+	}
+	if !found {
+		return entry(h, nil), void || picked || p.OrphanExpired(h.LastSeen), nil
+	}
+	left := p.Left(expiry.Connection{
+		Proto:       h.Proto,
+		OriginState: h.State, OriginSeen: h.LastSeen,
+		TwinState: twin.State, TwinSeen: twin.LastSeen,
+	})
+	return entry(h, &twin), void || picked || left <= 0, nil
+}
+
+func (p *pass) lookAtReply(h *flow.Half, void bool) (expired.Entry, bool, error) {
+	if !void && (!p.sweep || !p.OrphanExpired(h.LastSeen)) {
+		return expired.Entry{}, false, nil
+	}
+	origin, found, err := p.flows.Lookup(h.Twin())
+	if err != nil {
+		return expired.Entry{}, false, err
+	}
+	if !found {
+		return entry(h, nil), true, nil
+	}
+	return entry(&origin, h), void, nil
+}
+
+// owned reports whether the endpoint of a half is still the one it was made for.
+// A half that is younger than what was read at the begin isn't condemned by that.
+func (p *pass) owned(h *flow.Half) (bool, error) {
+	if p.owners[h.Endpoint].Generation == h.EndpointGeneration {
+		return p.owners[h.Endpoint].Index != 0, nil
+	}
+	o, err := p.endpoints.Get(h.Endpoint)
+	if err != nil {
+		return false, err
+	}
+	p.owners[h.Endpoint] = o
+	return o.Index != 0 && o.Generation == h.EndpointGeneration, nil
+}
+
+// entry is the order to remove a flow whose halves were as given; twin is nil if
+// there is none.
+func entry(h, twin *flow.Half) expired.Entry {
+	e := expired.Entry{Key: flow.ExpiredKey(h.Key), LastSeen: h.LastSeen}
+	if twin != nil {
+		e.TwinLastSeen = twin.LastSeen
+	} else {
+		e.TwinLastSeen = uint32(object.DatapathFlowLastSeenFLOW_DEAD)
+	}
+	if h.IPv6() {
+		e.Ipv6 = 1
+	}
+	return e
+}

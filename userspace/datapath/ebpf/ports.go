@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ebpf
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+
+	"github.com/fairway-project/fairway/maps/publish"
+	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/model"
+)
+
+// EnsurePorts implements datapath.Datapath. It touches what differs only, so its
+// cost doesn't depend on what else is published.
+func (d *Datapath) EnsurePorts(_ context.Context, endpointID string, ports []datapath.Port) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	st, ok := d.state.endpoints[endpointID]
+	if !ok {
+		if len(ports) == 0 {
+			return nil
+		}
+		return fmt.Errorf("published ports: endpoint %s isn't known to the datapath", endpointID)
+	}
+	want := make(map[publish.Key]publish.Entry, len(ports))
+	for _, p := range ports {
+		k, e := portEntry(p, st)
+		if owner, taken := d.state.ports[k]; taken && owner.Endpoint != st.slot && d.state.claimed(owner.Endpoint) {
+			return fmt.Errorf("published port %s: endpoint %s has it", k, d.state.endpointID(owner.Endpoint))
+		}
+		want[k] = e
+	}
+	return d.syncPorts(st.slot, want)
+}
+
+// syncPorts makes the publications of a slot those in want. Entries go in before
+// their bits and out before them too: at no time is an entry without its bit
+// after it was reachable.
+func (d *Datapath) syncPorts(slot uint16, want map[publish.Key]publish.Entry) error {
+	former := make(map[publish.Key]publish.Entry)
+	for k := range d.state.portsOf[slot] {
+		if e := d.state.ports[k]; want[k] != e {
+			former[k] = e
+		}
+	}
+	for k, e := range want {
+		have, there := d.state.ports[k]
+		if there && have == e {
+			continue
+		}
+		if there {
+			former[k] = have
+		}
+		if err := d.putPort(k, e); err != nil {
+			return err
+		}
+	}
+	for k := range former {
+		if _, stays := want[k]; stays {
+			continue
+		}
+		if err := d.deletePort(k); err != nil {
+			return err
+		}
+	}
+	return d.repoint(former, want)
+}
+
+func (d *Datapath) putPort(k publish.Key, e publish.Entry) error {
+	if err := d.tables.ports.Put(k, e); err != nil {
+		return err
+	}
+	if d.state.record(k, e) && d.state.bits[bit(k)] == 1 {
+		return d.tables.ports.SetBit(k.Proto, k.Port, true)
+	}
+	return nil
+}
+
+func (d *Datapath) deletePort(k publish.Key) error {
+	if err := d.tables.ports.Delete(k); err != nil {
+		return err
+	}
+	if d.state.erase(k) && d.state.bits[bit(k)] == 0 {
+		return d.tables.ports.SetBit(k.Proto, k.Port, false)
+	}
+	return nil
+}
+
+// regenerate gives the publications of a slot its owner's new generation.
+func (d *Datapath) regenerate(slot, generation uint16) error {
+	for k := range d.state.portsOf[slot] {
+		e := d.state.ports[k]
+		e.Generation = generation
+		if err := d.putPort(k, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// record notes an entry, and reports whether its bit has gained a user.
+func (s *state) record(k publish.Key, e publish.Entry) bool {
+	lost := s.erase(k)
+	s.ports[k] = e
+	if s.portsOf[e.Endpoint] == nil {
+		s.portsOf[e.Endpoint] = make(map[publish.Key]bool)
+	}
+	s.portsOf[e.Endpoint][k] = true
+	if e.Routed {
+		return false
+	}
+	s.bits[bit(k)]++
+	return !lost
+}
+
+// erase forgets an entry, and reports whether its bit has lost a user.
+func (s *state) erase(k publish.Key) bool {
+	e, there := s.ports[k]
+	if !there {
+		return false
+	}
+	delete(s.ports, k)
+	delete(s.portsOf[e.Endpoint], k)
+	if len(s.portsOf[e.Endpoint]) == 0 {
+		delete(s.portsOf, e.Endpoint)
+	}
+	if e.Routed {
+		return false
+	}
+	s.bits[bit(k)]--
+	return true
+}
+
+func bit(k publish.Key) model.Port { return model.Port{Num: k.Port, Proto: k.Proto} }
+
+func portEntry(p datapath.Port, st *endpointState) (publish.Key, publish.Entry) {
+	e := publish.Entry{
+		Target:     netip.AddrPortFrom(p.Target, p.Port.Num),
+		Endpoint:   st.slot,
+		Generation: st.value.Generation,
+		HostOnly:   p.HostOnly,
+		Routed:     p.Routed,
+	}
+	if p.Routed {
+		return publish.Key{Addr: p.Target, Port: p.Port.Num, Proto: p.Port.Proto}, e
+	}
+	return publish.Key{Addr: p.HostIP, Port: p.HostPort, Proto: p.Port.Proto}, e
+}

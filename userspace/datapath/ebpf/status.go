@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ebpf
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/fairway-project/fairway/loader"
+	"github.com/fairway-project/fairway/userspace/datapath"
+)
+
+// Status implements datapath.Datapath.
+func (d *Datapath) Status(context.Context) (datapath.Status, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := datapath.Status{Mode: datapath.EBPF, Notes: d.notes()}
+	for _, r := range d.loader.Features() {
+		s.Features = append(s.Features, datapath.Feature{
+			Name: r.Name, Available: r.Available(), Since: r.Since, Used: r.Used(),
+		})
+	}
+	attached, err := d.loader.Attachments()
+	for _, a := range attached {
+		s.Attachments = append(s.Attachments, datapath.Attachment{
+			Device: deviceName(a), Program: string(a.Program), How: a.How,
+		})
+	}
+	slices.SortFunc(s.Attachments, func(a, b datapath.Attachment) int {
+		return strings.Compare(a.Device+a.Program, b.Device+b.Program)
+	})
+	return s, err
+}
+
+func (d *Datapath) notes() []string {
+	max4, max6 := d.tables.flows.Limit()
+	notes := []string{fmt.Sprintf("The flow tables have room for %d IPv4 and %d IPv6 connections.", max4/2, max6/2)}
+	if d.loader.Switching() {
+		notes = append(notes, "Programs of an earlier version carry the traffic until the start is complete.")
+	}
+	for _, n := range d.state.networks {
+		if len(n.trusted) > 0 {
+			notes = append(notes, fmt.Sprintf(
+				"Network %s trusts the interfaces %s, which this datapath doesn't carry out: direct access is refused on all uplinks alike.",
+				n.name, strings.Join(n.trusted, ", ")))
+		}
+	}
+	return notes
+}
+
+func deviceName(a loader.Attachment) string {
+	if a.Index == 0 {
+		return "cgroup"
+	}
+	l, err := netlink.LinkByIndex(a.Index)
+	if err != nil {
+		return fmt.Sprintf("index %d", a.Index)
+	}
+	return l.Attrs().Name
+}
