@@ -13,20 +13,12 @@ import (
 )
 
 func main() {
-	// Processes in sandboxes begin as a second run of this program.
+	// Processes of sandboxes begin as a second run of this program.
 	sandbox.Init(os.Args)
-	os.Exit(cli.Main(cli.OSEnv(), programs(), os.Args[1:]))
-}
-
-func programs() cli.Programs {
 	parts := daemon.Parts{}
-	return cli.Programs{
-		Daemon: func(ctx context.Context, o cli.DaemonOptions) error {
-			c, err := config(o)
-			if err != nil {
-				return err
-			}
+	os.Exit(cli.Main(cli.OSEnv(), cli.Programs{
+		Daemon: func(ctx context.Context, c daemon.Config) error {
 			return daemon.Run(ctx, c, parts)
 		},
-	}
+	}, os.Args[1:]))
 }
