@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ebpf
+
+import (
+	"context"
+	"net/netip"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/fairway-project/fairway/maps/endpoint"
+	"github.com/fairway-project/fairway/maps/host"
+	"github.com/fairway-project/fairway/maps/icc"
+	"github.com/fairway-project/fairway/maps/network"
+	"github.com/fairway-project/fairway/maps/object"
+	"github.com/fairway-project/fairway/maps/publish"
+	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/nl"
+)
+
+var compareAddrs = cmp.Options{
+	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
+	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
+	cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }),
+	cmpopts.EquateEmpty(),
+}
+
+func equal[T any](t *testing.T, what string, got, want T) {
+	t.Helper()
+	if diff := cmp.Diff(want, got, compareAddrs); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", what, diff)
+	}
+}
+
+// snapshot is all that the control plane writes.
+type snapshot struct {
+	Networks  map[uint16]network.Network
+	Subnets   map[netip.Prefix]uint16
+	Endpoints map[uint16]endpoint.Endpoint
+	Ports     map[publish.Key]publish.Entry
+	Links     map[icc.Hole]uint16
+	Addresses map[netip.Addr]uint32
+	Uplinks   map[int]host.Uplink
+	Resolvers int
+	Bits      []model.Port
+}
+
+func (w *world) snapshot() snapshot {
+	w.t.Helper()
+	var s snapshot
+	var errs [8]error
+	tb := w.dp.tables
+	s.Networks, errs[0] = tb.networks.All()
+	s.Subnets, errs[1] = tb.networks.Subnets()
+	s.Endpoints, errs[2] = tb.endpoints.All()
+	s.Ports, errs[3] = tb.ports.All()
+	s.Links, errs[4] = tb.links.All()
+	s.Addresses, errs[5] = tb.host.Addresses()
+	s.Uplinks, errs[6] = tb.host.Uplinks()
+	resolvers, err := tb.resolvers.All()
+	errs[7] = err
+	s.Resolvers = len(resolvers)
+	for _, err := range errs {
+		if err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	err = tb.ports.Bits(func(proto model.Proto, port uint16) {
+		s.Bits = append(s.Bits, model.Port{Num: port, Proto: proto})
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return s
+}
+
+func TestEnsureFillsTheMaps(t *testing.T) {
+	w := newWorld(t)
+	e := w.endpoint(1)
+	e.Links = []datapath.Link{{IPv4: netip.MustParseAddr("172.20.0.9"), Ports: []model.Port{{Num: 5432, Proto: model.TCP}}}}
+	w.ensure(w.hostIs(w.host()), w.networkIs(w.network()), w.endpointIs(e), w.portsAre(e.ID, publication(e, model.TCP, 8080)))
+	got := w.snapshot()
+	equal(t, "networks", got.Networks, map[uint16]network.Network{1: {
+		BridgeIndex: w.bridge.Index, GatewayMAC: model.MAC{2, 0, 0, 0, 0, 1}, MTU: 1500,
+		Gateway4: netip.MustParseAddr("172.20.0.1"), Gateway6: netip.MustParseAddr("fd00:20::1"),
+		Flags: object.DatapathNetworkFlagNETWORK_IPV4 | object.DatapathNetworkFlagNETWORK_IPV6 |
+			object.DatapathNetworkFlagNETWORK_ICC | object.DatapathNetworkFlagNETWORK_MASQ4 | object.DatapathNetworkFlagNETWORK_ROUTED6,
+	}})
+	equal(t, "subnets", got.Subnets, map[netip.Prefix]uint16{
+		netip.MustParsePrefix("172.20.0.0/16"): 1, netip.MustParsePrefix("fd00:20::/64"): 1,
+	})
+	equal(t, "endpoints", got.Endpoints, map[uint16]endpoint.Endpoint{1: {
+		Index: e.HostIndex, IPv4: e.IPv4, IPv6: e.IPv6, MAC: e.MAC, Generation: 1, Network: 1, Ready: true,
+	}})
+	equal(t, "ports", got.Ports, map[publish.Key]publish.Entry{
+		{Addr: netip.IPv4Unspecified(), Port: 8080, Proto: model.TCP}: {
+			Target: netip.AddrPortFrom(e.IPv4, 80), Endpoint: 1, Generation: 1,
+		},
+	})
+	equal(t, "bits", got.Bits, []model.Port{{Num: 8080, Proto: model.TCP}})
+	equal(t, "links", got.Links, map[icc.Hole]uint16{
+		{From: e.IPv4, To: netip.MustParseAddr("172.20.0.9"), Port: 5432, Proto: model.TCP}: 1,
+	})
+	equal(t, "addresses", got.Addresses, map[netip.Addr]uint32{
+		netip.MustParseAddr("127.0.0.1"): 0, netip.MustParseAddr("192.0.2.10"): 0, netip.MustParseAddr("2001:db8::10"): 0,
+		netip.IPv6Loopback(): 0, netip.MustParseAddr("172.20.0.1"): 2, netip.MustParseAddr("fd00:20::1"): 2,
+	})
+	equal(t, "uplinks", got.Uplinks, map[int]host.Uplink{w.uplink: {
+		IPv4: []netip.Prefix{netip.MustParsePrefix("192.0.2.10/24")}, IPv6: []netip.Addr{netip.MustParseAddr("2001:db8::10")},
+	}})
+	for what, find := range map[string]func() (uint16, bool, error){
+		"mac":    func() (uint16, bool, error) { return w.dp.tables.endpoints.ByMAC(1, endpoint.Endpoint{MAC: e.MAC}) },
+		"ipv4":   func() (uint16, bool, error) { return w.dp.tables.endpoints.ByAddr(e.IPv4) },
+		"ipv6":   func() (uint16, bool, error) { return w.dp.tables.endpoints.ByAddr(e.IPv6) },
+		"device": func() (uint16, bool, error) { return w.dp.tables.endpoints.ByDevice(e.HostIndex) },
+	} {
+		if slot, found, err := find(); slot != 1 || !found || err != nil {
+			t.Errorf("by %s: slot %d, found %t, %v", what, slot, found, err)
+		}
+	}
+}
+
+// Saying everything again, in this process or in the next, changes nothing.
+func TestEnsureIsIdempotentAcrossRestarts(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.endpoint(1), w.endpoint(2)
+	everything := []func(context.Context) error{
+		w.hostIs(w.host()), w.networkIs(w.network()), w.endpointIs(a), w.endpointIs(b),
+		w.portsAre(a.ID, publication(a, model.TCP, 8080)), w.portsAre(b.ID, publication(b, model.UDP, 53)),
+	}
+	w.ensure(everything...)
+	want := w.snapshot()
+	w.ensure(everything...)
+	equal(t, "the second time", w.snapshot(), want)
+	w.restart()
+	equal(t, "after the restart", w.snapshot(), want)
+	// In another order, so that slots come from the maps.
+	w.ensure(w.hostIs(w.host()), w.networkIs(w.network()), w.endpointIs(b), w.endpointIs(a),
+		w.portsAre(b.ID, publication(b, model.UDP, 53)), w.portsAre(a.ID, publication(a, model.TCP, 8080)),
+		w.pruned(datapath.Desired{
+			Networks: []datapath.Network{w.network()}, Endpoints: []datapath.Endpoint{a, b},
+			Ports: map[string][]datapath.Port{a.ID: {{}}, b.ID: {{}}},
+		}))
+	equal(t, "in the next process", w.snapshot(), want)
+}
+
+// What nobody wants any more when the next process starts goes with Prune.
+func TestPruneRemovesLeftovers(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.endpoint(1), w.endpoint(2)
+	b.Links = []datapath.Link{{IPv4: a.IPv4, Ports: []model.Port{{Num: 1, Proto: model.UDP}}}}
+	w.ensure(w.hostIs(w.host()), w.networkIs(w.network()), w.endpointIs(a), w.endpointIs(b),
+		w.portsAre(a.ID, publication(a, model.TCP, 8080)), w.portsAre(b.ID, publication(b, model.UDP, 53)),
+		func(ctx context.Context) error {
+			return w.dp.EnsureResolver(ctx, datapath.Resolver{SandboxID: "s", Netns: w.netns, UDPPort: 1, TCPPort: 2})
+		})
+	w.remove("veth2")
+	w.restart()
+	w.ensure(w.hostIs(w.host()), w.networkIs(w.network()), w.endpointIs(a), w.pruned(datapath.Desired{
+		Networks: []datapath.Network{w.network()}, Endpoints: []datapath.Endpoint{a},
+	}))
+	got := w.snapshot()
+	if len(got.Endpoints) != 1 || len(got.Ports) != 0 || len(got.Bits) != 0 || len(got.Links) != 0 || got.Resolvers != 0 {
+		t.Errorf("left: %+v", got)
+	}
+	for _, at := range w.attached() {
+		if at.Device != "up0" && at.Device != "veth1" && at.Device != "cgroup" {
+			t.Errorf("still attached: %+v", at)
+		}
+	}
+	w.ensure(w.pruned(datapath.Desired{}), w.hostIs(datapath.Host{}))
+	equal(t, "with nothing wanted", w.snapshot(), snapshot{Addresses: map[netip.Addr]uint32{netip.IPv6Loopback(): 0}})
+}
+
+func (w *world) attached() []datapath.Attachment {
+	w.t.Helper()
+	var s datapath.Status
+	w.do(func() (err error) {
+		s, err = w.dp.Status(context.Background())
+		return err
+	})
+	return s.Attachments
+}
+
+// A new owner of a slot, and the same owner with another address, begin a new
+// generation; ports follow it.
+func TestGenerations(t *testing.T) {
+	w := newWorld(t)
+	e := w.endpoint(1)
+	w.ensure(w.networkIs(w.network()), w.endpointIs(e), w.portsAre(e.ID, publication(e, model.TCP, 8080)))
+	e.IPv4 = netip.MustParseAddr("172.20.0.77")
+	w.ensure(w.endpointIs(e))
+	got := w.snapshot()
+	if g := got.Endpoints[1]; g.Generation <= 1 || !g.Ready || g.IPv4 != e.IPv4 {
+		t.Errorf("endpoint %s", g)
+	}
+	for k, p := range got.Ports {
+		if p.Generation != got.Endpoints[1].Generation {
+			t.Errorf("port %s has generation %d", k, p.Generation)
+		}
+	}
+	if _, found, _ := w.dp.tables.endpoints.ByAddr(netip.MustParseAddr("172.20.0.2")); found {
+		t.Error("the former address is still known")
+	}
+	w.ensure(w.endpointGone(e.ID))
+	freed, err := w.dp.tables.endpoints.Get(1)
+	if err != nil || freed.Generation <= got.Endpoints[1].Generation || freed.Ready || freed.Index != 0 {
+		t.Errorf("freed slot: %s, %v", freed, err)
+	}
+	if left := w.snapshot(); len(left.Ports)+len(left.Bits)+len(left.Endpoints) != 0 {
+		t.Errorf("left: %+v", left)
+	}
+}
+
+func TestConflictsAreRefused(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.endpoint(1), w.endpoint(2)
+	w.ensure(w.networkIs(w.network()), w.endpointIs(a), w.portsAre(a.ID, publication(a, model.TCP, 8080)))
+	before := w.snapshot()
+	for want, change := range map[string]func(e *datapath.Endpoint){
+		"endpoint ep2: mac address 02:42:ac:14:00:02 is endpoint ep1's": func(e *datapath.Endpoint) { e.MAC = a.MAC },
+		"endpoint ep2: address 172.20.0.2 fd00:20::3 is endpoint ep1's": func(e *datapath.Endpoint) { e.IPv4 = a.IPv4 },
+		"endpoint ep2: device veth2 is endpoint ep1's":                  func(e *datapath.Endpoint) { e.HostIndex = a.HostIndex },
+		"endpoint ep2: network nope isn't known to the datapath":        func(e *datapath.Endpoint) { e.NetworkID = "nope" },
+	} {
+		c := b
+		change(&c)
+		w.do(func() error {
+			if err := w.dp.EnsureEndpoint(context.Background(), c); err == nil || err.Error() != want {
+				t.Errorf("got %v, want %s", err, want)
+			}
+			return nil
+		})
+	}
+	equal(t, "after refusals", w.snapshot(), before)
+	w.ensure(w.endpointIs(b))
+	w.do(func() error {
+		err := w.dp.EnsurePorts(context.Background(), b.ID, []datapath.Port{publication(b, model.TCP, 8080)})
+		if want := "published port 0.0.0.0:8080/tcp: endpoint ep1 has it"; err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+		return nil
+	})
+}
+
+// Several publications share a bit of the bitmap; it goes with the last.
+func TestBitmapCounts(t *testing.T) {
+	w := newWorld(t)
+	e := w.endpoint(1)
+	one, two := publication(e, model.TCP, 8080), publication(e, model.TCP, 8080)
+	one.HostIP = netip.MustParseAddr("192.0.2.10")
+	two.HostIP, two.HostOnly = netip.IPv6Unspecified(), true
+	routed := datapath.Port{PublishedPort: model.PublishedPort{Port: model.Port{Num: 443, Proto: model.TCP}}, Target: e.IPv6, Routed: true}
+	w.ensure(w.networkIs(w.network()), w.endpointIs(e))
+	bits := []model.Port{{Num: 8080, Proto: model.TCP}}
+	for _, step := range []struct {
+		ports []datapath.Port
+		bits  []model.Port
+	}{
+		{[]datapath.Port{one, two, routed}, bits},
+		{[]datapath.Port{two, routed}, bits},
+		{[]datapath.Port{one}, bits},
+		{[]datapath.Port{routed}, nil},
+		{nil, nil},
+	} {
+		w.ensure(w.portsAre(e.ID, step.ports...))
+		got := w.snapshot()
+		equal(t, "bits", got.Bits, step.bits)
+		if len(got.Ports) != len(step.ports) {
+			t.Errorf("ports %v, want %d", got.Ports, len(step.ports))
+		}
+	}
+}
+
+func TestBridgePortIsConfigured(t *testing.T) {
+	w := newWorld(t)
+	e := w.endpoint(1)
+	w.ensure(w.networkIs(w.network()), w.endpointIs(e))
+	w.do(func() error {
+		info, err := netlink.LinkGetProtinfo(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Index: e.HostIndex}})
+		if err != nil {
+			return err
+		}
+		if info.Learning || info.Flood {
+			t.Errorf("port: %s", &info)
+		}
+		entries, err := nl.NeighListExecute(nil, netlink.Ndmsg{Family: unix.AF_BRIDGE})
+		if err != nil {
+			return err
+		}
+		static := 0
+		for _, n := range entries {
+			if n.LinkIndex == e.HostIndex && n.HardwareAddr.String() == e.MAC.String() && n.State&netlink.NUD_NOARP != 0 {
+				static++
+			}
+		}
+		if static != 1 {
+			t.Errorf("forwarding entries: %v", entries)
+		}
+		return nil
+	})
+}
+
+// Uplinks that are none any more lose their programs, and foreign devices never
+// had any.
+func TestUplinksChange(t *testing.T) {
+	w := newWorld(t)
+	other := w.veth("up1", false)
+	w.ensure(w.hostIs(w.host()))
+	h := w.host()
+	h.Uplinks[0].Name, h.Uplinks[0].Index = "up1", other
+	before, err := w.dp.tables.host.RouteGeneration()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.ensure(w.hostIs(h))
+	after, err := w.dp.tables.host.RouteGeneration()
+	if err != nil || after == before {
+		t.Errorf("route generation %d, then %d, %v", before, after, err)
+	}
+	var on []string
+	for _, a := range w.attached() {
+		if a.Device != "cgroup" {
+			on = append(on, a.Device+" "+a.Program)
+		}
+	}
+	equal(t, "attachments", on, []string{"up1 from_uplink", "up1 to_uplink"})
+}
