@@ -68,6 +68,8 @@ type Engine struct {
 
 	// hostLook orders looks at the host's devices.
 	hostLook sync.Mutex
+	// uninstalled is guarded by hostLook; once set, nothing is told to the datapath.
+	uninstalled bool
 	purged   atomic.Bool
 	// wake asks tend to look now.
 	wake chan struct{}

@@ -29,6 +29,10 @@ func (e *Engine) Uninstall(ctx context.Context, purge bool) ([]string, error) {
 		}
 		done = append(done, fmt.Sprintf("network %s (device %s)", n.Name, n.Bridge.Name))
 	}
+	// The watcher sees the devices go, and must not have the datapath start anew.
+	e.hostLook.Lock()
+	e.uninstalled = true
+	e.hostLook.Unlock()
 	err := errors.Join(e.pruneDevices(), e.datapath.Uninstall(ctx), netns.RemoveDir(e.netnsDir()), e.boxes.RemoveAll())
 	if err != nil {
 		return done, err

@@ -47,6 +47,9 @@ func (e *Engine) scope() link.Scope {
 func (e *Engine) refreshHost(ctx context.Context, always bool) error {
 	e.hostLook.Lock()
 	defer e.hostLook.Unlock()
+	if e.uninstalled {
+		return nil
+	}
 	now, err := e.links.Observe(e.scope())
 	if err != nil {
 		return err
