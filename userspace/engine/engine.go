@@ -70,7 +70,7 @@ type Engine struct {
 	hostLook sync.Mutex
 	// uninstalled is guarded by hostLook; once set, nothing is told to the datapath.
 	uninstalled bool
-	purged   atomic.Bool
+	purged      atomic.Bool
 	// wake asks tend to look now.
 	wake chan struct{}
 	// background counts the goroutines that Close waits for.
