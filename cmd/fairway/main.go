@@ -20,5 +20,6 @@ func main() {
 		Daemon: func(ctx context.Context, c daemon.Config) error {
 			return daemon.Run(ctx, c, parts)
 		},
+		Uninstall: daemon.Uninstall,
 	}, os.Args[1:]))
 }

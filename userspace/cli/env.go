@@ -37,7 +37,7 @@ func OSEnv() Env {
 type Programs struct {
 	// Daemon runs until ctx ends.
 	Daemon func(ctx context.Context, c daemon.Config) error
-	// Doctor checks this host.
+	// Doctor checks this host; nil where only the daemon can.
 	Doctor func(ctx context.Context, c daemon.Config) ([]api.Check, error)
 	// Uninstall removes every trace of a daemon that isn't running, with purge
 	// its state on disk too, and returns one line per thing removed.

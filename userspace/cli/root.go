@@ -44,7 +44,17 @@ func newRoot(a *app) *cobra.Command {
 		newPs(a), newInspect(a), newExec(a), newPort(a), newStop(a), newWait(a), newRm(a),
 		newFlow(a), newStatus(a), newDoctor(a), newVersion(a), newUninstall(a),
 	)
+	plainUsage(root)
 	return root
+}
+
+// plainUsage keeps cobra from adding [flags] to usage lines, which say
+// [OPTIONS] where there are any.
+func plainUsage(cmd *cobra.Command) {
+	cmd.DisableFlagsInUseLine = true
+	for _, sub := range cmd.Commands() {
+		plainUsage(sub)
+	}
 }
 
 // group makes cmd a command that only has subcommands: alone it shows its

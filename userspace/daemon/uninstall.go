@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package daemon
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/fairway-project/fairway/userspace/api"
+)
+
+// Uninstall removes every trace of a daemon that isn't running, as the API's
+// uninstall does for one that is, and returns one line per thing removed. The
+// datapath is the one that was used last, whatever c says.
+func Uninstall(ctx context.Context, c Config, purge bool) (removed []string, err error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	if err := checkPrivilege(); err != nil {
+		return nil, err
+	}
+	if err := enterHostMounts(); err != nil {
+		return nil, err
+	}
+	used, err := usedModes(c.Root)
+	if err != nil {
+		return nil, err
+	}
+	if len(used) > 0 {
+		c.Datapath = used[0]
+	}
+	d := &daemon{config: c, log: newLogger(c)}
+	setLimits(d.log)
+	defer func() { err = errors.Join(err, d.close()) }()
+	if err := d.open(ctx); err != nil {
+		return nil, err
+	}
+	if removed, err = d.engine.Uninstall(ctx, purge); err != nil {
+		return removed, err
+	}
+	return removed, errors.Join(removeSocket(c.RunDir), d.removePurged())
+}
+
+// removeSocket removes what a daemon that was killed left for clients to find.
+func removeSocket(runDir string) error {
+	err := os.Remove(filepath.Join(runDir, api.SocketName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
