@@ -8,6 +8,7 @@
 package expired
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/cilium/ebpf"
@@ -54,7 +55,8 @@ func (c *Collector) Collect(entries []Entry) error {
 		return fmt.Errorf("collect: run program: %w", err)
 	}
 	var cursor ebpf.MapBatchCursor
-	if _, err := c.m.BatchLookup(&cursor, c.keys[:len(entries)], entries, nil); err != nil {
+	_, err := c.m.BatchLookup(&cursor, c.keys[:len(entries)], entries, nil)
+	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 		return fmt.Errorf("collect: read entries: %w", err)
 	}
 	return nil
