@@ -8,13 +8,16 @@ import (
 	"log/slog"
 
 	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/datapath/ebpf"
 	"github.com/fairway-project/fairway/userspace/datapath/iptables"
 )
 
 // openDatapath opens an implementation in the daemon's network namespace. The
 // caller closes it.
-func openDatapath(_ context.Context, _ Config, m datapath.Mode, log *slog.Logger) (datapath.Datapath, error) {
+func openDatapath(ctx context.Context, c Config, m datapath.Mode, log *slog.Logger) (datapath.Datapath, error) {
 	switch m {
+	case datapath.EBPF:
+		return ebpf.New(ctx, ebpf.Config{BPFFS: c.BPFFS, RunDir: c.RunDir, Logger: log})
 	case datapath.IPTables:
 		return iptables.New(iptables.Options{Log: log})
 	}

@@ -21,6 +21,9 @@ func (d *Datapath) EnsureNetwork(_ context.Context, n datapath.Network) error {
 	if n.BridgeIndex <= 0 {
 		return fmt.Errorf("network %s: bridge %q has no index", n.Name, n.Bridge.Name)
 	}
+	if err := forwardFrom(n); err != nil {
+		return err
+	}
 	st, err := d.networkState(n)
 	if err != nil {
 		return err
