@@ -27,6 +27,9 @@ func (e *Engine) ended(ctx context.Context, sandboxID string, exit func(*model.S
 	now.Published = nil
 	now.State.Status, now.State.Pid, now.State.StartTime = model.StatusExited, 0, 0
 	now.State.FinishedAt = time.Now().UTC()
+	if !sb.Adopted {
+		now.Netns = ""
+	}
 	exit(&now.State)
 	if err != nil {
 		now.State.Error = err.Error()

@@ -5,6 +5,7 @@ package engine
 import (
 	"cmp"
 	"context"
+	"path/filepath"
 	"slices"
 
 	"github.com/fairway-project/fairway/userspace/api"
@@ -59,7 +60,7 @@ func (e *Engine) Sandboxes(context.Context) ([]api.SandboxView, error) {
 	defer e.state.mu.RUnlock()
 	out := make([]api.SandboxView, 0, len(e.state.sandboxes))
 	for _, sb := range e.state.sandboxes {
-		out = append(out, e.state.sandboxView(sb))
+		out = append(out, e.sandboxView(sb))
 	}
 	slices.SortFunc(out, func(a, b api.SandboxView) int {
 		return cmp.Or(b.Created.Compare(a.Created), cmp.Compare(a.ID, b.ID))
@@ -75,16 +76,16 @@ func (e *Engine) Sandbox(_ context.Context, ref string) (api.SandboxView, error)
 	}
 	e.state.mu.RLock()
 	defer e.state.mu.RUnlock()
-	return e.state.sandboxView(sb), nil
+	return e.sandboxView(sb), nil
 }
 
-// sandboxView needs the read lock.
-func (s *state) sandboxView(sb *model.Sandbox) api.SandboxView {
-	v := api.SandboxView{Sandbox: *sb}
-	if owner := s.sandboxes[sb.SharedWith]; owner != nil {
+// sandboxView needs the state's read lock.
+func (e *Engine) sandboxView(sb *model.Sandbox) api.SandboxView {
+	v := api.SandboxView{Sandbox: *sb, Dir: filepath.Dir(e.boxes.Files(sb.ID).Hosts)}
+	if owner := e.state.sandboxes[sb.SharedWith]; owner != nil {
 		v.SharedWithName = owner.Name
 	}
-	all := s.attachmentsLocked(sb.ID)
+	all := e.state.attachmentsLocked(sb.ID)
 	g := elect(all)
 	for _, a := range all {
 		v.Endpoints = append(v.Endpoints, endpointView(sb, a, g))
