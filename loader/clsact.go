@@ -183,7 +183,8 @@ func (c *clsact) dropQdisc(index int) error {
 			return nil
 		}
 	}
-	if err := netlink.QdiscDel(qdisc(index)); err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EINVAL) {
+	err := netlink.QdiscDel(qdisc(index))
+	if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENODEV) {
 		return fmt.Errorf("clsact qdisc: %w", err)
 	}
 	return c.unmark(index)

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loader
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/google/go-cmp/cmp"
+	"github.com/vishvananda/netlink"
+
+	"github.com/fairway-project/fairway/userspace/nl"
+)
+
+// What kernels before 6.6 use works on this one too.
+func newClsact(t *testing.T) (*instance, *clsact, int) {
+	t.Helper()
+	i := newInstance(t)
+	return i, &clsact{dir: t.TempDir()}, i.device(t, "up0")
+}
+
+// filters returns the names of the filters on a device, ingress first.
+func (i *instance) filters(t *testing.T, index int) []string {
+	t.Helper()
+	var names []string
+	i.do(t, func() error {
+		device := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Index: index}}
+		for _, p := range []Program{FromUplink, ToUplink} {
+			filters, err := nl.FilterList(nil, device, parent(p))
+			if err != nil {
+				return err
+			}
+			for _, f := range filters {
+				names = append(names, f.(*netlink.BpfFilter).Name)
+			}
+		}
+		return nil
+	})
+	return names
+}
+
+func (i *instance) hasClsact(t *testing.T, index int) bool {
+	t.Helper()
+	found := false
+	i.do(t, func() error {
+		qdiscs, err := nl.QdiscList(nil, nil)
+		for _, q := range qdiscs {
+			found = found || q.Type() == "clsact" && q.Attrs().LinkIndex == index
+		}
+		return err
+	})
+	return found
+}
+
+func TestClsactAttachReplaceDetach(t *testing.T) {
+	i, c, dev := newClsact(t)
+	one, two := passProgram(t), passProgram(t)
+	i.do(t, func() error {
+		return errors.Join(c.attach(dev, FromUplink, one, false), c.attach(dev, ToUplink, one, false), c.attach(dev, FromUplink, one, false))
+	})
+	want := []string{"fairway/from_uplink", "fairway/to_uplink"}
+	if got := i.filters(t, dev); !cmp.Equal(got, want) {
+		t.Errorf("filters %v, want %v", got, want)
+	}
+	if got := i.filterProgram(t, c, dev); got != mustID(t, one) {
+		t.Errorf("program %d, want %d", got, mustID(t, one))
+	}
+	i.do(t, func() error { return c.attach(dev, FromUplink, two, true) })
+	if got := i.filterProgram(t, c, dev); got != mustID(t, one) {
+		t.Error("the program was replaced before Switch")
+	}
+	i.do(t, func() error { return c.attach(dev, FromUplink, two, false) })
+	if got := i.filterProgram(t, c, dev); got != mustID(t, two) {
+		t.Errorf("program %d, want %d", got, mustID(t, two))
+	}
+	i.do(t, func() error {
+		all, err := c.list()
+		if len(all) != 2 || all[0].How != "clsact" || all[0].Index != dev {
+			t.Errorf("list: %+v", all)
+		}
+		return err
+	})
+	i.do(t, func() error {
+		return errors.Join(c.detach(dev, FromUplink), c.detach(dev, ToUplink), c.detach(dev, ToUplink))
+	})
+	if i.hasClsact(t, dev) {
+		t.Error("our clsact qdisc is left")
+	}
+	if left, _ := names(c.dir); len(left) != 0 {
+		t.Errorf("marks are left: %v", left)
+	}
+}
+
+func (i *instance) filterProgram(t *testing.T, c *clsact, index int) ebpf.ProgramID {
+	t.Helper()
+	var id ebpf.ProgramID
+	i.do(t, func() error {
+		f, err := c.find(index, FromUplink)
+		if f != nil {
+			id = ebpf.ProgramID(f.Id)
+		}
+		return err
+	})
+	return id
+}
+
+func mustID(t *testing.T, p *ebpf.Program) ebpf.ProgramID {
+	t.Helper()
+	id, err := programID(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+// A qdisc or filter of somebody else is there before, meanwhile and afterwards.
+func TestClsactOfOthersStays(t *testing.T) {
+	for name, foreignFirst := range map[string]bool{"before ours": true, "after ours": false} {
+		t.Run(name, func(t *testing.T) {
+			i, c, dev := newClsact(t)
+			p := passProgram(t)
+			foreign := func() error {
+				if err := netlink.QdiscAdd(qdisc(dev)); err != nil && !errors.Is(err, os.ErrExist) {
+					return err
+				}
+				attrs := filterAttrs(dev, FromUplink)
+				attrs.Priority, attrs.Handle = 1, 1
+				return netlink.FilterAdd(&netlink.BpfFilter{FilterAttrs: attrs, Fd: p.FD(), Name: "foreign", DirectAction: true})
+			}
+			ours := func() error { return c.attach(dev, FromUplink, p, false) }
+			steps := []func() error{foreign, ours}
+			if !foreignFirst {
+				steps = []func() error{ours, foreign}
+			}
+			i.do(t, func() error { return errors.Join(steps[0](), steps[1](), c.detach(dev, FromUplink)) })
+			if got := i.filters(t, dev); !cmp.Equal(got, []string{"foreign"}) {
+				t.Errorf("filters %v, want the foreign one", got)
+			}
+		})
+	}
+}
+
+// A qdisc without filters that isn't ours stays too.
+func TestEmptyClsactOfOthersStays(t *testing.T) {
+	i, c, dev := newClsact(t)
+	p := passProgram(t)
+	i.do(t, func() error {
+		return errors.Join(netlink.QdiscAdd(qdisc(dev)), c.attach(dev, FromUplink, p, false), c.detach(dev, FromUplink))
+	})
+	if !i.hasClsact(t, dev) {
+		t.Error("the qdisc of somebody else is gone")
+	}
+}
+
+func TestClsactForeignFilterInOurPlace(t *testing.T) {
+	i, c, dev := newClsact(t)
+	p := passProgram(t)
+	i.do(t, func() error {
+		err := errors.Join(netlink.QdiscAdd(qdisc(dev)),
+			netlink.FilterAdd(&netlink.BpfFilter{FilterAttrs: filterAttrs(dev, FromUplink), Fd: p.FD(), Name: "foreign", DirectAction: true}))
+		if got := c.attach(dev, FromUplink, p, false); got == nil {
+			t.Error("a foreign filter was replaced")
+		}
+		return err
+	})
+}
+
+func TestClsactDetachFromGoneDevice(t *testing.T) {
+	i, c, dev := newClsact(t)
+	p := passProgram(t)
+	i.do(t, func() error {
+		return errors.Join(c.attach(dev, FromUplink, p, false), remove(dev), c.detach(dev, FromUplink))
+	})
+	if _, err := os.Stat(filepath.Join(c.dir, "2-clsact")); !errors.Is(err, os.ErrNotExist) {
+		t.Error("the mark is left")
+	}
+}
