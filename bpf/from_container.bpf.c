@@ -139,6 +139,12 @@ static __always_inline int from_container_ip(struct __sk_buff *ctx, bool v6,
 	return peer ? to_peer(ctx, v6, p, net, peer, slot) : NEXT;
 }
 
+/* Neither IP nor ARP: nothing that icc=false could judge, so it isn't let through. */
+static __always_inline int odd_frame(struct __sk_buff *ctx, const struct network *net)
+{
+	return net->flags & NETWORK_ICC ? NEXT : drop(ctx, DROP_ICC, DIR_TRANSMIT);
+}
+
 static __always_inline int from_container_frame(struct __sk_buff *ctx)
 {
 	struct endpoint *ep;
@@ -160,6 +166,13 @@ static __always_inline int from_container_frame(struct __sk_buff *ctx)
 		return drop(ctx, DROP_SPOOFED_MAC, DIR_TRANSMIT);
 	count_transmit(ctx, slot);
 	__builtin_memcpy(dmac, eth->h_dest, ETH_ALEN);
+	/*
+	 * The tag is out of the frame by now, so a tagged packet looks like any
+	 * other; redirected, it would carry its VLAN out of the network. Like
+	 * other odd frames it is the bridge's, where peers may see it at all.
+	 */
+	if (ctx->vlan_present)
+		return odd_frame(ctx, net);
 	switch (eth->h_proto) {
 	case bpf_htons(ETH_P_IP):
 		return from_container_ip(ctx, false, ep, net, dmac, p);
@@ -168,7 +181,7 @@ static __always_inline int from_container_frame(struct __sk_buff *ctx)
 	case bpf_htons(ETH_P_ARP):
 		return arp_is_honest(ctx, ep) ? NEXT : drop(ctx, DROP_SPOOFED_ARP, DIR_TRANSMIT);
 	}
-	return NEXT;
+	return odd_frame(ctx, net);
 }
 
 SEC("tc")

@@ -142,6 +142,9 @@ static __always_inline int from_uplink_frame(struct __sk_buff *ctx)
 	struct packet *p = new_packet();
 
 	ctx->tc_index = 0;
+	/* A VLAN device on top of the uplink gets it next; that one has programs of its own. */
+	if (ctx->vlan_present)
+		return NEXT;
 	/* Frames for other machines, seen in promiscuous mode, and for everybody. */
 	if (ctx->pkt_type != PACKET_HOST || !p)
 		return NEXT;

@@ -123,6 +123,9 @@ static __always_inline int flow_rewrite(struct __sk_buff *ctx, bool v6, const st
 		err = rewrite_ip4(ctx, (const struct flow4 *)f, macs, decrement_ttl);
 	if (err)
 		return err;
+	/* IPv4's header checksum makes up for the TTL; here skb->csum must (CHECKSUM_COMPLETE). */
+	if (v6 && decrement_ttl)
+		bpf_csum_update(ctx, ~(__u32)bpf_htons(0x0001));
 	if (!rewrite || p->flags & PKT_LATER_FRAGMENT)
 		return 0;
 	if (ports && rewrite_ports(ctx, p, f))
