@@ -19,7 +19,7 @@ func foreign(t testing.TB, w *harness.Topology) {
 	w.Host.Must(t, "nft", "add table inet mine; add chain inet mine c { type filter hook input priority 0; }; add rule inet mine c tcp dport 6667 drop")
 	w.Host.Must(t, "tc", "qdisc", "add", "dev", "eth0", "clsact")
 	w.Host.Must(t, "tc", "filter", "add", "dev", "eth0", "ingress", "prio", "7", "protocol", "ip", "u32", "match", "ip", "dport", "6668", "0xffff", "flowid", ":1")
-	w.Host.IP(t, "link add mine0 type dummy", "addr add 10.9.8.1/24 dev mine0", "link set mine0 up")
+	w.Host.IP(t, "link add mine0 type bridge", "addr add 10.9.8.1/24 dev mine0", "link set mine0 up")
 }
 
 // REL-11: what others have put on the host works before, during and after.

@@ -17,6 +17,7 @@ import (
 func (e *Env) finish(t *testing.T) {
 	t.Helper()
 	if t.Failed() {
+		e.describe(t)
 		e.forceAway(t)
 		return
 	}
@@ -69,6 +70,16 @@ func (e *Env) lookForDirs(t testing.TB) {
 	if _, err := os.Stat(e.Daemon.BPFFS); err == nil {
 		t.Errorf("directory is left: %s", e.Daemon.BPFFS)
 	}
+}
+
+// describe logs what the daemon knows when a test has failed.
+func (e *Env) describe(t testing.TB) {
+	t.Helper()
+	if e.Daemon.Pid() == 0 {
+		return
+	}
+	t.Logf("fairway status:\n%s", e.Fairway(t, "status").Out)
+	t.Logf("fairway flow ls:\n%s", e.Fairway(t, "flow", "ls").Out)
 }
 
 // inodes are the namespaces that only sandboxes of this test were in.
