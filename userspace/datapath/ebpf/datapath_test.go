@@ -86,7 +86,7 @@ func TestEnsureFillsTheMaps(t *testing.T) {
 	w.ensure(w.hostIs(w.host()), w.networkIs(w.network()), w.endpointIs(e), w.portsAre(e.ID, publication(e, model.TCP, 8080)))
 	got := w.snapshot()
 	equal(t, "networks", got.Networks, map[uint16]network.Network{1: {
-		BridgeIndex: w.bridge.Index, GatewayMAC: model.MAC{2, 0, 0, 0, 0, 1}, MTU: 1500,
+		BridgeIndex: w.bridgeIndex, GatewayMAC: model.MAC{2, 0, 0, 0, 0, 1}, MTU: 1500,
 		Gateway4: netip.MustParseAddr("172.20.0.1"), Gateway6: netip.MustParseAddr("fd00:20::1"),
 		Flags: object.DatapathNetworkFlagNETWORK_IPV4 | object.DatapathNetworkFlagNETWORK_IPV6 |
 			object.DatapathNetworkFlagNETWORK_ICC | object.DatapathNetworkFlagNETWORK_MASQ4 | object.DatapathNetworkFlagNETWORK_ROUTED6,

@@ -27,12 +27,24 @@ func (d *Datapath) EnsurePorts(_ context.Context, endpointID string, ports []dat
 	want := make(map[publish.Key]publish.Entry, len(ports))
 	for _, p := range ports {
 		k, e := portEntry(p, st)
-		if owner, taken := d.state.ports[k]; taken && owner.Endpoint != st.slot && d.state.claimed(owner.Endpoint) {
-			return fmt.Errorf("published port %s: endpoint %s has it", k, d.state.endpointID(owner.Endpoint))
+		if id, taken := d.portOwner(k); taken && id != endpointID {
+			return fmt.Errorf("published port %s: endpoint %s has it", k, id)
 		}
 		want[k] = e
 	}
+	st.portsSaid = true
 	return d.syncPorts(st.slot, want)
+}
+
+// portOwner returns the endpoint that a port was published for by this process.
+// What an earlier process published is taken over by whoever wants it.
+func (d *Datapath) portOwner(k publish.Key) (id string, taken bool) {
+	e, ok := d.state.ports[k]
+	if !ok {
+		return "", false
+	}
+	id = d.state.endpointID(e.Endpoint)
+	return id, id != "" && d.state.endpoints[id].portsSaid
 }
 
 // syncPorts makes the publications of a slot those in want. Entries go in before

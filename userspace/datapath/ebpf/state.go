@@ -58,6 +58,8 @@ type endpointState struct {
 	slot    uint16
 	network string
 	value   endpoint.Endpoint
+	// portsSaid is set once this process was told the endpoint's ports.
+	portsSaid bool
 }
 
 // claimed reports whether an endpoint that is known by its ID has the slot.

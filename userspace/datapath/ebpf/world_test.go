@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -29,9 +30,9 @@ type world struct {
 	netns string
 	dp    *Datapath
 
-	bridge  *netlink.Bridge
-	uplink  int
-	devices map[string]int
+	bridgeIndex int
+	uplink      int
+	devices     map[string]int
 }
 
 func newWorld(t *testing.T) *world {
@@ -51,8 +52,10 @@ func newWorld(t *testing.T) *world {
 	}
 	t.Cleanup(w.cleanup)
 	w.do(func() error {
-		w.bridge = &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "br0"}}
-		return errors.Join(netlink.LinkAdd(w.bridge), netlink.LinkSetUp(w.bridge))
+		bridge := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "br0"}}
+		err := errors.Join(netlink.LinkAdd(bridge), netlink.LinkSetUp(bridge))
+		w.bridgeIndex = bridge.Index
+		return err
 	})
 	w.uplink = w.veth("up0", false)
 	w.open()
@@ -104,7 +107,7 @@ func (w *world) veth(name string, port bool) int {
 	w.do(func() error {
 		attrs := netlink.LinkAttrs{Name: name}
 		if port {
-			attrs.MasterIndex = w.bridge.Index
+			attrs.MasterIndex = w.bridgeIndex
 		}
 		d := &netlink.Veth{LinkAttrs: attrs, PeerName: name + "p"}
 		err := netlink.LinkAdd(d)
@@ -130,7 +133,7 @@ func (w *world) network() datapath.Network {
 			IPv6:   &model.Subnet{Prefix: netip.MustParsePrefix("fd00:20::/64"), Gateway: netip.MustParseAddr("fd00:20::1")},
 			Bridge: model.Bridge{Name: "br0", ICC: true, Masquerade: true, GatewayMode4: model.GatewayNAT, GatewayMode6: model.GatewayRouted, MTU: 1500},
 		},
-		BridgeIndex: w.bridge.Index,
+		BridgeIndex: w.bridgeIndex,
 		BridgeMAC:   model.MAC{2, 0, 0, 0, 0, 1},
 	}
 }
@@ -139,13 +142,17 @@ func (w *world) network() datapath.Network {
 // isn't there.
 func (w *world) endpoint(n byte) datapath.Endpoint {
 	w.t.Helper()
-	name := "veth" + string('0'+rune(n))
-	index, ok := w.devices[name]
-	if !ok {
-		index = w.veth(name, true)
+	if name := fmt.Sprintf("veth%d", n); w.devices[name] == 0 {
+		w.veth(name, true)
 	}
+	return w.endpointOf(n)
+}
+
+// endpointOf is endpoint where the device is there.
+func (w *world) endpointOf(n byte) datapath.Endpoint {
+	name := fmt.Sprintf("veth%d", n)
 	return datapath.Endpoint{
-		ID: "ep" + string('0'+rune(n)), NetworkID: "net1", HostIf: name, HostIndex: index,
+		ID: fmt.Sprintf("ep%d", n), NetworkID: "net1", HostIf: name, HostIndex: w.devices[name],
 		MAC:  model.MAC{2, 0x42, 172, 20, 0, n + 1},
 		IPv4: netip.AddrFrom4([4]byte{172, 20, 0, n + 1}),
 		IPv6: netip.AddrFrom16([16]byte{0xfd, 0, 0, 0x20, 15: n + 1}),
