@@ -7,15 +7,21 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
 	"github.com/fairway-project/fairway/userspace/datapath"
 )
+
+// maxTimeout is what netfilter's timeouts, 32 bits of jiffies, can hold for sure.
+const maxTimeout = 30 * 24 * time.Hour
 
 // Config of a daemon. The yaml names are the keys of the configuration file.
 type Config struct {
@@ -32,6 +38,45 @@ type Config struct {
 	Metrics string `yaml:"metrics"`
 	// Debug logs more.
 	Debug bool `yaml:"debug"`
+	// FlowTableSize is the number of entries in each flow table of the eBPF
+	// datapath, two per connection; 0 takes it from the memory.
+	FlowTableSize uint32 `yaml:"flow_table_size"`
+	// Timeouts of connections in the eBPF datapath; with iptables they are
+	// sysctls of the host (net.netfilter.nf_conntrack_*_timeout*).
+	Timeouts Timeouts `yaml:"timeouts"`
+}
+
+// Timeouts are written like 30s or 2h, and zero is netfilter's default.
+type Timeouts struct {
+	TCPSynSent        time.Duration `yaml:"tcp_syn_sent"`
+	TCPSynRecv        time.Duration `yaml:"tcp_syn_recv"`
+	TCPEstablished    time.Duration `yaml:"tcp_established"`
+	TCPUnacknowledged time.Duration `yaml:"tcp_unacknowledged"`
+	TCPFinWait        time.Duration `yaml:"tcp_fin_wait"`
+	TCPTimeWait       time.Duration `yaml:"tcp_time_wait"`
+	TCPClose          time.Duration `yaml:"tcp_close"`
+	UDP               time.Duration `yaml:"udp"`
+	UDPStream         time.Duration `yaml:"udp_stream"`
+	ICMP              time.Duration `yaml:"icmp"`
+	ICMPv6            time.Duration `yaml:"icmpv6"`
+	SCTP              time.Duration `yaml:"sctp"`
+	Generic           time.Duration `yaml:"generic"`
+}
+
+// check refuses what can't be a timeout.
+func (t Timeouts) check() error {
+	all := map[string]time.Duration{
+		"tcp_syn_sent": t.TCPSynSent, "tcp_syn_recv": t.TCPSynRecv, "tcp_established": t.TCPEstablished,
+		"tcp_unacknowledged": t.TCPUnacknowledged, "tcp_fin_wait": t.TCPFinWait, "tcp_time_wait": t.TCPTimeWait,
+		"tcp_close": t.TCPClose, "udp": t.UDP, "udp_stream": t.UDPStream, "icmp": t.ICMP, "icmpv6": t.ICMPv6,
+		"sctp": t.SCTP, "generic": t.Generic,
+	}
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		if d := all[name]; d != 0 && (d < time.Second || d > maxTimeout) {
+			return fmt.Errorf("timeout %s %s: want 1s to %s", name, d, maxTimeout)
+		}
+	}
+	return nil
 }
 
 // Default is the configuration of a daemon that is told nothing.
@@ -132,5 +177,5 @@ func (c *Config) Validate() error {
 			return fmt.Errorf("uplink %q: want the name of a network device", u)
 		}
 	}
-	return nil
+	return c.Timeouts.check()
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/datapath/ebpf"
+	"github.com/fairway-project/fairway/userspace/datapath/ebpf/expiry"
 	"github.com/fairway-project/fairway/userspace/datapath/iptables"
 )
 
@@ -17,7 +18,10 @@ import (
 func openDatapath(ctx context.Context, c Config, m datapath.Mode, log *slog.Logger) (datapath.Datapath, error) {
 	switch m {
 	case datapath.EBPF:
-		return ebpf.New(ctx, ebpf.Config{BPFFS: c.BPFFS, RunDir: c.RunDir, Logger: log})
+		return ebpf.New(ctx, ebpf.Config{
+			BPFFS: c.BPFFS, RunDir: c.RunDir, Logger: log,
+			FlowTableSize: c.FlowTableSize, Timeouts: expiry.Timeouts(c.Timeouts),
+		})
 	case datapath.IPTables:
 		return iptables.New(iptables.Options{Log: log})
 	}

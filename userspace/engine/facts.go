@@ -35,6 +35,19 @@ func (f *facts) bridge(networkID string) link.Device {
 	return f.bridges[networkID]
 }
 
+// madeBridges returns the device index of every network's bridge that was not adopted.
+func (f *facts) madeBridges() map[string]int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out := make(map[string]int)
+	for id, d := range f.bridges {
+		if d.Owner != "" {
+			out[id] = d.Index
+		}
+	}
+	return out
+}
+
 // isAdopted reports whether name is a network's bridge that Fairway didn't make.
 func (f *facts) isAdopted(name string) bool {
 	f.mu.Lock()

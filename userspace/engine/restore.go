@@ -138,7 +138,7 @@ func (e *Engine) adoptable(sb *model.Sandbox, a attachment) (link.Device, error)
 	if err != nil {
 		return link.Device{}, err
 	}
-	if dev.Owner != a.ep.ID {
+	if dev.Owner != a.ep.ID || dev.Master != e.facts.bridge(a.net.ID).Index {
 		return link.Device{}, nil
 	}
 	box, err := link.OpenSandbox(sb.Netns)

@@ -26,7 +26,7 @@ func (e *Engine) tend() {
 		case <-ticker.C:
 		case <-e.wake:
 		}
-		e.tendSandboxes(e.running)
+		e.tendDevices(e.running)
 		e.sampleDrops(e.running)
 	}
 }
@@ -39,25 +39,45 @@ func (e *Engine) wakeUp() {
 	}
 }
 
-func (e *Engine) tendSandboxes(ctx context.Context) {
-	// First the devices, then who should have one: an endpoint that is made
-	// between the two lists would seem to have lost its device otherwise.
-	attached := e.facts.attached()
+// tendDevices compares the devices that are there with those that should be:
+// a bridge or an interface that somebody deleted is made again.
+func (e *Engine) tendDevices(ctx context.Context) {
+	// First what should be there, then what is: a device that is made between
+	// the two looks would seem to be lost otherwise.
+	bridges, attached := e.facts.madeBridges(), e.facts.attached()
 	owned, err := e.links.Owned()
 	if err != nil {
 		e.log.Error("devices not listed", "err", err)
 		return
 	}
 	for _, d := range owned {
-		if attached[d.Owner] == d.Index {
+		if bridges[d.Owner] == d.Index {
+			delete(bridges, d.Owner)
+		}
+		if attached[d.Owner] == d.Index && d.Master != 0 {
 			delete(attached, d.Owner)
 		}
+	}
+	for id := range bridges {
+		e.mendNetwork(ctx, id)
 	}
 	for _, sb := range e.state.bySeniority() {
 		if sb.State.Status == model.StatusRunning && sb.Mode == model.ModeNetworks {
 			e.tendSandbox(ctx, sb, attached)
 		}
 	}
+}
+
+// mendNetwork makes a network's bridge again.
+func (e *Engine) mendNetwork(ctx context.Context, id string) {
+	defer e.locks.network(id)()
+	n := e.state.network(id)
+	if n == nil || e.facts.bridge(id).Index == 0 {
+		// Removed meanwhile.
+		return
+	}
+	e.log.Info("bridge of a network is made again", "network", n.Name, "device", n.Bridge.Name)
+	e.health.report("network "+n.Name, e.applyNetwork(ctx, n))
 }
 
 // tendSandbox mends a sandbox: one whose namespace is gone has ended, one that

@@ -53,6 +53,8 @@ type Device struct {
 	Owner string
 	// Kind is the kernel's, "bridge" or "veth".
 	Kind string
+	// Master is the index of the bridge that it is enslaved to; 0 for none.
+	Master int
 }
 
 // Host works on the devices of the network namespace that is the host.
@@ -205,7 +207,7 @@ func find(h *netlink.Handle, name string) (netlink.Link, error) {
 
 func device(l netlink.Link) Device {
 	a := l.Attrs()
-	d := Device{Name: a.Name, Index: a.Index, Kind: l.Type()}
+	d := Device{Name: a.Name, Index: a.Index, Kind: l.Type(), Master: a.MasterIndex}
 	copy(d.MAC[:], a.HardwareAddr)
 	if owner, ok := strings.CutPrefix(a.Alias, AliasPrefix); ok {
 		d.Owner = owner

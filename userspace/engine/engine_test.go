@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/netns"
+)
+
+var ctx = context.Background()
+
+func TestRunStopRemoveLeavesNothing(t *testing.T) {
+	w := newWorld(t)
+	w.network(api.NetworkCreate{Name: "back", EnableIPv6: true})
+	before := w.snapshot()
+	v := w.run(api.SandboxConfig{Name: "web", Networks: on("back"), Publish: []string{"18080:80", "81/udp"}})
+	if v.State.Status != model.StatusRunning || len(v.Endpoints) != 1 || len(v.Published) != 4 {
+		t.Fatalf("view: %+v", v)
+	}
+	ep := v.Endpoints[0]
+	guarded := w.fake.endpoint(ep.ID)
+	if guarded.IPv4 != ep.IPv4.Addr() || guarded.IPv6 != ep.IPv6.Addr() || guarded.HostIndex == 0 {
+		t.Errorf("datapath has %+v, want the addresses of %+v", guarded, ep)
+	}
+	if ports := w.fake.portsOf(ep.ID); len(ports) != 4 {
+		t.Errorf("datapath has ports %v, want 4", ports)
+	}
+	w.stored()
+	must(t, w.Stop(ctx, "web", api.Stop{}))
+	stopped := w.view("web")
+	if stopped.State.Status != model.StatusExited || len(stopped.Endpoints) != 0 || len(stopped.Published) != 0 {
+		t.Errorf("after stop: %+v", stopped)
+	}
+	if code, err := w.Wait(ctx, "web"); err != nil || code != 128+int(unix.SIGTERM) {
+		t.Errorf("exit code %d, %v", code, err)
+	}
+	must(t, w.Remove(ctx, "web", false))
+	w.unchanged(before)
+}
+
+func TestFailureAtEveryStepChangesNothing(t *testing.T) {
+	w := newWorld(t)
+	w.network(api.NetworkCreate{Name: "a"})
+	w.network(api.NetworkCreate{Name: "b"})
+	w.run(api.SandboxConfig{Name: "old", Networks: on("b"), Publish: []string{"80"}})
+	edits := map[string]func() error{
+		"run": func() error {
+			_, _, err := w.Run(ctx, api.Run{
+				SandboxConfig: api.SandboxConfig{Name: "new", Networks: on("a", "b"), Publish: []string{"18081:80"}},
+				Command:       []string{"sleep", "1000"},
+			}, nil)
+			return err
+		},
+		"connect":    func() error { return w.Connect(ctx, "old", api.EndpointSettings{Network: "a"}) },
+		"disconnect": func() error { return w.Disconnect(ctx, "b", "old", false) },
+		"network": func() error {
+			_, err := w.CreateNetwork(ctx, api.NetworkCreate{Name: "c"})
+			return err
+		},
+	}
+	for _, name := range []string{"network", "run", "disconnect", "connect"} {
+		before := w.snapshot()
+		steps := 0
+		for n := 1; ; n++ {
+			w.fake.failNext(n)
+			err := edits[name]()
+			if !w.fake.failed() {
+				must(t, err)
+				break
+			}
+			if !errors.Is(err, errInjected) {
+				t.Fatalf("%s, failure %d: got %v", name, n, err)
+			}
+			w.fake.failNext(0)
+			w.unchanged(before)
+			steps++
+		}
+		w.fake.failNext(0)
+		if steps == 0 {
+			t.Errorf("%s: the datapath was never asked", name)
+		}
+	}
+	w.stored()
+}
+
+func TestCommandThatDoesNotStartChangesNothing(t *testing.T) {
+	w := newWorld(t)
+	before := w.snapshot()
+	_, _, err := w.Run(ctx, api.Run{Command: []string{"/nonexistent"}}, nil)
+	if err == nil {
+		t.Fatal("started")
+	}
+	w.unchanged(before)
+}
+
+func TestAutoRemove(t *testing.T) {
+	w := newWorld(t)
+	before := w.snapshot()
+	_, p, err := w.Run(ctx, api.Run{Command: []string{"sh", "-c", "exit 7"}, AutoRemove: true}, nil)
+	must(t, err)
+	if code, err := p.Wait(ctx); err != nil || code != 7 {
+		t.Errorf("exit code %d, %v", code, err)
+	}
+	w.unchanged(before)
+}
+
+func TestGatewayFollowsConnectAndDisconnect(t *testing.T) {
+	w := newWorld(t)
+	w.network(api.NetworkCreate{Name: "m"})
+	w.network(api.NetworkCreate{Name: "a"})
+	w.network(api.NetworkCreate{Name: "b", Internal: true})
+	w.run(api.SandboxConfig{Name: "s", Networks: on("m"), Publish: []string{"80"}})
+	number := w.view("s").Published[0].HostPort
+	for _, step := range []struct {
+		do   func() error
+		want string
+	}{
+		{func() error { return w.Connect(ctx, "s", api.EndpointSettings{Network: "b"}) }, "m"},
+		{func() error { return w.Connect(ctx, "s", api.EndpointSettings{Network: "a"}) }, "a"},
+		{func() error { return w.Disconnect(ctx, "a", "s", false) }, "m"},
+		{func() error { return w.Connect(ctx, "s", api.EndpointSettings{Network: "a", GwPriority: -1}) }, "m"},
+		{func() error { return w.Disconnect(ctx, "m", "s", false) }, "a"},
+	} {
+		must(t, step.do())
+		v := w.view("s")
+		for _, ep := range v.Endpoints {
+			if ep.Default4 != (ep.NetworkName == step.want) {
+				t.Errorf("default route on %s, want it on %s", ep.NetworkName, step.want)
+			}
+			if has := len(w.fake.portsOf(ep.ID)) > 0; has != ep.Default4 {
+				t.Errorf("ports on %s: %t, want them with the default route", ep.NetworkName, has)
+			}
+		}
+		if got := v.Published[0].HostPort; got != number {
+			t.Errorf("host port became %d, want %d as before", got, number)
+		}
+	}
+	w.stored()
+}
+
+func TestConflicts(t *testing.T) {
+	w := newWorld(t)
+	n := w.network(api.NetworkCreate{Name: "n", IPAM: []api.IPAMConfig{{Subnet: netip.MustParsePrefix("10.99.0.0/24")}}})
+	mac := model.MAC{2, 0, 0, 0, 0, 9}
+	first := api.EndpointSettings{Network: "n", IPv4: netip.MustParseAddr("10.99.0.9"), MAC: mac}
+	w.run(api.SandboxConfig{Name: "s", Networks: []api.EndpointSettings{first}, Publish: []string{"18082:80"}})
+	w.run(api.SandboxConfig{Name: "guest", Networks: on("container:s")})
+	before := w.snapshot()
+	run := func(c api.SandboxConfig) error {
+		_, _, err := w.Run(ctx, api.Run{SandboxConfig: c, Command: []string{"true"}}, nil)
+		return err
+	}
+	create := func(r api.NetworkCreate) error { _, err := w.CreateNetwork(ctx, r); return err }
+	for _, c := range []struct {
+		err  error
+		kind error
+		text string
+	}{
+		{run(api.SandboxConfig{Name: "s"}), api.ErrConflict, `"s"`},
+		{run(api.SandboxConfig{Networks: on("nope")}), api.ErrNotFound, "nope"},
+		{run(api.SandboxConfig{Networks: on("container:nope")}), api.ErrNotFound, "nope"},
+		{run(api.SandboxConfig{Networks: on("container:guest")}), api.ErrConflict, "guest"},
+		{run(api.SandboxConfig{Networks: on("container:s"), Publish: []string{"80"}}), api.ErrInvalid, "published ports"},
+		{run(api.SandboxConfig{Publish: []string{"18082:80"}}), api.ErrConflict, "18082"},
+		{run(api.SandboxConfig{Publish: []string{"203.0.113.1:1:80"}}), api.ErrInvalid, "203.0.113.1"},
+		{run(api.SandboxConfig{Networks: []api.EndpointSettings{{Network: "n", IPv4: first.IPv4}}}), api.ErrConflict, "10.99.0.9"},
+		{run(api.SandboxConfig{Networks: []api.EndpointSettings{{Network: "n", IPv4: netip.MustParseAddr("10.98.0.9")}}}), api.ErrInvalid, "10.98.0.9"},
+		{run(api.SandboxConfig{Networks: []api.EndpointSettings{{Network: "n", MAC: mac}}}), api.ErrConflict, mac.String()},
+		{run(api.SandboxConfig{Networks: []api.EndpointSettings{{Network: "bridge", Aliases: []string{"x"}}}}), api.ErrInvalid, "aliases"},
+		{run(api.SandboxConfig{Links: []model.Link{{Sandbox: "nope", Alias: "x"}}}), api.ErrNotFound, "nope"},
+		{create(api.NetworkCreate{Name: "n"}), api.ErrConflict, "n already exists"},
+		{create(api.NetworkCreate{Name: "host"}), api.ErrConflict, "host"},
+		{create(api.NetworkCreate{Name: "o", IPAM: []api.IPAMConfig{{Subnet: netip.MustParsePrefix("10.99.0.128/25")}}}), api.ErrConflict, `"n"`},
+		{create(api.NetworkCreate{Name: "o", Options: map[string]string{optBridgeName: n.Bridge.Name}}), api.ErrConflict, n.Bridge.Name},
+		{w.RemoveNetwork(ctx, "n"), api.ErrConflict, "has active endpoints"},
+		{w.RemoveNetwork(ctx, "bridge"), api.ErrInvalid, "pre-defined"},
+		{w.Connect(ctx, "s", api.EndpointSettings{Network: "n"}), api.ErrConflict, "already attached"},
+		{w.Connect(ctx, "guest", api.EndpointSettings{Network: "n"}), api.ErrConflict, "guest"},
+		{w.Disconnect(ctx, "bridge", "s", false), api.ErrConflict, "not connected"},
+		{w.Remove(ctx, "s", false), api.ErrConflict, "running"},
+	} {
+		if !errors.Is(c.err, c.kind) || !strings.Contains(c.err.Error(), c.text) {
+			t.Errorf("got %v, want %q of kind %v", c.err, c.text, c.kind)
+		}
+	}
+	w.unchanged(before)
+}
+
+func TestAddedNamespace(t *testing.T) {
+	w := newWorld(t)
+	w.network(api.NetworkCreate{Name: "n"})
+	before := w.snapshot()
+	path := w.namespace("vm")
+	v, err := w.Add(ctx, api.Add{SandboxConfig: api.SandboxConfig{Name: "vm", Networks: on("n")}, Netns: path})
+	must(t, err)
+	if v.State.Pid != 0 || !v.Adopted || v.State.Status != model.StatusRunning {
+		t.Errorf("view %+v", v)
+	}
+	_, err = w.Add(ctx, api.Add{SandboxConfig: api.SandboxConfig{Name: "vm2"}, Netns: path})
+	if !errors.Is(err, api.ErrConflict) {
+		t.Errorf("adopted twice: %v", err)
+	}
+	must(t, w.Remove(ctx, "vm", true))
+	w.unchanged(before)
+	if err := netns.Check(path); err != nil {
+		t.Errorf("adopted namespace did not outlive its sandbox: %v", err)
+	}
+}
+
+func TestAddedNamespaceThatVanishes(t *testing.T) {
+	w := newWorld(t)
+	path := w.namespace("vm")
+	v, err := w.Add(ctx, api.Add{SandboxConfig: api.SandboxConfig{Name: "vm"}, Netns: path})
+	must(t, err)
+	must(t, netns.Delete(path))
+	eventually(t, "sandbox exited", func() bool { return w.view("vm").State.Status == model.StatusExited })
+	if ep := w.fake.endpoint(v.Endpoints[0].ID); ep.ID != "" {
+		t.Errorf("datapath still has %+v", ep)
+	}
+	w.stored()
+}
+
+func TestLostDevicesAreMadeAgain(t *testing.T) {
+	w := newWorld(t)
+	n := w.network(api.NetworkCreate{Name: "n"})
+	v := w.run(api.SandboxConfig{Name: "s", Networks: on("n")})
+	ep := v.Endpoints[0]
+	index := w.fake.endpoint(ep.ID).HostIndex
+	must(t, w.links.Delete(ep.HostIf, ep.ID))
+	eventually(t, "interface made again", func() bool {
+		now := w.fake.endpoint(ep.ID).HostIndex
+		return now != 0 && now != index
+	})
+	must(t, w.links.Delete(n.Bridge.Name, n.ID))
+	eventually(t, "bridge made again, interface on it", func() bool {
+		br, err := w.links.Find(n.Bridge.Name)
+		if err != nil {
+			return false
+		}
+		dev, err := w.links.Find(ep.HostIf)
+		return err == nil && dev.Master == br.Index
+	})
+}
+
+func TestLinksOnTheDefaultNetwork(t *testing.T) {
+	w := newWorld(t)
+	w.run(api.SandboxConfig{Name: "db", Expose: []string{"5432"}, Hostname: "dbhost"})
+	app := w.run(api.SandboxConfig{Name: "app", Links: []model.Link{{Sandbox: "db", Alias: "store"}}})
+	db := w.view("db").Endpoints[0]
+	if links := w.fake.endpoint(app.Endpoints[0].ID).Links; len(links) != 1 || links[0].IPv4 != db.IPv4.Addr() {
+		t.Errorf("links %+v, want one to %s", links, db.IPv4)
+	}
+	hosts, err := os.ReadFile(w.boxes.Files(app.ID).Hosts)
+	must(t, err)
+	if want := db.IPv4.Addr().String() + "\tstore dbhost db\n"; !strings.Contains(string(hosts), want) {
+		t.Errorf("hosts lacks %q:\n%s", want, hosts)
+	}
+	must(t, w.Stop(ctx, "db", api.Stop{}))
+	if links := w.fake.endpoint(app.Endpoints[0].ID).Links; len(links) != 0 {
+		t.Errorf("links %+v after the end of db", links)
+	}
+}

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/fairway-project/fairway/userspace/datapath"
+)
+
+// errInjected is what a fake datapath fails with on demand.
+var errInjected = errors.New("injected")
+
+// fakeDatapath remembers what it was told, and fails the call of the number
+// given in failAt.
+type fakeDatapath struct {
+	mu        sync.Mutex
+	calls     int
+	failAt    int
+	host      datapath.Host
+	networks  map[string]datapath.Network
+	endpoints map[string]datapath.Endpoint
+	ports     map[string][]datapath.Port
+	resolvers map[string]datapath.Resolver
+	pruned    *datapath.Desired
+	log       []string
+}
+
+func newFake() *fakeDatapath {
+	return &fakeDatapath{
+		networks: map[string]datapath.Network{}, endpoints: map[string]datapath.Endpoint{},
+		ports: map[string][]datapath.Port{}, resolvers: map[string]datapath.Resolver{},
+	}
+}
+
+// do counts a call that makes something and lets it fail if it is its turn.
+func (f *fakeDatapath) do(what string, change func()) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls++
+	if f.calls == f.failAt {
+		return fmt.Errorf("%s: %w", what, errInjected)
+	}
+	f.log = append(f.log, what)
+	change()
+	return nil
+}
+
+// take does what removes something, which never fails.
+func (f *fakeDatapath) take(what string, change func()) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.log = append(f.log, what)
+	change()
+	return nil
+}
+
+// failNext lets the nth making call from now on fail; 0 none.
+func (f *fakeDatapath) failNext(n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls, f.failAt = 0, n
+}
+
+// failed reports whether the call that was to fail was made.
+func (f *fakeDatapath) failed() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.failAt > 0 && f.calls >= f.failAt
+}
+
+func (f *fakeDatapath) takeLog() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	log := f.log
+	f.log = nil
+	return log
+}
+
+func (f *fakeDatapath) portsOf(endpointID string) []datapath.Port {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.ports[endpointID])
+}
+
+func (f *fakeDatapath) endpoint(id string) datapath.Endpoint {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.endpoints[id]
+}
+
+// content tells of all that is there, to compare before and after.
+func (f *fakeDatapath) content() map[string][]string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	published := []string{}
+	for id, ports := range f.ports {
+		for _, p := range ports {
+			published = append(published, fmt.Sprintf("%s %+v", id, p))
+		}
+	}
+	slices.Sort(published)
+	return map[string][]string{
+		"networks":  slices.Sorted(maps.Keys(f.networks)),
+		"endpoints": slices.Sorted(maps.Keys(f.endpoints)),
+		"resolvers": slices.Sorted(maps.Keys(f.resolvers)),
+		"ports":     published,
+	}
+}
+
+func (f *fakeDatapath) Mode() datapath.Mode { return datapath.IPTables }
+
+func (f *fakeDatapath) EnsureHost(_ context.Context, h datapath.Host) error {
+	return f.take("host", func() { f.host = h })
+}
+
+func (f *fakeDatapath) EnsureNetwork(_ context.Context, n datapath.Network) error {
+	return f.do("network "+n.Name, func() { f.networks[n.ID] = n })
+}
+
+func (f *fakeDatapath) DeleteNetwork(_ context.Context, id string) error {
+	return f.take("delete network", func() { delete(f.networks, id) })
+}
+
+func (f *fakeDatapath) EnsureEndpoint(_ context.Context, e datapath.Endpoint) error {
+	return f.do("endpoint", func() { f.endpoints[e.ID] = e })
+}
+
+func (f *fakeDatapath) DeleteEndpoint(_ context.Context, id string) error {
+	return f.take("delete endpoint", func() { delete(f.endpoints, id); delete(f.ports, id) })
+}
+
+func (f *fakeDatapath) EnsurePorts(_ context.Context, id string, ports []datapath.Port) error {
+	return f.do("ports", func() {
+		delete(f.ports, id)
+		if len(ports) > 0 {
+			f.ports[id] = ports
+		}
+	})
+}
+
+func (f *fakeDatapath) EnsureResolver(_ context.Context, r datapath.Resolver) error {
+	return f.do("resolver", func() { f.resolvers[r.SandboxID] = r })
+}
+
+func (f *fakeDatapath) DeleteResolver(_ context.Context, id string) error {
+	return f.take("delete resolver", func() { delete(f.resolvers, id) })
+}
+
+func (f *fakeDatapath) Prune(_ context.Context, want datapath.Desired) error {
+	return f.take("prune", func() { f.pruned = &want })
+}
+
+func (f *fakeDatapath) Flows(context.Context) iter.Seq2[datapath.Flow, error] {
+	return func(func(datapath.Flow, error) bool) {}
+}
+
+func (f *fakeDatapath) Stats(context.Context) (datapath.Stats, error) { return datapath.Stats{}, nil }
+
+func (f *fakeDatapath) Status(context.Context) (datapath.Status, error) {
+	return datapath.Status{Mode: datapath.IPTables}, nil
+}
+
+func (f *fakeDatapath) Close() error { return nil }
+
+func (f *fakeDatapath) Uninstall(context.Context) error {
+	return f.take("uninstall", func() {
+		clear(f.networks)
+		clear(f.endpoints)
+		clear(f.ports)
+		clear(f.resolvers)
+	})
+}
