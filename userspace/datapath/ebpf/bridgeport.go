@@ -3,13 +3,11 @@
 package ebpf
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
-	"github.com/fairway-project/fairway/loader"
 	"github.com/fairway-project/fairway/userspace/datapath"
 )
 
@@ -38,36 +36,4 @@ func configureBridgePort(e datapath.Endpoint) error {
 		return fmt.Errorf("bridge port %s: forwarding entry %s: %w", e.HostIf, e.MAC, err)
 	}
 	return nil
-}
-
-// forgetGoneDevices removes what pins leave of devices that no longer exist.
-func (d *Datapath) forgetGoneDevices() error {
-	var errs []error
-	for index := range d.state.leaving {
-		exists, err := deviceExists(index)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		if exists {
-			continue
-		}
-		for _, p := range []loader.Program{loader.FromContainer, loader.ToContainer} {
-			errs = append(errs, d.loader.Detach(index, p))
-		}
-		delete(d.state.leaving, index)
-	}
-	return errors.Join(errs...)
-}
-
-func deviceExists(index int) (bool, error) {
-	_, err := netlink.LinkByIndex(index)
-	var gone netlink.LinkNotFoundError
-	if errors.As(err, &gone) || errors.Is(err, unix.ENODEV) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("device %d: %w", index, err)
-	}
-	return true, nil
 }

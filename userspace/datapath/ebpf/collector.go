@@ -4,6 +4,7 @@ package ebpf
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -63,8 +64,8 @@ func newCollector(cfg Config, l *loader.Loader, t tables) *collector {
 	return c
 }
 
-// run collects until ctx ends.
-func (c *collector) run(ctx context.Context) {
+// run collects until ctx ends. It calls after following each collection.
+func (c *collector) run(ctx context.Context, after func() error) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -75,7 +76,7 @@ func (c *collector) run(ctx context.Context) {
 		case <-timer.C:
 		}
 		took, err := c.pass(nil)
-		if err != nil {
+		if err := errors.Join(err, after()); err != nil {
 			c.log.Error("collection of expired flows", "err", err)
 		}
 		timer.Reset(c.pause(took))

@@ -111,7 +111,7 @@ func (d *Datapath) start(cfg Config) error {
 	d.stop = stop
 	go func() {
 		defer close(d.done)
-		d.collector.run(run)
+		d.collector.run(run, d.sweepPins)
 	}()
 	return nil
 }
@@ -129,10 +129,11 @@ func (d *Datapath) Close() error {
 // Uninstall removes every program, map and directory of this instance. The
 // datapath can only be closed afterwards.
 func (d *Datapath) Uninstall(context.Context) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	// Not under the lock: the collection may be waiting for it.
 	d.stop()
 	<-d.done
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	return d.loader.Uninstall()
 }
 

@@ -5,6 +5,7 @@ package ebpf
 import (
 	"context"
 	"net/netip"
+	"path/filepath"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -330,4 +331,29 @@ func TestUplinksChange(t *testing.T) {
 		}
 	}
 	equal(t, "attachments", on, []string{"up1 from_uplink", "up1 to_uplink"})
+}
+
+// An endpoint that is gone keeps its programs for as long as its device exists,
+// and no pin is left when that goes, though nobody calls again.
+func TestProgramsGoWithTheDevice(t *testing.T) {
+	w := newWorld(t)
+	e := w.endpoint(1)
+	w.ensure(w.networkIs(w.network()), w.endpointIs(e), w.endpointGone(e.ID))
+	guarded := 0
+	for _, a := range w.attached() {
+		if a.Device == "veth1" {
+			guarded++
+		}
+	}
+	if guarded != 2 {
+		t.Errorf("%d programs guard the device without an endpoint, want 2", guarded)
+	}
+	w.remove("veth1")
+	if err := w.dp.sweepPins(); err != nil {
+		t.Fatal(err)
+	}
+	pins, err := filepath.Glob(filepath.Join(w.cfg.BPFFS, "links", "[0-9]*"))
+	if err != nil || len(pins) != 0 {
+		t.Errorf("pins are left: %v, %v", pins, err)
+	}
 }
