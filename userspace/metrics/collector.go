@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package metrics
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/datapath"
+)
+
+// scrapeLimit is how long the reading for one scrape may take. Prometheus gives
+// up after 10 s by default.
+const scrapeLimit = 8 * time.Second
+
+// Source is what a Collector reads; the engine is the real one. Stats returns
+// what it could read along with the error.
+type Source interface {
+	Stats(context.Context) (datapath.Stats, error)
+	Networks(context.Context) ([]api.NetworkView, error)
+	Sandboxes(context.Context) ([]api.SandboxView, error)
+}
+
+// Info is what stays the same as long as the daemon runs.
+type Info struct {
+	Version api.Version
+	Mode    datapath.Mode
+}
+
+// Collector implements prometheus.Collector. Its scrapes may run at the same time.
+type Collector struct {
+	source   Source
+	info     Info
+	families families
+	errors   atomic.Uint64
+}
+
+// NewCollector returns a collector that reads source at each scrape.
+func NewCollector(source Source, info Info) *Collector {
+	return &Collector{source: source, info: info, families: newFamilies()}
+}
+
+// Describe implements prometheus.Collector.
+func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, f := range c.families.all() {
+		ch <- f.desc
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *Collector) Collect(ch chan<- prometheus.Metric) {
+	ctx, stop := context.WithTimeout(context.Background(), scrapeLimit)
+	defer stop()
+	s := scrape{ch: ch, families: &c.families}
+	s.build(c.info)
+	networks, err := c.source.Networks(ctx)
+	if !c.failed(err) {
+		s.add(s.networks, float64(len(networks)))
+	}
+	sandboxes, err := c.source.Sandboxes(ctx)
+	if !c.failed(err) {
+		s.model(sandboxes)
+	}
+	stats, err := c.source.Stats(ctx)
+	c.failed(err)
+	s.stats(stats)
+	s.endpointTraffic(stats.Endpoints, sandboxes)
+	// Last, so that it counts the errors of this scrape too.
+	s.add(s.scrapeErrors, float64(c.errors.Load()))
+}
+
+func (c *Collector) failed(err error) bool {
+	if err == nil {
+		return false
+	}
+	c.errors.Add(1)
+	return true
+}

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package metrics
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/prometheus/common/expfmt"
+
+	"github.com/fairway-project/fairway/maps/drop"
+	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/model"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// fake is a Source with what it is told.
+type fake struct {
+	stats     datapath.Stats
+	networks  []api.NetworkView
+	sandboxes []api.SandboxView
+
+	statsErr, networksErr, sandboxesErr error
+}
+
+func (f *fake) Stats(context.Context) (datapath.Stats, error)       { return f.stats, f.statsErr }
+func (f *fake) Networks(context.Context) ([]api.NetworkView, error) { return f.networks, f.networksErr }
+func (f *fake) Sandboxes(context.Context) ([]api.SandboxView, error) {
+	return f.sandboxes, f.sandboxesErr
+}
+
+var testInfo = Info{Version: api.Version{Version: "v0.1.0", Commit: "4f0c", Go: "go1.26.0"}, Mode: datapath.EBPF}
+
+func sandbox(name string, status model.Status, endpoints ...api.SandboxEndpoint) api.SandboxView {
+	v := api.SandboxView{Sandbox: model.Sandbox{Name: name, State: model.State{Status: status}}, Endpoints: endpoints}
+	return v
+}
+
+func endpoint(id, network string) api.SandboxEndpoint {
+	return api.SandboxEndpoint{Endpoint: model.Endpoint{ID: id}, NetworkName: network}
+}
+
+// host is a source with something of everything.
+func host() *fake {
+	web := sandbox("web", model.StatusRunning, endpoint("e1", "front"), endpoint("e2", "back"))
+	web.Published = []model.PublishedPort{{
+		Port: model.Port{Num: 80, Proto: model.TCP}, HostIP: netip.IPv4Unspecified(), HostPort: 8080,
+	}}
+	return &fake{
+		networks:  make([]api.NetworkView, 5),
+		sandboxes: []api.SandboxView{web, sandbox("db", model.StatusExited)},
+		stats: datapath.Stats{
+			Forwarded: map[datapath.Path]datapath.Counter{datapath.PathEBPF: {Packets: 100, Bytes: 6400}},
+			Drops: []datapath.Drop{
+				{Reason: "icc", Direction: datapath.Transmit, Counter: datapath.Counter{Packets: 3, Bytes: 180}},
+			},
+			Endpoints: []datapath.EndpointCounters{
+				{EndpointID: "e1", Receive: datapath.Counter{Packets: 10, Bytes: 1000}, Transmit: datapath.Counter{Packets: 20, Bytes: 2000}},
+				{EndpointID: "e2", Receive: datapath.Counter{Packets: 1, Bytes: 60}},
+				{EndpointID: "gone", Receive: datapath.Counter{Packets: 7, Bytes: 70}},
+			},
+			Flows: 12, FlowLimit: 65536,
+			Maps:       []datapath.Fill{{Map: "flows4", Entries: 24, Max: 131072}},
+			Collection: datapath.Collection{Runs: 4, Expired: 2, Total: 1500 * time.Millisecond},
+			Programs:   []datapath.ProgramStats{{Name: "from_container", Runs: 90}},
+		},
+	}
+}
+
+func TestMetricsAreNamedAsPrometheusWantsThem(t *testing.T) {
+	problems, err := testutil.CollectAndLint(NewCollector(host(), testInfo))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+}
+
+// gathered returns the exposition of source, which a pedantic registry has
+// compared with the descriptions.
+func gathered(t *testing.T, c *Collector) string {
+	t.Helper()
+	r := prometheus.NewPedanticRegistry()
+	r.MustRegister(c)
+	families, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	for _, f := range families {
+		if _, err := expfmt.MetricFamilyToText(&text, f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return text.String()
+}
+
+func TestEverythingIsExported(t *testing.T) {
+	const golden = "testdata/metrics.golden"
+	got := gathered(t, NewCollector(host(), testInfo))
+	if *update {
+		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("exposition (-want +got):\n%s", diff)
+	}
+}
+
+func TestEveryDropReasonIsThereBeforeTheFirstDrop(t *testing.T) {
+	got := gathered(t, NewCollector(&fake{}, testInfo))
+	for _, r := range drop.Reasons() {
+		for _, d := range []datapath.Direction{datapath.Receive, datapath.Transmit} {
+			line := `fairway_dropped_packets_total{direction="` + string(d) + `",reason="` + r.Name + `"} 0`
+			if !strings.Contains(got, line+"\n") {
+				t.Errorf("missing: %s", line)
+			}
+		}
+	}
+}
+
+func TestScrapeGoesOnPastErrors(t *testing.T) {
+	broken := errors.New("broken")
+	f := host()
+	f.statsErr, f.networksErr = broken, broken
+	c := NewCollector(f, testInfo)
+	got := gathered(t, c)
+	for _, line := range []string{
+		"fairway_scrape_errors_total 2", "fairway_flows 12", "fairway_endpoints 2",
+		`fairway_container_transmit_bytes_total{name="web",network="front"} 2000`,
+	} {
+		if !strings.Contains(got, line+"\n") {
+			t.Errorf("missing: %s", line)
+		}
+	}
+	if strings.Contains(got, "fairway_networks ") {
+		t.Error("the number of networks is exported although it couldn't be read")
+	}
+	f.sandboxesErr = broken
+	if got := gathered(t, c); !strings.Contains(got, "fairway_scrape_errors_total 5\n") {
+		t.Errorf("errors don't add up:\n%s", got)
+	}
+}
+
+func TestHandlerAnswersAScrape(t *testing.T) {
+	f := host()
+	f.networksErr = errors.New("broken")
+	rec := httptest.NewRecorder()
+	Handler(f, testInfo).ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	if rec.Code != http.StatusOK {
+		t.Fatalf("status %d: %s", rec.Code, rec.Body)
+	}
+	for _, want := range []string{
+		`fairway_build_info{commit="4f0c",datapath="ebpf",goversion="go1.26.0",version="v0.1.0"} 1`,
+		"process_resident_memory_bytes ", "go_goroutines ",
+	} {
+		if !strings.Contains(rec.Body.String(), "\n"+want) {
+			t.Errorf("missing: %s", want)
+		}
+	}
+}

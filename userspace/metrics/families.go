@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package metrics
+
+import "github.com/prometheus/client_golang/prometheus"
+
+const prefix = "fairway_"
+
+// family is one metric: its description and its type.
+type family struct {
+	desc *prometheus.Desc
+	kind prometheus.ValueType
+}
+
+func counter(name, help string, labels ...string) family {
+	return family{prometheus.NewDesc(prefix+name, help, labels, nil), prometheus.CounterValue}
+}
+
+func gauge(name, help string, labels ...string) family {
+	return family{prometheus.NewDesc(prefix+name, help, labels, nil), prometheus.GaugeValue}
+}
+
+// families are all metrics of the package, which descriptions lists too.
+type families struct {
+	buildInfo, networks, sandboxes, endpoints, publishedPorts family
+	flows, flowsLimit                                         family
+	receivePackets, receiveBytes                              family
+	transmitPackets, transmitBytes                            family
+	forwardedPackets, forwardedBytes                          family
+	droppedPackets, droppedBytes                              family
+	mapEntries, mapMaxEntries                                 family
+	programRuns                                               family
+	collectionRuns, collectionSeconds, collectionExpired      family
+	scrapeErrors                                              family
+}
+
+func newFamilies() families {
+	return families{
+		buildInfo:        gauge("build_info", "A constant 1 with the build of the daemon and the datapath it works with.", "version", "commit", "goversion", "datapath"),
+		networks:         gauge("networks", "Networks, the predefined ones among them."),
+		sandboxes:        gauge("sandboxes", "Sandboxes by status.", "status"),
+		endpoints:        gauge("endpoints", "Attachments of sandboxes to networks."),
+		publishedPorts:   gauge("published_ports", "Host ports that lead to a sandbox, counted per host address."),
+		flows:            gauge("flows", "Tracked connections, as of the last collection in eBPF mode."),
+		flowsLimit:       gauge("flows_limit", "Connections that the tables have room for. New ones beyond it are refused."),
+		receivePackets:   counter("container_receive_packets_total", "Packets delivered to a sandbox on a network.", "network", "name"),
+		receiveBytes:     counter("container_receive_bytes_total", "Bytes delivered to a sandbox on a network, from the network header on.", "network", "name"),
+		transmitPackets:  counter("container_transmit_packets_total", "Packets sent by a sandbox on a network.", "network", "name"),
+		transmitBytes:    counter("container_transmit_bytes_total", "Bytes sent by a sandbox on a network, from the network header on.", "network", "name"),
+		forwardedPackets: counter("forwarded_packets_total", "Packets of containers by how they were forwarded: by the programs alone (ebpf) or through the host's stack (stack).", "path"),
+		forwardedBytes:   counter("forwarded_bytes_total", "Bytes of containers by how they were forwarded.", "path"),
+		droppedPackets:   counter("dropped_packets_total", "Packets refused, by reason and by direction as seen from the container.", "reason", "direction"),
+		droppedBytes:     counter("dropped_bytes_total", "Bytes of refused packets, by reason and direction.", "reason", "direction"),
+		mapEntries:       gauge("map_entries", "Entries in use of a table of the datapath.", "map"),
+		mapMaxEntries:    gauge("map_max_entries", "Entries that a table of the datapath has room for.", "map"),
+		programRuns:      counter("program_runs_total", "Runs of a program of the datapath since its tables exist.", "program"),
+
+		collectionRuns:    counter("collection_runs_total", "Searches of the flow tables for expired connections."),
+		collectionSeconds: counter("collection_seconds_total", "Time spent on searching the flow tables for expired connections."),
+		collectionExpired: counter("collection_expired_total", "Connections that were removed because they had expired."),
+		scrapeErrors:      counter("scrape_errors_total", "Things that could not be read at a scrape and are missing from it."),
+	}
+}
+
+func (f *families) all() []family {
+	return []family{
+		f.buildInfo, f.networks, f.sandboxes, f.endpoints, f.publishedPorts, f.flows, f.flowsLimit,
+		f.receivePackets, f.receiveBytes, f.transmitPackets, f.transmitBytes,
+		f.forwardedPackets, f.forwardedBytes, f.droppedPackets, f.droppedBytes,
+		f.mapEntries, f.mapMaxEntries, f.programRuns,
+		f.collectionRuns, f.collectionSeconds, f.collectionExpired, f.scrapeErrors,
+	}
+}
