@@ -3,6 +3,8 @@
 package engine
 
 import (
+	"cmp"
+	"math"
 	"net/netip"
 	"slices"
 
@@ -15,6 +17,14 @@ import (
 type publication struct {
 	spec    model.PortSpec
 	hostIPs []netip.Addr
+}
+
+// choice is the number of host ports to choose from.
+func (p publication) choice() int {
+	if p.spec.HostPort == 0 {
+		return math.MaxUint16
+	}
+	return int(p.spec.HostPortEnd) - int(p.spec.HostPort) + 1
 }
 
 // publications says where the ports of sb are to be published when g carries
@@ -148,7 +158,9 @@ func routedPorts(sb *model.Sandbox, a attachment) []datapath.Port {
 // a change of the gateway doesn't renumber ports (moby#44137).
 func keep(published []model.PublishedPort, pubs []publication) (kept, released []model.PublishedPort, missing []publication) {
 	left := slices.Clone(published)
-	for _, pub := range pubs {
+	// Those with the least choice first, so that none takes another's number.
+	ordered := slices.SortedStableFunc(slices.Values(pubs), func(a, b publication) int { return cmp.Compare(a.choice(), b.choice()) })
+	for _, pub := range ordered {
 		held := takeHeld(&left, pub)
 		if len(held) == 0 {
 			missing = append(missing, pub)

@@ -265,3 +265,26 @@ func eventually(t testing.TB, what string, ok func() bool) {
 		time.Sleep(10 * time.Millisecond)
 	}
 }
+
+func openLinks(t testing.TB) *link.Host {
+	t.Helper()
+	links, err := link.OpenHost()
+	must(t, err)
+	return links
+}
+
+// forgetSandbox takes a sandbox out of the store of w, which is shut.
+func forgetSandbox(t testing.TB, w *world, v api.SandboxView) {
+	t.Helper()
+	s, err := store.Open(w.store.Path())
+	must(t, err)
+	must(t, s.Update(func(tx *store.Tx) error {
+		for _, ep := range v.Endpoints {
+			if err := tx.DeleteEndpoint(ep.ID); err != nil {
+				return err
+			}
+		}
+		return tx.DeleteSandbox(v.ID)
+	}))
+	must(t, s.Close())
+}

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"slices"
+	"syscall"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/netns"
+)
+
+func TestRestartAdoptsWhatIsRight(t *testing.T) {
+	w := newWorld(t)
+	w.network(api.NetworkCreate{Name: "n", EnableIPv6: true})
+	v := w.run(api.SandboxConfig{Name: "s", Networks: on("n", "bridge"), Publish: []string{"18083:80", "81"}})
+	before := w.snapshot()
+	index := map[string]int{}
+	for _, ep := range v.Endpoints {
+		index[ep.ID] = w.fake.endpoint(ep.ID).HostIndex
+	}
+	forget(w.fake)
+	w.restart()
+	w.unchanged(before)
+	for id, want := range index {
+		if got := w.fake.endpoint(id).HostIndex; got != want {
+			t.Errorf("endpoint %s: device %d, want %d as before", id, got, want)
+		}
+	}
+	pruned := w.fake.pruned
+	if pruned == nil || len(pruned.Networks) != 2 || len(pruned.Endpoints) != 2 || len(pruned.Resolvers) != 1 {
+		t.Errorf("pruned down to %+v", pruned)
+	}
+	if sentences := w.health.sentences(); len(sentences) > 0 {
+		t.Errorf("degraded: %q", sentences)
+	}
+	// The process is watched again.
+	must(t, w.Stop(ctx, "s", api.Stop{}))
+	if got := w.view("s"); got.State.Status != model.StatusExited || got.State.ExitCode != nil {
+		t.Errorf("state %+v, want exited with an unknown code", got.State)
+	}
+}
+
+// forget makes the fake datapath one that was opened afresh.
+func forget(f *fakeDatapath) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	clear(f.networks)
+	clear(f.endpoints)
+	clear(f.ports)
+	clear(f.resolvers)
+	f.pruned = nil
+}
+
+func TestRestartFindsWhatEnded(t *testing.T) {
+	w := newWorld(t)
+	path := w.namespace("vm")
+	_, err := w.Add(ctx, api.Add{SandboxConfig: api.SandboxConfig{Name: "vm"}, Netns: path})
+	must(t, err)
+	stays := w.run(api.SandboxConfig{Name: "stays", Publish: []string{"18084:80"}})
+	_, p, err := w.Run(ctx, api.Run{Command: []string{"sleep", "1000"}, AutoRemove: true,
+		SandboxConfig: api.SandboxConfig{Name: "temp"}}, nil)
+	must(t, err)
+	w.shut()
+	must(t, netns.Delete(path))
+	must(t, syscall.Kill(stays.State.Pid, syscall.SIGKILL))
+	must(t, p.Signal(syscall.SIGKILL))
+	waitProcess(t, p)
+	w.open()
+	if _, err := w.Sandbox(ctx, "temp"); err == nil {
+		t.Error("temp is there, want it removed as --rm says")
+	}
+	for _, name := range []string{"vm", "stays"} {
+		v := w.view(name)
+		if v.State.Status != model.StatusExited || len(v.Endpoints) != 0 || len(v.Published) != 0 {
+			t.Errorf("%s: %+v", name, v)
+		}
+	}
+	if w.ports.Len() != 0 || len(w.fake.content()["endpoints"]) != 0 {
+		t.Errorf("%d ports, endpoints %v are left", w.ports.Len(), w.fake.content()["endpoints"])
+	}
+	w.stored()
+}
+
+// waitProcess waits for the end of a process without the engine that started it.
+func waitProcess(t *testing.T, p api.Process) {
+	t.Helper()
+	<-p.(*process).Done()
+}
+
+func TestStartAfterReboot(t *testing.T) {
+	w := newWorld(t)
+	n := w.network(api.NetworkCreate{Name: "n"})
+	v := w.run(api.SandboxConfig{Name: "s", Networks: on("n")})
+	w.shut()
+	// A reboot leaves the disk alone and nothing else.
+	must(t, syscall.Kill(v.State.Pid, syscall.SIGKILL))
+	reopen(t, w, n, v)
+	forget(w.fake)
+	w.open()
+	if got := w.view("s").State.Status; got != model.StatusExited {
+		t.Errorf("status %s, want exited", got)
+	}
+	if _, err := w.links.Find(n.Bridge.Name); err != nil {
+		t.Errorf("bridge was not built again: %v", err)
+	}
+	if got := w.fake.content()["networks"]; !slices.Contains(got, n.ID) {
+		t.Errorf("datapath has networks %v", got)
+	}
+	w.run(api.SandboxConfig{Name: "again", Networks: on("n")})
+}
+
+// reopen deletes the devices and namespaces of w, which is shut.
+func reopen(t *testing.T, w *world, n model.Network, v api.SandboxView) {
+	t.Helper()
+	links := openLinks(t)
+	defer links.Close()
+	for _, ep := range v.Endpoints {
+		must(t, links.Delete(ep.HostIf, ep.ID))
+	}
+	must(t, links.Delete(n.Bridge.Name, n.ID))
+	must(t, netns.Delete(v.Netns))
+}
+
+func TestStartDiscardsHalfMadeSandboxes(t *testing.T) {
+	w := newWorld(t)
+	before := w.snapshot()
+	// What is on disk and in the kernel when the daemon is killed in the middle
+	// of a run.
+	d, err := w.plan(api.SandboxConfig{Name: "half", Publish: []string{"18085:80"}})
+	must(t, err)
+	d.sb.Name = "half"
+	var never undo
+	all, err := w.reserve(d, &never)
+	must(t, err)
+	must(t, w.build(ctx, d.sb, all, &never))
+	forget(w.fake)
+	w.restart()
+	w.unchanged(before)
+}
+
+func TestPruneRemovesLeftovers(t *testing.T) {
+	w := newWorld(t)
+	before := w.snapshot()
+	v := w.run(api.SandboxConfig{Name: "s"})
+	w.shut()
+	// A disk that was put back to an earlier day knows nothing of the sandbox.
+	must(t, syscall.Kill(v.State.Pid, syscall.SIGKILL))
+	forgetSandbox(t, w, v)
+	forget(w.fake)
+	w.open()
+	w.unchanged(before)
+}
+
+func TestRetireOldDatapath(t *testing.T) {
+	w := newWorld(t)
+	w.network(api.NetworkCreate{Name: "n"})
+	w.run(api.SandboxConfig{Name: "s", Networks: on("n")})
+	old := newFake()
+	w.fake.takeLog()
+	must(t, w.Retire(context.Background(), old))
+	if log := old.takeLog(); !slices.Equal(log, []string{"resolver", "uninstall"}) {
+		t.Errorf("old datapath was told %q", log)
+	}
+	got := w.fake.takeLog()
+	slices.Sort(got)
+	if diff := gocmp.Diff([]string{"host", "network bridge", "network n"}, got); diff != "" {
+		t.Errorf("present datapath (-want +got):\n%s", diff)
+	}
+}
