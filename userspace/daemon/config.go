@@ -128,7 +128,9 @@ func yamlText(err error) string {
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
 	text = strings.TrimPrefix(text, "unmarshal errors:\n  ")
 	text = strings.ReplaceAll(text, "\n  ", "; ")
-	text = strings.ReplaceAll(text, " not found in type daemon.Config", " is not a known key")
+	for _, typ := range []string{"Config", "Timeouts"} {
+		text = strings.ReplaceAll(text, " not found in type daemon."+typ, " is not a known key")
+	}
 	return strings.ReplaceAll(text, ": field ", ": ")
 }
 

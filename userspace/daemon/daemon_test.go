@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package daemon
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/store"
+)
+
+func testConfig(t *testing.T) Config {
+	c := Default()
+	c.Datapath = datapath.IPTables
+	c.Root, c.RunDir = filepath.Join(t.TempDir(), "root"), filepath.Join(t.TempDir(), "run")
+	return c
+}
+
+func TestSecondDaemonIsRefused(t *testing.T) {
+	c := testConfig(t)
+	first, err := lockDirs(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, other := range map[string]Config{
+		"same root": {Root: c.Root, RunDir: t.TempDir()}, "same run-dir": {Root: t.TempDir(), RunDir: c.RunDir},
+	} {
+		if _, err := lockDirs(other); !errors.Is(err, ErrRunning) || !strings.Contains(err.Error(), "PID") {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	if err := first.release(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := lockDirs(c)
+	if err != nil {
+		t.Fatalf("after the end of the first: %v", err)
+	}
+	if err := again.release(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOneDirectoryForBoth(t *testing.T) {
+	dir := t.TempDir()
+	l, err := lockDirs(Config{Root: dir, RunDir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.release(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestUnreadableStateTouchesNothing(t *testing.T) {
+	c := testConfig(t)
+	if err := os.MkdirAll(c.Root, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	state := filepath.Join(c.Root, "state.db")
+	if err := os.WriteFile(state, []byte(strings.Repeat("not a state file ", 1000)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	before, err := net.Interfaces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &daemon{config: c, log: newLogger(c)}
+	err = errors.Join(d.open(context.Background()), d.close())
+	if !errors.Is(err, store.ErrForeign) || !strings.Contains(err.Error(), state) {
+		t.Errorf("got %v, want it to explain %s", err, state)
+	}
+	after, err := net.Interfaces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(before) != len(after) {
+		t.Errorf("devices before %v, after %v", before, after)
+	}
+	if _, err := os.Stat(filepath.Join(c.Root, modeFile)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the datapath was noted as used: %v", err)
+	}
+}
+
+func TestModesAreRemembered(t *testing.T) {
+	c := testConfig(t)
+	if err := os.MkdirAll(c.Root, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		mode   datapath.Mode
+		others []datapath.Mode
+		done   bool
+	}{
+		{datapath.IPTables, nil, true},
+		{datapath.IPTables, nil, true},
+		// Killed before the switch was over: both may have objects.
+		{datapath.EBPF, []datapath.Mode{datapath.IPTables}, false},
+		{datapath.IPTables, []datapath.Mode{datapath.EBPF}, true},
+		{datapath.IPTables, nil, true},
+	} {
+		c.Datapath = step.mode
+		others, err := noteSwitch(c)
+		if err != nil || !slices.Equal(others, step.others) {
+			t.Errorf("%s: others %v, %v, want %v", step.mode, others, err, step.others)
+		}
+		if step.done {
+			if err := noteModes(c.Root, c.Datapath); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+func TestNotifySystemd(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "notify")
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	t.Setenv("NOTIFY_SOCKET", path)
+	if err := notifySystemd("READY=1"); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, 32)
+	n, err := conn.Read(got)
+	if err != nil || string(got[:n]) != "READY=1" {
+		t.Errorf("got %q, %v", got[:n], err)
+	}
+	t.Setenv("NOTIFY_SOCKET", "")
+	if err := notifySystemd("READY=1"); err != nil {
+		t.Errorf("nobody there: %v", err)
+	}
+}
