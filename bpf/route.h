@@ -11,6 +11,11 @@ enum route_result {
 	ROUTE_NONE,   /* leads to no uplink */
 };
 
+/* BPF_FIB_LOOKUP_SKIP_NEIGH of Linux 6.3: resolving is redirect_neigh's business. */
+#define FIB_LOOKUP_SKIP_NEIGH (1U << 2)
+/* What older kernels say to a flag that they do not know. */
+#define EINVAL 22
+
 /* Any packet fits into this, so that the lookup reports the route's MTU. */
 #define SMALLEST_PACKET 20
 
@@ -56,13 +61,16 @@ static __always_inline enum route_result route_lookup(struct __sk_buff *ctx, boo
 	if (!fib)
 		return ROUTE_NONE;
 	route_query(fib, v6, saddr, daddr, ifindex);
-	ret = bpf_fib_lookup(ctx, fib, sizeof(*fib), 0);
+	ret = bpf_fib_lookup(ctx, fib, sizeof(*fib), FIB_LOOKUP_SKIP_NEIGH);
+	if (ret == -EINVAL)
+		ret = bpf_fib_lookup(ctx, fib, sizeof(*fib), 0);
 	if (ret == BPF_FIB_LKUP_RET_UNSUPP_LWT)
 		return ROUTE_STACK;
 	if (ret != BPF_FIB_LKUP_RET_SUCCESS && ret != BPF_FIB_LKUP_RET_NO_NEIGH)
 		return ROUTE_LOCAL;
 	plan->oif = fib->ifindex;
-	plan->mtu = fib->mtu_result;
+	/* A lookup that ends for want of a neighbour tells no MTU. */
+	plan->mtu = ret == BPF_FIB_LKUP_RET_SUCCESS ? fib->mtu_result : 0;
 	if (!bpf_map_lookup_elem(&uplinks, &plan->oif))
 		return ROUTE_NONE;
 	if (fib->family != (v6 ? AF_INET6 : AF_INET))
