@@ -79,10 +79,12 @@ func (c *clsact) list() ([]Attachment, error) {
 		return nil, err
 	}
 	var all []Attachment
+	there := make(map[int]bool)
 	for _, q := range qdiscs {
 		if q.Type() != "clsact" {
 			continue
 		}
+		there[q.Attrs().LinkIndex] = true
 		for _, p := range []Program{FromContainer, ToContainer, FromUplink, ToUplink} {
 			f, err := c.find(q.Attrs().LinkIndex, p)
 			if err != nil && !errors.Is(err, unix.ENODEV) {
@@ -93,7 +95,19 @@ func (c *clsact) list() ([]Attachment, error) {
 			}
 		}
 	}
-	return all, nil
+	return all, c.forgetMarks(there)
+}
+
+// forgetMarks removes the marks of devices whose qdisc is gone.
+func (c *clsact) forgetMarks(there map[int]bool) error {
+	marks, err := names(c.dir)
+	for _, name := range marks {
+		index, what, _ := splitLinkName(name)
+		if what == "clsact" && !there[index] {
+			err = errors.Join(err, c.unmark(index))
+		}
+	}
+	return err
 }
 
 // find returns our filter on the device, nil if there is none. A filter of

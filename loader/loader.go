@@ -46,37 +46,39 @@ type Loader struct {
 // programs that it attached; see the package's comment for what happens if the
 // layout of the maps is another. It attaches nothing anew. On error nothing that
 // was attached has changed.
-func Open(cfg Config) (l *Loader, err error) {
+func Open(cfg Config) (*Loader, error) {
 	if err := rlimit.RemoveMemlock(); err != nil {
 		return nil, explain(fmt.Errorf("lift RLIMIT_MEMLOCK: %w", err))
 	}
-	l = &Loader{cfg: cfg, features: Probe()}
+	l := &Loader{cfg: cfg, features: Probe()}
 	if err := Missing(l.features); err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, l.Close())
-		}
-	}()
-	if err := PrepareDir(cfg.Dir); err != nil {
-		return nil, err
+	if err := l.open(); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+func (l *Loader) open() (err error) {
+	if err := PrepareDir(l.cfg.Dir); err != nil {
+		return err
 	}
 	if l.clock, err = NewClock(); err != nil {
-		return nil, err
+		return err
 	}
 	if err := l.load(); err != nil {
-		return nil, err
+		return err
 	}
 	if l.switching, err = l.otherSchemas(); err != nil {
-		return nil, err
+		return err
 	}
 	l.devices = l.newAttacher()
 	if l.switching {
-		cfg.Logger.Info("layout of the maps changed: older programs go on until the new maps are filled", "schema", l.schema)
-		return l, nil
+		l.cfg.Logger.Info("layout of the maps changed: older programs go on until the new maps are filled", "schema", l.schema)
+		return nil
 	}
-	return l, l.replaceAll()
+	return l.replaceAll()
 }
 
 // Maps returns the maps, which are the loader's.

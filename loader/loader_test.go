@@ -17,9 +17,11 @@ import (
 	"github.com/cilium/ebpf/link"
 	"github.com/google/go-cmp/cmp"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/fairway-project/fairway/maps/flow"
 	"github.com/fairway-project/fairway/userspace/netns"
+	"github.com/fairway-project/fairway/userspace/nl"
 )
 
 // instance is a directory of its own on bpffs, in a network namespace of its own.
@@ -171,23 +173,46 @@ func TestNextProcessAdopts(t *testing.T) {
 	}
 }
 
-// programs returns the IDs of the programs on a device, ingress first.
+// programs returns the IDs of the programs on a device, ingress first, by tcx or
+// by clsact, whichever the kernel makes the loader use.
 func (i *instance) programs(t *testing.T, index int) []ebpf.ProgramID {
 	t.Helper()
 	var ids []ebpf.ProgramID
 	i.do(t, func() error {
-		for _, at := range []ebpf.AttachType{ebpf.AttachTCXIngress, ebpf.AttachTCXEgress} {
-			r, err := link.QueryPrograms(link.QueryOptions{Target: index, Attach: at})
+		for _, p := range []Program{FromUplink, ToUplink} {
+			found, err := programsAt(index, p)
 			if err != nil {
 				return err
 			}
-			for _, p := range r.Programs {
-				ids = append(ids, p.ID)
-			}
+			ids = append(ids, found...)
 		}
 		return nil
 	})
 	return ids
+}
+
+func programsAt(index int, p Program) ([]ebpf.ProgramID, error) {
+	var ids []ebpf.ProgramID
+	if haveTCX() == nil {
+		r, err := link.QueryPrograms(link.QueryOptions{Target: index, Attach: attachPoint(p)})
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range r.Programs {
+			ids = append(ids, a.ID)
+		}
+		return ids, nil
+	}
+	filters, err := nl.FilterList(nil, &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Index: index}}, parent(p))
+	for _, f := range filters {
+		if b, ok := f.(*netlink.BpfFilter); ok && b.Id != 0 {
+			ids = append(ids, ebpf.ProgramID(b.Id))
+		}
+	}
+	if errors.Is(err, unix.EINVAL) {
+		return nil, nil // no clsact qdisc
+	}
+	return ids, err
 }
 
 // A device with the number of one that is gone gets its own link.
@@ -236,12 +261,9 @@ func TestForeignProgramsStay(t *testing.T) {
 	defer l.Close()
 	dev := i.device(t, "up0")
 	foreign := passProgram(t)
-	var other link.Link
-	i.do(t, func() (err error) {
-		other, err = link.AttachTCX(link.TCXOptions{Interface: dev, Program: foreign, Attach: ebpf.AttachTCXIngress})
-		return errors.Join(err, l.Attach(dev, FromUplink))
+	i.do(t, func() error {
+		return errors.Join(attachForeign(t, dev, foreign), l.Attach(dev, FromUplink))
 	})
-	defer other.Close()
 	id, _ := programID(foreign)
 	if got := i.programs(t, dev); len(got) != 2 || got[0] != id {
 		t.Errorf("programs %v, want the foreign one %d and then ours", got, id)
@@ -250,6 +272,21 @@ func TestForeignProgramsStay(t *testing.T) {
 	if got := i.programs(t, dev); len(got) != 1 || got[0] != id {
 		t.Errorf("programs %v, want the foreign one %d", got, id)
 	}
+}
+
+// attachForeign attaches a program the way that the kernel offers.
+func attachForeign(t *testing.T, dev int, p *ebpf.Program) error {
+	if haveTCX() == nil {
+		l, err := link.AttachTCX(link.TCXOptions{Interface: dev, Program: p, Attach: ebpf.AttachTCXIngress})
+		if err == nil {
+			t.Cleanup(func() { l.Close() })
+		}
+		return err
+	}
+	attrs := filterAttrs(dev, FromUplink)
+	attrs.Priority, attrs.Handle = 1, 1
+	return errors.Join(netlink.QdiscAdd(qdisc(dev)),
+		netlink.FilterAdd(&netlink.BpfFilter{FilterAttrs: attrs, Fd: p.FD(), Name: "foreign", DirectAction: true}))
 }
 
 func passProgram(t *testing.T) *ebpf.Program {

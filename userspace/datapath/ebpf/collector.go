@@ -44,6 +44,8 @@ type collector struct {
 	mu     sync.Mutex
 	totals datapath.Collection
 	fill   fill
+	// counted is when fill was.
+	counted time.Time
 }
 
 // fill is what the last pass counted.
@@ -123,6 +125,19 @@ func (c *collector) stats() (datapath.Collection, fill) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.totals, c.fill
+}
+
+// recount collects if that was too long ago for what it counted to be true.
+func (c *collector) recount() error {
+	const old = time.Second
+	c.mu.Lock()
+	recent := time.Since(c.counted) < old
+	c.mu.Unlock()
+	if recent {
+		return nil
+	}
+	_, err := c.pass(nil)
+	return err
 }
 
 func (c *collector) fillRatio() (v4, v6 float64) {

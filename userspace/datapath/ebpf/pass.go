@@ -24,7 +24,7 @@ type pass struct {
 	owners  map[uint16]endpoint.Endpoint
 	batch   []expired.Entry
 	removed uint64
-	counted fill
+	tally   fill
 }
 
 // pass collects once and returns how long it took.
@@ -44,11 +44,11 @@ func (c *collector) pass(condemn func(*flow.Half) bool) (time.Duration, error) {
 	c.passes++
 	p := &pass{collector: c, condemn: condemn, owners: owners, sweep: c.passes%sweepEvery == 0}
 	p.Judge = c.judge(now, fill4)
-	if err := p.walk(c.flows.V4(), &p.counted.v4); err != nil {
+	if err := p.walk(c.flows.V4(), &p.tally.v4); err != nil {
 		return 0, err
 	}
 	p.Judge = c.judge(now, fill6)
-	if err := p.walk(c.flows.V6(), &p.counted.v6); err != nil {
+	if err := p.walk(c.flows.V6(), &p.tally.v6); err != nil {
 		return 0, err
 	}
 	took := time.Since(begin)
@@ -59,7 +59,7 @@ func (c *collector) pass(condemn func(*flow.Half) bool) (time.Duration, error) {
 func (c *collector) note(p *pass, took time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.fill = p.counted
+	c.fill, c.counted = p.tally, time.Now()
 	c.totals.Runs++
 	c.totals.Expired += p.removed
 	c.totals.LastTime = took
@@ -73,7 +73,7 @@ func (p *pass) walk(halves iter.Seq2[flow.Half, error], count *uint64) error {
 		}
 		*count++
 		if h.Origin() {
-			p.counted.origins++
+			p.tally.origins++
 		}
 		e, dead, err := p.look(&h)
 		if err != nil {
