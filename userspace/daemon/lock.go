@@ -8,12 +8,18 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 // ErrRunning is returned where another daemon has the directory.
 var ErrRunning = errors.New("another fairway daemon runs with it")
+
+const (
+	lockTimeout = time.Second
+	lockPause   = 20 * time.Millisecond
+)
 
 // locks keep other daemons away from the directories of this one.
 type locks []*os.File
@@ -45,7 +51,7 @@ func lockFile(path string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	err = flock(f)
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		err = ErrRunning
 		if pid := holder(f); pid != "" {
@@ -60,6 +66,17 @@ func lockFile(path string) (*os.File, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+// flock takes the lock, or fails with EWOULDBLOCK when somebody has it for
+// longer than it takes a daemon with many sockets to die.
+func flock(f *os.File) error {
+	for deadline := time.Now().Add(lockTimeout); ; time.Sleep(lockPause) {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(deadline) {
+			return err
+		}
+	}
 }
 
 func writePid(f *os.File) error {
