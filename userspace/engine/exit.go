@@ -121,5 +121,6 @@ func (e *Engine) remove(sandboxID string) error {
 		return err
 	}
 	e.processes.forget(sandboxID)
+	e.health.report("sandbox "+sb.Name, nil)
 	return nil
 }

@@ -3,7 +3,6 @@
 package engine
 
 import (
-	"fmt"
 	"net/netip"
 	"os"
 	"slices"
@@ -229,9 +228,4 @@ func checkJoin(n *model.Network, w api.EndpointSettings) error {
 // overrides are the resolver options that the user gave for sb.
 func overrides(sb *model.Sandbox) resolvconf.Overrides {
 	return resolvconf.Overrides{Nameservers: sb.DNS, Search: sb.DNSSearch, Options: sb.DNSOptions}
-}
-
-// conflictf is for what the present state forbids; it keeps the cause for errors.Is.
-func conflict(err error, format string, args ...any) error {
-	return api.Mark(api.ErrConflict, fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), err))
 }

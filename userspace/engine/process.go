@@ -214,11 +214,12 @@ func (e *Engine) Exec(_ context.Context, ref string, req api.Exec, stdio *api.St
 	} else {
 		spec.Netns, spec.Hostname, spec.Files = sb.Netns, sb.Hostname, e.boxes.Files(sb.ID)
 	}
-	closeStdio := func() {}
-	if spec.Stdio, closeStdio, err = execStreams(stdio); err != nil {
+	files, closeFiles, err := execStreams(stdio)
+	if err != nil {
 		return nil, err
 	}
-	defer closeStdio()
+	defer closeFiles()
+	spec.Stdio = files
 	p, err := e.boxes.Exec(spec)
 	if err != nil {
 		return nil, err

@@ -92,7 +92,11 @@ func (e *Engine) discard(ctx context.Context, sb *model.Sandbox) error {
 // leaving alone what is right.
 func (e *Engine) restoreEndpoints(ctx context.Context, sb *model.Sandbox) error {
 	defer e.locks.sandbox(sb.ID, e.state.networksOf(sb.ID)...)()
-	all := e.state.attachments(sb.ID)
+	sb, all, err := e.runningSandbox(sb.ID)
+	if err != nil {
+		// Ended while this waited for the lock.
+		return nil
+	}
 	var errs []error
 	for _, a := range all {
 		errs = append(errs, e.restoreEndpoint(ctx, sb, a))
@@ -101,7 +105,7 @@ func (e *Engine) restoreEndpoints(ctx context.Context, sb *model.Sandbox) error 
 		errs = append(errs, f)
 	}
 	errs = append(errs, e.connectUp(ctx, sb, all, new(undo)))
-	err := errors.Join(errs...)
+	err = errors.Join(errs...)
 	if err != nil {
 		e.log.Error("sandbox not restored completely", "sandbox", sb.Name, "err", err)
 	}
