@@ -62,10 +62,45 @@ func TestFullFlowTable(t *testing.T) {
 			t.Errorf("no drop is counted: %+v", status.Stats.Drops)
 		}
 		c1.Remove(t)
-		if _, err := harness.GetUDP(c2.Netns, at(harness.WANIP4, 80)); err != nil {
-			t.Errorf("after the flows' end: %v", err)
+		harness.Eventually(t, "room for a new flow", func() error {
+			_, err := harness.GetUDP(c2.Netns, at(harness.WANIP4, 80), harness.Within(100*time.Millisecond))
+			return err
+		})
+	}, harness.OnlyMode(harness.EBPF), harness.Config("flow_table_size: 1024\n"))
+}
+
+// NAT-07 to NAT-10 with time scaled down: idle flows end and leave nothing, one
+// that is used stays.
+func TestIdleFlowsExpire(t *testing.T) {
+	config := "timeouts: {udp: 1s, udp_stream: 1s, icmp: 1s, icmpv6: 1s, tcp_established: 1s, tcp_time_wait: 1s, tcp_close: 1s, tcp_fin_wait: 1s}\n"
+	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
+		c1, c2 := pair(t, e)
+		serve(t, e.WAN, 80, "wan")
+		used := harness.NewFlows(t)
+		used.TCP(t, c2.Netns, at(harness.WANIP4, 80))
+		used.UDP(t, c2.Netns, at(harness.WANIP6, 80))
+		for _, f := range []harness.Family{harness.V4(), harness.V6()} {
+			harness.Reaches(t, c1.Netns, f.WAN, 80, "wan")
+			if err := harness.Ping(c1.Netns, f.WAN); err != nil {
+				t.Error(err)
+			}
+			idle, err := harness.DialTCP(c1.Netns, at(f.WAN, 80))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer idle.Close()
 		}
-	}, harness.OnlyMode(harness.EBPF), harness.DaemonArgs("--flow-table-size", "1024"))
+		harness.EventuallyWithin(t, 20*time.Second, "idle flows to end", func() error {
+			if n := harness.CountLines(e.Must(t, "flow", "ls"), " c1 "); n > 0 {
+				return fmt.Errorf("%d are left", n)
+			}
+			return nil
+		})
+		used.Stop(t)
+		if n := harness.CountLines(e.Must(t, "flow", "ls"), " c2 "); n != 2 {
+			t.Errorf("%d flows of c2 are listed, want 2", n)
+		}
+	}, harness.OnlyMode(harness.EBPF), harness.Config(config))
 }
 
 // SEC-21: from its first moment on a sandbox can't do what it must not. Each

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/fairway-project/fairway/test/harness"
+	"golang.org/x/sys/unix"
 )
 
 // LAN and WAN reach a published port; the container sees the client itself.
@@ -48,6 +49,9 @@ func TestPublishedPortAcrossFamilies(t *testing.T) {
 		harness.Reaches(t, e.Host, "127.0.0.1", 8080, "c1")
 		harness.Reaches(t, e.Host, "::1", 8080, "c1")
 		harness.Misses(t, e.LAN1, harness.HostIP6, 8080)
+		only6 := harness.Socket(func(fd int) error { return unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1) })
+		_, err := harness.GetTCP(e.Host, "[::1]:8080", only6)
+		e.Expect(t, "NAT-27", "a socket that is only for IPv6 is refused", err == nil)
 	})
 }
 

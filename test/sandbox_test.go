@@ -60,13 +60,13 @@ func TestForeground(t *testing.T) {
 func TestStopAndRemove(t *testing.T) {
 	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
 		e.Network(t, "a", numA)
-		e.SandboxRunning(t, "c", []string{"--network", "a", "-p", "8080:80"}, "sh", "-c", "sleep 1000 & sleep 1000 & wait")
-		e.Refused(t, []string{"c", "running"}, "rm", "c")
-		e.Must(t, "stop", "c")
-		if in := e.Inspect(t, "c"); in.State.Running || in.State.Status != "exited" {
+		e.SandboxRunning(t, "stopped", []string{"--network", "a", "-p", "8080:80"}, "sh", "-c", "sleep 1000 & sleep 1000 & wait")
+		e.Refused(t, []string{"stopped", "running"}, "rm", "stopped")
+		e.Must(t, "stop", "stopped")
+		if in := e.Inspect(t, "stopped"); in.State.Running || in.State.Status != "exited" {
 			t.Errorf("after stop: %+v", in.State)
 		}
-		e.Must(t, "rm", "c")
-		e.Refused(t, []string{"c"}, "inspect", "c")
+		e.Must(t, "rm", "stopped")
+		e.Refused(t, []string{"stopped"}, "inspect", "stopped")
 	})
 }

@@ -18,6 +18,7 @@ func Differences() []Difference {
 	return []Difference{
 		{"NAT-06", IPTables},
 		{"NAT-14", IPTables},
+		{"NAT-27", EBPF},
 		{"REL-02", IPTables},
 		{"REL-13", EBPF},
 		{"REL-14", IPTables},

@@ -36,6 +36,7 @@ type Env struct {
 
 type options struct {
 	daemonArgs   []string
+	config       string
 	noDaemon     bool
 	allowPrivate bool
 	modes        []Mode
@@ -47,6 +48,9 @@ type Option func(*options)
 
 // DaemonArgs adds arguments to those of the daemon.
 func DaemonArgs(args ...string) Option { return func(o *options) { o.daemonArgs = args } }
+
+// Config gives the daemon a configuration file with this content.
+func Config(yaml string) Option { return func(o *options) { o.config = yaml } }
 
 // NoDaemon leaves the start of the daemon to the test.
 func NoDaemon() Option { return func(o *options) { o.noDaemon = true } }
@@ -110,6 +114,9 @@ func newEnv(t *testing.T, mode Mode, o options) *Env {
 	}
 	e.before = takeSnapshot(t, e.Host)
 	e.Daemon = e.NewDaemon(t, e.Host, o.daemonArgs...)
+	if o.config != "" {
+		e.Daemon.Args = append(e.Daemon.Args, "--config", e.file(t, "config.yaml", o.config))
+	}
 	t.Cleanup(func() {
 		e.finish(t)
 		for _, n := range e.held {
@@ -120,6 +127,16 @@ func newEnv(t *testing.T, mode Mode, o options) *Env {
 		e.Daemon.Start(t)
 	}
 	return e
+}
+
+// file writes a file of the test's own.
+func (e *Env) file(t testing.TB, name, content string) string {
+	t.Helper()
+	path := filepath.Join(e.dir, name)
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // Dir makes a directory of the test's own.

@@ -150,7 +150,8 @@ func dialFrom(proto, dst string, opts []DialOption) (net.Conn, error) {
 	d.ControlContext = func(_ context.Context, _, _ string, rc syscall.RawConn) error {
 		return controlSocket(rc, o)
 	}
-	return d.Dial(proto+family, dst)
+	// Not proto+family: package net would set IPV6_V6ONLY, as few programs do.
+	return d.Dial(proto, dst)
 }
 
 // controlSocket lets a client bind a port again that was used a moment ago.

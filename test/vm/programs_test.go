@@ -3,10 +3,12 @@
 package vm
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/cilium/ebpf"
@@ -35,9 +37,14 @@ func TestPrograms(t *testing.T) {
 	counted := map[string]int{}
 	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
-			insns, err := verify(spec, maps, name)
+			loaded, err := load(spec, maps, name, ebpf.LogLevelStats)
 			if err != nil {
-				t.Fatalf("%+v", err)
+				t.Fatal(explain(spec, maps, name))
+			}
+			defer loaded.Close()
+			insns, err := processed(loaded.Programs[name].VerifierLog)
+			if err != nil {
+				t.Fatal(err)
 			}
 			counted[name] = insns
 			budget.check(t, name, insns)
@@ -65,28 +72,39 @@ func loadMaps(t *testing.T, spec *ebpf.CollectionSpec) map[string]*ebpf.Map {
 	return maps
 }
 
-// verify loads one program and returns how many instructions the verifier
-// looked at until it was content.
-func verify(spec *ebpf.CollectionSpec, maps map[string]*ebpf.Map, name string) (int, error) {
+// load loads one program with the given detail in the verifier's log.
+func load(spec *ebpf.CollectionSpec, maps map[string]*ebpf.Map, name string, level ebpf.LogLevel) (*ebpf.Collection, error) {
 	one := spec.Copy()
 	for other := range one.Programs {
 		if other != name {
 			delete(one.Programs, other)
 		}
 	}
-	loaded, err := ebpf.NewCollectionWithOptions(one, ebpf.CollectionOptions{
+	return ebpf.NewCollectionWithOptions(one, ebpf.CollectionOptions{
 		MapReplacements: maps,
-		Programs:        ebpf.ProgramOptions{LogLevel: ebpf.LogLevelStats},
+		Programs:        ebpf.ProgramOptions{LogLevel: level},
 	})
-	if err != nil {
-		return 0, err
+}
+
+// explain loads a refused program again for the instructions that led there.
+func explain(spec *ebpf.CollectionSpec, maps map[string]*ebpf.Map, name string) string {
+	loaded, err := load(spec, maps, name, ebpf.LogLevelInstruction)
+	if err == nil {
+		loaded.Close()
+		return "refused once, then accepted"
 	}
-	defer loaded.Close()
-	return processed(loaded.Programs[name].VerifierLog)
+	var refused *ebpf.VerifierError
+	if !errors.As(err, &refused) {
+		return err.Error()
+	}
+	last := refused.Log[max(0, len(refused.Log)-60):]
+	return strings.Join(append([]string{err.Error()}, last...), "\n")
 }
 
 var processedLine = regexp.MustCompile(`processed (\d+) insns`)
 
+// processed returns how many instructions the verifier looked at until it was
+// content.
 func processed(log string) (int, error) {
 	match := processedLine.FindStringSubmatch(log)
 	if match == nil {

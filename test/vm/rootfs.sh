@@ -15,7 +15,7 @@ rootfs_base() {
 	mkdir -p "$dir"/{bin,sbin,dev,proc,sys,run,tmp,root,etc,tests,var/lib}
 	mkdir -p "$dir/usr" && ln -sfn ../bin "$dir/usr/bin" && ln -sfn ../sbin "$dir/usr/sbin"
 	cp "$(command -v busybox)" "$dir/bin/busybox"
-	for tool in $(busybox --list); do
+	for tool in $(busybox --list | grep -vx busybox); do
 		ln -sf busybox "$dir/bin/$tool"
 	done
 	for tool in $TOOLS; do

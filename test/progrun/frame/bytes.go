@@ -17,7 +17,7 @@ func (f Frame) Bytes() []byte {
 	}
 	ip, network := f.network()
 	stack := []gopacket.SerializableLayer{ip}
-	if len(f.extensions) > 0 {
+	if len(f.extensions) > 0 && !f.IsIPv4() {
 		stack = append(stack, gopacket.Payload(f.extensionBytes()))
 	}
 	b := serialize(f.ether(etherType(f)), append(stack, f.transportLayers(network)...)...)

@@ -99,9 +99,9 @@ func Standard() World {
 		Eth1: Uplink{"eth1", model.MAC{2, 0, 0, 0, 0, 0x11}, netip.MustParsePrefix("203.0.113.10/24"), netip.MustParsePrefix("2001:db8:2::10/64")},
 		Net1: Network{1, "br1", model.MAC{2, 0, 0, 0, 1, 1}, netip.MustParsePrefix("172.18.0.0/16"), netip.MustParsePrefix("fd00:1::/64")},
 		Net2: Network{2, "br2", model.MAC{2, 0, 0, 0, 2, 1}, netip.MustParsePrefix("172.19.0.0/16"), netip.MustParsePrefix("fd00:2::/64")},
-		Web: Endpoint{"web", 1, 1, model.MAC{2, 0x42, 172, 18, 0, 2}, netip.MustParseAddr("172.18.0.2"), netip.MustParseAddr("fd00:1::2")},
-		App: Endpoint{"app", 2, 1, model.MAC{2, 0x42, 172, 18, 0, 3}, netip.MustParseAddr("172.18.0.3"), netip.MustParseAddr("fd00:1::3")},
-		DB:  Endpoint{"db", 3, 2, model.MAC{2, 0x42, 172, 19, 0, 2}, netip.MustParseAddr("172.19.0.2"), netip.MustParseAddr("fd00:2::2")},
+		Web:  Endpoint{"web", 1, 1, model.MAC{2, 0x42, 172, 18, 0, 2}, netip.MustParseAddr("172.18.0.2"), netip.MustParseAddr("fd00:1::2")},
+		App:  Endpoint{"app", 2, 1, model.MAC{2, 0x42, 172, 18, 0, 3}, netip.MustParseAddr("172.18.0.3"), netip.MustParseAddr("fd00:1::3")},
+		DB:   Endpoint{"db", 3, 2, model.MAC{2, 0x42, 172, 19, 0, 2}, netip.MustParseAddr("172.19.0.2"), netip.MustParseAddr("fd00:2::2")},
 
 		RouterMAC: model.MAC{2, 0, 0, 0, 0, 1},
 	}

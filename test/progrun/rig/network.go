@@ -25,11 +25,11 @@ func build(w World) (map[string]int, error) {
 	b.sysctl("ipv6/conf/all/forwarding", "1")
 	b.up("lo", &netlink.Device{LinkAttrs: netlink.LinkAttrs{Name: "lo"}})
 	for _, u := range []Uplink{w.Eth0, w.Eth1} {
-		b.dummy(u.Device, u.MAC)
+		b.veth(u.Device, u.MAC)
 		b.address(u.Device, u.Prefix4)
 		b.address(u.Device, u.Prefix6)
 	}
-	b.dummy("tun0", model.MAC{2, 0, 0, 0, 0, 9})
+	b.veth("tun0", model.MAC{2, 0, 0, 0, 0, 9})
 	b.address("tun0", netip.MustParsePrefix("10.9.0.1/24"))
 	b.address("tun0", netip.MustParsePrefix("2001:db8:9::1/64"))
 	for _, n := range []Network{w.Net1, w.Net2} {
@@ -38,7 +38,7 @@ func build(w World) (map[string]int, error) {
 		b.address(n.Device, netip.PrefixFrom(n.Gateway(true), n.Subnet6.Bits()))
 	}
 	for _, e := range []Endpoint{w.Web, w.App, w.DB} {
-		b.dummy(e.Name, model.MAC{6, 0, 0, 0, 0, byte(e.Slot)})
+		b.veth(e.Name, model.MAC{6, 0, 0, 0, 0, byte(e.Slot)})
 	}
 	b.routes(w)
 	return b.index, b.err
@@ -86,8 +86,11 @@ func attrs(name string, mac model.MAC) netlink.LinkAttrs {
 	return a
 }
 
-func (b *builder) dummy(name string, mac model.MAC) {
-	b.add(name, &netlink.Dummy{LinkAttrs: attrs(name, mac)})
+// veth makes a pair whose other end only keeps the carrier on.
+func (b *builder) veth(name string, mac model.MAC) {
+	peer := name + "-peer"
+	b.add(name, &netlink.Veth{LinkAttrs: attrs(name, mac), PeerName: peer})
+	b.up(peer, &netlink.Device{LinkAttrs: netlink.LinkAttrs{Name: peer}})
 }
 
 func (b *builder) bridge(name string, mac model.MAC) {

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package progrun
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/fairway-project/fairway/maps/flow"
+	"github.com/fairway-project/fairway/maps/object"
+	"github.com/fairway-project/fairway/test/progrun/rig"
+)
+
+// counters are packets by what happened to them; zeroes are left out.
+type counters map[string]uint64
+
+func (c counters) minus(o counters) counters {
+	moved := counters{}
+	for name, n := range c {
+		if n -= o[name]; n != 0 {
+			moved[name] = n
+		}
+	}
+	return moved
+}
+
+func verdictName(p rig.Program, action int32) string {
+	return fmt.Sprintf("program %d action %d", p, action)
+}
+
+func dropName(r reason, d object.DatapathDirection) string {
+	return fmt.Sprintf("drop %d direction %d", r, d)
+}
+
+func receiveName(slot uint16) string { return fmt.Sprintf("endpoint %d received", slot) }
+
+// directionOf a program is the way that its packets go, seen from a container.
+func directionOf(p rig.Program) object.DatapathDirection {
+	if p == rig.FromContainer || p == rig.ToUplink {
+		return object.DatapathDirectionDIR_TRANSMIT
+	}
+	return object.DatapathDirectionDIR_RECEIVE
+}
+
+func expectedCounters(s step) counters {
+	want := counters{verdictName(s.run.Program, s.want.action): 1}
+	if s.want.action == rig.Drop {
+		want[dropName(s.want.reason, directionOf(s.run.Program))] = 1
+	}
+	if s.want.to != 0 {
+		want[receiveName(s.want.to)] = 1
+	}
+	return want
+}
+
+func readCounters(tb testing.TB, h *rig.Host) counters {
+	tb.Helper()
+	c := counters{}
+	for p := range object.DatapathProgramPROG_MAX {
+		for v, action := range []int32{rig.Redirect, rig.Next, rig.Drop} {
+			n, err := h.Counters.Verdicts(p, object.DatapathVerdict(v))
+			check(tb, err)
+			c[verdictName(p, action)] = n.Packets
+		}
+	}
+	drops, err := h.Dropped.Counts()
+	check(tb, err)
+	for _, d := range drops {
+		c[dropName(d.Reason.Value, d.Direction)] = d.Packets
+	}
+	for _, e := range []rig.Endpoint{h.Web, h.App, h.DB} {
+		n, err := h.Counters.Endpoint(e.Slot)
+		check(tb, err)
+		c[receiveName(e.Slot)] = n.Receive.Packets
+	}
+	return c
+}
+
+// halves reads the flow table.
+func halves(tb testing.TB, h *rig.Host) map[flow.Key]flow.Half {
+	tb.Helper()
+	all := make(map[flow.Key]flow.Half)
+	for half, err := range h.Flows.All() {
+		check(tb, err)
+		all[half.Key] = half
+	}
+	return all
+}
+
+// checkPairs verifies that every half has its inverse, one of both the origin,
+// and returns the number of connections.
+func checkPairs(tb testing.TB, h *rig.Host) int {
+	tb.Helper()
+	all := halves(tb, h)
+	for key, half := range all {
+		twin, ok := all[half.Twin()]
+		switch {
+		case !ok:
+			tb.Errorf("no twin of %s", half.String())
+		case twin.Twin() != key:
+			tb.Errorf("twin's twin of %s is %s", key, twin.Twin())
+		case twin.Origin() == half.Origin():
+			tb.Errorf("not one origin: %s and %s", half.String(), twin.String())
+		case half.NATSrc != twin.Dst || half.NATDst != twin.Src:
+			tb.Errorf("not inverse: %s and %s", half.String(), twin.String())
+		}
+	}
+	return len(all) / 2
+}
+
+func flowText(tb testing.TB, h *rig.Host) string {
+	text := ""
+	for _, half := range halves(tb, h) {
+		text += half.String() + "\n"
+	}
+	return text
+}
+
+func check(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
+	}
+}

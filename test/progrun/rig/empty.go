@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rig
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cilium/ebpf"
+)
+
+// empty clears every map that control plane or programs write.
+func (h *Host) empty() error {
+	m := &h.DatapathMaps
+	var errs []error
+	for _, hash := range []*ebpf.Map{
+		m.EndpointMacs, m.EndpointAddrs, m.Subnets, m.HostAddrs, m.Uplinks, m.PublishedPorts, m.IccLinks,
+		m.Flows4, m.Flows6, m.Frags, m.SocketOrigins, m.Resolvers,
+	} {
+		errs = append(errs, deleteAll(hash))
+	}
+	for array, n := range map[*ebpf.Map]uint32{
+		m.Endpoints: slots, m.Networks: slots, m.EndpointStats: slots, m.HostState: 1, m.PortBitmap: m.PortBitmap.MaxEntries(),
+		m.Drops: m.Drops.MaxEntries(), m.Verdicts: m.Verdicts.MaxEntries(),
+	} {
+		errs = append(errs, zero(array, n))
+	}
+	return errors.Join(errs...)
+}
+
+// slots is more than the standard world uses.
+const slots = 16
+
+func deleteAll(m *ebpf.Map) error {
+	key := make([]byte, m.KeySize())
+	for {
+		err := m.NextKey(nil, key)
+		if errors.Is(err, ebpf.ErrKeyNotExist) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("empty %s: %w", m, err)
+		}
+		if err := m.Delete(key); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			return fmt.Errorf("empty %s: %w", m, err)
+		}
+	}
+}
+
+func zero(m *ebpf.Map, n uint32) error {
+	var value any = make([]byte, m.ValueSize())
+	if m.Type() == ebpf.PerCPUArray {
+		cpus, err := ebpf.PossibleCPU()
+		if err != nil {
+			return err
+		}
+		all := make([][]byte, cpus)
+		for i := range all {
+			all[i] = make([]byte, m.ValueSize())
+		}
+		value = all
+	}
+	for i := range n {
+		if err := m.Put(i, value); err != nil {
+			return fmt.Errorf("empty %s: %w", m, err)
+		}
+	}
+	return nil
+}
