@@ -4,6 +4,7 @@ package api
 
 import (
 	"cmp"
+	"fmt"
 	"net/netip"
 	"path/filepath"
 	"slices"
@@ -81,7 +82,7 @@ func requested(s model.PortSpec) HostBinding {
 	case s.HostPort == s.HostPortEnd:
 		b.HostPort = strconv.Itoa(int(s.HostPort))
 	default:
-		b.HostPort = portRange{s.HostPort, s.HostPortEnd}.String()
+		b.HostPort = fmt.Sprintf("%d-%d", s.HostPort, s.HostPortEnd)
 	}
 	return b
 }
