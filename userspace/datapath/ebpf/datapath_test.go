@@ -300,7 +300,7 @@ func TestBridgePortIsConfigured(t *testing.T) {
 				static++
 			}
 		}
-		if static != 1 {
+		if static == 0 { // one more per VLAN, where the kernel has them
 			t.Errorf("forwarding entries: %v", entries)
 		}
 		return nil
