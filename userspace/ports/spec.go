@@ -108,8 +108,8 @@ func expand(ip netip.Addr, host, container portRange, proto model.Proto) ([]mode
 		return expandEach(ip, host, container, proto, 0), nil
 	}
 	if host.len() != container.len() {
-		return nil, fmt.Errorf("host ports %s and container ports %s: the ranges differ in length, %d and %d",
-			host, container, host.len(), container.len())
+		return nil, fmt.Errorf("host range %s has %d ports and container range %s has %d; want the same number",
+			host, host.len(), container, container.len())
 	}
 	host.last = host.first
 	return expandEach(ip, host, container, proto, 1), nil
