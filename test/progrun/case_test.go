@@ -43,6 +43,8 @@ type step struct {
 	out packet
 	// free is set where the packet out depends on chance; only its checksums count.
 	free bool
+	// single is set where an error takes the place of a packet of many segments.
+	single bool
 	// before changes the world between two packets.
 	before func(t *testing.T, h *rig.Host)
 }

@@ -43,12 +43,17 @@ func directionOf(p rig.Program) object.DatapathDirection {
 }
 
 func expectedCounters(s step) counters {
-	want := counters{verdictName(s.run.Program, s.want.action): 1}
+	// What isn't cut into segments yet counts as many packets as it will be.
+	n := uint64(max(1, s.run.Segments))
+	if s.single {
+		n = 1
+	}
+	want := counters{verdictName(s.run.Program, s.want.action): n}
 	if s.want.action == rig.Drop {
-		want[dropName(s.want.reason, directionOf(s.run.Program))] = 1
+		want[dropName(s.want.reason, directionOf(s.run.Program))] = n
 	}
 	if s.want.to != 0 {
-		want[receiveName(s.want.to)] = 1
+		want[receiveName(s.want.to)] = n
 	}
 	return want
 }

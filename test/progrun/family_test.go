@@ -38,7 +38,7 @@ func (f family) refused() netip.Addr { return f.pick("10.66.1.1", "2001:db8:66::
 // tunnel is behind a device that is no uplink.
 func (f family) tunnel() netip.Addr { return f.pick("10.9.0.7", "2001:db8:9::7") }
 
-func (f family) host() netip.Addr              { return f.Eth0.Addr(f.v6) }
+func (f family) host() netip.Addr               { return f.Eth0.Addr(f.v6) }
 func (f family) addr(e rig.Endpoint) netip.Addr { return e.Addr(f.v6) }
 
 func (f family) network(e rig.Endpoint) rig.Network {

@@ -151,3 +151,16 @@ func (f Frame) Src() netip.AddrPort { return netip.AddrPortFrom(f.src, f.srcPort
 
 // Dst returns the destination address and port.
 func (f Frame) Dst() netip.AddrPort { return netip.AddrPortFrom(f.dst, f.dstPort) }
+
+// Content sets the payload's bytes.
+func (f Frame) Content(b ...byte) Frame {
+	f.payload = b
+	return f
+}
+
+// Datagram returns the frame without its Ethernet header, at most n bytes of it:
+// what an ICMP error quotes.
+func (f Frame) Datagram(n int) []byte {
+	b := f.Bytes()[etherLen:]
+	return b[:min(n, len(b))]
+}

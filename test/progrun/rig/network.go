@@ -122,9 +122,10 @@ func (b *builder) refuse(dst string) {
 	}
 }
 
+// routeOf locks the MTU: bpf_fib_lookup ignores one that isn't.
 func routeOf(dst string, index int, via netip.Addr, mtu int) *netlink.Route {
 	return &netlink.Route{
-		LinkIndex: index, Dst: ipNet(netip.MustParsePrefix(dst)), Gw: via.AsSlice(), MTU: mtu,
+		LinkIndex: index, Dst: ipNet(netip.MustParsePrefix(dst)), Gw: via.AsSlice(), MTU: mtu, MTULock: mtu != 0,
 	}
 }
 

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package progrun
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/fairway-project/fairway/test/progrun/frame"
+	"github.com/fairway-project/fairway/test/progrun/rig"
+	"github.com/fairway-project/fairway/userspace/model"
+)
+
+// toContainerCases: what bridge and stack deliver to a container.
+func toContainerCases(f family) []testCase {
+	unicast := switched(f, f.App, f.Web).UDP(1, 2)
+	flooded := multicast(f)
+	arp := frame.Between(f.App.MAC, broadcast).ARP(frame.ARP{SenderMAC: f.App.MAC, Sender: f.App.IPv4.As4()})
+	noICC := func(t *testing.T, h *rig.Host) { h.PutNetwork(t, f.Net1, rig.Default&^rig.ICC) }
+	cases := []testCase{
+		{name: "from the host", steps: []step{
+			toContainer(f.Web, "", unicast, passedTo(f.Web)), toContainer(f.Web, "br1", unicast, passedTo(f.Web)),
+		}},
+		{name: "from a peer", steps: []step{
+			toContainer(f.Web, "app", flooded, passedTo(f.Web)), toContainer(f.Web, "app", arp, passedTo(f.Web)),
+		}},
+		{name: "from a peer, icc off", world: noICC, steps: []step{
+			toContainer(f.Web, "app", flooded, dropped(iccReason)),
+			toContainer(f.Web, "app", unicast, dropped(iccReason)),
+			toContainer(f.Web, "app", arp, passedTo(f.Web)),
+			toContainer(f.Web, "", unicast, passedTo(f.Web)),
+		}},
+		{name: "from another network", steps: []step{toContainer(f.Web, "db", unicast, dropped(isolated))}},
+		{name: "from outside", steps: []step{
+			toContainer(f.Web, "eth0", unicast, dropped(directRouting)), toContainer(f.Web, "br2", unicast, dropped(directRouting)),
+		}},
+		{name: "unmanaged", world: func(t *testing.T, h *rig.Host) { h.Unready(t, f.Web) }, steps: []step{
+			toContainer(f.Web, "", unicast, dropped(unmanaged)), toContainer(rig.Endpoint{Name: "tun0"}, "", unicast, dropped(unmanaged)),
+		}},
+	}
+	if !f.v6 {
+		return cases
+	}
+	solicit := frame.Between(f.App.MAC, model.MAC{0x33, 0x33, 0xff, 0, 0, 2}).IP(f.App.IPv6, netip.MustParseAddr("ff02::1:ff00:2")).
+		ICMP(frame.NeighborSolict, 0, 0, f.Web.IPv6.AsSlice())
+	return append(cases, testCase{name: "neighbour discovery, icc off", world: noICC, steps: []step{
+		toContainer(f.Web, "app", solicit, passedTo(f.Web)),
+	}})
+}
+
+// leaves is a frame that the stack sends out of eth0.
+func (f family) leaves(from, to netip.Addr) frame.Frame {
+	return frame.Between(f.Eth0.MAC, f.RouterMAC).IP(from, to)
+}
+
+// toUplinkCases: what the stack sends out, the last place to stop it.
+func toUplinkCases(f family) []testCase {
+	own := f.leaves(f.host(), f.far()).TCP(40000, 443, "S")
+	web := f.leaves(f.addr(f.Web), f.far()).UDP(5000, 53)
+	wire := web.From(f.host(), 5000)
+	back := wire.Reply().MACs(f.RouterMAC, f.Eth0.MAC)
+	nobody := f.pick("172.18.0.99", "fd00:1::99")
+	masqueraded := f.sends(f.Web, f.far()).TCP(40000, 443, "S")
+	opened := fromContainer(f.Web, masqueraded, forwarded(), masqueraded.From(f.host(), 40000).Hop())
+	big := web.Payload(3000)
+	cases := []testCase{
+		{name: "the host's own", steps: []step{
+			toUplink(f.Eth0, "", own, passed(), nil), toUplink(f.Eth0, "", own.UDP(1, 2), passed(), nil), toUplink(f.Eth0, "", own.Echo(1), passed(), nil),
+		}},
+		{name: "forwarded for others", steps: []step{toUplink(f.Eth0, "tun0", own.From(f.tunnel(), 1), passed(), nil)}},
+		{name: "forwarded for a container", flows: 1, steps: []step{
+			toUplink(f.Eth0, "br1", web, passed(), wire),
+			toUplink(f.Eth0, "br1", web, passed(), wire),
+			fromUplink(f.Eth0, back, delivered(f.Web), f.into(f.Web, back.To(f.addr(f.Web), 5000))),
+		}},
+		{name: "fragments", flows: 1, steps: pieces(
+			func(in, out packet) step { return toUplink(f.Eth0, "br1", in, passed(), out) }, big, big.From(f.host(), 5000))},
+		{name: "container's address, no container", steps: []step{
+			toUplink(f.Eth0, "br1", web.From(nobody, 1), dropped(privateSource), nil),
+			toUplink(f.Eth0, "", web.From(nobody, 1), dropped(privateSource), nil),
+		}},
+		{name: "gateway's address", steps: []step{
+			toUplink(f.Eth0, "", web.From(f.Net1.Gateway(f.v6), 1), passed(), nil),
+			toUplink(f.Eth0, "br1", web.From(f.Net1.Gateway(f.v6), 1), dropped(privateSource), nil),
+		}},
+		{name: "container's address, no flow", steps: []step{
+			toUplink(f.Eth0, "br1", web.TCP(1, 2, "A"), dropped(noFlow), nil),
+			toUplink(f.Eth0, "br1", unreachable(f, web, wire, whole), dropped(privateSource), nil),
+			toUplink(f.Eth0, "br1", raw(big.Fragments(pieceSize)[1]), dropped(privateSource), nil),
+			toUplink(f.Eth0, "br1", f.leaves(f.addr(f.Web), f.tunnel()).UDP(1, 2), dropped(noRoute), nil),
+			toUplink(f.Eth0, "br1", f.leaves(f.addr(f.Web), f.refused()).UDP(1, 2), dropped(noRoute), nil),
+		}},
+		{name: "unreadable", steps: []step{
+			toUplink(f.Eth0, "br1", raw(web.Bytes()[:14+flagOf(f, 20, 40)+4]), dropped(privateSource), nil),
+			toUplink(f.Eth0, "", raw(own.Bytes()[:14+flagOf(f, 20, 40)+4]), passed(), nil),
+		}},
+		{
+			name: "internal", steps: []step{toUplink(f.Eth0, "br1", web, dropped(internalReason), nil)},
+			world: func(t *testing.T, h *rig.Host) { h.PutNetwork(t, f.Net1, rig.Default|rig.Internal) },
+		},
+		{
+			name: "not masqueraded", flows: 1, steps: []step{toUplink(f.Eth0, "br1", web, passed(), nil)},
+			world: func(t *testing.T, h *rig.Host) { h.PutNetwork(t, f.Net1, rig.IPv4|rig.IPv6|rig.ICC) },
+		},
+		{name: "host's connection meets a masqueraded one", flows: 1, steps: []step{
+			opened,
+			toUplink(f.Eth0, "", own, dropped(hostPortInUse), nil),
+			toUplink(f.Eth0, "", own.TCP(40001, 443, "S"), passed(), nil),
+			toUplink(f.Eth0, "", own.TCP(40000, 444, "S"), passed(), nil),
+			toUplink(f.Eth0, "", own.Flags("A"), passed(), nil),
+			toUplink(f.Eth0, "tun0", own, passed(), nil),
+		}},
+		{name: "arp", steps: []step{toUplink(f.Eth0, "", frame.Between(f.Eth0.MAC, broadcast).ARP(frame.ARP{}), passed(), nil)}},
+	}
+	if f.v6 {
+		exts := []byte{0, 60, 60, 60, 60, 60}
+		cases = append(cases, testCase{name: "unreadable chain", steps: []step{
+			toUplink(f.Eth0, "br1", web.Extensions(exts...), dropped(privateSource), nil),
+		}})
+	}
+	return cases
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package progrun
+
+import (
+	"testing"
+
+	"github.com/fairway-project/fairway/test/progrun/frame"
+	"github.com/fairway-project/fairway/test/progrun/rig"
+)
+
+const pieceSize = 1448
+
+// pieces makes one step of every fragment, in and out.
+func pieces(make func(in, out packet) step, in, out frame.Frame) []step {
+	var steps []step
+	outs := out.Fragments(pieceSize)
+	for i, piece := range in.Fragments(pieceSize) {
+		steps = append(steps, make(raw(piece), raw(outs[i])))
+	}
+	return steps
+}
+
+func fragmentCases(f family) []testCase {
+	base := f.sends(f.Web, f.far()).Payload(4000)
+	var cases []testCase
+	for name, out := range map[string]frame.Frame{
+		"udp": base.UDP(5000, 53), "udp without checksum": base.UDP(5000, 53).NoChecksum(), "tcp": base.TCP(5000, 80, "S"),
+		"echo": base.Echo(42),
+	} {
+		wire := out.From(f.host(), out.Src().Port()).Hop()
+		steps := pieces(func(in, out packet) step { return fromContainer(f.Web, in, forwarded(), out) }, out, wire)
+		back := wire.Reply().MACs(f.RouterMAC, f.Eth0.MAC)
+		if name == "tcp" {
+			back = back.Flags("SA")
+		}
+		inside := f.into(f.Web, back.To(f.addr(f.Web), back.Dst().Port()))
+		steps = append(steps, pieces(func(in, out packet) step { return fromUplink(f.Eth0, in, delivered(f.Web), out) }, back, inside)...)
+		cases = append(cases, testCase{name: "masqueraded " + name, steps: steps, flows: 1})
+	}
+	return append(cases, fragmentPublished(f), fragmentHairpin(f), fragmentAtomic(f), fragmentOrphans(f), fragmentForeign(f))
+}
+
+func fragmentPublished(f family) testCase {
+	in := f.arrives(f.client(), f.host()).UDP(50000, 53).Payload(3000)
+	inside := f.into(f.Web, in.To(f.addr(f.Web), 5353))
+	answer := inside.Reply()
+	steps := pieces(func(in, out packet) step { return fromUplink(f.Eth0, in, delivered(f.Web), out) }, in, inside)
+	steps = append(steps, pieces(func(in, out packet) step { return fromContainer(f.Web, in, forwarded(), out) }, answer, answer.From(f.host(), 53).Hop())...)
+	return testCase{name: "published", steps: steps, flows: 1, world: func(t *testing.T, h *rig.Host) {
+		h.Publish(t, rig.Any(f.v6), 53, protoUDP, f.Web, 5353)
+	}}
+}
+
+func fragmentHairpin(f family) testCase {
+	out := f.sends(f.Web, f.host()).UDP(45000, 53).Payload(3000)
+	inside := f.into(f.DB, out.From(f.Net2.Gateway(f.v6), 45000).To(f.addr(f.DB), 5353))
+	return testCase{
+		name: "hairpin", flows: 1,
+		steps: pieces(func(in, out packet) step { return fromContainer(f.Web, in, delivered(f.DB), out) }, out, inside),
+		world: func(t *testing.T, h *rig.Host) { h.Publish(t, rig.Any(f.v6), 53, protoUDP, f.DB, 5353) },
+	}
+}
+
+// A fragment header on a whole datagram (RFC 6946).
+func fragmentAtomic(f family) testCase {
+	out := f.sends(f.Web, f.far()).UDP(5000, 53)
+	return testCase{name: "whole", flows: 1, steps: []step{
+		fromContainer(f.Web, raw(out.Fragments(8192)[0]), forwarded(), raw(out.From(f.host(), 5000).Hop().Fragments(8192)[0])),
+	}}
+}
+
+func fragmentOrphans(f family) testCase {
+	later := f.sends(f.Web, f.far()).UDP(5000, 53).Payload(2000).Fragments(pieceSize)[1]
+	in := f.arrives(f.client(), f.host()).UDP(50000, 8080).Payload(2000).Fragments(pieceSize)[1]
+	return testCase{name: "first part not seen", world: publishAny(f, protoUDP), steps: []step{
+		fromContainer(f.Web, raw(later), dropped(fragmentReason), nil),
+		fromUplink(f.Eth0, raw(in), passed(), nil),
+	}}
+}
+
+// Another datagram's ports are not for this one, whoever shares its identification.
+func fragmentForeign(f family) testCase {
+	out := f.sends(f.Web, f.far()).UDP(5000, 53).Payload(2000)
+	other := out.ID(0x4321).Fragments(pieceSize)[1]
+	elsewhere := out.To(f.client(), 53).Fragments(pieceSize)[1]
+	return testCase{name: "of another datagram", flows: 1, steps: []step{
+		fromContainer(f.Web, raw(out.Fragments(pieceSize)[0]), forwarded(), raw(out.From(f.host(), 5000).Hop().Fragments(pieceSize)[0])),
+		fromContainer(f.Web, raw(other), dropped(fragmentReason), nil),
+		fromContainer(f.Web, raw(elsewhere), dropped(fragmentReason), nil),
+	}}
+}
