@@ -288,6 +288,12 @@ static __always_inline __u32 route_generation(void)
 	return state ? state->route_generation : 0;
 }
 
+/* A route whose MTU isn't known yet counts as outdated: the next packet asks again. */
+static __always_inline __u32 route_generation_of(const struct flow_plan *plan)
+{
+	return route_generation() - !plan->mtu;
+}
+
 static __always_inline __u8 flow_flags_of(bool v6, const struct packet *p,
 					  const struct flow_plan *plan)
 {
@@ -316,7 +322,7 @@ static __always_inline void flow_fill_origin(bool v6, const struct __sk_buff *ct
 	f->port_diff = csum_add(csum_field_diff(p->sport, plan->sport),
 				csum_field_diff(p->dport, plan->dport));
 	f->oif = plan->oif;
-	f->route_generation = route_generation();
+	f->route_generation = route_generation_of(plan);
 	f->sport = plan->sport;
 	f->dport = plan->dport;
 	f->endpoint = plan->origin_endpoint;
@@ -420,34 +426,34 @@ static __always_inline void flow6_reply_key(struct flow6_key *key, const struct 
 static __always_inline long flow6_insert_reply(const struct __sk_buff *ctx, const struct packet *p,
 					       const struct flow_plan *plan)
 {
-	struct flow6 *f = (struct flow6 *)new_flow();
-	struct flow6_key key;
+	struct flow6_key *key = new_key();
+	struct flow6 *f = new_flow();
 
-	if (!f)
+	if (!f || !key)
 		return -1;
 	flow_fill_origin(true, ctx, p, plan, &f->flow);
 	flow_flip(p, plan, &f->flow);
 	addr6_copy(f->saddr, p->daddr);
 	addr6_copy(f->daddr, p->saddr);
 	addr6_copy(f->nexthop, plan->nexthop);
-	flow6_reply_key(&key, p, plan);
-	return bpf_map_update_elem(&flows6, &key, f, BPF_NOEXIST);
+	flow6_reply_key(key, p, plan);
+	return bpf_map_update_elem(&flows6, key, f, BPF_NOEXIST);
 }
 
 static __always_inline long flow6_insert_origin(const struct __sk_buff *ctx, const struct packet *p,
 						const struct flow_plan *plan)
 {
-	struct flow6 *f = (struct flow6 *)new_flow();
-	struct flow6_key key;
+	struct flow6_key *key = new_key();
+	struct flow6 *f = new_flow();
 
-	if (!f)
+	if (!f || !key)
 		return -1;
 	flow_fill_origin(true, ctx, p, plan, &f->flow);
 	addr6_copy(f->saddr, plan->saddr);
 	addr6_copy(f->daddr, plan->daddr);
 	addr6_copy(f->nexthop, plan->nexthop);
-	flow6_key_of(&key, p, plan->zone);
-	return bpf_map_update_elem(&flows6, &key, f, BPF_NOEXIST);
+	flow6_key_of(key, p, plan->zone);
+	return bpf_map_update_elem(&flows6, key, f, BPF_NOEXIST);
 }
 
 static __always_inline void flow6_remove_reply(const struct packet *p, const struct flow_plan *plan)

@@ -91,7 +91,7 @@ static __always_inline bool refresh_route(struct __sk_buff *ctx, bool v6, struct
 		addr6_copy(((struct flow6 *)f)->nexthop, plan->nexthop);
 	else
 		((struct flow4 *)f)->nexthop = plan->nexthop[0];
-	f->route_generation = route_generation();
+	f->route_generation = route_generation_of(plan);
 	return true;
 }
 

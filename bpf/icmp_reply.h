@@ -24,6 +24,19 @@ struct icmp6_error {
 	struct icmp_head icmp;
 };
 
+_Static_assert(sizeof(struct icmp6_error) <= ICMP_ERROR_MAX, "icmp6_error");
+
+/* Zeroed room for the headers of an error. */
+static __always_inline void *new_icmp_error(void)
+{
+	struct scratch *s = scratch();
+
+	if (!s)
+		return NULL;
+	__builtin_memset(s->icmp_error, 0, sizeof(s->icmp_error));
+	return s->icmp_error;
+}
+
 struct icmp_reply {
 	__be32 saddr[4]; /* who speaks: the gateway, or the address that was asked */
 	__u8 type;
@@ -36,7 +49,18 @@ static __always_inline __u32 quote_sum(struct __sk_buff *ctx, __u32 len)
 {
 	struct scratch *s = scratch();
 
-	if (!s || len < 1 || len > ICMP_QUOTE_MAX)
+	if (!s)
+		return 0;
+	/*
+	 * Linux 6.1 learns the bounds of the register that is compared and of no
+	 * other, so the compiler must neither merge the comparisons nor use what
+	 * it knows already.
+	 */
+	asm volatile("" : "+r"(len));
+	if (len > ICMP_QUOTE_MAX)
+		return 0;
+	asm volatile("" : "+r"(len));
+	if (len < sizeof(struct iphdr))
 		return 0;
 	__builtin_memset(s->quote, 0, sizeof(s->quote));
 	if (bpf_skb_load_bytes(ctx, ETH_HLEN, s->quote, len))
@@ -83,6 +107,28 @@ static __always_inline void build_icmp6(struct icmp6_error *e, const struct pack
 	e->icmp.check = csum_fold(bpf_csum_diff(NULL, 0, (__be32 *)&e->icmp, sizeof(e->icmp), sum));
 }
 
+static __always_inline int store_icmp4(struct __sk_buff *ctx, const struct packet *p,
+				       const struct icmp_reply *r, __u32 quote_len, __u32 sum)
+{
+	struct icmp4_error *e = new_icmp_error();
+
+	if (!e)
+		return -1;
+	build_icmp4(e, p, r, quote_len, sum);
+	return bpf_skb_store_bytes(ctx, ETH_HLEN, e, sizeof(*e), 0);
+}
+
+static __always_inline int store_icmp6(struct __sk_buff *ctx, const struct packet *p,
+				       const struct icmp_reply *r, __u32 quote_len, __u32 sum)
+{
+	struct icmp6_error *e = new_icmp_error();
+
+	if (!e)
+		return -1;
+	build_icmp6(e, p, r, quote_len, sum);
+	return bpf_skb_store_bytes(ctx, ETH_HLEN, e, sizeof(*e), 0);
+}
+
 static __always_inline int swap_macs(struct __sk_buff *ctx)
 {
 	__u8 macs[12], swapped[12];
@@ -108,19 +154,8 @@ static __always_inline int make_error(struct __sk_buff *ctx, bool v6, const stru
 		return -1;
 	if (bpf_skb_adjust_room(ctx, head, BPF_ADJ_ROOM_MAC, 0))
 		return -1;
-	if (v6) {
-		struct icmp6_error e = {};
-
-		build_icmp6(&e, p, r, len, sum);
-		if (bpf_skb_store_bytes(ctx, ETH_HLEN, &e, sizeof(e), 0))
-			return -1;
-	} else {
-		struct icmp4_error e = {};
-
-		build_icmp4(&e, p, r, len, sum);
-		if (bpf_skb_store_bytes(ctx, ETH_HLEN, &e, sizeof(e), 0))
-			return -1;
-	}
+	if (v6 ? store_icmp6(ctx, p, r, len, sum) : store_icmp4(ctx, p, r, len, sum))
+		return -1;
 	return swap_macs(ctx);
 }
 

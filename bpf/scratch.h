@@ -42,13 +42,17 @@ struct inside {
 
 #define ICMP_QUOTE_MAX 88 /* multiple of 4, covers IPv6 and 48 bytes more */
 
+#define ICMP_ERROR_MAX 48 /* an IP header and an ICMP header */
+
 struct scratch {
 	__u64 fib[8]; /* struct bpf_fib_lookup */
 	struct packet packet;
 	struct inside inside;
+	__u8 icmp_error[ICMP_ERROR_MAX];
 	__u8 quote[ICMP_QUOTE_MAX];
 	struct flow_plan plan;
 	struct flow6 flow; /* an IPv4 flow fits into it */
+	struct flow6_key key;
 };
 
 struct {
@@ -105,4 +109,12 @@ static __always_inline struct flow6 *new_flow(void)
 		return NULL;
 	__builtin_memset(&s->flow, 0, sizeof(s->flow));
 	return &s->flow;
+}
+
+/* For a key that will be written whole. */
+static __always_inline struct flow6_key *new_key(void)
+{
+	struct scratch *s = scratch();
+
+	return s ? &s->key : NULL;
 }

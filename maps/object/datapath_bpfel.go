@@ -390,8 +390,9 @@ type DatapathScratch struct {
 		Kind  uint8
 		Pad   uint8
 	}
-	Quote [88]uint8
-	Plan  struct {
+	IcmpError [48]uint8
+	Quote     [88]uint8
+	Plan      struct {
 		_                structs.HostLayout
 		Saddr            [4]uint32
 		Daddr            [4]uint32
@@ -412,6 +413,7 @@ type DatapathScratch struct {
 		Pad              [3]uint8
 	}
 	Flow DatapathFlow6
+	Key  DatapathFlow6Key
 	_    [4]byte
 }
 
