@@ -163,6 +163,19 @@ static __always_inline int rewrite_quote(struct __sk_buff *ctx, bool v6, const s
 	return 0;
 }
 
+/* In IPv4 the TTL's change goes into the header checksum with the addresses'. */
+static __always_inline int decrement_ttl(struct __sk_buff *ctx, bool v6, const struct packet *p,
+					 __u32 *header_diff)
+{
+	__u8 ttl = p->ttl - 1;
+
+	if (v6)
+		bpf_csum_update(ctx, ~(__u32)bpf_htons(0x0001));
+	else
+		*header_diff = csum_sub(*header_diff, bpf_htons(0x0100));
+	return bpf_skb_store_bytes(ctx, ETH_HLEN + (v6 ? 7 : 8), &ttl, sizeof(ttl), 0);
+}
+
 /* Outer source: hidden like the flow's where it is the flow's, or a container's. */
 static __always_inline int rewrite_outer(struct __sk_buff *ctx, bool v6, const struct packet *p,
 					 const struct quote *q, const struct flow *f, __u16 zone,
@@ -179,8 +192,11 @@ static __always_inline int rewrite_outer(struct __sk_buff *ctx, bool v6, const s
 	if (store_addr(ctx, v6, ETH_HLEN + (v6 ? 8 : 12), from) ||
 	    store_addr(ctx, v6, ETH_HLEN + (v6 ? 24 : 16), daddr))
 		return -1;
+	if (decrement_ttl(ctx, v6, p, &diff))
+		return -1;
 	if (!v6 && patch_checksum(ctx, ETH_HLEN + offsetof(struct iphdr, check), diff))
 		return -1;
+	/* For IPv6 diff is the addresses' alone: the hop limit isn't in the pseudo-header. */
 	if (v6 && csum_address(ctx, true, check, IPPROTO_ICMPV6, diff))
 		return -1;
 	return csum_payload(ctx, check, p->proto, quote_sum);
@@ -222,6 +238,9 @@ static __always_inline int translate_error(struct __sk_buff *ctx, bool v6, const
 	f = flow_find(v6, &q.reversed, zone);
 	if (!f || !flow_is_current(f) || !addr_equal(v6, p->daddr, q.reversed.daddr))
 		return NEXT;
+	/* No error about an error (RFC 1122, 3.2.2): it ends here, unanswered. */
+	if (p->ttl <= 1)
+		return drop(ctx, DROP_UNSUPPORTED, direction);
 	if (f->flags & FLOW_REWRITE && rewrite_quote(ctx, v6, &q, f, &sum))
 		return drop(ctx, DROP_REWRITE_FAILED, direction);
 	if (rewrite_outer(ctx, v6, p, &q, f, zone, sum))

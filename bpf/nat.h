@@ -100,12 +100,6 @@ static __always_inline int rewrite_checksum(struct __sk_buff *ctx, bool v6, cons
 	return 0;
 }
 
-/* SCTP's CRC32c covers its ports, so only its addresses can be translated. */
-static __always_inline bool flow_can_rewrite(const struct packet *p, const struct flow *f)
-{
-	return !(f->flags & FLOW_PORTS && p->proto == IPPROTO_SCTP);
-}
-
 /* Packet pointers are invalid after the call. */
 static __always_inline int flow_rewrite(struct __sk_buff *ctx, bool v6, const struct packet *p,
 					const struct flow *f, const struct macs *macs,
@@ -115,8 +109,6 @@ static __always_inline int flow_rewrite(struct __sk_buff *ctx, bool v6, const st
 	bool rewrite = f->flags & FLOW_REWRITE, ports = f->flags & FLOW_PORTS;
 	int err;
 
-	if (!flow_can_rewrite(p, f))
-		return -1;
 	if (v6)
 		err = rewrite_ip6(ctx, (const struct flow6 *)f, macs, decrement_ttl);
 	else

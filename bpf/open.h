@@ -141,6 +141,8 @@ static __always_inline int open_hairpin(struct __sk_buff *ctx, bool v6, const st
 		return drop(ctx, DROP_ENDPOINT_GONE, DIR_TRANSMIT);
 	if (!begins_connection(p))
 		return drop(ctx, DROP_NO_FLOW, DIR_TRANSMIT);
+	if (p->dport != pub->port && port_is_sealed(p))
+		return drop(ctx, DROP_UNSUPPORTED, DIR_TRANSMIT);
 	gateway_of(v6, net, plan->saddr);
 	publish_target(v6, pub, plan->daddr);
 	plan->dport = pub->port;
@@ -229,6 +231,8 @@ static __always_inline int open_inside(struct __sk_buff *ctx, bool v6, const str
 		return drop(ctx, DROP_ENDPOINT_GONE, DIR_RECEIVE);
 	if (!begins_connection(p) && !continues_connection(p))
 		return drop(ctx, DROP_NO_FLOW, DIR_RECEIVE);
+	if (p->dport != to->dport && port_is_sealed(p))
+		return drop(ctx, DROP_UNSUPPORTED, DIR_RECEIVE);
 	route = route_lookup(ctx, v6, p->daddr, p->saddr, net->bridge_ifindex, plan);
 	if (route == ROUTE_NONE || route == ROUTE_LOCAL)
 		return drop(ctx, DROP_NO_ROUTE, DIR_RECEIVE);

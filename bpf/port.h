@@ -91,10 +91,16 @@ static __always_inline void port_range(__u8 proto, __be16 wanted, __u32 *min, __
 	}
 }
 
+/* SCTP's CRC32c covers its ports, so only its addresses can be translated. */
+static __always_inline bool port_is_sealed(const struct packet *p)
+{
+	return p->proto == IPPROTO_SCTP;
+}
+
 /* Protocols and messages whose port field is theirs alone to choose. */
 static __always_inline bool port_is_fixed(const struct packet *p)
 {
-	return p->flags & (PKT_NO_PORTS | PKT_ECHO_REPLY) || p->proto == IPPROTO_SCTP;
+	return p->flags & (PKT_NO_PORTS | PKT_ECHO_REPLY) || port_is_sealed(p);
 }
 
 /*
