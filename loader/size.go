@@ -11,7 +11,7 @@ import (
 // Bounds of the default size of a flow table, in entries.
 const (
 	MinFlowEntries = 65536
-	MaxFlowEntries = 1 << 20
+	MaxFlowEntries = 1 << 19 // 262,144 connections, as nf_conntrack_max has by default
 )
 
 // DefaultFlowEntries is the rule for the size of each of the two flow tables: two
