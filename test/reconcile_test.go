@@ -114,9 +114,18 @@ func TestAdoptedNamespaceVanishes(t *testing.T) {
 		e.Must(t, "sandbox", "add", "vm", "--netns", "/run/netns/"+name, "--network", "a", "-p", "8080:80")
 		serve(t, e.Open(t, "vm").Netns, 80, "vm")
 		harness.Reaches(t, c2.Netns, e.Inspect(t, "vm").NetworkSettings.Networks["a"].IPAddress, 80, "vm")
-		e.Must(t, "rm", "-f", "vm")
 		e.Host.Must(t, "ip", "netns", "del", name)
-		e.Sandbox(t, "c1", "--network", "a", "-p", "8080:80")
+		harness.EventuallyWithin(t, reconcileLimit, "vm to be exited", func() error {
+			if in := e.Inspect(t, "vm"); in.State.Running {
+				return fmt.Errorf("state is %+v", in.State)
+			}
+			return nil
+		})
+		c1 := e.Sandbox(t, "c1", "--network", "a", "-p", "8080:80")
+		harness.ServeTCP(t, c1.Netns, 80, "c1")
+		if r, err := harness.GetTCP(e.LAN1, at(harness.HostIP4, 8080)); err != nil || r.Tag != "c1" {
+			t.Errorf("port of the new sandbox: %+v, %v", r, err)
+		}
 	})
 }
 

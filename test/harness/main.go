@@ -3,10 +3,12 @@
 package harness
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -39,6 +41,14 @@ func Main(m *testing.M) int {
 	defer os.RemoveAll(dir)
 	for env, pkg := range map[string]string{EnvBinary: "./cmd/fairway", EnvPeer: "./test/cmd/e2e-peer"} {
 		if err := build(env, pkg, dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
+	flag.Parse()
+	// Tests wait more than they work.
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
+		if err := f.Value.Set(strconv.Itoa(3 * runtime.GOMAXPROCS(0))); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}

@@ -60,7 +60,7 @@ func (s snapshot) attachments() error {
 var (
 	counters = regexp.MustCompile(`(\[\d+:\d+\])|(packets \d+ bytes \d+)`)
 	derived  = regexp.MustCompile(`^(local|broadcast|anycast|multicast) `)
-	volatile = regexp.MustCompile(`expires \d+sec|NO-CARRIER,|,LOWER_UP| state [A-Z]+| linkdown|\s+$`)
+	volatile = regexp.MustCompile(`tentative |expires \d+sec|NO-CARRIER,|,LOWER_UP| state [A-Z]+| linkdown|\s+$`)
 )
 
 // normalise drops what changes by itself, and the tables and built-in chains
