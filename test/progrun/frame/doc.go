@@ -164,3 +164,6 @@ func (f Frame) Datagram(n int) []byte {
 	b := f.Bytes()[etherLen:]
 	return b[:min(n, len(b))]
 }
+
+// Protocol returns the number in the IP header, after any extensions.
+func (f Frame) Protocol() uint8 { return uint8(f.ipProto()) }

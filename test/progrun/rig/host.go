@@ -171,3 +171,11 @@ func (h *Host) Route(tb testing.TB, dst string, u Uplink, via netip.Addr) {
 		tb.Fatalf("route %s: %v", dst, err)
 	}
 }
+
+// AddAddress gives a device one more address.
+func (h *Host) AddAddress(tb testing.TB, device string, p netip.Prefix) {
+	tb.Helper()
+	b := builder{index: h.Index}
+	h.Do(func() { b.address(device, p) })
+	check(tb, b.err)
+}
