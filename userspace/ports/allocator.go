@@ -26,15 +26,17 @@ type slot struct {
 	port  uint16
 }
 
-// reservation is one published port with its socket; sock is noSocket where the
+// reservation is one published port with its socket; sock is nil where the
 // table alone holds it.
 type reservation struct {
 	model.PublishedPort
 	owner string
-	sock  int
+	sock  *socket
 }
 
 func (r *reservation) slot() slot { return slot{r.Port.Proto, r.HostPort} }
+
+func (r *reservation) place() place { return place{slot: r.slot(), ip: r.HostIP} }
 
 // Families says which wildcard addresses a port without host address is
 // published at.
@@ -125,12 +127,12 @@ func (a *Allocator) add(r *reservation) {
 	a.owners[r.owner] = append(a.owners[r.owner], r)
 }
 
-// remove closes the sockets of list and takes it out of the table.
+// remove gives up the sockets of list and takes it out of the table.
 func (a *Allocator) remove(list []*reservation) {
 	gone := make(map[*reservation]bool, len(list))
 	for _, r := range list {
 		gone[r] = true
-		closeSocket(r.sock)
+		r.sock.release()
 	}
 	isGone := func(r *reservation) bool { return gone[r] }
 	for _, r := range list {

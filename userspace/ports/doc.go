@@ -15,9 +15,12 @@
 // where sockets of this package overlap the new one, and where a TIME_WAIT
 // socket is in the way. A program that listens is seen by the kernel even then.
 //
+// A port that is published at both wildcard addresses has one dual-stack socket
+// (RFC 3493, IPV6_V6ONLY off) for the two of them.
+//
 // Be aware:
-//   - One file descriptor per reservation: 10,000 ports published for both
-//     families need 20,000. The daemon raises RLIMIT_NOFILE.
+//   - One file descriptor per port, and two where 0.0.0.0 and [::] of a port were
+//     reserved one after another. The daemon raises RLIMIT_NOFILE.
 //   - Without SCTP in the kernel, SCTP ports are reserved in the table only.
 //   - A foreign UDP socket with SO_REUSEADDR on one address of the host isn't
 //     noticed by a reservation of all addresses made while a third address of

@@ -3,9 +3,12 @@
 package ports
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Of the calling thread's network namespace.
@@ -31,14 +34,14 @@ func (e *ephemeral) isReserved(port int) bool {
 
 func readEphemeral() (*ephemeral, error) {
 	var e ephemeral
-	text, err := os.ReadFile(localRangePath)
+	text, err := readSysctl(localRangePath)
 	if err != nil {
 		return nil, fmt.Errorf("ephemeral port range: %w", err)
 	}
 	if _, err := fmt.Sscan(string(text), &e.first, &e.last); err != nil {
 		return nil, fmt.Errorf("%s: %q: %w", localRangePath, text, err)
 	}
-	if text, err = os.ReadFile(localReservedPath); err != nil {
+	if text, err = readSysctl(localReservedPath); err != nil {
 		return nil, fmt.Errorf("reserved ports: %w", err)
 	}
 	for _, part := range strings.Split(strings.TrimSpace(string(text)), ",") {
@@ -52,4 +55,12 @@ func readEphemeral() (*ephemeral, error) {
 		e.reserved = append(e.reserved, r)
 	}
 	return &e, nil
+}
+
+func readSysctl(path string) ([]byte, error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
+		return nil, ErrTooManyFiles
+	}
+	return text, err
 }

@@ -31,6 +31,16 @@ func (g *group) has(ip netip.Addr) bool {
 	return slices.ContainsFunc(g.targets, func(t target) bool { return t.ip == ip })
 }
 
+// reservations makes one per target, without sockets.
+func (g *group) reservations(owner string, port uint16) []*reservation {
+	list := make([]*reservation, 0, len(g.targets))
+	for _, t := range g.targets {
+		pub := model.PublishedPort{Port: g.port, HostIP: t.ip, HostPort: port}
+		list = append(list, &reservation{PublishedPort: pub, owner: owner})
+	}
+	return list
+}
+
 // rank is Docker's order: exact ports, ranges, ephemeral ports.
 func (g *group) rank() int {
 	switch {

@@ -100,6 +100,8 @@ func (p program) start(t *testing.T) (fd int, err error) {
 	if fd, err = unix.Socket(family, kind|unix.SOCK_CLOEXEC, 0); err != nil {
 		t.Fatal(err)
 	}
+	// The kernel takes IPv4-mapped addresses for dual-stack sockets only.
+	p.dual = p.dual || at.Addr().Is4In6()
 	p.setOptions(t, fd, family)
 	if err = unix.Bind(fd, sa); err == nil && p.proto == model.TCP && !p.bindOnly {
 		err = unix.Listen(fd, 8)
@@ -142,6 +144,7 @@ func checkClosedTo(t *testing.T, proto model.Proto, addr string) {
 	t.Helper()
 	for _, p := range []program{
 		{}, {reuseAddr: true}, {reusePort: true}, {reuseAddr: true, reusePort: true}, {reuseAddr: true, bindOnly: true},
+		{dual: true}, {reuseAddr: true, dual: true},
 	} {
 		p.proto, p.addr = proto, addr
 		fd, err := p.start(t)

@@ -79,13 +79,20 @@ func checkAllocator(t *rapid.T) {
 // consistent compares the two indexes of the table.
 func (a *Allocator) consistent(want int) error {
 	inSlots := 0
+	users := map[*socket]int{}
 	for s, list := range a.slots {
 		for _, r := range list {
-			if r.slot() != s || r.sock == noSocket {
+			if r.slot() != s || r.sock == nil {
 				return fmt.Errorf("%v in slot %v", r, s)
 			}
+			users[r.sock]++
 		}
 		inSlots += len(list)
+	}
+	for sock, n := range users {
+		if sock.users != n {
+			return fmt.Errorf("socket of %d reservations counts %d", n, sock.users)
+		}
 	}
 	if inSlots != want || a.Len() != want {
 		return fmt.Errorf("%d and %d reservations, want %d", inSlots, a.Len(), want)

@@ -6,8 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-
-	"github.com/fairway-project/fairway/userspace/model"
+	"slices"
 )
 
 // made is a reservation with the index of the spec that it is for.
@@ -66,26 +65,26 @@ func (a *Allocator) try(owner string, g *group, port uint16) ([]made, error) {
 			return nil, err
 		}
 	}
-	var list []made
-	for _, t := range g.targets {
-		pub := model.PublishedPort{Port: g.port, HostIP: t.ip, HostPort: port}
-		r, err := a.reserve(owner, pub, g.exact())
+	list := g.reservations(owner, port)
+	beside := slices.Concat(a.slots[slot{g.port.Proto, port}], list)
+	var done []made
+	for i, t := range g.targets {
+		err := bind(list[i], beside, g.exact())
 		if t.optional && errors.Is(err, errNoFamily) {
 			continue
 		}
 		if err != nil {
-			a.undo(list)
+			for _, r := range list {
+				r.sock.release()
+			}
 			return nil, err
 		}
-		list = append(list, made{r, t.spec})
+		done = append(done, made{list[i], t.spec})
 	}
-	return list, nil
-}
-
-func (a *Allocator) undo(list []made) {
-	for _, m := range list {
-		a.remove([]*reservation{m.reservation})
+	for _, m := range done {
+		a.add(m.reservation)
 	}
+	return done, nil
 }
 
 // checkTable refuses what another publication has. Two publications may have
@@ -97,31 +96,4 @@ func (a *Allocator) checkTable(ip netip.Addr, s slot, exact bool) error {
 		}
 	}
 	return nil
-}
-
-// overlaps reports whether one of the addresses includes the other.
-func overlaps(x, y netip.Addr) bool {
-	return x.Is4() == y.Is4() && (x == y || x.IsUnspecified() || y.IsUnspecified())
-}
-
-// reserve binds a socket and enters it into the table.
-func (a *Allocator) reserve(owner string, pub model.PublishedPort, exact bool) (*reservation, error) {
-	r := &reservation{PublishedPort: pub, owner: owner, sock: noSocket}
-	if err := a.bind(r, exact); err != nil {
-		return nil, err
-	}
-	a.add(r)
-	return r, nil
-}
-
-// bind gives r its socket.
-func (a *Allocator) bind(r *reservation, exact bool) (err error) {
-	var neighbours []int
-	for _, other := range a.slots[r.slot()] {
-		if other != r && other.sock != noSocket && overlaps(other.HostIP, r.HostIP) {
-			neighbours = append(neighbours, other.sock)
-		}
-	}
-	r.sock, err = bindSocket(r.PublishedPort, neighbours, exact)
-	return err
 }

@@ -28,28 +28,34 @@ func (a *Allocator) Restore(owner string, published []model.PublishedPort) []Fai
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	var failures []Failure
+	// All are entered before the first is bound, so that pairs find each other.
+	list := make([]*reservation, 0, len(published))
 	for _, pub := range published {
-		if err := a.restore(owner, pub); err != nil {
+		r, err := a.enter(owner, pub)
+		if err != nil {
 			failures = append(failures, Failure{pub, err})
+			continue
+		}
+		list = append(list, r)
+	}
+	for _, r := range list {
+		if err := bind(r, a.slots[r.slot()], true); err != nil {
+			failures = append(failures, Failure{r.PublishedPort, err})
 		}
 	}
 	return failures
 }
 
-func (a *Allocator) restore(owner string, pub model.PublishedPort) error {
+// enter returns the reservation that the owner has, or a new one in the table.
+func (a *Allocator) enter(owner string, pub model.PublishedPort) (*reservation, error) {
+	r := &reservation{PublishedPort: pub, owner: owner}
 	own := func(r *reservation) bool { return r.owner == owner && r.PublishedPort == pub }
-	if i := slices.IndexFunc(a.owners[owner], own); i >= 0 {
-		r := a.owners[owner][i]
-		if r.sock != noSocket {
-			return nil
-		}
-		return a.bind(r, true)
+	if i := slices.IndexFunc(a.slots[r.slot()], own); i >= 0 {
+		return a.slots[r.slot()][i], nil
 	}
-	if err := a.checkTable(pub.HostIP, slot{pub.Port.Proto, pub.HostPort}, true); err != nil {
-		return err
+	if err := a.checkTable(pub.HostIP, r.slot(), true); err != nil {
+		return nil, err
 	}
-	r := &reservation{PublishedPort: pub, owner: owner, sock: noSocket}
-	err := a.bind(r, true)
 	a.add(r)
-	return err
+	return r, nil
 }

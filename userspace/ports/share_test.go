@@ -4,6 +4,9 @@ package ports
 
 import (
 	"errors"
+	"net/netip"
+	"slices"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -64,6 +67,67 @@ func checkHeld(t *testing.T, proto model.Proto, addrs map[string]string, held ma
 		} else {
 			checkOpenTo(t, proto, addr)
 		}
+	}
+}
+
+// TestPairBesideBothFamilies: the same of a publication for both families and
+// single addresses of each, of which none needs more than one descriptor.
+func TestPairBesideBothFamilies(t *testing.T) {
+	orders := [][]string{
+		{"all", "four", "six"}, {"all", "six", "four"}, {"four", "all", "six"},
+		{"six", "all", "four"}, {"four", "six", "all"}, {"six", "four", "all"},
+	}
+	for _, proto := range []model.Proto{model.TCP, model.UDP} {
+		for _, order := range orders {
+			t.Run(proto.String()+"/"+strings.Join(order, "-"), func(t *testing.T) {
+				onHost(t, func(t *testing.T) {
+					for _, first := range order {
+						besideBoth(t, proto, order, first)
+					}
+				})
+			})
+		}
+	}
+}
+
+func besideBoth(t *testing.T, proto model.Proto, order []string, first string) {
+	a := newAllocator(t)
+	specs := map[string]string{"all": "80:1/", "four": "127.0.0.1:80:2/", "six": "[::1]:80:3/"}
+	take := func(owner string) { mustAllocate(t, a, owner, specs[owner]+proto.String()) }
+	release := func(owner string) { a.Release(owner) }
+	restore := func(owner string) {
+		published := a.Published(owner)
+		a.Release(owner)
+		if failures := a.Restore(owner, published); len(failures) > 0 {
+			t.Error(failures)
+		}
+	}
+	steps := func(opened int, do func(owner string), owners ...string) {
+		t.Helper()
+		for _, owner := range owners {
+			checkOpened(t, opened, func() { do(owner) })
+			checkOverlaps(t, a, proto)
+		}
+	}
+	steps(1, take, order...)
+	steps(0, restore, order...)
+	steps(-1, release, first)
+	steps(1, take, first)
+	steps(-1, release, order...)
+}
+
+// checkOverlaps wants port 80 closed at what the reservations overlap with, and
+// open elsewhere.
+func checkOverlaps(t *testing.T, a *Allocator, proto model.Proto) {
+	t.Helper()
+	for _, addr := range []string{"0.0.0.0", "127.0.0.1", "127.0.0.2", "::", "::1"} {
+		ip := netip.MustParseAddr(addr)
+		taken := slices.ContainsFunc(a.slots[slot{proto, 80}], func(r *reservation) bool { return overlaps(r.HostIP, ip) })
+		check := checkOpenTo
+		if taken {
+			check = checkClosedTo
+		}
+		check(t, proto, netip.AddrPortFrom(ip, 80).String())
 	}
 }
 

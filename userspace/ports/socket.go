@@ -12,75 +12,105 @@ import (
 	"github.com/fairway-project/fairway/userspace/model"
 )
 
-// noSocket stands for a reservation that only the table holds.
-const noSocket = -1
+// socket holds a port in the kernel for its users: one reservation, or the two
+// wildcard addresses of one owner.
+type socket struct{ fd, users int }
+
+// release closes the socket when its last user gives it up. A reservation that
+// only the table holds has none: s may be nil.
+func (s *socket) release() {
+	if s == nil {
+		return
+	}
+	if s.users--; s.users == 0 {
+		closeSocket(s.fd)
+	}
+}
+
+// place is what a socket is bound to. A dual one is bound to [::] and takes in
+// 0.0.0.0.
+type place struct {
+	slot
+	ip   netip.Addr
+	dual bool
+}
+
+func (p place) String() string {
+	return fmt.Sprintf("%s/%s", netip.AddrPortFrom(p.ip, p.port), p.proto)
+}
 
 // errNoFamily is a kernel without the address family.
 var errNoFamily = errors.New("address family not supported by this kernel")
 
-// bindSocket returns a socket bound to the host side of pub. The neighbours are
-// this package's own sockets of the same port with overlapping addresses. With
-// patient, connections of an earlier server in TIME_WAIT don't stand in the way.
-func bindSocket(pub model.PublishedPort, neighbours []int, patient bool) (int, error) {
-	fd, err := openSocket(pub)
-	if err != nil || fd == noSocket {
-		return noSocket, err
+// bindSocket returns a socket bound to p with one user, or nil where the kernel
+// lacks SCTP. The neighbours are this package's own sockets of the same port
+// with overlapping addresses. With patient, connections of an earlier server in
+// TIME_WAIT don't stand in the way.
+func bindSocket(p place, neighbours []*socket, patient bool) (*socket, error) {
+	fd, err := openSocket(p)
+	if p.proto == model.SCTP && (err == unix.EPROTONOSUPPORT || err == unix.ESOCKTNOSUPPORT) {
+		return nil, nil
 	}
-	err = bindBeside(fd, pub, neighbours)
-	if err == unix.EADDRINUSE && patient && pub.Port.Proto != model.UDP && len(neighbours) == 0 {
+	if err != nil {
+		return nil, explain(p, err)
+	}
+	err = bindBeside(fd, p, neighbours)
+	if err == unix.EADDRINUSE && patient && p.proto != model.UDP && len(neighbours) == 0 {
 		// Binding without SO_REUSEADDR comes first: in a port without sockets
 		// it makes the kernel check every later bind(2) against ours.
-		err = withReuse([]int{fd}, func() error { return bindAddr(fd, pub) })
+		err = withReuse([]int{fd}, func() error { return bindAddr(fd, p) })
 	}
 	if err != nil {
 		closeSocket(fd)
-		return noSocket, explain(pub, err)
+		return nil, explain(p, err)
 	}
-	return fd, nil
+	return &socket{fd: fd, users: 1}, nil
 }
 
-func openSocket(pub model.PublishedPort) (int, error) {
-	family, kind := unix.AF_INET, unix.SOCK_STREAM
-	if pub.HostIP.Is6() {
+func openSocket(p place) (fd int, err error) {
+	family, kind, v6only := unix.AF_INET, unix.SOCK_STREAM, 1
+	if p.ip.Is6() {
 		family = unix.AF_INET6
 	}
-	if pub.Port.Proto == model.UDP {
+	if p.proto == model.UDP {
 		kind = unix.SOCK_DGRAM
 	}
-	fd, err := unix.Socket(family, kind|unix.SOCK_CLOEXEC, int(pub.Port.Proto))
-	if pub.Port.Proto == model.SCTP && (err == unix.EPROTONOSUPPORT || err == unix.ESOCKTNOSUPPORT) {
-		return noSocket, nil
+	if p.dual {
+		v6only = 0
 	}
-	if err != nil {
-		return noSocket, explain(pub, err)
+	fd, err = unix.Socket(family, kind|unix.SOCK_CLOEXEC, int(p.proto))
+	if err != nil || family == unix.AF_INET {
+		return fd, err
 	}
-	if family == unix.AF_INET6 {
-		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1); err != nil {
-			closeSocket(fd)
-			return noSocket, explain(pub, err)
-		}
+	// Set also when it is 0: the default is a matter of net.ipv6.bindv6only.
+	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, v6only); err != nil {
+		closeSocket(fd)
+		return 0, err
 	}
 	return fd, nil
 }
 
 // bindBeside binds fd, letting it overlap with the neighbours only.
-func bindBeside(fd int, pub model.PublishedPort, neighbours []int) error {
+func bindBeside(fd int, p place, neighbours []*socket) error {
 	if len(neighbours) == 0 {
-		return bindAddr(fd, pub)
+		return bindAddr(fd, p)
 	}
-	socks := append([]int{fd}, neighbours...)
-	return withReuse(socks, func() error { return bindAddr(fd, pub) })
+	fds := []int{fd}
+	for _, n := range neighbours {
+		fds = append(fds, n.fd)
+	}
+	return withReuse(fds, func() error { return bindAddr(fd, p) })
 }
 
-// withReuse runs f while SO_REUSEADDR is on for socks. Afterwards nobody can
+// withReuse runs f while SO_REUSEADDR is on for fds. Afterwards nobody can
 // listen on their port: the kernel wants the option on both sides.
-func withReuse(socks []int, f func() error) (err error) {
+func withReuse(fds []int, f func() error) (err error) {
 	defer func() {
-		for _, fd := range socks {
+		for _, fd := range fds {
 			err = errors.Join(err, unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 0))
 		}
 	}()
-	for _, fd := range socks {
+	for _, fd := range fds {
 		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
 			return err
 		}
@@ -88,33 +118,30 @@ func withReuse(socks []int, f func() error) (err error) {
 	return f()
 }
 
-func bindAddr(fd int, pub model.PublishedPort) error {
-	if pub.HostIP.Is4() {
-		return unix.Bind(fd, &unix.SockaddrInet4{Port: int(pub.HostPort), Addr: pub.HostIP.As4()})
+func bindAddr(fd int, p place) error {
+	if p.ip.Is4() {
+		return unix.Bind(fd, &unix.SockaddrInet4{Port: int(p.port), Addr: p.ip.As4()})
 	}
-	return unix.Bind(fd, &unix.SockaddrInet6{Port: int(pub.HostPort), Addr: pub.HostIP.As16()})
+	return unix.Bind(fd, &unix.SockaddrInet6{Port: int(p.port), Addr: p.ip.As16()})
 }
 
 func closeSocket(fd int) {
-	if fd != noSocket {
-		// close(2) releases the descriptor whatever it returns, and nothing is
-		// ever written that it could tell about.
-		_ = unix.Close(fd)
-	}
+	// close(2) releases the descriptor whatever it returns, and nothing is ever
+	// written that it could tell about.
+	_ = unix.Close(fd)
 }
 
 // explain turns what the kernel says into words about the port.
-func explain(pub model.PublishedPort, err error) error {
-	at := netip.AddrPortFrom(pub.HostIP, pub.HostPort)
+func explain(p place, err error) error {
 	switch {
 	case errors.Is(err, unix.EADDRINUSE):
-		return &TakenError{HostIP: pub.HostIP, HostPort: pub.HostPort, Proto: pub.Port.Proto}
+		return &TakenError{HostIP: p.ip, HostPort: p.port, Proto: p.proto}
 	case errors.Is(err, unix.EADDRNOTAVAIL):
-		return fmt.Errorf("bind host port %s/%s: %s is %w", at, pub.Port.Proto, pub.HostIP, ErrNotLocal)
+		return fmt.Errorf("bind host port %s: %s is %w", p, p.ip, ErrNotLocal)
 	case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):
-		return fmt.Errorf("bind host port %s/%s: %w", at, pub.Port.Proto, ErrTooManyFiles)
+		return fmt.Errorf("bind host port %s: %w", p, ErrTooManyFiles)
 	case errors.Is(err, unix.EAFNOSUPPORT):
-		return fmt.Errorf("bind host port %s/%s: %w", at, pub.Port.Proto, errNoFamily)
+		return fmt.Errorf("bind host port %s: %w", p, errNoFamily)
 	}
-	return fmt.Errorf("bind host port %s/%s: %w", at, pub.Port.Proto, err)
+	return fmt.Errorf("bind host port %s: %w", p, err)
 }
