@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+GO ?= go
+
+.DEFAULT_GOAL := help
+.PHONY: help deps deps-generate deps-vm deps-builder build generate check-generated check-builder \
+	lint test test-vm update-insns bench demo install clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+deps: ## install what build, test and demo need (apt; Debian 12, Ubuntu 22.04 or later)
+	@build/deps test
+	@$(GO) mod download
+
+deps-generate: ## install the compiler that generate and lint need (Debian 12)
+	@build/deps generate
+
+deps-vm: ## install what test-vm needs
+	@build/deps vm
+
+deps-builder: ## install what check-builder needs
+	@build/deps builder
+
+build: ## build the binaries into bin/, static
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/ ./cmd/...
+
+generate: ## compile bpf/ into maps/object, with the compiler that Dockerfile.builder pins
+	$(GO) generate ./maps/object
+
+check-generated: ## compile bpf/ elsewhere and compare with what is committed
+	@build/check-generated
+
+check-builder: ## build Dockerfile.builder on a base made by debootstrap and compare its objects (root)
+	@build/check-builder
+
+lint: ## vet, staticcheck, errorlint, gofmt, clang-format, netlink dumps, licenses
+	@build/lint
+
+test: ## run all tests (root); ends with a plain count
+	@test "$$(id -u)" = 0 || { echo "make test: the tests make network namespaces and load eBPF programs; run it as root" >&2; exit 1; }
+	@build/test-report $(GO) test -json -count=1 -timeout=14m ./...
+
+test-vm: ## verify the programs and run a few tests on Debian's 6.1 and 6.12 kernels under qemu (root)
+	@test/vm/run
+
+update-insns: ## record how many instructions the verifiers of test-vm's kernels look at
+	@FAIRWAY_RECORD_INSNS=1 test/vm/run
+
+bench: ## run the benchmarks (root)
+	@test "$$(id -u)" = 0 || { echo "make bench: run it as root" >&2; exit 1; }
+	$(GO) test -run='^$$' -bench=. -count=1 -timeout=30m ./bench/...
+
+demo: ## the tour: a network, nginx in a sandbox, requests from everywhere (root)
+	@demo/run.sh
+
+install: build ## install into PREFIX (/usr/local)
+	install -D -m 0755 bin/fairway $(DESTDIR)$(PREFIX)/bin/fairway
+	install -D -m 0644 deploy/systemd/fairway.service $(DESTDIR)$(PREFIX)/lib/systemd/system/fairway.service
+
+clean: ## remove what the other targets made
+	rm -rf bin bench/out .cache
