@@ -55,6 +55,7 @@ func Run(ctx context.Context, c Config, p Parts) (err error) {
 	d := &daemon{config: c, parts: p, log: newLogger(c)}
 	unix.Umask(0o022)
 	setLimits(d.log)
+	tellPortLimit(d.log)
 	defer func() { err = errors.Join(err, d.close()) }()
 	if err := d.open(ctx); err != nil {
 		return err
