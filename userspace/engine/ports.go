@@ -34,7 +34,7 @@ func (e *Engine) publish(sb *model.Sandbox, held []model.PublishedPort, g gatewa
 		added, err = e.allocatePorts(sb.ID, pubs)
 	}
 	if err != nil {
-		return nil, portKind(err)
+		return nil, portKind(e.namePortOwner(err))
 	}
 	return append(kept, added...), nil
 }
@@ -56,6 +56,20 @@ func (e *Engine) holdOnly(sb *model.Sandbox, want []model.PublishedPort) {
 
 func isTaken(err error) bool {
 	return errors.Is(err, ports.ErrAllocated) || errors.Is(err, ports.ErrInUse)
+}
+
+// namePortOwner adds to the refusal of a port which sandbox has it.
+func (e *Engine) namePortOwner(err error) error {
+	var taken *ports.TakenError
+	if !errors.As(err, &taken) || taken.Owner == "" {
+		return err
+	}
+	// One that is being made has no name for others yet.
+	name := shortID(taken.Owner)
+	if sb := e.state.sandbox(taken.Owner); sb != nil {
+		name = sb.Name
+	}
+	return fmt.Errorf("%w (sandbox %s)", err, name)
 }
 
 func portKind(err error) error {
