@@ -92,25 +92,32 @@ func halves(tb testing.TB, h *rig.Host) map[flow.Key]flow.Half {
 	return all
 }
 
-// checkPairs verifies that every half has its inverse, one of both the origin,
-// and returns the number of connections.
+// checkPairs verifies the flow table and returns the number of connections.
 func checkPairs(tb testing.TB, h *rig.Host) int {
 	tb.Helper()
 	all := halves(tb, h)
+	if err := pairsError(all); err != nil {
+		tb.Error(err)
+	}
+	return len(all) / 2
+}
+
+// pairsError finds a half whose inverse isn't there, or without one origin of both.
+func pairsError(all map[flow.Key]flow.Half) error {
 	for key, half := range all {
 		twin, ok := all[half.Twin()]
 		switch {
 		case !ok:
-			tb.Errorf("no twin of %s", half.String())
+			return fmt.Errorf("no twin of %s", half.String())
 		case twin.Twin() != key:
-			tb.Errorf("twin's twin of %s is %s", key, twin.Twin())
+			return fmt.Errorf("twin's twin of %s is %s", key, twin.Twin())
 		case twin.Origin() == half.Origin():
-			tb.Errorf("not one origin: %s and %s", half.String(), twin.String())
+			return fmt.Errorf("not one origin: %s and %s", half.String(), twin.String())
 		case half.NATSrc != twin.Dst || half.NATDst != twin.Src:
-			tb.Errorf("not inverse: %s and %s", half.String(), twin.String())
+			return fmt.Errorf("not inverse: %s and %s", half.String(), twin.String())
 		}
 	}
-	return len(all) / 2
+	return nil
 }
 
 func flowText(tb testing.TB, h *rig.Host) string {

@@ -99,19 +99,14 @@ func Check(b []byte) error {
 	if err != nil {
 		return err
 	}
-	total := len(b)
-	if p.Src.Is4() {
-		if sum(0, b[etherLen:p.Offset]) != 0xffff {
-			return fmt.Errorf("IPv4 header: %w", ErrChecksum)
-		}
-		total = min(total, etherLen+int(binary.BigEndian.Uint16(b[16:])))
-	} else {
-		total = min(total, etherLen+40+int(binary.BigEndian.Uint16(b[18:])))
+	if p.Src.Is4() && sum(0, b[etherLen:p.Offset]) != 0xffff {
+		return fmt.Errorf("IPv4 header: %w", ErrChecksum)
 	}
-	if p.Fragment || total < p.Offset {
+	end := p.end(b)
+	if p.Fragment || end < p.Offset {
 		return nil
 	}
-	return checkTransport(p, b[p.Offset:total])
+	return checkTransport(p, b[p.Offset:end])
 }
 
 func checkTransport(p Packet, l4 []byte) error {
@@ -157,4 +152,18 @@ func sum(start uint32, b []byte) uint16 {
 // Text renders a frame for people who have to find a difference.
 func Text(b []byte) string {
 	return gopacket.NewPacket(b, layers.LayerTypeEthernet, gopacket.Default).String()
+}
+
+// Ends returns addresses and ports of an unfragmented TCP or UDP frame.
+func Ends(b []byte) (src, dst netip.AddrPort, err error) {
+	p, err := Parse(b)
+	if err != nil {
+		return src, dst, err
+	}
+	if len(b) < p.Offset+4 {
+		return src, dst, errors.New("no room for ports")
+	}
+	src = netip.AddrPortFrom(p.Src, binary.BigEndian.Uint16(b[p.Offset:]))
+	dst = netip.AddrPortFrom(p.Dst, binary.BigEndian.Uint16(b[p.Offset+2:]))
+	return src, dst, nil
 }

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rig
+
+import (
+	"testing"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/fairway-project/fairway/maps/object"
+)
+
+// Age makes every half of every flow look as if its last packet had been this
+// many jiffies earlier.
+func (h *Host) Age(tb testing.TB, jiffies uint32) {
+	tb.Helper()
+	check(tb, age(h.Flows4, func(v *object.DatapathFlow4) { v.Flow.LastSeen -= jiffies }, object.DatapathFlow4Key{}))
+	check(tb, age(h.Flows6, func(v *object.DatapathFlow6) { v.Flow.LastSeen -= jiffies }, object.DatapathFlow6Key{}))
+}
+
+func age[K, V any](m *ebpf.Map, change func(*V), key K) error {
+	var keys []K
+	var values []V
+	var value V
+	it := m.Iterate()
+	for it.Next(&key, &value) {
+		keys, values = append(keys, key), append(values, value)
+	}
+	if err := it.Err(); err != nil {
+		return err
+	}
+	for i := range keys {
+		change(&values[i])
+		if err := m.Update(&keys[i], &values[i], ebpf.UpdateExist); err != nil {
+			return err
+		}
+	}
+	return nil
+}
