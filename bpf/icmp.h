@@ -16,6 +16,7 @@ struct quote {
 	struct packet reversed; /* as a packet of the error's direction */
 	__u32 l3_off;           /* of the quoted header, from the start of the frame */
 	__u32 l4_off;
+	__u32 end; /* of the IP packet; what follows is padding */
 };
 
 static __always_inline int read_quote_ip(struct __sk_buff *ctx, bool v6, struct quote *q)
@@ -56,6 +57,8 @@ static __always_inline int read_quote_l4(struct __sk_buff *ctx, bool v6, struct 
 		r->flags |= PKT_NO_PORTS;
 		return 0;
 	}
+	if (q->l4_off + sizeof(head) > q->end)
+		return -1;
 	if (bpf_skb_load_bytes(ctx, q->l4_off, &head, sizeof(head)))
 		return -1;
 	if (r->proto == icmp_proto(v6)) {
@@ -106,14 +109,16 @@ static __always_inline int patch_checksum(struct __sk_buff *ctx, __u32 off, __u3
  * The quoted transport checksum, where the quote is long enough to hold it and
  * it isn't the zero that UDP uses for none. Returns whether it was patched.
  */
-static __always_inline bool patch_quoted_l4(struct __sk_buff *ctx, __u8 proto, __u32 off,
+static __always_inline bool patch_quoted_l4(struct __sk_buff *ctx, const struct quote *q, __u32 off,
 					    __u32 diff)
 {
 	__u16 check;
 
+	if (off + sizeof(check) > q->end)
+		return false;
 	if (bpf_skb_load_bytes(ctx, off, &check, sizeof(check)))
 		return false;
-	if (proto == IPPROTO_UDP && !check)
+	if (q->reversed.proto == IPPROTO_UDP && !check)
 		return false;
 	return !patch_checksum(ctx, off, diff);
 }
@@ -158,7 +163,7 @@ static __always_inline int rewrite_quote(struct __sk_buff *ctx, bool v6, const s
 		*sum = csum_add(*sum, ports);
 	}
 	l4 = r->proto == IPPROTO_ICMP ? ports : csum_add(addrs, ports);
-	if (off >= 0 && patch_quoted_l4(ctx, r->proto, q->l4_off + off, l4))
+	if (off >= 0 && patch_quoted_l4(ctx, q, q->l4_off + off, l4))
 		*sum = csum_sub(*sum, l4);
 	return 0;
 }
@@ -233,6 +238,7 @@ static __always_inline int translate_error(struct __sk_buff *ctx, bool v6, const
 	__u32 sum = 0;
 
 	q.l3_off = (p->l4_off & MAX_L4_OFF) + sizeof(struct icmp_head);
+	q.end = p->l3_len ? ETH_HLEN + p->l3_len : ctx->len;
 	if (read_quote_ip(ctx, v6, &q) || read_quote_l4(ctx, v6, &q))
 		return NEXT;
 	f = flow_find(v6, &q.reversed, zone);

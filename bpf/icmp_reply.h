@@ -147,6 +147,9 @@ static __always_inline int make_error(struct __sk_buff *ctx, bool v6, const stru
 	__u32 head = v6 ? sizeof(struct icmp6_error) : sizeof(struct icmp4_error);
 	__u32 len = ctx->len - ETH_HLEN, sum;
 
+	/* Not the padding of a short Ethernet frame. */
+	if (p->l3_len && p->l3_len < len)
+		len = p->l3_len;
 	if (len > ICMP_QUOTE_MAX)
 		len = ICMP_QUOTE_MAX;
 	sum = quote_sum(ctx, len);

@@ -125,10 +125,11 @@ static __always_inline enum drop_reason parse_ip4(struct __sk_buff *ctx, struct 
 
 	if ((void *)(ip + 1) > data_end_of(ctx))
 		return DROP_MALFORMED;
-	if (ip->version != 4 || ip->ihl < 5)
-		return DROP_MALFORMED;
+	/* The addresses first: to_uplink looks at the source of what is malformed, too. */
 	p->saddr[0] = ip->saddr;
 	p->daddr[0] = ip->daddr;
+	if (ip->version != 4 || ip->ihl < 5)
+		return DROP_MALFORMED;
 	p->proto = ip->protocol;
 	p->ttl = ip->ttl;
 	p->tos = ip->tos;
@@ -190,10 +191,10 @@ static __always_inline enum drop_reason parse_ip6(struct __sk_buff *ctx, struct 
 
 	if ((void *)(ip + 1) > data_end_of(ctx))
 		return DROP_MALFORMED;
-	if (ip->version != 6)
-		return DROP_MALFORMED;
 	__builtin_memcpy(p->saddr, &ip->saddr, 16);
 	__builtin_memcpy(p->daddr, &ip->daddr, 16);
+	if (ip->version != 6)
+		return DROP_MALFORMED;
 	p->proto = ip->nexthdr;
 	p->ttl = ip->hop_limit;
 	p->tos = ip->priority << 4 | ip->flow_lbl[0] >> 4;
