@@ -8,8 +8,10 @@ import (
 	"net/http"
 	"os"
 
+	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/cli"
 	"github.com/fairway-project/fairway/userspace/daemon"
+	"github.com/fairway-project/fairway/userspace/doctor"
 	"github.com/fairway-project/fairway/userspace/engine"
 	"github.com/fairway-project/fairway/userspace/metrics"
 	"github.com/fairway-project/fairway/userspace/sandbox"
@@ -22,11 +24,17 @@ func main() {
 		Metrics: func(e *engine.Engine) http.Handler {
 			return metrics.Handler(e, metrics.Info{Version: e.Version, Mode: e.Datapath.Mode()})
 		},
+		Doctor: examine,
 	}
 	os.Exit(cli.Main(cli.OSEnv(), cli.Programs{
 		Daemon: func(ctx context.Context, c daemon.Config) error {
 			return daemon.Run(ctx, c, parts)
 		},
+		Doctor:    examine,
 		Uninstall: daemon.Uninstall,
 	}, os.Args[1:]))
+}
+
+func examine(ctx context.Context, c daemon.Config) ([]api.Check, error) {
+	return doctor.Run(ctx, doctor.Options{Mode: c.Datapath, RunDir: c.RunDir, BPFFS: c.BPFFS, Uplinks: c.Uplinks})
 }

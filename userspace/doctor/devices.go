@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package doctor
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/datapath"
+)
+
+func uplinks(f *facts) []api.Check {
+	var names, bare []string
+	for _, d := range f.devices {
+		if !d.uplink {
+			continue
+		}
+		names = append(names, d.name)
+		if !d.ethernet {
+			bare = append(bare, d.name)
+		}
+	}
+	if len(names) == 0 {
+		return []api.Check{warn("uplinks", "no device leads outside", "fairway daemon --uplink NAME")}
+	}
+	checks := []api.Check{ok("uplinks", strings.Join(names, ", "))}
+	if len(bare) > 0 && f.mode == datapath.EBPF {
+		checks = append(checks, warn("uplink header", strings.Join(bare, ", ")+" have no Ethernet header, which the ebpf mode needs",
+			"fairway daemon --datapath iptables"))
+	}
+	return checks
+}
+
+// mtus: packets that a network's MTU allows and an uplink's doesn't are answered
+// with ICMP errors, which not every sender minds.
+func mtus(f *facts) []api.Check {
+	var small device
+	for _, d := range f.devices {
+		if d.uplink && d.mtu > 0 && (small.mtu == 0 || d.mtu < small.mtu) {
+			small = d
+		}
+	}
+	var checks []api.Check
+	for _, d := range f.devices {
+		if d.owner != "" && d.kind == "bridge" && small.mtu > 0 && d.mtu > small.mtu {
+			checks = append(checks, warn("mtu", fmt.Sprintf("network device %s has %d, uplink %s %d", d.name, d.mtu, small.name, small.mtu),
+				fmt.Sprintf("fairway network create -o com.docker.network.driver.mtu=%d NAME", small.mtu)))
+		}
+	}
+	if len(checks) == 0 {
+		return []api.Check{ok("mtu", "no network's is above an uplink's")}
+	}
+	return checks
+}
+
+func offloads(f *facts) []api.Check {
+	var checks []api.Check
+	for _, d := range f.devices {
+		switch {
+		case d.uplink && d.lro:
+			checks = append(checks, fail("offloads", "LRO is on for "+d.name+": it merges packets that have to be forwarded", "ethtool -K "+d.name+" lro off"))
+		// A veth's other end hands over what is merged already.
+		case d.uplink && !d.gro && d.kind != "veth":
+			checks = append(checks, warn("offloads", "GRO is off for "+d.name+": each packet is handled by itself", "ethtool -K "+d.name+" gro on"))
+		}
+	}
+	if len(checks) == 0 {
+		return []api.Check{ok("offloads", "as they should be")}
+	}
+	return checks
+}
+
+// foreignPrograms are left alone; what they take, Fairway's programs don't see.
+func foreignPrograms(f *facts) []api.Check {
+	if f.mode != datapath.EBPF {
+		return nil
+	}
+	var checks []api.Check
+	for _, d := range f.devices {
+		if d.uplink && len(d.programs) > 0 {
+			checks = append(checks, warn("other programs", fmt.Sprintf("on %s: %s; what they redirect or drop, Fairway doesn't see", d.name, strings.Join(d.programs, ", ")),
+				"bpftool net show dev "+d.name))
+		}
+	}
+	if len(checks) == 0 {
+		return []api.Check{ok("other programs", "none on uplinks")}
+	}
+	return checks
+}

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package doctor
+
+import (
+	"context"
+
+	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/datapath"
+)
+
+// Options say which daemon the host is checked for; it needn't run.
+type Options struct {
+	Mode datapath.Mode
+	// RunDir and BPFFS are the daemon's directories.
+	RunDir, BPFFS string
+	// Uplinks are the devices that lead outside; empty for all that may.
+	Uplinks []string
+}
+
+// Run checks the host. The error is for what prevents checking at all; whatever
+// is wrong with the host is a check.
+func Run(ctx context.Context, o Options) ([]api.Check, error) {
+	f, err := gather(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	return judge(f), nil
+}
+
+// judge applies all judgements to the facts.
+func judge(f *facts) []api.Check {
+	var all []api.Check
+	for _, j := range []func(*facts) []api.Check{
+		privileges, kernel, mounts, memory, files,
+		forwarding, reversePath, bridgeFilter, firewall, localPorts, conntrack,
+		uplinks, mtus, offloads, foreignPrograms,
+		daemon, socket, reservations, leftovers,
+	} {
+		all = append(all, j(f)...)
+	}
+	return all
+}
+
+func ok(name, fact string) api.Check { return api.Check{Name: name, Result: api.OK, Fact: fact} }
+
+func warn(name, fact, fix string) api.Check {
+	return api.Check{Name: name, Result: api.Warn, Fact: fact, Fix: fix}
+}
+
+func fail(name, fact, fix string) api.Check {
+	return api.Check{Name: name, Result: api.Fail, Fact: fact, Fix: fix}
+}

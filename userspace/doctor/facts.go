@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package doctor
+
+import (
+	"github.com/fairway-project/fairway/loader"
+	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/model"
+)
+
+// facts are all that the judgements look at.
+type facts struct {
+	mode datapath.Mode
+
+	// missingCaps are the capabilities that the process lacks.
+	missingCaps []string
+	release     string
+	features    []loader.Result
+
+	bpffs        string
+	bpffsMounted bool
+	cgroup2      string
+	privateMnt   bool
+
+	memTotal, memAvailable uint64
+	nrOpen                 uint64
+
+	// sysctls by path below /proc/sys; absent where the kernel hasn't got it.
+	sysctls map[string]string
+	rules   ruleset
+
+	devices []device
+	host    datapath.Host
+
+	daemon daemonFacts
+	socket socketFacts
+	// schemas counts the generations of maps below bpffs.
+	schemas int
+}
+
+// device is a network device of the host.
+type device struct {
+	name string
+	mtu  int
+	// owner is the ID in the alias of a device that Fairway made.
+	owner, kind string
+	ethernet    bool
+	uplink      bool
+	// programs are those of others, as HOOK NAME.
+	programs []string
+	lro, gro bool
+}
+
+// daemonFacts are what the daemon answered; err is why it didn't.
+type daemonFacts struct {
+	err    error
+	status api.Status
+	// client is the version of this program.
+	client api.Version
+	// known are the IDs of its networks and endpoints.
+	known map[string]bool
+	// ports by whether a socket holds them.
+	ports []portFact
+}
+
+type portFact struct {
+	sandbox string
+	port    model.PublishedPort
+	// problem is empty for a port that is reserved.
+	problem string
+}
+
+// socketFacts are of the API's socket and its directory.
+type socketFacts struct {
+	path            string
+	exists          bool
+	mode, directory uint32
+}
+
+// ruleset is what of the firewall concerns forwarded packets.
+type ruleset struct {
+	// policyDrop names the tools whose FORWARD policy is DROP.
+	policyDrop []string
+	// forward and dockerUser count the rules that an administrator made.
+	forward, dockerUser int
+	ufw, firewalld      bool
+	// nftables are further tables with a chain at the forward hook.
+	nftables []string
+}

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package doctor
+
+import (
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/fairway-project/fairway/loader"
+	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/model"
+)
+
+var errSilent = errors.New("no daemon")
+
+// healthy is a host on which all is well, with a daemon that runs.
+func healthy(mode datapath.Mode) *facts {
+	f := &facts{
+		mode: mode, release: "6.12.0", bpffs: "/sys/fs/bpf/fairway", bpffsMounted: true, cgroup2: "/sys/fs/cgroup",
+		memTotal: 8 << 30, memAvailable: 4 << 30, nrOpen: 1 << 20,
+		sysctls: map[string]string{
+			"net/ipv4/ip_forward": "1", "net/ipv4/conf/all/rp_filter": "0", "net/bridge/bridge-nf-call-iptables": "1",
+			"net/ipv4/ip_local_port_range": "32768\t60999", "net/ipv4/ip_local_reserved_ports": "",
+			"net/netfilter/nf_conntrack_count": "10", "net/netfilter/nf_conntrack_max": "65536",
+		},
+		devices: []device{
+			{name: "eth0", mtu: 1500, kind: "device", ethernet: true, uplink: true, gro: true},
+			{name: "br-1", mtu: 1500, kind: "bridge", owner: "n1", ethernet: true},
+		},
+		host:   datapath.Host{Uplinks: []datapath.Uplink{{Name: "eth0", Index: 2}}},
+		socket: socketFacts{path: "/run/fairway/fairway.sock", exists: true, mode: 0o660, directory: 0o750},
+		daemon: daemonFacts{known: map[string]bool{"n1": true}},
+	}
+	f.daemon.status.Datapath.Mode = mode
+	return f
+}
+
+func TestHealthyHostHasNothingToMend(t *testing.T) {
+	for _, mode := range []datapath.Mode{datapath.EBPF, datapath.IPTables} {
+		for _, c := range judge(healthy(mode)) {
+			if c.Result != api.OK || c.Fix != "" {
+				t.Errorf("%s: %+v", mode, c)
+			}
+			if c.Name == "" || c.Fact == "" || strings.Contains(c.Fact, "\n") {
+				t.Errorf("%s: want a name and a fact of one line: %+v", mode, c)
+			}
+		}
+	}
+}
+
+func TestJudgements(t *testing.T) {
+	const both = datapath.Mode("")
+	port := portFact{sandbox: "web", problem: "not reserved", port: model.PublishedPort{
+		Port: model.Port{Num: 80, Proto: model.TCP}, HostIP: netip.IPv4Unspecified(), HostPort: 8080}}
+	for _, tc := range []struct {
+		name   string
+		mode   datapath.Mode
+		change func(*facts)
+		check  string
+		want   api.Result
+		fact   string
+	}{
+		{"no root", both, func(f *facts) { f.missingCaps = []string{"CAP_BPF"} }, "privileges", api.Fail, "CAP_BPF"},
+		{"old kernel", datapath.EBPF, func(f *facts) {
+			f.features = []loader.Result{{Feature: loader.Feature{Name: "x", Since: "5.10", Required: true}, Err: &loader.UnsupportedError{Name: "x", Since: "5.10"}}}
+		}, "feature x", api.Fail, "requires >= 5.10"},
+		{"a feature with a substitute", datapath.EBPF, func(f *facts) {
+			f.features = []loader.Result{{Feature: loader.Feature{Name: "tcx", Since: "6.6", Without: "clsact filters"}, Err: ebpf.ErrNotSupported}}
+		}, "feature tcx", api.OK, "clsact filters"},
+		{"probe without privileges", datapath.EBPF, func(f *facts) {
+			f.missingCaps = []string{"CAP_BPF"}
+			f.features = []loader.Result{{Feature: loader.Feature{Name: "x", Required: true}, Err: errors.New("operation not permitted")}}
+		}, "feature x", api.Warn, "not known"},
+		{"ip netns exec", both, func(f *facts) { f.privateMnt = true }, "mount namespace", api.Warn, "PID 1"},
+		{"no bpffs", datapath.EBPF, func(f *facts) { f.bpffsMounted = false }, "bpffs", api.Warn, "/sys/fs/bpf/fairway"},
+		{"no cgroup2", both, func(f *facts) { f.cgroup2 = "" }, "cgroup2", api.Warn, "not mounted"},
+		{"little memory", datapath.EBPF, func(f *facts) { f.daemon.err, f.memAvailable = errSilent, 50<<20 }, "memory", api.Warn, "50 MiB"},
+		{"few files", both, func(f *facts) { f.nrOpen = 1024 }, "open files", api.Warn, "1024"},
+		{"no forwarding", datapath.IPTables, func(f *facts) { f.sysctls["net/ipv4/ip_forward"] = "0" }, "ip_forward", api.Fail, "is 0"},
+		{"no forwarding before the daemon", datapath.IPTables, func(f *facts) {
+			f.sysctls["net/ipv4/ip_forward"], f.daemon.err = "0", errSilent
+		}, "ip_forward", api.OK, "the daemon sets it"},
+		{"no forwarding in ebpf mode", datapath.EBPF, func(f *facts) { f.sysctls["net/ipv4/ip_forward"] = "0" }, "ip_forward", api.OK, "bridges alone"},
+		{"strict with two uplinks", both, func(f *facts) {
+			f.host.Uplinks = append(f.host.Uplinks, datapath.Uplink{Name: "eth1"})
+			f.sysctls["net/ipv4/conf/eth1/rp_filter"] = "1"
+		}, "rp_filter", api.Warn, "eth1"},
+		{"strict with one uplink", both, func(f *facts) { f.sysctls["net/ipv4/conf/all/rp_filter"] = "1" }, "rp_filter", api.OK, ""},
+		{"loose wins over strict", both, func(f *facts) {
+			f.host.Uplinks = append(f.host.Uplinks, datapath.Uplink{Name: "eth1"})
+			f.sysctls["net/ipv4/conf/all/rp_filter"], f.sysctls["net/ipv4/conf/eth1/rp_filter"] = "2", "1"
+		}, "rp_filter", api.OK, ""},
+		{"br_netfilter off", datapath.IPTables, func(f *facts) { delete(f.sysctls, "net/bridge/bridge-nf-call-iptables") }, "br_netfilter", api.Fail, "not loaded"},
+		{"ufw", datapath.EBPF, func(f *facts) { f.rules.ufw = true }, "firewall", api.Warn, "ufw"},
+		{"ufw beside iptables", datapath.IPTables, func(f *facts) { f.rules.ufw = true }, "firewall", api.Warn, "ufw"},
+		{"DOCKER-USER", datapath.EBPF, func(f *facts) { f.rules.dockerUser = 2 }, "firewall", api.Warn, "2 rules in DOCKER-USER"},
+		{"DOCKER-USER beside iptables", datapath.IPTables, func(f *facts) { f.rules.dockerUser = 2 }, "firewall", api.OK, "holds"},
+		{"policy", datapath.EBPF, func(f *facts) { f.rules.policyDrop = []string{"iptables"} }, "firewall", api.Warn, "iptables policy DROP"},
+		{"all local ports reserved", both, func(f *facts) { f.sysctls["net/ipv4/ip_local_reserved_ports"] = "80,33000-60999" }, "local ports", api.Warn, "232 of them"},
+		{"conntrack filling", datapath.IPTables, func(f *facts) { f.sysctls["net/netfilter/nf_conntrack_count"] = "55000" }, "nf_conntrack", api.Warn, "55000 of 65536"},
+		{"conntrack full", datapath.IPTables, func(f *facts) { f.sysctls["net/netfilter/nf_conntrack_count"] = "65536" }, "nf_conntrack", api.Fail, "dropped"},
+		{"no uplink", both, func(f *facts) { f.devices = nil }, "uplinks", api.Warn, "no device"},
+		{"wireguard as uplink", datapath.EBPF, func(f *facts) {
+			f.devices = append(f.devices, device{name: "wg0", mtu: 1500, uplink: true, gro: true})
+		}, "uplink header", api.Warn, "wg0"},
+		{"jumbo network", both, func(f *facts) { f.devices[1].mtu = 9000 }, "mtu", api.Warn, "br-1 has 9000, uplink eth0 1500"},
+		{"lro", both, func(f *facts) { f.devices[0].lro = true }, "offloads", api.Fail, "LRO"},
+		{"no gro", both, func(f *facts) { f.devices[0].gro = false }, "offloads", api.Warn, "GRO"},
+		{"foreign program", datapath.EBPF, func(f *facts) { f.devices[0].programs = []string{"tcx ingress cil_from_netdev"} }, "other programs", api.Warn, "cil_from_netdev"},
+		{"other mode runs", datapath.EBPF, func(f *facts) { f.daemon.status.Datapath.Mode = datapath.IPTables }, "daemon state", api.Warn, "asked for was ebpf"},
+		{"older daemon runs", both, func(f *facts) { f.daemon.client.Version = "v9" }, "daemon state", api.Warn, "this program is v9"},
+		{"degraded", both, func(f *facts) { f.daemon.status.Degraded = []string{"uplink eth1 has vanished"} }, "daemon state", api.Warn, "vanished"},
+		{"open socket", both, func(f *facts) { f.socket.mode, f.socket.directory = 0o666, 0o755 }, "socket", api.Fail, "0666"},
+		{"open socket in a closed directory", both, func(f *facts) { f.socket.mode = 0o666 }, "socket", api.OK, ""},
+		{"port not reserved", both, func(f *facts) { f.daemon.ports = []portFact{port} }, "published ports", api.Warn, "0.0.0.0:8080->80/tcp of sandbox web: not reserved"},
+		{"stale device", both, func(f *facts) { f.daemon.known = nil }, "leftovers", api.Warn, "br-1"},
+		{"two generations", datapath.EBPF, func(f *facts) { f.schemas = 2 }, "leftovers", api.Warn, "2 versions"},
+	} {
+		modes := []datapath.Mode{tc.mode}
+		if tc.mode == both {
+			modes = []datapath.Mode{datapath.EBPF, datapath.IPTables}
+		}
+		for _, mode := range modes {
+			t.Run(tc.name+" "+string(mode), func(t *testing.T) {
+				f := healthy(mode)
+				tc.change(f)
+				got := worst(judge(f), tc.check)
+				if got.Result != tc.want || !strings.Contains(got.Fact, tc.fact) {
+					t.Errorf("got %+v, want %s with %q", got, tc.want, tc.fact)
+				}
+				if (got.Fix == "") != (got.Result == api.OK) {
+					t.Errorf("fix %q for %s", got.Fix, got.Result)
+				}
+			})
+		}
+	}
+}
+
+// worst returns the check of that name with the worst result.
+func worst(checks []api.Check, name string) api.Check {
+	order := map[api.Result]int{api.OK: 1, api.Warn: 2, api.Fail: 3}
+	var got api.Check
+	for _, c := range checks {
+		if c.Name == name && order[c.Result] > order[got.Result] {
+			got = c
+		}
+	}
+	return got
+}
+
+func TestReservedWithin(t *testing.T) {
+	for list, want := range map[string]int{"": 0, "80": 0, "100": 1, "90-105": 6, "100,110-119,200-300": 11, "x,150-y": 0, "0-65535": 100} {
+		if got := reservedWithin(list, 100, 199); got != want {
+			t.Errorf("%q: %d ports, want %d", list, got, want)
+		}
+	}
+}

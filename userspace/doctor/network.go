@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package doctor
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/datapath"
+)
+
+// forwarding: the eBPF mode needs it on the networks' bridges only, where the
+// daemon turns it on.
+func forwarding(f *facts) []api.Check {
+	value := f.sysctls["net/ipv4/ip_forward"]
+	fact := "net.ipv4.ip_forward is " + value
+	switch {
+	case f.mode == datapath.EBPF:
+		return []api.Check{ok("ip_forward", fact+"; forwarding is set on the networks' bridges alone")}
+	case value == "1":
+		return []api.Check{ok("ip_forward", fact)}
+	case f.daemon.err != nil:
+		return []api.Check{ok("ip_forward", fact+"; the daemon sets it when it starts")}
+	}
+	return []api.Check{fail("ip_forward", fact, "sysctl -w net.ipv4.ip_forward=1")}
+}
+
+// reversePath: strict filtering drops answers that come in by another uplink
+// than the way back would take. The larger of all and the device's own holds.
+func reversePath(f *facts) []api.Check {
+	all, _ := strconv.Atoi(f.sysctls["net/ipv4/conf/all/rp_filter"])
+	var strict []string
+	for _, u := range f.host.Uplinks {
+		own, _ := strconv.Atoi(f.sysctls["net/ipv4/conf/"+u.Name+"/rp_filter"])
+		if max(all, own) == 1 {
+			strict = append(strict, u.Name)
+		}
+	}
+	if len(strict) > 0 && len(f.host.Uplinks) > 1 {
+		return []api.Check{warn("rp_filter", "strict on "+strings.Join(strict, ", ")+" with several uplinks: asymmetric routes lose packets",
+			"sysctl -w net.ipv4.conf.all.rp_filter=2")}
+	}
+	return []api.Check{ok("rp_filter", "not strict where there is more than one uplink")}
+}
+
+func bridgeFilter(f *facts) []api.Check {
+	value, loaded := f.sysctls["net/bridge/bridge-nf-call-iptables"]
+	fact := "net.bridge.bridge-nf-call-iptables is " + value
+	if !loaded {
+		fact = "br_netfilter is not loaded"
+	}
+	switch {
+	case f.mode == datapath.EBPF && value == "1":
+		return []api.Check{ok("br_netfilter", fact+": broadcast and multicast inside a network pass the host's rules")}
+	case f.mode == datapath.EBPF || value == "1":
+		return []api.Check{ok("br_netfilter", fact)}
+	case f.daemon.err != nil:
+		return []api.Check{ok("br_netfilter", fact+"; the daemon sets it when it starts")}
+	}
+	return []api.Check{fail("br_netfilter", fact+": icc=false isn't enforced",
+		"modprobe br_netfilter && sysctl -w net.bridge.bridge-nf-call-iptables=1")}
+}
+
+// firewall tells what an administrator may believe to filter containers' traffic.
+func firewall(f *facts) []api.Check {
+	found := f.rules.names()
+	if len(found) == 0 {
+		return []api.Check{ok("firewall", "no rules for forwarded packets but Docker's and Fairway's")}
+	}
+	what := strings.Join(found, ", ")
+	if f.mode == datapath.EBPF {
+		return []api.Check{warn("firewall", what+": containers' traffic doesn't pass it, only what takes the slow path does",
+			"fairway daemon --datapath iptables, where these rules have to hold")}
+	}
+	if f.rules.ufw || f.rules.firewalld {
+		return []api.Check{warn("firewall", what+": published ports bypass ufw, and a reload may remove the rules of networks",
+			"filter in DOCKER-USER; restart the daemon after a reload")}
+	}
+	return []api.Check{ok("firewall", what+": holds for containers' traffic too")}
+}
+
+func (r *ruleset) names() []string {
+	var found []string
+	for _, tool := range r.policyDrop {
+		found = append(found, tool+" policy DROP in FORWARD")
+	}
+	if r.ufw {
+		found = append(found, "ufw")
+	}
+	if r.firewalld {
+		found = append(found, "firewalld")
+	}
+	if r.forward > 0 {
+		found = append(found, fmt.Sprintf("%d rules in FORWARD", r.forward))
+	}
+	if r.dockerUser > 0 {
+		found = append(found, fmt.Sprintf("%d rules in DOCKER-USER", r.dockerUser))
+	}
+	for _, t := range r.nftables {
+		found = append(found, "nft table "+t)
+	}
+	return found
+}
+
+// fewPorts is so little that published ports without a number and connections of
+// the host get into each other's way.
+const fewPorts = 1000
+
+func localPorts(f *facts) []api.Check {
+	const name = "local ports"
+	text := f.sysctls["net/ipv4/ip_local_port_range"]
+	var low, high int
+	if _, err := fmt.Sscan(text, &low, &high); err != nil {
+		return []api.Check{warn(name, fmt.Sprintf("net.ipv4.ip_local_port_range is %q", text), `sysctl -w net.ipv4.ip_local_port_range="32768 60999"`)}
+	}
+	free := high - low + 1 - reservedWithin(f.sysctls["net/ipv4/ip_local_reserved_ports"], low, high)
+	fact := fmt.Sprintf("%d-%d, %d of them not reserved", low, high, free)
+	if free < fewPorts {
+		return []api.Check{warn(name, fact, `sysctl -w net.ipv4.ip_local_port_range="32768 60999"`)}
+	}
+	return []api.Check{ok(name, fact)}
+}
+
+// reservedWithin counts the ports of a list like "8080,9000-9010" in low-high.
+func reservedWithin(list string, low, high int) int {
+	var n int
+	for _, part := range strings.Split(list, ",") {
+		first, last, isRange := strings.Cut(strings.TrimSpace(part), "-")
+		from, err := strconv.Atoi(first)
+		if err != nil {
+			continue
+		}
+		to := from
+		if isRange {
+			if to, err = strconv.Atoi(last); err != nil {
+				continue
+			}
+		}
+		n += max(0, min(to, high)-max(from, low)+1)
+	}
+	return n
+}
+
+func conntrack(f *facts) []api.Check {
+	if f.mode != datapath.IPTables {
+		return nil
+	}
+	count, err1 := strconv.ParseUint(f.sysctls["net/netfilter/nf_conntrack_count"], 10, 64)
+	limit, err2 := strconv.ParseUint(f.sysctls["net/netfilter/nf_conntrack_max"], 10, 64)
+	if err1 != nil || err2 != nil || limit == 0 {
+		return []api.Check{ok("nf_conntrack", "tracks nothing yet")}
+	}
+	fact := fmt.Sprintf("%d of %d connections", count, limit)
+	fix := fmt.Sprintf("sysctl -w net.netfilter.nf_conntrack_max=%d", 2*limit)
+	switch {
+	case count*100 >= limit*95:
+		return []api.Check{fail("nf_conntrack", fact+": new ones are being dropped", fix)}
+	case count*100 >= limit*80:
+		return []api.Check{warn("nf_conntrack", fact, fix)}
+	}
+	return []api.Check{ok("nf_conntrack", fact)}
+}
