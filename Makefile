@@ -25,7 +25,7 @@ deps-builder: ## install what check-builder needs
 	@build/deps builder
 
 build: ## build the binaries into bin/, static
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/ ./cmd/...
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=auto -ldflags '-s -w' -o bin/ ./cmd/...
 
 generate: ## compile bpf/ into maps/object, with the compiler that Dockerfile.builder pins
 	$(GO) generate ./maps/object

@@ -12,8 +12,8 @@ MODULE_DIRS="kernel/net kernel/drivers/net/veth.* kernel/drivers/net/vxlan kerne
 # rootfs_base DIR
 rootfs_base() {
 	local dir=$1 tool
-	mkdir -p "$dir"/{bin,sbin,dev,proc,sys,run,tmp,root,etc,tests,var/lib}
-	mkdir -p "$dir/usr" && ln -sfn ../bin "$dir/usr/bin" && ln -sfn ../sbin "$dir/usr/sbin"
+	mkdir -p "$dir"/{bin,dev,proc,sys,run,tmp,root,etc,tests,usr,var/lib}
+	ln -sfn bin "$dir/sbin" && ln -sfn ../bin "$dir/usr/bin" && ln -sfn ../bin "$dir/usr/sbin"
 	cp "$(command -v busybox)" "$dir/bin/busybox"
 	for tool in $(busybox --list | grep -vx busybox); do
 		ln -sf busybox "$dir/bin/$tool"
