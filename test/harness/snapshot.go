@@ -13,6 +13,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 )
 
 // snapshot is what can be seen of a namespace's network: title to text.
@@ -45,16 +46,26 @@ func (s snapshot) attachments() error {
 		return err
 	}
 	for name, at := range map[string]ebpf.AttachType{"tcx ingress": ebpf.AttachTCXIngress, "tcx egress": ebpf.AttachTCXEgress} {
-		res, err := link.QueryPrograms(link.QueryOptions{Target: dev.Index, Attach: at})
-		if errors.Is(err, ebpf.ErrNotSupported) {
-			continue // before Linux 6.6 there is no tcx
-		}
+		count, err := tcxPrograms(dev.Index, at)
 		if err != nil {
 			return fmt.Errorf("query %s: %w", name, err)
 		}
-		s[name] = fmt.Sprint(len(res.Programs))
+		s[name] = fmt.Sprint(count)
 	}
 	return nil
+}
+
+// tcxPrograms counts those of a device. Before Linux 6.6 there are none, and the
+// kernel doesn't know the question.
+func tcxPrograms(ifindex int, at ebpf.AttachType) (int, error) {
+	res, err := link.QueryPrograms(link.QueryOptions{Target: ifindex, Attach: at})
+	if errors.Is(err, ebpf.ErrNotSupported) || errors.Is(err, unix.EINVAL) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return len(res.Programs), nil
 }
 
 var (
@@ -106,14 +117,11 @@ func CountPrograms(t testing.TB, n *Netns) (count int) {
 		}
 		for _, dev := range devices {
 			for _, at := range []ebpf.AttachType{ebpf.AttachTCXIngress, ebpf.AttachTCXEgress} {
-				res, err := link.QueryPrograms(link.QueryOptions{Target: dev.Index, Attach: at})
-				if errors.Is(err, ebpf.ErrNotSupported) {
-					continue
-				}
+				attached, err := tcxPrograms(dev.Index, at)
 				if err != nil {
 					return fmt.Errorf("query %s: %w", dev.Name, err)
 				}
-				count += len(res.Programs)
+				count += attached
 			}
 		}
 		return nil
