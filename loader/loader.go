@@ -12,6 +12,7 @@ import (
 	"github.com/cilium/ebpf/rlimit"
 
 	"github.com/fairway-project/fairway/maps/object"
+	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/netns"
 )
 
@@ -26,7 +27,10 @@ type Config struct {
 	// FlowTableSize is the number of entries of each flow table, two for a
 	// connection; 0 for DefaultFlowEntries of the machine's memory.
 	FlowTableSize uint32
-	Logger        *slog.Logger
+	// MasqueradePorts bounds the source ports that masquerading chooses; zero for
+	// what the object has.
+	MasqueradePorts model.PortRange
+	Logger          *slog.Logger
 }
 
 // Loader holds the loaded object. Attach, Detach and Switch are not safe for
@@ -141,11 +145,16 @@ func (l *Loader) setConstants(spec *ebpf.CollectionSpec) error {
 	if err != nil {
 		return fmt.Errorf("cookie of the host's network namespace: %w", err)
 	}
-	for name, value := range map[string]any{
+	constants := map[string]any{
 		object.DatapathVarHostNetnsCookie: cookie,
 		object.DatapathVarTouchJiffies:    l.clock.HZ(),
 		object.DatapathVarHaveCsumIpv6:    available(l.features, featureCsumIPv6),
-	} {
+	}
+	if r := l.cfg.MasqueradePorts; r != (model.PortRange{}) {
+		constants[object.DatapathVarMasqueradePortMin] = r.First
+		constants[object.DatapathVarMasqueradePortMax] = r.Last
+	}
+	for name, value := range constants {
 		if err := spec.Variables[name].Set(value); err != nil {
 			return fmt.Errorf("constant %s: %w", name, err)
 		}

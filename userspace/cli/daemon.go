@@ -4,12 +4,14 @@ package cli
 
 import (
 	"errors"
+	"strconv"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/fairway-project/fairway/userspace/daemon"
 	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/model"
 )
 
 // daemonFlags say where a daemon lives and how it works. Flags win over the
@@ -66,6 +68,14 @@ func parseMode(s string) (datapath.Mode, error) {
 	return m, nil
 }
 
+func parseEntries(s string) (uint32, error) {
+	n, err := strconv.ParseUint(s, 10, 32)
+	if err != nil {
+		return 0, errors.New("want a number of entries")
+	}
+	return uint32(n), nil
+}
+
 func newDaemon(a *app) *cobra.Command {
 	var flags daemonFlags
 	var uplinks []string
@@ -79,6 +89,12 @@ func newDaemon(a *app) *cobra.Command {
 	words(f, &uplinks, "uplink", "", "IF", "device that leads outside; again for more (default: all that are nobody else's)")
 	flags.text(f, "", "metrics", "address of the Prometheus endpoint, like 127.0.0.1:9090",
 		func(c *daemon.Config) *string { return &c.Metrics })
+	f.Var(&value[uint32]{kind: "N", parse: parseEntries, set: func(n uint32) {
+		flags.update = append(flags.update, func(c *daemon.Config) { c.FlowTableSize = n })
+	}}, "flow-table-size", "entries of each flow table of the eBPF datapath, two per connection (default: by memory)")
+	f.Var(&value[model.PortRange]{kind: "FIRST-LAST", parse: model.ParsePortRange, set: func(r model.PortRange) {
+		flags.update = append(flags.update, func(c *daemon.Config) { c.MasqueradePorts = r })
+	}}, "masquerade-ports", "source ports for masqueraded connections whose own isn't free (default: 1024-65535)")
 	debug := f.Bool("debug", false, "log more")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		flags.update = append(flags.update, func(c *daemon.Config) {

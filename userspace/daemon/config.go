@@ -18,10 +18,18 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/model"
 )
 
 // maxTimeout is what netfilter's timeouts, 32 bits of jiffies, can hold for sure.
 const maxTimeout = 30 * 24 * time.Hour
+
+// Bounds of flow_table_size. An entry takes up to 190 bytes of memory that the
+// kernel can't swap; the upper bound is 6 GiB of them.
+const (
+	minFlowTable = 64
+	maxFlowTable = 1 << 25
+)
 
 // Config of a daemon. The yaml names are the keys of the configuration file.
 type Config struct {
@@ -41,6 +49,9 @@ type Config struct {
 	// FlowTableSize is the number of entries in each flow table of the eBPF
 	// datapath, two per connection; 0 takes it from the memory.
 	FlowTableSize uint32 `yaml:"flow_table_size"`
+	// MasqueradePorts are the source ports of masqueraded TCP and UDP connections
+	// whose own isn't free; zero for 1024-65535.
+	MasqueradePorts model.PortRange `yaml:"masquerade_ports"`
 	// Timeouts of connections in the eBPF datapath; with iptables they are
 	// sysctls of the host (net.netfilter.nf_conntrack_*_timeout*).
 	Timeouts Timeouts `yaml:"timeouts"`
@@ -178,6 +189,9 @@ func (c *Config) Validate() error {
 		if u == "" || len(u) > 15 || strings.ContainsAny(u, "/ \t") {
 			return fmt.Errorf("uplink %q: want the name of a network device", u)
 		}
+	}
+	if n := c.FlowTableSize; n != 0 && (n < minFlowTable || n > maxFlowTable) {
+		return fmt.Errorf("flow table size %d: want %d to %d entries, two per connection", n, minFlowTable, maxFlowTable)
 	}
 	return c.Timeouts.check()
 }

@@ -20,10 +20,10 @@ func openDatapath(ctx context.Context, c Config, m datapath.Mode, log *slog.Logg
 	case datapath.EBPF:
 		return ebpf.New(ctx, ebpf.Config{
 			BPFFS: c.BPFFS, RunDir: c.RunDir, Logger: log,
-			FlowTableSize: c.FlowTableSize, Timeouts: expiry.Timeouts(c.Timeouts),
+			FlowTableSize: c.FlowTableSize, MasqueradePorts: c.MasqueradePorts, Timeouts: expiry.Timeouts(c.Timeouts),
 		})
 	case datapath.IPTables:
-		return iptables.New(iptables.Options{Log: log})
+		return iptables.New(iptables.Options{Log: log, MasqueradePorts: c.MasqueradePorts})
 	}
 	return nil, fmt.Errorf("unknown mode %q", m)
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/fairway-project/fairway/maps/resolver"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/datapath/ebpf/expiry"
+	"github.com/fairway-project/fairway/userspace/model"
 )
 
 // Config says where the datapath keeps things and how it treats flows.
@@ -35,6 +36,9 @@ type Config struct {
 	// FlowTableSize is the number of entries per flow table, two for each
 	// connection; 0 derives it from the memory (loader.DefaultFlowEntries).
 	FlowTableSize uint32
+	// MasqueradePorts bounds the source ports that masquerading chooses; zero for
+	// 1024-65535.
+	MasqueradePorts model.PortRange
 	// Timeouts of connections; zero fields are netfilter's defaults.
 	Timeouts expiry.Timeouts
 	// CollectInterval is the time between two collections of expired flows;
@@ -87,7 +91,7 @@ func New(ctx context.Context, cfg Config) (*Datapath, error) {
 	}
 	l, err := loader.Open(loader.Config{
 		Dir: cfg.BPFFS, RunDir: cfg.RunDir, CgroupPath: cfg.CgroupPath,
-		FlowTableSize: cfg.FlowTableSize, Logger: cfg.Logger,
+		FlowTableSize: cfg.FlowTableSize, MasqueradePorts: cfg.MasqueradePorts, Logger: cfg.Logger,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("ebpf datapath: %w", err)

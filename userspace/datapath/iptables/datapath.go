@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/netns"
 )
 
@@ -15,6 +16,9 @@ import (
 type Options struct {
 	// Binaries to run; DefaultBinaries if empty.
 	Binaries Binaries
+	// MasqueradePorts bounds the source ports of masqueraded TCP and UDP
+	// connections; the zero range leaves them to netfilter, as Docker does.
+	MasqueradePorts model.PortRange
 	// Log receives what is worth knowing beside errors; slog.Default if nil.
 	Log *slog.Logger
 }
@@ -53,7 +57,7 @@ func New(o Options) (*Datapath, error) {
 		bins:  o.Binaries,
 		log:   o.Log,
 		ns:    ns,
-		state: newState(),
+		state: newState(o.MasqueradePorts),
 		proxy: newProxy(ns, o.Log),
 	}, nil
 }

@@ -3,6 +3,7 @@
 package iptables
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/fairway-project/fairway/userspace/datapath"
@@ -11,14 +12,14 @@ import (
 
 // networkRules are the rules of a network itself, in the order Docker makes them
 // (moby daemon/libnetwork/drivers/bridge/internal/iptabler/network.go).
-func networkRules(f Family, n *datapath.Network) []Rule {
+func networkRules(f Family, n *datapath.Network, masquerade model.PortRange) []Rule {
 	if n.Driver != model.DriverBridge || f.subnet(n) == nil {
 		return nil
 	}
 	if n.Internal {
 		return internalRules(f, n)
 	}
-	return slices.Concat(sourceNATRules(f, n), forwardRules(f, n), publishedRules(f, n))
+	return slices.Concat(sourceNATRules(f, n, masquerade), forwardRules(f, n), publishedRules(f, n))
 }
 
 // internalRules keep an internal network to itself. No rule lets anything in or
@@ -46,7 +47,7 @@ func verdict(accept bool) string {
 
 // sourceNATRules hide the endpoints' addresses from the outside, and the host's
 // own addresses from endpoints that answer to the gateway only (127.0.0.1).
-func sourceNATRules(f Family, n *datapath.Network) []Rule {
+func sourceNATRules(f Family, n *datapath.Network, ports model.PortRange) []Rule {
 	br, target := n.Bridge.Name, "MASQUERADE"
 	if source := f.snatSource(n); source.IsValid() {
 		target = "SNAT --to-source " + source.String()
@@ -55,9 +56,31 @@ func sourceNATRules(f Family, n *datapath.Network) []Rule {
 	if n.Bridge.Masquerade && f.gatewayMode(n) != model.GatewayRouted {
 		rules = append(rules, newRule(tableNAT, "POSTROUTING", "-s %s ! -o %s -j %s",
 			f.subnet(n).Prefix, br, target).atHead())
+		rules = append(rules, boundedRules(f, n, ports)...)
 	}
 	return append(rules, newRule(tableNAT, "POSTROUTING", "-o %s -m addrtype --src-type LOCAL -j %s",
 		br, target).atHead())
+}
+
+// boundedRules go before the rule for all protocols where the source ports are
+// given.
+func boundedRules(f Family, n *datapath.Network, ports model.PortRange) []Rule {
+	if ports == (model.PortRange{}) {
+		return nil
+	}
+	target := "MASQUERADE --to-ports " + ports.String()
+	switch source := f.snatSource(n); {
+	case source.Is4():
+		target = fmt.Sprintf("SNAT --to-source %s:%s", source, ports)
+	case source.Is6():
+		target = fmt.Sprintf("SNAT --to-source [%s]:%s", source, ports)
+	}
+	var rules []Rule
+	for _, proto := range []string{"tcp", "udp"} {
+		rules = append(rules, newRule(tableNAT, "POSTROUTING", "-s %s ! -o %s -p %s -j %s",
+			f.subnet(n).Prefix, n.Bridge.Name, proto, target).atHead())
+	}
+	return rules
 }
 
 // forwardRules say what leaves the bridge and what stays in it.

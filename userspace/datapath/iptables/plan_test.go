@@ -65,7 +65,7 @@ func foreign() saved {
 
 // drawState makes up networks, endpoints and ports.
 func drawState(t *rapid.T) state {
-	s := newState()
+	s := newState(model.PortRange{})
 	for num := range rapid.IntRange(0, 3).Draw(t, "networks") {
 		v := variant{
 			mode:     rapid.SampledFrom([]model.GatewayMode{model.GatewayNAT, model.GatewayNATUnprotected, model.GatewayRouted}).Draw(t, "mode"),
@@ -122,7 +122,7 @@ func TestPlanIsExact(t *testing.T) {
 func TestDeltaIsExact(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		cur, noProxy := foreign(), newProxy(nil, nil)
-		empty := newState()
+		empty := newState(model.PortRange{})
 		_ = cur.restore(plan(cur, empty.ruleset(IPv4, noProxy, nil), nil).String())
 		var rules []Rule
 		for range 3 {

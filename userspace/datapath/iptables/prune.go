@@ -21,7 +21,7 @@ func (d *Datapath) Prune(ctx context.Context, want datapath.Desired) error {
 		}
 		d.releaseWithout(want)
 		resolvers := d.state.resolvers
-		d.state = stateOf(d.state.host, want)
+		d.state = stateOf(d.state, want)
 		d.state.resolvers = resolvers
 		if err := d.serveAll(); err != nil {
 			return err

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/model"
 )
 
 // Ruleset is all rules of one family, in the order they stand in each chain.
@@ -22,12 +23,18 @@ type Ruleset struct {
 // gives the same text. The proxy's rules are not among them: they depend on the
 // ports that it got from the kernel.
 func Rules(f Family, want datapath.Desired) *Ruleset {
+	return rules(f, want, model.PortRange{})
+}
+
+// rules is Rules with source ports for masquerading; the zero range leaves them
+// to netfilter, as Docker does.
+func rules(f Family, want datapath.Desired, masquerade model.PortRange) *Ruleset {
 	rs := &Ruleset{Family: f, chains: make(map[[2]string][]Rule)}
 	rs.add(staticRules(f)...)
 	networks := make(map[string]*datapath.Network, len(want.Networks))
 	for _, n := range slices.SortedFunc(slices.Values(want.Networks), byCreation) {
 		networks[n.ID] = &n
-		rs.add(networkRules(f, &n)...)
+		rs.add(networkRules(f, &n, masquerade)...)
 	}
 	for _, e := range slices.SortedFunc(slices.Values(want.Endpoints), byID) {
 		if n := networks[e.NetworkID]; n != nil {

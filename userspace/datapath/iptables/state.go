@@ -7,30 +7,34 @@ import (
 	"slices"
 
 	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/model"
 )
 
 // state is what was asked for, by ID.
 type state struct {
-	host      datapath.Host
-	networks  map[string]datapath.Network
-	endpoints map[string]datapath.Endpoint
-	ports     map[string][]datapath.Port
-	resolvers map[string]datapath.Resolver
+	host datapath.Host
+	// masquerade are the source ports for it; zero leaves them to netfilter.
+	masquerade model.PortRange
+	networks   map[string]datapath.Network
+	endpoints  map[string]datapath.Endpoint
+	ports      map[string][]datapath.Port
+	resolvers  map[string]datapath.Resolver
 }
 
-func newState() state {
+func newState(masquerade model.PortRange) state {
 	return state{
-		networks:  make(map[string]datapath.Network),
-		endpoints: make(map[string]datapath.Endpoint),
-		ports:     make(map[string][]datapath.Port),
-		resolvers: make(map[string]datapath.Resolver),
+		masquerade: masquerade,
+		networks:   make(map[string]datapath.Network),
+		endpoints:  make(map[string]datapath.Endpoint),
+		ports:      make(map[string][]datapath.Port),
+		resolvers:  make(map[string]datapath.Resolver),
 	}
 }
 
-// stateOf is the state that want describes.
-func stateOf(host datapath.Host, want datapath.Desired) state {
-	s := newState()
-	s.host = host
+// stateOf is the state that want describes, with the settings of before.
+func stateOf(before state, want datapath.Desired) state {
+	s := newState(before.masquerade)
+	s.host = before.host
 	for _, n := range want.Networks {
 		s.networks[n.ID] = n
 	}
@@ -58,7 +62,7 @@ func (s *state) rulesOfNetwork(f Family, id string) []Rule {
 	if !ok {
 		return nil
 	}
-	return append(journaled(networkRules(f, &n)), networkJournal(f, &n)...)
+	return append(journaled(networkRules(f, &n, s.masquerade)), networkJournal(f, &n)...)
 }
 
 func (s *state) rulesOfEndpoint(f Family, id string) []Rule {
@@ -86,7 +90,7 @@ func (s *state) rulesOfPorts(f Family, id string, p *proxy) []Rule {
 // ruleset is all of it, as it should be in the kernel.
 func (s *state) ruleset(f Family, p *proxy, fs facts) *Ruleset {
 	want := s.desired()
-	rs := Rules(f, want)
+	rs := rules(f, want, s.masquerade)
 	rs.add(onlyJournal(staticRules(f))...)
 	for id := range s.networks {
 		rs.add(onlyJournal(s.rulesOfNetwork(f, id))...)

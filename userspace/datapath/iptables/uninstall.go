@@ -32,7 +32,7 @@ func (d *Datapath) Uninstall(ctx context.Context) error {
 		for id := range d.state.endpoints {
 			d.proxy.release(id)
 		}
-		d.state = newState()
+		d.state = newState(d.state.masquerade)
 		return errors.Join(errs...)
 	}))
 	return errors.Join(errs...)
