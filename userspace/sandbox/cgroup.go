@@ -24,14 +24,15 @@ type cgroupDir struct {
 	path string
 }
 
-// findCgroup returns the directory fairway/NAME in the host's cgroup2 mount.
+// findCgroup returns the directory fairway/NAME in the host's cgroup2 mount. It
+// is made with the first sandbox: a daemon that ends before leaves nothing.
 func findCgroup(name string) (*cgroupDir, error) {
 	mount, err := cgroup2Mount()
 	if err != nil {
 		return nil, err
 	}
 	path := filepath.Join(mount, "fairway", name)
-	if err := os.MkdirAll(path, 0o755); err != nil {
+	if err := unix.Access(mount, unix.W_OK); err != nil {
 		return nil, fmt.Errorf("cgroup2 mount %s: %w", mount, err)
 	}
 	return &cgroupDir{path: path}, nil
@@ -57,7 +58,12 @@ func cgroup2Mount() (string, error) {
 // child makes the sandbox's cgroup and opens it for CLONE_INTO_CGROUP.
 func (c *cgroupDir) child(id string) (*os.File, error) {
 	path := filepath.Join(c.path, id)
-	if err := os.MkdirAll(path, 0o755); err != nil {
+	err := os.MkdirAll(path, 0o755)
+	if errors.Is(err, fs.ErrNotExist) {
+		// Another daemon has just removed the parent, which was empty.
+		err = os.MkdirAll(path, 0o755)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("cgroup of sandbox %s: %w", id, err)
 	}
 	f, err := os.Open(path)
