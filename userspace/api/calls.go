@@ -154,7 +154,7 @@ func (c *Client) Flows(ctx context.Context) iter.Seq2[Flow, error] {
 		for {
 			var line flowLine
 			err := dec.Decode(&line)
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				return
 			}
 			if err == nil && line.Error != "" {

@@ -3,6 +3,7 @@
 package ports
 
 import (
+	"errors"
 	"net/netip"
 	"os"
 	"runtime"
@@ -151,7 +152,7 @@ func checkClosedTo(t *testing.T, proto model.Proto, addr string) {
 		if err == nil {
 			unix.Close(fd)
 			t.Errorf("a program got the reserved port: %+v", p)
-		} else if err != unix.EADDRINUSE {
+		} else if !errors.Is(err, unix.EADDRINUSE) {
 			t.Errorf("%+v: %v", p, err)
 		}
 	}

@@ -48,14 +48,14 @@ var errNoFamily = errors.New("address family not supported by this kernel")
 // TIME_WAIT don't stand in the way.
 func bindSocket(p place, neighbours []*socket, patient bool) (*socket, error) {
 	fd, err := openSocket(p)
-	if p.proto == model.SCTP && (err == unix.EPROTONOSUPPORT || err == unix.ESOCKTNOSUPPORT) {
+	if p.proto == model.SCTP && (errors.Is(err, unix.EPROTONOSUPPORT) || errors.Is(err, unix.ESOCKTNOSUPPORT)) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, explain(p, err)
 	}
 	err = bindBeside(fd, p, neighbours)
-	if err == unix.EADDRINUSE && patient && p.proto != model.UDP && len(neighbours) == 0 {
+	if errors.Is(err, unix.EADDRINUSE) && patient && p.proto != model.UDP && len(neighbours) == 0 {
 		// Binding without SO_REUSEADDR comes first: in a port without sockets
 		// it makes the kernel check every later bind(2) against ours.
 		err = withReuse([]int{fd}, func() error { return bindAddr(fd, p) })

@@ -76,7 +76,7 @@ func lock(f *os.File, timeout time.Duration) error {
 // place gives a new file its name; if another daemon was faster, its file stays.
 func place(tmp, path string) error {
 	err := unix.Renameat2(unix.AT_FDCWD, tmp, unix.AT_FDCWD, path, unix.RENAME_NOREPLACE)
-	if err == unix.EINVAL || err == unix.ENOSYS {
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) {
 		err = os.Rename(tmp, path)
 	}
 	if errors.Is(err, fs.ErrExist) {

@@ -120,7 +120,7 @@ func TestUpdateIsAllOrNothing(t *testing.T) {
 		}
 		return stop
 	})
-	if err != stop {
+	if !errors.Is(err, stop) {
 		t.Errorf("Update returned %v, want the function's own error", err)
 	}
 	checkState(t, s, State{})

@@ -130,7 +130,7 @@ func restoreSettings(j *journal) error {
 func hairpinOff(bridge string) error {
 	br, err := netlink.LinkByName(bridge)
 	if err != nil {
-		if _, gone := err.(netlink.LinkNotFoundError); gone {
+		if errors.As(err, new(netlink.LinkNotFoundError)) {
 			return nil
 		}
 		return err
