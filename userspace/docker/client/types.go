@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package client
+
+// Network is what Docker says of a network, as far as it matters here. Lists
+// leave Containers empty; only the inspection of one network has them.
+type Network struct {
+	ID         string `json:"Id"`
+	Name       string
+	Driver     string
+	Scope      string
+	Created    string
+	EnableIPv4 *bool // absent before API 1.48, where IPv4 is always on
+	EnableIPv6 bool
+	Internal   bool
+	IPAM       IPAM
+	// Containers by container ID, or by "ep-" and the endpoint's ID while no
+	// sandbox is known for the endpoint.
+	Containers map[string]Endpoint
+	Options    map[string]string
+}
+
+// IPAM lists the subnets of a network.
+type IPAM struct {
+	Config []Pool
+}
+
+// Pool is one subnet. Gateway is empty where Docker chose it itself.
+type Pool struct {
+	Subnet, IPRange, Gateway string
+}
+
+// Endpoint is what a network's inspection says of one of its endpoints.
+type Endpoint struct {
+	Name       string
+	EndpointID string
+	MacAddress string
+	// Addresses have a prefix length and are empty for a family that is off.
+	IPv4Address, IPv6Address string
+}
+
+// Container is an entry of the list of containers.
+type Container struct {
+	ID              string `json:"Id"`
+	Names           []string
+	State           string
+	Ports           []Port
+	NetworkSettings struct {
+		// Networks by name.
+		Networks map[string]Attachment
+	}
+}
+
+// Port is one publication, or an exposed port that isn't published: PublicPort
+// is 0 then.
+type Port struct {
+	IP                      string
+	PrivatePort, PublicPort uint16
+	Type                    string
+}
+
+// Attachment is a container's endpoint as the list of containers has it.
+type Attachment struct {
+	NetworkID, EndpointID string
+	GwPriority            int
+}
+
+// Event is one line of the event stream.
+type Event struct {
+	Type, Action string
+	Actor        struct {
+		ID         string
+		Attributes map[string]string
+	}
+}
+
+// Version is what the engine says of itself.
+type Version struct {
+	Version, APIVersion string
+}

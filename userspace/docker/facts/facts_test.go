@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package facts
+
+import (
+	"encoding/json"
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/docker/client"
+	"github.com/fairway-project/fairway/userspace/model"
+)
+
+// What is in testdata an engine 20.10.24 with --iptables=false answered.
+
+var compare = cmp.Options{
+	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
+	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
+	cmpopts.EquateEmpty(), cmpopts.IgnoreTypes(time.Time{}),
+}
+
+func read[T any](t *testing.T, name string) (v T) {
+	t.Helper()
+	raw, err := os.ReadFile("testdata/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(raw, &v); err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func network(t *testing.T, name string, bridgeAddrs ...string) Network {
+	t.Helper()
+	var addrs []netip.Prefix
+	for _, a := range bridgeAddrs {
+		addrs = append(addrs, netip.MustParsePrefix(a))
+	}
+	n, err := BridgeNetwork(read[client.Network](t, "network-"+name+".json"), addrs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func TestNetworks(t *testing.T) {
+	std := model.Bridge{
+		ICC: true, Masquerade: true, GatewayMode4: model.GatewayNAT, GatewayMode6: model.GatewayNAT,
+		MTU: 1500, IfacePrefix: "eth",
+	}
+	with := func(change func(*model.Bridge)) model.Bridge {
+		b := std
+		change(&b)
+		return b
+	}
+	subnet := func(prefix, gateway string) *model.Subnet {
+		return &model.Subnet{Prefix: netip.MustParsePrefix(prefix), Gateway: netip.MustParseAddr(gateway)}
+	}
+	mynet := subnet("10.50.0.0/16", "10.50.0.1")
+	mynet.Range = netip.MustParsePrefix("10.50.5.0/24")
+	for name, want := range map[string]Network{
+		"bridge": {Network: model.Network{IPv4: subnet("172.17.0.0/16", "172.17.0.9"),
+			Bridge: with(func(b *model.Bridge) { b.Name, b.Default = "docker0", true })}},
+		"mynet": {Network: model.Network{IPv4: mynet, Bridge: with(func(b *model.Bridge) {
+			b.Name, b.MTU, b.HostBinding = "br-b1828857e925", 1400, netip.MustParseAddr("127.0.0.1")
+		})}},
+		"intern": {Network: model.Network{IPv4: subnet("172.18.0.0/16", "172.18.0.1"), Internal: true,
+			Bridge: with(func(b *model.Bridge) { b.Name = "br-8f52a02ba443" })}},
+		"six": {Network: model.Network{IPv4: subnet("10.77.0.0/24", "10.77.0.1"), IPv6: subnet("fd00:77::/64", "fd00:77::1"),
+			Bridge: with(func(b *model.Bridge) { b.Name = "br-2cd0fec334fd" })}},
+		"noicc": {Network: model.Network{IPv4: subnet("172.19.0.0/16", "172.19.0.1"), Bridge: with(func(b *model.Bridge) {
+			b.Name, b.ICC, b.Masquerade = "noicc0", false, false
+		})}},
+	} {
+		got := network(t, name, "172.17.0.9/16")
+		want.Name, want.Driver = name, model.DriverBridge
+		got.ID, got.Options, got.Endpoints = "", nil, nil
+		if diff := cmp.Diff(want, got, compare); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+func TestEndpoints(t *testing.T) {
+	got := network(t, "six").Endpoints
+	want := []Endpoint{{
+		ID:        "8c25b3612fbf6e8f1be9f93fc5ecf36e9ea1a8a11ddab4d3bcbe553ad87de10d",
+		NetworkID: "2cd0fec334fda34a258fa2194388fd80e1b956b2ec7eca2a819ec2df448ed093",
+		Container: "0585b3fbfa2916084382786763f0826bf7bd80d3a13cdff75f181f1539070388", Name: "v6",
+		MAC: model.MAC{2, 0x42, 10, 77, 0, 2}, IPv4: netip.MustParseAddr("10.77.0.2"), IPv6: netip.MustParseAddr("fd00:77::2"),
+	}}
+	if diff := cmp.Diff(want, got, compare); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestOptionsOfLaterEngines(t *testing.T) {
+	n, err := BridgeNetwork(client.Network{ID: strings.Repeat("a", 64), Name: "n", Options: map[string]string{
+		optGatewayMode4: "routed", optGatewayMode6: "isolated", optTrusted: "eth1:wg0", optHostIPv4: "192.0.2.7",
+		"com.docker.network.bridge.unknown": "x", optMTU: "0",
+	}, IPAM: client.IPAM{Config: []client.Pool{{Subnet: "10.0.0.0/24", Gateway: "10.0.0.254/24"}}}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := model.Bridge{
+		Name: "br-aaaaaaaaaaaa", ICC: true, Masquerade: true, MTU: 1500, IfacePrefix: "eth",
+		GatewayMode4: model.GatewayRouted, GatewayMode6: model.GatewayIsolated,
+		TrustedHostInterfaces: []string{"eth1", "wg0"}, HostIPv4: netip.MustParseAddr("192.0.2.7"),
+	}
+	if diff := cmp.Diff(want, n.Bridge, compare); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if want := netip.MustParseAddr("10.0.0.254"); n.IPv4.Gateway != want {
+		t.Errorf("gateway %s, want %s", n.IPv4.Gateway, want)
+	}
+}
+
+func TestWhatCannotBeReadIsNamed(t *testing.T) {
+	for want, n := range map[string]client.Network{
+		"docker network n: option " + optICC + "=perhaps":            {Options: map[string]string{optICC: "perhaps"}},
+		"docker network n: option " + optGatewayMode4 + "=sideways:": {Options: map[string]string{optGatewayMode4: "sideways"}},
+		`docker network n: subnet "10.0.0.0"`:                        {IPAM: client.IPAM{Config: []client.Pool{{Subnet: "10.0.0.0"}}}},
+		"docker network n: endpoint e: mac address":                  {Containers: map[string]client.Endpoint{"c": {EndpointID: "e", MacAddress: "x"}}},
+	} {
+		n.Name = "n"
+		if _, err := BridgeNetwork(n, nil); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("got %v, want %s...", err, want)
+		}
+	}
+}
+
+func networks(t *testing.T) map[string]Network {
+	all := make(map[string]Network)
+	for _, name := range []string{"bridge", "mynet", "intern", "six", "noicc"} {
+		n := network(t, name)
+		all[n.ID] = n
+	}
+	return all
+}
+
+func portText(ports map[string][]datapath.Port, names map[string]string) map[string][]string {
+	out := make(map[string][]string)
+	for id, list := range ports {
+		for _, p := range list {
+			s := p.String() + " to " + p.Target.String()
+			if p.HostOnly {
+				s += " host only"
+			}
+			out[names[id]] = append(out[names[id]], s)
+		}
+	}
+	return out
+}
+
+// Without proxies the list of containers tells; the second network of two, which
+// is internal and sorts first, publishes nothing.
+func TestPortsFromTheList(t *testing.T) {
+	all, names := networks(t), make(map[string]string)
+	for _, n := range all {
+		for _, e := range n.Endpoints {
+			names[e.ID] = e.Name + " on " + n.Name
+		}
+	}
+	containers := read[[]client.Container](t, "containers.json")
+	got := portText(Ports(all, containers, nil), names)
+	want := map[string][]string{
+		"web on bridge": {
+			"0.0.0.0:8080->80/tcp to 172.17.0.2", "[::]:8080->80/tcp to 172.17.0.2 host only", "127.0.0.1:5353->53/udp to 172.17.0.2",
+		},
+		"two on mynet": {"127.0.0.1:32768->81/tcp to 10.50.5.0"},
+		"v6 on six":    {"0.0.0.0:8443->443/tcp to 10.77.0.2", "[::]:8443->443/tcp to fd00:77::2"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	// With a proxy the list no longer counts for that container: what the proxies
+	// gave up is closed, though the list may show it for a moment.
+	held := []Held{{
+		PublishedPort: model.PublishedPort{Port: model.Port{Num: 80, Proto: model.TCP}, HostIP: netip.IPv4Unspecified(), HostPort: 8080},
+		Target:        netip.MustParseAddr("172.17.0.2"),
+	}}
+	want["web on bridge"] = want["web on bridge"][:1]
+	if diff := cmp.Diff(want, portText(Ports(all, containers, held), names)); diff != "" {
+		t.Errorf("with a proxy (-want +got):\n%s", diff)
+	}
+}
+
+func TestElection(t *testing.T) {
+	on := func(name string, priority int, internal, v6 bool) Attached {
+		a := Attached{
+			Endpoint: Endpoint{ID: name, IPv4: netip.MustParseAddr("10.0.0.2")}, Priority: priority,
+			Network: &model.Network{Name: name, Internal: internal, IPv4: &model.Subnet{Gateway: netip.MustParseAddr("10.0.0.1")}},
+		}
+		if v6 {
+			a.IPv6, a.Network.IPv6 = netip.MustParseAddr("fd00::2"), &model.Subnet{Gateway: netip.MustParseAddr("fd00::1")}
+		}
+		return a
+	}
+	for name, c := range map[string]struct {
+		all    []Attached
+		v4, v6 string
+	}{
+		"name":           {[]Attached{on("b", 0, false, false), on("a", 0, false, false)}, "a", ""},
+		"both families":  {[]Attached{on("a", 0, false, false), on("b", 0, false, true)}, "b", "b"},
+		"not internal":   {[]Attached{on("a", 0, true, true), on("b", 0, false, false)}, "b", ""},
+		"priority":       {[]Attached{on("a", 0, false, true), on("b", 1, false, false)}, "b", "a"},
+		"only internal":  {[]Attached{on("a", 9, true, true)}, "", ""},
+		"nothing at all": {},
+	} {
+		g := Elect(c.all)
+		id := func(a *Attached) string {
+			if a == nil {
+				return ""
+			}
+			return a.ID
+		}
+		if id(g.V4) != c.v4 || id(g.V6) != c.v6 {
+			t.Errorf("%s: elected %q and %q, want %q and %q", name, id(g.V4), id(g.V6), c.v4, c.v6)
+		}
+	}
+}

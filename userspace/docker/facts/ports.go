@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package facts
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/docker/client"
+	"github.com/fairway-project/fairway/userspace/model"
+)
+
+// Held is a host port as Docker hands it to its userland proxy: everything about
+// it is exact.
+type Held struct {
+	model.PublishedPort
+	Target netip.Addr
+}
+
+// Key is what no two publications have in common.
+type Key struct {
+	IP    netip.Addr
+	Port  uint16
+	Proto model.Proto
+}
+
+// KeyOf returns the key of a publication.
+func KeyOf(p model.PublishedPort) Key { return Key{p.HostIP, p.HostPort, p.Port.Proto} }
+
+// Listed reports whether the list of containers shows a publication.
+func Listed(containers []client.Container, p model.PublishedPort) bool {
+	return slices.ContainsFunc(containers, func(c client.Container) bool {
+		return slices.Contains(published(c), p)
+	})
+}
+
+// Ports says what every endpoint publishes, by endpoint ID. What the proxies hold
+// comes first; containers of which they hold nothing (--userland-proxy=false) have
+// the ports that the list of containers says, on their gateway endpoints.
+func Ports(networks map[string]Network, containers []client.Container, held []Held) map[string][]datapath.Port {
+	out := make(map[string][]datapath.Port)
+	seen := make(map[Key]bool)
+	add := func(endpointID string, p datapath.Port) {
+		if k := KeyOf(p.PublishedPort); !seen[k] {
+			seen[k] = true
+			out[endpointID] = append(out[endpointID], p)
+		}
+	}
+	owners := owners(networks)
+	for _, h := range held {
+		if id, ok := owners[h.Target]; ok {
+			add(id, datapath.Port{PublishedPort: h.PublishedPort, Target: h.Target, HostOnly: h.HostIP.Is4() != h.Target.Is4()})
+		}
+	}
+	for _, c := range containers {
+		ports := published(c)
+		if slices.ContainsFunc(ports, func(p model.PublishedPort) bool { return holds(held, p) }) {
+			continue
+		}
+		g := Elect(Attachments(c, networks))
+		for _, p := range ports {
+			if id, port := carrier(p, g); id != "" {
+				add(id, port)
+			}
+		}
+	}
+	for id := range out {
+		slices.SortFunc(out[id], comparePorts)
+	}
+	return out
+}
+
+func comparePorts(a, b datapath.Port) int {
+	return cmp.Or(
+		cmp.Compare(a.Port.Proto, b.Port.Proto), cmp.Compare(a.HostPort, b.HostPort), a.HostIP.Compare(b.HostIP),
+	)
+}
+
+// owners finds endpoints by their addresses.
+func owners(networks map[string]Network) map[netip.Addr]string {
+	out := make(map[netip.Addr]string)
+	for _, n := range networks {
+		for _, e := range n.Endpoints {
+			for _, a := range []netip.Addr{e.IPv4, e.IPv6} {
+				if a.IsValid() {
+					out[a] = e.ID
+				}
+			}
+		}
+	}
+	return out
+}
+
+func holds(held []Held, p model.PublishedPort) bool {
+	return slices.ContainsFunc(held, func(h Held) bool { return h.PublishedPort == p })
+}
+
+// published reads the publications in an entry of the list of containers.
+func published(c client.Container) []model.PublishedPort {
+	var out []model.PublishedPort
+	for _, p := range c.Ports {
+		proto, err := model.ParseProto(p.Type)
+		ip, ipErr := netip.ParseAddr(p.IP)
+		if err != nil || ipErr != nil || p.PublicPort == 0 {
+			continue
+		}
+		out = append(out, model.PublishedPort{
+			Port: model.Port{Num: p.PrivatePort, Proto: proto}, HostIP: ip.Unmap(), HostPort: p.PublicPort,
+		})
+	}
+	return out
+}
+
+// carrier finds the gateway endpoint that publication p leads to.
+func carrier(p model.PublishedPort, g Gateways) (string, datapath.Port) {
+	port := datapath.Port{PublishedPort: p}
+	switch {
+	case p.HostIP.Is4() && g.V4 != nil:
+		port.Target = g.V4.IPv4
+		return g.V4.ID, port
+	case p.HostIP.Is6() && g.V6 != nil:
+		port.Target = g.V6.IPv6
+		return g.V6.ID, port
+	case p.HostIP.Is6() && g.V4 != nil:
+		port.Target, port.HostOnly = g.V4.IPv4, true
+		return g.V4.ID, port
+	}
+	return "", port
+}
