@@ -4,6 +4,8 @@ package harness
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -20,7 +22,7 @@ import (
 type Daemon struct {
 	// Root, RunDir and BPFFS are its directories, Socket is where it listens.
 	Root, RunDir, BPFFS, Socket string
-	// Mode may be changed between two starts.
+	// Mode may be changed between two starts; empty leaves it to the daemon.
 	Mode Mode
 	// Args follow the harness's own arguments.
 	Args []string
@@ -73,7 +75,10 @@ func (d *Daemon) TryStart() error {
 		return err
 	}
 	defer logFile.Close()
-	args := append([]string{"daemon", "--datapath", string(d.Mode)}, d.Dirs()...)
+	args := append([]string{"daemon"}, d.Dirs()...)
+	if d.Mode != "" {
+		args = append(args, "--datapath", string(d.Mode))
+	}
 	cmd := exec.Command(os.Getenv(EnvBinary), append(args, d.Args...)...)
 	cmd.Stdout, cmd.Stderr = logFile, logFile
 	// A signal to the test's group must not end what the test wants to end itself.
@@ -87,7 +92,7 @@ func (d *Daemon) TryStart() error {
 }
 
 func (d *Daemon) ready() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	var dialer net.Dialer
 	for {
@@ -151,6 +156,12 @@ func (d *Daemon) endsBySelf() bool {
 	case <-time.After(5 * time.Second):
 		return false
 	}
+}
+
+// cgroup is the name of the control group that the daemon's sandboxes are below.
+func (d *Daemon) cgroup() string {
+	sum := sha256.Sum256([]byte(d.RunDir))
+	return hex.EncodeToString(sum[:6])
 }
 
 // Log returns what the daemon wrote so far.
