@@ -122,7 +122,7 @@ install_missing() {
 as_root() {
 	((EUID != 0)) || return 0
 	command -v sudo >/dev/null || fail "needs root: network namespaces and eBPF programs"
-	exec sudo env DEMO_MODE="$mode" DEMO_BUILT=1 bash "$repo/demo/run.sh"
+	exec sudo env DEMO_MODE="$mode" DEMO_FAIRWAY="$fairway" bash "$repo/demo/run.sh"
 }
 
 begin() {

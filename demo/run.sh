@@ -7,11 +7,12 @@
 # whatever happens nothing is left behind.
 #
 #   DEMO_MODE=ebpf|iptables   which datapath (default ebpf)
+#   DEMO_FAIRWAY=PATH         the program, built already
 set -euo pipefail
 
 readonly mode=${DEMO_MODE:-ebpf}
 readonly repo=$(cd "$(dirname "$0")/.." && pwd)
-readonly fairway=$repo/bin/fairway
+readonly fairway=${DEMO_FAIRWAY:-$repo/bin/fairway}
 readonly host_ip=192.0.2.1 lan_ip=192.0.2.10 port=8080 metrics=127.0.0.1:9090
 
 # shellcheck source=demo/lib.sh
@@ -26,7 +27,7 @@ prepare() {
 	esac
 	say "Preparation: packages, build"
 	install_missing
-	[[ -n ${DEMO_BUILT:-} ]] || make --no-print-directory -C "$repo" build
+	[[ -n ${DEMO_FAIRWAY:-} ]] || make --no-print-directory -C "$repo" build
 	[[ -x $fairway ]] || fail "no $fairway: run make build"
 }
 

@@ -36,5 +36,7 @@ func main() {
 }
 
 func examine(ctx context.Context, c daemon.Config) ([]api.Check, error) {
-	return doctor.Run(ctx, doctor.Options{Mode: c.Datapath, RunDir: c.RunDir, BPFFS: c.BPFFS, Uplinks: c.Uplinks})
+	return doctor.Run(ctx, doctor.Options{
+		Mode: c.Datapath, RunDir: c.RunDir, BPFFS: c.BPFFS, Uplinks: c.Uplinks, FlowTableSize: c.FlowTableSize,
+	})
 }

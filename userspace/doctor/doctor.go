@@ -16,6 +16,8 @@ type Options struct {
 	RunDir, BPFFS string
 	// Uplinks are the devices that lead outside; empty for all that may.
 	Uplinks []string
+	// FlowTableSize is the number of entries of each flow table; 0 for the default.
+	FlowTableSize uint32
 }
 
 // Run checks the host. The error is for what prevents checking at all; whatever

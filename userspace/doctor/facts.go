@@ -12,6 +12,8 @@ import (
 // facts are all that the judgements look at.
 type facts struct {
 	mode datapath.Mode
+	// flowEntries is how many each flow table is to have.
+	flowEntries uint64
 
 	// missingCaps are the capabilities that the process lacks.
 	missingCaps []string

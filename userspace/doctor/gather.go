@@ -3,6 +3,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -25,6 +26,7 @@ func gather(ctx context.Context, o Options) (*facts, error) {
 	if err := f.gatherProcess(); err != nil {
 		return nil, err
 	}
+	f.flowEntries = uint64(cmp.Or(o.FlowTableSize, loader.DefaultFlowEntries(f.memTotal)))
 	if o.Mode == datapath.EBPF {
 		f.features = loader.Probe()
 		f.gatherPins()

@@ -22,7 +22,7 @@ var errSilent = errors.New("no daemon")
 func healthy(mode datapath.Mode) *facts {
 	f := &facts{
 		mode: mode, release: "6.12.0", bpffs: "/sys/fs/bpf/fairway", bpffsMounted: true, cgroup2: "/sys/fs/cgroup",
-		memTotal: 8 << 30, memAvailable: 4 << 30, nrOpen: 1 << 20,
+		flowEntries: 1 << 18, memTotal: 8 << 30, memAvailable: 4 << 30, nrOpen: 1 << 20,
 		sysctls: map[string]string{
 			"net/ipv4/ip_forward": "1", "net/ipv4/conf/all/rp_filter": "0", "net/bridge/bridge-nf-call-iptables": "1",
 			"net/ipv4/ip_local_port_range": "32768\t60999", "net/ipv4/ip_local_reserved_ports": "",

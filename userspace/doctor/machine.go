@@ -79,11 +79,10 @@ func memory(f *facts) []api.Check {
 	if f.mode != datapath.EBPF {
 		return nil
 	}
-	entries := uint64(loader.DefaultFlowEntries(f.memTotal))
-	need := entries * bytesPerFlowEntry >> 20
-	fact := fmt.Sprintf("flow tables for %d connections of each family take %d MiB; %d MiB are available", entries/2, need, f.memAvailable>>20)
+	need := f.flowEntries * bytesPerFlowEntry >> 20
+	fact := fmt.Sprintf("flow tables for %d connections of each family take %d MiB; %d MiB are available", f.flowEntries/2, need, f.memAvailable>>20)
 	if f.daemon.err != nil && f.memAvailable>>20 < 2*need {
-		return []api.Check{warn("memory", fact, "free some memory before the daemon starts")}
+		return []api.Check{warn("memory", fact, fmt.Sprintf("fairway daemon --flow-table-size %d", loader.MinFlowEntries))}
 	}
 	return []api.Check{ok("memory", fact)}
 }
