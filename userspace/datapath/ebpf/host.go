@@ -26,6 +26,9 @@ func (d *Datapath) EnsureHost(_ context.Context, h datapath.Host) error {
 	want := make(map[int]bool)
 	var errs []error
 	for _, u := range h.Uplinks {
+		if d.isBridge(u.Index) {
+			continue
+		}
 		want[u.Index] = true
 		errs = append(errs, d.ensureUplink(u))
 	}

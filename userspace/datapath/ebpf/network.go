@@ -21,6 +21,9 @@ func (d *Datapath) EnsureNetwork(_ context.Context, n datapath.Network) error {
 	if n.BridgeIndex <= 0 {
 		return fmt.Errorf("network %s: bridge %q has no index", n.Name, n.Bridge.Name)
 	}
+	if err := d.checkSubnets(n); err != nil {
+		return err
+	}
 	if err := forwardFrom(n); err != nil {
 		return err
 	}
@@ -37,6 +40,7 @@ func (d *Datapath) EnsureNetwork(_ context.Context, n datapath.Network) error {
 	st.gateways = gateways(n)
 	st.trusted = n.Bridge.TrustedHostInterfaces
 	st.name = n.Name
+	st.bridge = n.BridgeIndex
 	return d.syncAddresses()
 }
 

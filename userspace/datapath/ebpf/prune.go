@@ -15,6 +15,10 @@ import (
 func (d *Datapath) Prune(_ context.Context, want datapath.Desired) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	return d.prune(want)
+}
+
+func (d *Datapath) prune(want datapath.Desired) error {
 	err := errors.Join(
 		d.pruneEndpoints(want),
 		d.prunePorts(want),

@@ -52,6 +52,9 @@ type networkState struct {
 	gateways []netip.Addr
 	trusted  []string
 	name     string
+	// bridge is the index of the network's device; 0 until its first EnsureNetwork
+	// succeeded.
+	bridge int
 }
 
 type endpointState struct {

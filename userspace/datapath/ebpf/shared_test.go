@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ebpf
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/fairway-project/fairway/userspace/datapath"
+)
+
+func (w *world) guarded(device string) int {
+	w.t.Helper()
+	n := 0
+	for _, a := range w.attached() {
+		if a.Device == device {
+			n++
+		}
+	}
+	return n
+}
+
+// A device is guarded before anything is known of its endpoint; guarding it later
+// takes nothing away, and no pin outlives it.
+func TestGuardBeforeTheEndpoint(t *testing.T) {
+	w := newWorld(t)
+	index := w.veth("veth1", true)
+	guard := func(ctx context.Context) error { return w.dp.Guard(ctx, "veth1", index) }
+	w.ensure(guard, guard)
+	if n := w.guarded("veth1"); n != 2 {
+		t.Fatalf("%d programs on the device, want 2", n)
+	}
+	e := w.endpoint(1)
+	w.ensure(w.networkIs(w.network()), w.endpointIs(e), guard)
+	if got := w.snapshot().Endpoints[1]; !got.Ready || got.Index != index {
+		t.Errorf("endpoint %s", got)
+	}
+	w.ensure(w.endpointGone(e.ID), guard)
+	w.remove("veth1")
+	w.ensure(guard)
+	if err := w.dp.sweepPins(); err != nil {
+		t.Fatal(err)
+	}
+	if pins, err := filepath.Glob(filepath.Join(w.cfg.BPFFS, "links", "[0-9]*")); err != nil || len(pins) != 0 {
+		t.Errorf("pins are left: %v, %v", pins, err)
+	}
+}
+
+// What an earlier process had works until the sweep, and goes with it unless it
+// was ensured again.
+func TestSweepRemovesWhatNobodyEnsured(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.endpoint(1), w.endpoint(2)
+	w.ensure(w.hostIs(w.host()), w.networkIs(w.network()), w.endpointIs(a), w.endpointIs(b),
+		w.portsAre(a.ID, publication(a, 6, 8080)), w.portsAre(b.ID, publication(b, 17, 53)),
+		func(ctx context.Context) error {
+			return w.dp.EnsureResolver(ctx, datapath.Resolver{SandboxID: "s", Netns: w.netns, UDPPort: 1, TCPPort: 2})
+		})
+	everything := w.snapshot()
+	w.restart()
+	w.ensure(w.hostIs(w.host()))
+	equal(t, "before the sweep", w.snapshot(), everything)
+	w.ensure(w.networkIs(w.network()), w.endpointIs(a), w.portsAre(a.ID, publication(a, 6, 8080)), w.dp.Sweep)
+	got := w.snapshot()
+	if len(got.Endpoints) != 1 || len(got.Ports) != 1 || len(got.Bits) != 1 || got.Resolvers != 0 || len(got.Networks) != 1 {
+		t.Errorf("after the sweep: %+v", got)
+	}
+	w.ensure(w.dp.Sweep)
+	equal(t, "after the second", w.snapshot(), got)
+}
+
+func TestOverlapWithAnotherOwner(t *testing.T) {
+	w := newWorld(t)
+	other := w.network()
+	other.ID, other.Name, other.IPv6 = "net2", "net2", nil
+	w.ensure(w.networkIs(w.network()), w.networkIs(w.network()))
+	before := w.snapshot()
+	w.do(func() error {
+		err := w.dp.EnsureNetwork(context.Background(), other)
+		if want := "network net2: subnet 172.20.0.0/16 overlaps with 172.20.0.0/16 of network net1"; err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+		return nil
+	})
+	equal(t, "after the refusal", w.snapshot(), before)
+	w.ensure(func(ctx context.Context) error { return w.dp.DeleteNetwork(ctx, "net1") }, w.networkIs(other))
+}
+
+// The bridge of a network is no uplink whatever it is called, in the process that
+// made it and in the next.
+func TestBridgeIsNoUplink(t *testing.T) {
+	w := newWorld(t)
+	h := w.host()
+	h.Uplinks = append(h.Uplinks, datapath.Uplink{Name: "br0", Index: w.bridgeIndex})
+	w.ensure(w.hostIs(h))
+	if w.guarded("br0") != 2 {
+		t.Error("a bridge of nobody's is not an uplink")
+	}
+	check := func(when string) {
+		t.Helper()
+		w.ensure(w.hostIs(h))
+		for _, a := range w.attached() {
+			if a.Device == "br0" && strings.HasSuffix(a.Program, "uplink") {
+				t.Errorf("%s: %s is attached to the bridge", when, a.Program)
+			}
+		}
+	}
+	w.ensure(w.networkIs(w.network()))
+	check("known")
+	w.restart()
+	check("of an earlier process")
+}
