@@ -42,12 +42,12 @@ static __always_inline int begin(struct __sk_buff *ctx, bool v6, const struct pa
 		return drop(ctx, DROP_UNMANAGED, DIR_TRANSMIT);
 	if (addr_is_loopback(v6, p->daddr))
 		return drop(ctx, DROP_MARTIAN, DIR_TRANSMIT);
-	gateway = host_addr(v6, p->daddr);
-	if (gateway)
-		return to_host(ctx, v6, p, slot, ep, net, *gateway);
 	/* Link-local and multicast by unicast MAC are the stack's business, and stay here. */
 	if (addr_is_multicast(v6, p->daddr) || (v6 && addr6_is_link_local(p->daddr)))
 		return NEXT;
+	gateway = host_addr(v6, p->daddr);
+	if (gateway)
+		return to_host(ctx, v6, p, slot, ep, net, *gateway);
 	target = network_of_addr(v6, p->daddr);
 	if (target == ep->network) {
 		__u32 peer_slot = 0;
@@ -104,7 +104,7 @@ static __always_inline int routed(struct __sk_buff *ctx, bool v6, struct packet 
 	f = flow_find(v6, p, ZONE_CONTAINER);
 	if (!f)
 		return from_container_begin(ctx, v6, p);
-	switch (flow_track(ctx, v6, p, f)) {
+	switch (flow_track(ctx, v6, p, f, ZONE_CONTAINER)) {
 	case FLOW_FOUND:
 		return apply(ctx, v6, p, f, ZONE_CONTAINER, DIR_TRANSMIT);
 	case FLOW_LOST:
@@ -113,6 +113,19 @@ static __always_inline int routed(struct __sk_buff *ctx, bool v6, struct packet 
 		flow_forget(v6, p, ZONE_CONTAINER);
 	}
 	return from_container_begin(ctx, v6, p);
+}
+
+/*
+ * Whether the address fits a frame to many: multicast, or broadcast in the
+ * sender's subnet. A packet for one hidden in such a frame (RFC 1122, 3.3.6)
+ * would reach the host's stack past all policy.
+ */
+static __always_inline bool is_for_many(bool v6, const struct packet *p, const struct endpoint *ep)
+{
+	if (addr_is_multicast(v6, p->daddr))
+		return true;
+	return !v6 && network_of_addr(false, p->daddr) == ep->network &&
+	       !host_addr(false, p->daddr);
 }
 
 static __always_inline int from_container_ip(struct __sk_buff *ctx, bool v6,
@@ -132,11 +145,17 @@ static __always_inline int from_container_ip(struct __sk_buff *ctx, bool v6,
 		return drop(ctx, reason, DIR_TRANSMIT);
 	/* Broadcast and multicast: the bridge floods them, to_container filters. */
 	if (dmac[0] & 1)
-		return NEXT;
+		return is_for_many(v6, p, ep) ? NEXT : drop(ctx, DROP_MALFORMED, DIR_TRANSMIT);
 	if (mac_equal(dmac, net->gateway_mac))
 		return routed(ctx, v6, p);
+	/*
+	 * Any other MAC is nobody's, or one of the host's other devices on the
+	 * bridge: the stack would take it as for the gateway, past all policy.
+	 */
 	peer = endpoint_of_mac(ep->network, dmac, &slot);
-	return peer ? to_peer(ctx, v6, p, net, peer, slot) : NEXT;
+	if (!peer)
+		return drop(ctx, DROP_ENDPOINT_GONE, DIR_TRANSMIT);
+	return to_peer(ctx, v6, p, net, peer, slot);
 }
 
 /* Neither IP nor ARP: nothing that icc=false could judge, so it isn't let through. */
@@ -153,8 +172,14 @@ static __always_inline int from_container_frame(struct __sk_buff *ctx)
 	struct packet *p = new_packet();
 	__u8 dmac[ETH_ALEN];
 	__u32 slot = 0;
+	bool tagged;
 
 	ctx->tc_index = 0;
+	/*
+	 * A tag is out of the frame by now, so a tagged packet looks like any other;
+	 * redirected, it would carry its VLAN out of the network.
+	 */
+	tagged = !strip_priority_tag(ctx);
 	ep = endpoint_of_device(ctx->ifindex, &slot);
 	net = ep ? network_at(ep->network) : NULL;
 	if (!net || !p)
@@ -166,12 +191,7 @@ static __always_inline int from_container_frame(struct __sk_buff *ctx)
 		return drop(ctx, DROP_SPOOFED_MAC, DIR_TRANSMIT);
 	count_transmit(ctx, slot);
 	__builtin_memcpy(dmac, eth->h_dest, ETH_ALEN);
-	/*
-	 * The tag is out of the frame by now, so a tagged packet looks like any
-	 * other; redirected, it would carry its VLAN out of the network. Like
-	 * other odd frames it is the bridge's, where peers may see it at all.
-	 */
-	if (ctx->vlan_present)
+	if (tagged)
 		return odd_frame(ctx, net);
 	switch (eth->h_proto) {
 	case bpf_htons(ETH_P_IP):

@@ -125,7 +125,7 @@ static __always_inline int from_uplink_ip(struct __sk_buff *ctx, bool v6, struct
 	f = flow_find(v6, p, ZONE_WORLD);
 	if (!f)
 		return from_uplink_begin(ctx, v6, p);
-	switch (flow_track(ctx, v6, p, f)) {
+	switch (flow_track(ctx, v6, p, f, ZONE_WORLD)) {
 	case FLOW_FOUND:
 		return apply(ctx, v6, p, f, ZONE_WORLD, DIR_RECEIVE);
 	case FLOW_LOST:
@@ -138,16 +138,17 @@ static __always_inline int from_uplink_ip(struct __sk_buff *ctx, bool v6, struct
 
 static __always_inline int from_uplink_frame(struct __sk_buff *ctx)
 {
-	struct ethhdr *eth = data_of(ctx);
 	struct packet *p = new_packet();
+	struct ethhdr *eth;
 
 	ctx->tc_index = 0;
 	/* A VLAN device on top of the uplink gets it next; that one has programs of its own. */
-	if (ctx->vlan_present)
+	if (!strip_priority_tag(ctx))
 		return NEXT;
 	/* Frames for other machines, seen in promiscuous mode, and for everybody. */
 	if (ctx->pkt_type != PACKET_HOST || !p)
 		return NEXT;
+	eth = data_of(ctx);
 	if ((void *)(eth + 1) > data_end_of(ctx))
 		return NEXT;
 	switch (eth->h_proto) {

@@ -244,6 +244,9 @@ static __always_inline int translate_error(struct __sk_buff *ctx, bool v6, const
 	f = flow_find(v6, &q.reversed, zone);
 	if (!f || !flow_is_current(f) || !addr_equal(v6, p->daddr, q.reversed.daddr))
 		return NEXT;
+	/* Only the container that the quoted packet went to may complain about it. */
+	if (zone == ZONE_CONTAINER && !addr_equal(v6, p->saddr, q.reversed.saddr))
+		return NEXT;
 	/* No error about an error (RFC 1122, 3.2.2): it ends here, unanswered. */
 	if (p->ttl <= 1)
 		return drop(ctx, DROP_UNSUPPORTED, direction);

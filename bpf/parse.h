@@ -39,6 +39,20 @@ struct ports_head {
 };
 
 /*
+ * A tag with VLAN ID 0 carries a priority only (IEEE 802.1Q): Linux takes the
+ * packet for an untagged one, and so must every guard. False if the packet is
+ * in a VLAN. Packet pointers are invalid after the call.
+ */
+static __always_inline bool strip_priority_tag(struct __sk_buff *ctx)
+{
+	if (!ctx->vlan_present)
+		return true;
+	if (ctx->vlan_tci & 0xfff)
+		return false;
+	return !bpf_skb_vlan_pop(ctx) && !ctx->vlan_present;
+}
+
+/*
  * Makes the first len bytes of the frame readable in place. Frames whose
  * headers lie in page fragments are the exception; they cost a copy.
  */
@@ -135,6 +149,9 @@ static __always_inline enum drop_reason parse_ip4(struct __sk_buff *ctx, struct 
 	p->tos = ip->tos;
 	p->l3_len = bpf_ntohs(ip->tot_len);
 	p->l4_off = ETH_HLEN + ip->ihl * 4;
+	/* A GSO packet may be longer than the field can say (BIG TCP). */
+	if (p->l3_len > ctx->len - ETH_HLEN || (p->l3_len < ip->ihl * 4 && !ctx->gso_size))
+		return DROP_MALFORMED;
 	p->frag_id = ip->id;
 	frag = bpf_ntohs(ip->frag_off);
 	if (frag & IP_DF)
@@ -201,6 +218,8 @@ static __always_inline enum drop_reason parse_ip6(struct __sk_buff *ctx, struct 
 	p->l3_len = ip->payload_len ? bpf_ntohs(ip->payload_len) + sizeof(*ip) : 0;
 	p->l4_off = ETH_HLEN + sizeof(*ip);
 	p->flags = PKT_DONT_FRAGMENT;
+	if (p->l3_len > ctx->len - ETH_HLEN)
+		return DROP_MALFORMED;
 	if (p->proto == IPPROTO_TCP || p->proto == IPPROTO_UDP || p->proto == IPPROTO_ICMPV6)
 		return DROP_NONE;
 	return parse_ip6_ext(ctx, p);

@@ -103,6 +103,16 @@ static __always_inline bool port_is_fixed(const struct packet *p)
 	return p->flags & (PKT_NO_PORTS | PKT_ECHO_REPLY) || port_is_sealed(p);
 }
 
+/* The configured range holds for unprivileged ports, the sender's own included. */
+static __always_inline bool port_is_allowed(const struct packet *p, __be16 port)
+{
+	__u32 num = bpf_ntohs(port);
+
+	if (num < 1024 || (p->proto != IPPROTO_TCP && p->proto != IPPROTO_UDP))
+		return true;
+	return num >= masquerade_port_min && num <= masquerade_port_max;
+}
+
 /*
  * Claims the reply tuple of plan with the packet's own source port where that
  * is free, else with the first free one after a random start. Two flows to
@@ -119,9 +129,11 @@ static __always_inline enum drop_reason port_claim_any(struct __sk_buff *ctx, bo
 	port_range(p->proto, p->sport, &min, &size);
 	for (i = 0; i < PORT_TRIES && i < tries; i++) {
 		__be16 port = i ? bpf_htons(min + (start + i) % size) : p->sport;
+
 		enum drop_reason reason;
 
-		if (host_source && !port_is_free(ctx, v6, p, plan, port))
+		if (host_source &&
+		    (!port_is_allowed(p, port) || !port_is_free(ctx, v6, p, plan, port)))
 			continue;
 		plan->sport = port;
 		reason = flow_claim(ctx, v6, p, plan);

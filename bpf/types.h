@@ -39,7 +39,7 @@ enum drop_reason {
 	DROP_NO_ADDRESS = 18,       /* the uplink has no address to masquerade with */
 	DROP_FRAGMENT = 19,         /* fragment whose first part wasn't seen */
 	DROP_UNSUPPORTED = 20,      /* header chain or protocol that can't be translated */
-	DROP_ENDPOINT_GONE = 21,    /* the destination endpoint was removed */
+	DROP_ENDPOINT_GONE = 21,    /* no endpoint is there, or not any more */
 	DROP_PRIVATE_SOURCE = 22,   /* container address about to leave an uplink */
 	DROP_REWRITE_FAILED = 23,   /* the kernel refused to change the packet */
 	DROP_FLOW_EXPIRING = 24,    /* met a flow in the moment of its collection */
