@@ -39,6 +39,9 @@ type Config struct {
 	Metrics string
 	Version api.Version
 	Log     *slog.Logger
+	// Tenant is who else has networks in Datapath; nil for nobody. With one, what
+	// an earlier daemon left in the datapath is the tenant's to sweep.
+	Tenant Tenant
 	// Doctor checks the host; the engine only passes it on.
 	Doctor func(context.Context) ([]api.Check, error)
 }

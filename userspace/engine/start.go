@@ -138,8 +138,12 @@ func (s *state) bridgeNetworks() []*model.Network {
 
 // prune removes what an earlier daemon left and nothing stored wants.
 func (e *Engine) prune(ctx context.Context) error {
+	var err error
+	if e.Tenant == nil {
+		err = e.datapath.Prune(ctx, e.desired())
+	}
 	return errors.Join(
-		e.datapath.Prune(ctx, e.desired()),
+		err,
 		e.pruneDevices(),
 		e.pruneNamespaces(),
 		e.pruneFiles(),

@@ -22,7 +22,7 @@ func (e *Engine) Status(ctx context.Context) (api.Status, error) {
 	s := api.Status{
 		Version: e.Version, Pid: os.Getpid(), Started: e.started, Kernel: kernelRelease(),
 		Root: e.Root, RunDir: e.RunDir, BPFFS: e.BPFFS, Metrics: e.Metrics,
-		Uplinks: []string{}, Degraded: e.health.sentences(),
+		Uplinks: []string{}, Degraded: e.degraded(),
 	}
 	for _, u := range e.facts.hostNow().Uplinks {
 		s.Uplinks = append(s.Uplinks, u.Name)
@@ -63,7 +63,7 @@ func (e *Engine) Flows(ctx context.Context) iter.Seq2[api.FlowView, error] {
 	return func(yield func(api.FlowView, error) bool) {
 		for f, err := range e.datapath.Flows(ctx) {
 			v := api.FlowView{Flow: f}
-			v.Sandbox, v.Network = e.state.namesOf(f.EndpointID)
+			v.Sandbox, v.Network = e.namesOf(f.EndpointID)
 			if !yield(v, err) {
 				return
 			}

@@ -33,6 +33,9 @@ func (e *Engine) Uninstall(ctx context.Context, purge bool) ([]string, error) {
 	e.hostLook.Lock()
 	e.uninstalled = true
 	e.hostLook.Unlock()
+	if e.Tenant != nil {
+		e.Tenant.Stop()
+	}
 	err := errors.Join(e.pruneDevices(), e.datapath.Uninstall(ctx), netns.RemoveDir(e.netnsDir()), e.boxes.RemoveAll())
 	if err != nil {
 		return done, err

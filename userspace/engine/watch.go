@@ -8,7 +8,6 @@ import (
 	"reflect"
 
 	"github.com/fairway-project/fairway/userspace/datapath"
-	"github.com/fairway-project/fairway/userspace/link"
 )
 
 // startWatching tells the datapath of the host's uplinks and addresses, and
@@ -36,10 +35,6 @@ func (e *Engine) startWatching(ctx context.Context) error {
 		})
 	})
 	return nil
-}
-
-func (e *Engine) scope() link.Scope {
-	return link.Scope{Uplinks: e.Uplinks, Ignore: e.facts.isAdopted}
 }
 
 // refreshHost looks at the host's devices and addresses and tells the datapath

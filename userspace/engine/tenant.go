@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+
+	"github.com/fairway-project/fairway/userspace/link"
+)
+
+// Tenant keeps networks of its own in the engine's datapath and host: those of a
+// Docker Engine. The engine knows nothing about them but what these calls tell.
+type Tenant interface {
+	// Owns reports whether a device leads to the tenant's networks and so is no
+	// uplink.
+	Owns(device string) bool
+	// Stop ends the tenant's work on the datapath for good. It is called before
+	// the datapath is uninstalled.
+	Stop()
+	// Degraded tells what isn't as it should be, a sentence each.
+	Degraded() []string
+	// NamesOf returns the names that belong to an endpoint, empty if the tenant
+	// doesn't know it.
+	NamesOf(endpointID string) (container, network string)
+}
+
+// RefreshHost looks at the host's devices and addresses, as when what a Tenant
+// owns has changed.
+func (e *Engine) RefreshHost(ctx context.Context) error { return e.refreshHost(ctx, false) }
+
+func (e *Engine) scope() link.Scope {
+	return link.Scope{Uplinks: e.Uplinks, Ignore: func(device string) bool {
+		return e.facts.isAdopted(device) || e.Tenant != nil && e.Tenant.Owns(device)
+	}}
+}
+
+// degraded are the sentences of the engine and of the tenant.
+func (e *Engine) degraded() []string {
+	all := e.health.sentences()
+	if e.Tenant != nil {
+		all = append(all, e.Tenant.Degraded()...)
+	}
+	return all
+}
+
+// namesOf returns whose endpoint it is.
+func (e *Engine) namesOf(endpointID string) (owner, network string) {
+	owner, network = e.state.namesOf(endpointID)
+	if network == "" && e.Tenant != nil {
+		return e.Tenant.NamesOf(endpointID)
+	}
+	return owner, network
+}
