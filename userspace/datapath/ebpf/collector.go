@@ -116,7 +116,7 @@ func (c *collector) purge(condemn func(origin *flow.Half) bool) error {
 			return err
 		}
 	}
-	c.log.Warn("flows that were to be re-pointed are too busy to be removed")
+	c.log.Warn("flows that were to be ended are too busy to be removed")
 	return nil
 }
 

@@ -11,7 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/fairway-project/fairway/loader"
+	"github.com/fairway-project/fairway/maps/flow"
 	"github.com/fairway-project/fairway/maps/host"
+	"github.com/fairway-project/fairway/maps/object"
 	"github.com/fairway-project/fairway/userspace/datapath"
 )
 
@@ -68,7 +70,8 @@ func (d *Datapath) syncAddresses() error {
 		}
 		s.addresses[a] = v
 	}
-	for a := range s.addresses {
+	lost := make(map[netip.Addr]bool)
+	for a, v := range s.addresses {
 		if _, ok := want[a]; ok {
 			continue
 		}
@@ -76,8 +79,23 @@ func (d *Datapath) syncAddresses() error {
 			return err
 		}
 		delete(s.addresses, a)
+		if v == host.NoNetwork {
+			lost[a] = true
+		}
 	}
-	return nil
+	return d.forgetSources(lost)
+}
+
+// forgetSources ends the flows that were masqueraded with an address that isn't
+// the host's any more, as netfilter's MASQUERADE does: no reply can come, and
+// the next packet of the same socket finds the new address.
+func (d *Datapath) forgetSources(lost map[netip.Addr]bool) error {
+	if len(lost) == 0 {
+		return nil
+	}
+	return d.collector.purge(func(origin *flow.Half) bool {
+		return origin.Kind() == object.DatapathFlowKindFLOW_MASQUERADE && lost[origin.NATSrc.Addr()]
+	})
 }
 
 // keepOrphanGateways lets the networks of an earlier process work until they are
