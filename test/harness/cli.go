@@ -39,9 +39,14 @@ func (d *Daemon) Feed(t testing.TB, stdin string, args ...string) Result {
 
 // Uninstall runs `fairway uninstall`, which asks the daemon to do it, or does it
 // itself where none runs.
-func (d *Daemon) Uninstall(t testing.TB) Result {
+func (d *Daemon) Uninstall(t testing.TB) Result { t.Helper(); return d.uninstall(t, "--purge") }
+
+// UninstallKeepingState leaves the networks in the state on disk.
+func (d *Daemon) UninstallKeepingState(t testing.TB) Result { t.Helper(); return d.uninstall(t) }
+
+func (d *Daemon) uninstall(t testing.TB, more ...string) Result {
 	t.Helper()
-	args := []string{"--socket", d.Socket, "uninstall", "--force", "--purge", "--datapath", string(d.Mode)}
+	args := append([]string{"--socket", d.Socket, "uninstall", "--force", "--datapath", string(d.Mode)}, more...)
 	return d.run(t, "", append(args, d.Dirs()...)...)
 }
 

@@ -95,16 +95,7 @@ func modeWanted(m Mode) bool {
 
 func newEnv(t *testing.T, mode Mode, o options) *Env {
 	t.Helper()
-	// Short, because the path of a unix socket has 107 bytes at most.
-	dir, err := os.MkdirTemp("", "fwt-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Errorf("test directory: %v", err)
-		}
-	})
+	dir := testDir(t)
 	e := &Env{Topology: NewTopology(t), Mode: mode, dir: dir, opts: o}
 	if o.prepare != nil {
 		o.prepare(t, e.Topology)
@@ -115,7 +106,7 @@ func newEnv(t *testing.T, mode Mode, o options) *Env {
 	e.before = takeSnapshot(t, e.Host)
 	e.Daemon = e.NewDaemon(t, e.Host, o.daemonArgs...)
 	if o.config != "" {
-		e.Daemon.Args = append(e.Daemon.Args, "--config", e.file(t, "config.yaml", o.config))
+		e.Daemon.Args = append(e.Daemon.Args, "--config", e.File(t, "config.yaml", o.config))
 	}
 	t.Cleanup(func() {
 		e.finish(t)
@@ -129,8 +120,41 @@ func newEnv(t *testing.T, mode Mode, o options) *Env {
 	return e
 }
 
-// file writes a file of the test's own.
-func (e *Env) file(t testing.TB, name, content string) string {
+// testDir is short, because the path of a unix socket has 107 bytes at most.
+func testDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "fwt-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Errorf("test directory: %v", err)
+		}
+	})
+	return dir
+}
+
+// Second turns another namespace into a host of its own: it gets a daemon and is
+// checked for residue at the end as the first is.
+func (e *Env) Second(t *testing.T, n *Netns, args ...string) *Env {
+	t.Helper()
+	w := *e.Topology
+	w.Host = n
+	s := &Env{Topology: &w, Mode: e.Mode, dir: testDir(t), opts: e.opts, before: takeSnapshot(t, n)}
+	s.Daemon = s.NewDaemon(t, n, args...)
+	t.Cleanup(func() {
+		s.finish(t)
+		for _, held := range s.held {
+			held.close()
+		}
+	})
+	s.Daemon.Start(t)
+	return s
+}
+
+// File writes a file of the test's own.
+func (e *Env) File(t testing.TB, name, content string) string {
 	t.Helper()
 	path := filepath.Join(e.dir, name)
 	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {

@@ -20,5 +20,8 @@ func Look(t testing.TB, e *Env) View {
 	return View{s}
 }
 
+// LookAtHost takes a View of the host's namespace alone.
+func LookAtHost(t testing.TB, e *Env) View { t.Helper(); return View{takeSnapshot(t, e.Host)} }
+
 // Diff is empty where the two are equal.
 func (v View) Diff(now View) string { return cmp.Diff(v.seen, now.seen) }

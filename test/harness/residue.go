@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -93,7 +94,7 @@ func (e *Env) inodes() map[uint64]bool {
 	return set
 }
 
-// lookForCgroups finds control groups that carry a sandbox's ID.
+// lookForCgroups finds control groups of the daemon or of a sandbox.
 func (e *Env) lookForCgroups(t testing.TB) {
 	t.Helper()
 	for _, dir := range e.cgroups() {
@@ -111,8 +112,13 @@ func (e *Env) cgroups() (found []string) {
 				found = append(found, path)
 			}
 		}
+		if d.Name() == e.Daemon.cgroup() {
+			found = append(found, path)
+		}
 		return nil
 	})
+	// The deepest first, so that they can be removed in this order.
+	slices.Reverse(found)
 	return found
 }
 

@@ -71,10 +71,11 @@ func tcxPrograms(ifindex int, at ebpf.AttachType) (int, error) {
 var (
 	counters = regexp.MustCompile(`(\[\d+:\d+\])|(packets \d+ bytes \d+)`)
 	derived  = regexp.MustCompile(`^(local|broadcast|anycast|multicast) `)
-	volatile = regexp.MustCompile(`tentative |expires \d+sec|NO-CARRIER,|,LOWER_UP| state [A-Z]+| linkdown|\s+$`)
+	volatile = regexp.MustCompile(`tentative |expires \d+sec|NO-CARRIER,|,LOWER_UP| state [A-Z]+| linkdown|\s+$| --to-ports \d+\s*$| redirect to :\d+\s*$`)
 )
 
-// normalise drops what changes by itself, and the tables and built-in chains
+// normalise drops what changes by itself or with each start of a daemon (the
+// ports of its proxy for ::1), and the tables and built-in chains
 // without a rule that any call of iptables leaves.
 func normalise(out string) string {
 	var kept []string

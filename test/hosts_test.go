@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package test
+
+import (
+	"testing"
+
+	"github.com/fairway-project/fairway/test/harness"
+)
+
+// Two daemons side by side, each with a host of its own and the same subnets:
+// they reach each other's published ports and nothing else.
+func TestTwoHosts(t *testing.T) {
+	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
+		other := e.Second(t, e.LAN1)
+		var boxes []*harness.Sandbox
+		for i, h := range []*harness.Env{e, other} {
+			h.Network(t, "a", numA)
+			c := h.Sandbox(t, "c", "--network", "a", "-p", "8080:80", "-p", "8080:80/udp")
+			serve(t, c.Netns, 80, []string{"first", "second"}[i])
+			boxes = append(boxes, c)
+		}
+		e.EachFamily(t, func(t *testing.T, f harness.Family) {
+			seenFrom(t, harness.Reaches(t, boxes[0].Netns, f.LAN1, 8080, "second"), f.Host)
+			seenFrom(t, harness.Reaches(t, boxes[1].Netns, f.Host, 8080, "first"), f.LAN1)
+			harness.Reaches(t, e.Host, f.Loopback, 8080, "first")
+			harness.Reaches(t, e.LAN1, f.Loopback, 8080, "second")
+		})
+		// The end of one is none of the other's business.
+		flows := harness.NewFlows(t)
+		flows.TCP(t, boxes[0].Netns, at(harness.LAN1IP4, 8080))
+		e.Daemon.Kill(t)
+		flows.Advance(t, 20)
+		e.Daemon.Start(t)
+		flows.Advance(t, 20)
+		flows.Stop(t)
+		other.Must(t, "rm", "-f", "c")
+		e.Must(t, "inspect", "c")
+	}, harness.AllowPrivate())
+}
+
+// REL-11: uninstall works without a daemon too. The state stays unless it is
+// purged, and a daemon that starts later makes everything anew.
+func TestUninstallWithoutDaemon(t *testing.T) {
+	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
+		before := harness.LookAtHost(t, e)
+		e.Daemon.Start(t)
+		e.Network(t, "a", numA)
+		e.Sandbox(t, "c1", "--network", "a", "-p", "8080:80")
+		e.Daemon.Kill(t)
+		if r := e.Daemon.UninstallKeepingState(t); r.Code != 0 {
+			t.Fatalf("uninstall: exit %d: %s", r.Code, r.Err)
+		}
+		if diff := before.Diff(harness.LookAtHost(t, e)); diff != "" {
+			t.Errorf("uninstall leaves:\n%s", diff)
+		}
+		e.Daemon.Start(t)
+		c1 := e.Sandbox(t, "c2", "--network", "a", "-p", "8080:80", "-p", "8080:80/udp")
+		serve(t, c1.Netns, 80, "c2")
+		e.EachFamily(t, func(t *testing.T, f harness.Family) {
+			harness.Reaches(t, e.LAN1, f.Host, 8080, "c2")
+		})
+		e.Daemon.Kill(t)
+	}, harness.NoDaemon())
+}
