@@ -37,6 +37,9 @@ static __always_inline int published(struct __sk_buff *ctx, bool v6, const struc
 
 	if (p->flags & (PKT_NO_PORTS | PKT_LATER_FRAGMENT))
 		return NEXT;
+	/* No container could answer a client that is known on one link only; nor does Docker. */
+	if (v6 && addr6_is_link_local(p->saddr))
+		return NEXT;
 	if (!port_is_published(p->proto, p->dport) || !host_addr(v6, p->daddr))
 		return NEXT;
 	pub = publish_find(v6, p->daddr, p->dport, p->proto);

@@ -26,6 +26,8 @@ static __always_inline int read_quote_ip(struct __sk_buff *ctx, bool v6, struct 
 	if (v6) {
 		struct ipv6hdr ip;
 
+		if (q->l3_off + sizeof(ip) > q->end)
+			return -1;
 		if (bpf_skb_load_bytes(ctx, q->l3_off, &ip, sizeof(ip)))
 			return -1;
 		__builtin_memcpy(r->daddr, &ip.saddr, 16);
@@ -35,6 +37,8 @@ static __always_inline int read_quote_ip(struct __sk_buff *ctx, bool v6, struct 
 	} else {
 		struct iphdr ip;
 
+		if (q->l3_off + sizeof(ip) > q->end)
+			return -1;
 		if (bpf_skb_load_bytes(ctx, q->l3_off, &ip, sizeof(ip)))
 			return -1;
 		if (ip.ihl < 5 || ip.frag_off & bpf_htons(IP_OFFSET))

@@ -90,6 +90,19 @@ static __always_inline void addr_copy(bool v6, __be32 *to, const __be32 *from)
 		to[0] = from[0];
 }
 
+/* Makes the tuple that of the answer. */
+static __always_inline void reverse(bool v6, struct packet *p)
+{
+	__be32 addr[4];
+	__be16 port = p->sport;
+
+	addr_copy(v6, addr, p->saddr);
+	addr_copy(v6, p->saddr, p->daddr);
+	addr_copy(v6, p->daddr, addr);
+	p->sport = p->dport;
+	p->dport = port;
+}
+
 static __always_inline bool addr_is_zero(bool v6, const __be32 *a)
 {
 	return v6 ? !(a[0] | a[1] | a[2] | a[3]) : !a[0];

@@ -64,8 +64,9 @@ static __always_inline enum route_result route_lookup(struct __sk_buff *ctx, boo
 	ret = bpf_fib_lookup(ctx, fib, sizeof(*fib), FIB_LOOKUP_SKIP_NEIGH);
 	if (ret == -EINVAL)
 		ret = bpf_fib_lookup(ctx, fib, sizeof(*fib), 0);
+	/* Encapsulating routes don't tell their device: it might be no uplink. */
 	if (ret == BPF_FIB_LKUP_RET_UNSUPP_LWT)
-		return ROUTE_STACK;
+		return ROUTE_NONE;
 	if (ret != BPF_FIB_LKUP_RET_SUCCESS && ret != BPF_FIB_LKUP_RET_NO_NEIGH)
 		return ROUTE_LOCAL;
 	plan->oif = fib->ifindex;
