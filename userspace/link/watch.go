@@ -167,10 +167,15 @@ func (w *Watcher) subscribe() error {
 }
 
 // noise reports whether m is about a device that can't be an uplink: attaching
-// an endpoint shouldn't make the watcher list all the others.
+// an endpoint shouldn't make the watcher list all the others. A bridge tells of
+// its ports in messages of its own family, which lack the device's kind; that a
+// device became a port or ceased to be one is told in the ordinary family too.
 func noise(m syscall.NetlinkMessage) bool {
 	if m.Header.Type != unix.RTM_NEWLINK && m.Header.Type != unix.RTM_DELLINK {
 		return false
+	}
+	if len(m.Data) > 0 && m.Data[0] == unix.AF_BRIDGE {
+		return true
 	}
 	l, err := netlink.LinkDeserialize((*unix.NlMsghdr)(&m.Header), m.Data)
 	return err == nil && ownOrDockers(l)

@@ -191,6 +191,44 @@ func TestWatcherFollowsTheHost(t *testing.T) {
 	next("its member to come back", names("eth0", "eth1"))
 }
 
+// Looking at all devices costs in proportion to their number, so that nothing of
+// an endpoint's life may cause it.
+func TestEndpointsAreNoise(t *testing.T) {
+	h, _ := newTestHost(t)
+	sb, _ := newTestSandbox(t)
+	ensure(t, h, testBridge())
+	w, err := h.NewWatcher(Scope{}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.nl.Close()
+	defer w.events.Close()
+	attach(t, h, sb, testVeth(), testInterface())
+	if err := h.DeleteVeth(testVeth().HostName, testVeth().EndpointID); err != nil {
+		t.Fatal(err)
+	}
+	// The end of what there is to read.
+	mark := netip.MustParsePrefix("192.0.2.1/32")
+	if err := h.nl.AddrAdd(linkOf(t, h.nl, "lo"), &netlink.Addr{IPNet: ipNet(mark)}); err != nil {
+		t.Fatal(err)
+	}
+	for heard := 0; ; {
+		messages, _, err := w.events.Receive()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range messages {
+			if !noise(m) {
+				if m.Header.Type != unix.RTM_NEWADDR || heard == 0 {
+					t.Errorf("message of type %d is no noise, after %d that are: %x", m.Header.Type, heard, m.Data)
+				}
+				return
+			}
+			heard++
+		}
+	}
+}
+
 // More reports than the socket holds are lost (ENOBUFS); the last state isn't.
 func TestWatcherSurvivesAFlood(t *testing.T) {
 	h, _ := newTestHost(t)
