@@ -36,6 +36,8 @@ func guardCases(f family) []testCase {
 		{name: "malformed", steps: []step{
 			fromContainer(f.Web, raw(out.TCP(1, 2, "S").Bytes()[:14+flagOf(f, 20, 40)+12]), dropped(malformed), nil),
 			fromContainer(f.Web, raw(out.Bytes()[:14+flagOf(f, 20, 40)+7]), dropped(malformed), nil),
+			fromContainer(f.Web, patched(out, flagOf(f, 16, 18), 0, flagOf[byte](f, 16, 0xff)), dropped(malformed), nil),
+			fromContainer(f.Web, patched(out, flagOf(f, 16, 18), 1, 0), dropped(malformed), nil),
 			fromContainer(f.Web, patched(out, 14, flagOf[byte](f, 0x55, 0x45)), dropped(malformed), nil),
 		}},
 		{name: "unmanaged", world: gone, steps: []step{fromContainer(f.Web, out, dropped(unmanaged), nil)}},
@@ -46,6 +48,15 @@ func guardCases(f family) []testCase {
 		{name: "dhcp server", steps: []step{
 			fromContainer(f.Web, switched(f, f.Web, f.App).UDP(flagOf[uint16](f, 67, 547), flagOf[uint16](f, 68, 546)), dropped(dhcpServer), nil),
 			fromContainer(f.Web, switched(f, f.Web, f.App).UDP(flagOf[uint16](f, 68, 546), flagOf[uint16](f, 67, 547)), delivered(f.App), nil),
+		}},
+		// One address in a frame to many would reach the stack past all policy.
+		{name: "unicast in a frame to many", steps: []step{
+			fromContainer(f.Web, out.MACs(f.Web.MAC, broadcast), dropped(malformed), nil),
+			fromContainer(f.Web, f.sends(f.Web, f.host()).UDP(1, 2).MACs(f.Web.MAC, broadcast), dropped(malformed), nil),
+			fromContainer(f.Web, f.sends(f.Web, f.Net1.Gateway(f.v6)).UDP(1, 2).MACs(f.Web.MAC, broadcast), dropped(malformed), nil),
+			fromContainer(f.Web, f.sends(f.Web, f.addr(f.DB)).UDP(1, 2).MACs(f.Web.MAC, broadcast), dropped(malformed), nil),
+			fromContainer(f.Web, f.sends(f.Web, f.pick("172.18.255.255", "ff02::1")).UDP(1, 2).MACs(f.Web.MAC, broadcast), passed(), nil),
+			fromContainer(f.Web, f.sends(f.Web, f.pick("255.255.255.255", "ff05::1")).UDP(1, 2).MACs(f.Web.MAC, broadcast), passed(), nil),
 		}},
 		{name: "multicast", steps: []step{
 			fromContainer(f.Web, multicast(f), passed(), nil),

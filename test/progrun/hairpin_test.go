@@ -56,6 +56,10 @@ func hairpinRefused(f family) []testCase {
 	return []testCase{
 		{name: "middle of nothing is the stack's", world: toDB, steps: []step{fromContainer(f.Web, out.Flags("A"), passed(), nil)}},
 		{
+			name: "sctp to another port", steps: []step{fromContainer(f.Web, out.SCTP(1, 8080), dropped(unsupported), nil)},
+			world: func(t *testing.T, h *rig.Host) { h.Publish(t, rig.Any(f.v6), 8080, protoSCTP, f.DB, 80) },
+		},
+		{
 			name: "from an internal network", steps: []step{fromContainer(f.Web, out, dropped(internalReason), nil)},
 			world: func(t *testing.T, h *rig.Host) { toDB(t, h); h.PutNetwork(t, f.Net1, rig.Default|rig.Internal) },
 		},

@@ -124,12 +124,17 @@ func strayErrors(f family) []testCase {
 	wire := out.From(f.host(), 5000).Hop()
 	router := f.arrives(f.client(), f.host())
 	opened := fromContainer(f.Web, out, forwarded(), wire)
+	gre := f.sends(f.Web, f.far()).Proto(frame.GRE)
+	greWire := gre.From(f.host(), 0).Hop()
 	stale := fromUplink(f.Eth0, unreachable(f, router, wire, whole), passed(), nil)
 	stale.before = func(t *testing.T, h *rig.Host) { h.PutEndpoint(t, f.Web, rig.Generation+1) }
 	return []testCase{
 		{name: "stray, from outside", steps: []step{fromUplink(f.Eth0, unreachable(f, router, wire, whole), passed(), nil)}},
 		{name: "stray, from inside", steps: []step{
 			fromContainer(f.Web, unreachable(f, f.sends(f.Web, f.far()), wire, whole), dropped(noFlow), nil),
+		}},
+		{name: "of another container", flows: 1, steps: []step{
+			opened, fromContainer(f.App, unreachable(f, f.sends(f.App, f.far()), out.Reply(), whole), dropped(noFlow), nil),
 		}},
 		{name: "about another port", flows: 1, steps: []step{
 			opened, fromUplink(f.Eth0, unreachable(f, router, wire.From(f.host(), 5001), whole), passed(), nil),
@@ -140,6 +145,18 @@ func strayErrors(f family) []testCase {
 		{name: "quote cut short", flows: 1, steps: []step{
 			opened, fromUplink(f.Eth0, unreachable(f, router, wire, least(f)-1), passed(), nil),
 		}},
+		{name: "quote beyond the datagram", flows: 2, steps: []step{
+			opened, fromUplink(f.Eth0, padded(f, unreachable(f, router, wire, least(f)-20), wire), passed(), nil),
+			fromContainer(f.Web, gre, forwarded(), greWire),
+			fromUplink(f.Eth0, padded(f, unreachable(f, router, greWire, least(f)-20), greWire), passed(), nil),
+		}},
 		{name: "former owner", flows: 1, steps: []step{opened, stale}},
 	}
+}
+
+// padded is an error whose datagram ends before what follows it in the frame, the
+// rest of the quote.
+func padded(f family, short, quoted frame.Frame) raw {
+	b := short.Bytes()
+	return append(b, quoted.Datagram(whole)[least(f)-20:]...)
 }

@@ -119,6 +119,10 @@ func masqueradeRefusedCases(f family) []testCase {
 			fromContainer(f.Web, sctp, forwarded(), sctp.From(f.host(), 5000).Hop()),
 			fromContainer(f.App, f.sends(f.App, f.far()).SCTP(5000, 38412), dropped(noPort), nil),
 		}},
+		// UDP-Lite is translated like UDP, if only it has a whole header.
+		{name: "no room for the checksum", flows: 1, steps: []step{
+			fromContainer(f.Web, f.sends(f.Web, f.far()).Proto(136).Payload(4), dropped(rewriteFailed), nil),
+		}},
 		{name: "loopback", steps: []step{fromContainer(f.Web, syn(f.pick("127.0.0.1", "::1")), dropped(martian), nil)}},
 	}
 }

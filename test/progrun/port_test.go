@@ -59,6 +59,9 @@ func TestPortConflict(t *testing.T) {
 				}
 			}
 			app := f.sends(f.App, f.far())
+			if got := masquerade(t, h, f, f.Web, f.sends(f.Web, f.client()).UDP(40000, 53)); got < portMin || got > portMax {
+				t.Errorf("port 40000 became %d, want one of %d to %d", got, portMin, portMax)
+			}
 			if got := masquerade(t, h, f, f.App, app.UDP(portMin, 53)); got != portMax {
 				t.Errorf("taken port became %d, want %d, the only free one", got, portMax)
 			}
@@ -69,8 +72,8 @@ func TestPortConflict(t *testing.T) {
 			if got := masquerade(t, h, f, f.App, app.TCP(portMin, 53, "S")); got != portMin {
 				t.Errorf("port %d of another protocol became %d", portMin, got)
 			}
-			if n := checkPairs(t, h); n != 6 {
-				t.Errorf("%d flows, want 6", n)
+			if n := checkPairs(t, h); n != 7 {
+				t.Errorf("%d flows, want 7", n)
 			}
 		})
 	}

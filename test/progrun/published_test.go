@@ -119,7 +119,7 @@ func publishedRefusedCases(f family) []testCase {
 		}},
 		{
 			name: "sctp to another port", steps: []step{
-				fromUplink(f.Eth0, f.arrives(f.client(), f.host()).SCTP(1, 8080), dropped(rewriteFailed), nil),
+				fromUplink(f.Eth0, f.arrives(f.client(), f.host()).SCTP(1, 8080), dropped(unsupported), nil),
 			},
 			world: publishAny(f, protoSCTP),
 		},

@@ -81,6 +81,13 @@ func tcpCases(f family) []testCase {
 		{name: "reset and opened again", flows: 1, steps: then(s.in("R", 901, 0), s.out("S", 7000, 0)), after: states(seenBit|synBit, 0)},
 		{name: "guessed reset can't make room for a syn", flows: 1, after: states(established, established),
 			steps: then(s.in("R", 950, 0), s.in("S", 7000, 0))},
+		// Anybody outside may claim to be the server; what he says must fit.
+		{name: "guessed acknowledgement doesn't make a reset exact", flows: 1, after: states(established, established),
+			steps: then(s.in("A", 50_000_000, 60_000_000), s.in("R", 50_000_000, 0))},
+		{name: "guessed fin", flows: 1, after: states(established|finBit, established),
+			steps: then(s.out("FA", 101, 901), s.in("FA", 50_000_000, 60_000_000))},
+		{name: "fin after lost segments", flows: 1, after: states(established|finBit, established|finBit),
+			steps: then(s.out("FA", 101, 901), s.in("FA", 901+(3<<20), 102))},
 		{name: "syn from outside is no beginning", steps: []step{
 			fromUplink(f.Eth0, f.arrives(f.far(), f.host()).TCP(443, 40000, "S"), passed(), nil),
 		}},
