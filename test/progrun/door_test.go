@@ -60,8 +60,6 @@ func toUplinkCases(f family) []testCase {
 	wire := web.From(f.host(), 5000)
 	back := wire.Reply().MACs(f.RouterMAC, f.Eth0.MAC)
 	nobody := f.pick("172.18.0.99", "fd00:1::99")
-	masqueraded := f.sends(f.Web, f.far()).TCP(40000, 443, "S")
-	opened := fromContainer(f.Web, masqueraded, forwarded(), masqueraded.From(f.host(), 40000).Hop())
 	big := web.Payload(3000)
 	cases := []testCase{
 		{name: "the host's own", steps: []step{
@@ -102,14 +100,6 @@ func toUplinkCases(f family) []testCase {
 			name: "not masqueraded", flows: 1, steps: []step{toUplink(f.Eth0, "br1", web, passed(), nil)},
 			world: func(t *testing.T, h *rig.Host) { h.PutNetwork(t, f.Net1, rig.IPv4|rig.IPv6|rig.ICC) },
 		},
-		{name: "host's connection meets a masqueraded one", flows: 1, steps: []step{
-			opened,
-			toUplink(f.Eth0, "", own, dropped(hostPortInUse), nil),
-			toUplink(f.Eth0, "", own.TCP(40001, 443, "S"), passed(), nil),
-			toUplink(f.Eth0, "", own.TCP(40000, 444, "S"), passed(), nil),
-			toUplink(f.Eth0, "", own.Flags("A"), passed(), nil),
-			toUplink(f.Eth0, "tun0", own, passed(), nil),
-		}},
 		{name: "arp", steps: []step{toUplink(f.Eth0, "", frame.Between(f.Eth0.MAC, broadcast).ARP(frame.ARP{}), passed(), nil)}},
 	}
 	if f.v6 {
@@ -118,5 +108,34 @@ func toUplinkCases(f family) []testCase {
 			toUplink(f.Eth0, "br1", web.Extensions(exts...), dropped(privateSource), nil),
 		}})
 	}
-	return cases
+	return append(cases, collisionCases(f, own)...)
+}
+
+// collisionCases: a socket of the host uses the tuple that a container's flow was
+// given. The host's is the older right, except against what is established.
+func collisionCases(f family, own frame.Frame) []testCase {
+	out := f.sends(f.Web, f.far())
+	opened := func(x frame.Frame) step {
+		return fromContainer(f.Web, x, forwarded(), x.From(f.host(), x.Src().Port()).Hop())
+	}
+	visit := f.arrives(f.client(), f.host()).UDP(50000, 8080)
+	return []testCase{
+		{name: "host meets an established connection", flows: 1, steps: append(session{f}.handshake(),
+			toUplink(f.Eth0, "", own, dropped(hostPortInUse), nil),
+			toUplink(f.Eth0, "", own.TCP(40001, 443, "S"), passed(), nil),
+			toUplink(f.Eth0, "", own.TCP(40000, 444, "S"), passed(), nil),
+			toUplink(f.Eth0, "", own.Flags("A"), passed(), nil),
+			toUplink(f.Eth0, "tun0", own, passed(), nil),
+		)},
+		{name: "host meets a beginning", steps: []step{opened(out.TCP(40000, 443, "S")), toUplink(f.Eth0, "", own, passed(), nil)}},
+		{name: "host meets udp", steps: []step{opened(out.UDP(40000, 53)), toUplink(f.Eth0, "", own.UDP(40000, 53), passed(), nil)}},
+		{name: "host meets echo", steps: []step{opened(out.Echo(9)), toUplink(f.Eth0, "", own.Echo(9), passed(), nil)}},
+		{name: "host's later fragments forget nothing", flows: 1, steps: []step{
+			opened(out.UDP(0, 0)), toUplink(f.Eth0, "", raw(own.UDP(0, 0).Payload(2000).Fragments(pieceSize)[1]), passed(), nil),
+		}},
+		{name: "host answers from a published port", flows: 1, world: publishAny(f, protoUDP), steps: []step{
+			fromUplink(f.Eth0, visit, delivered(f.Web), f.into(f.Web, visit.To(f.addr(f.Web), 80))),
+			toUplink(f.Eth0, "", f.leaves(f.host(), f.client()).UDP(8080, 50000), passed(), nil),
+		}},
+	}
 }

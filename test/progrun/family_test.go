@@ -71,8 +71,6 @@ func flagOf[F any](f family, v4, v6 F) F {
 	return v4
 }
 
-func (f family) echoProto() uint8 { return flagOf[uint8](f, 1, 58) }
-
 const (
 	protoTCP  = model.TCP
 	protoUDP  = model.UDP
