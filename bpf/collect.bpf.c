@@ -7,9 +7,10 @@
  */
 #include "flow.h"
 
+/* As flow_condemn(), but what is condemned already, and still here, goes too. */
 static __always_inline bool condemn(struct flow *f, __u32 seen)
 {
-	return __sync_val_compare_and_swap(&f->last_seen, seen, FLOW_DEAD) == seen;
+	return seen == FLOW_DEAD ? f->last_seen == FLOW_DEAD : flow_condemn(f, seen);
 }
 
 /* Takes back a sentence; seen is when the flow was alive. */

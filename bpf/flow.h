@@ -87,6 +87,18 @@ static __always_inline void flow6_twin_key(struct flow6_key *key, const struct f
 	key->pad = 0;
 }
 
+/* The addresses after translation. */
+static __always_inline void flow_addrs(bool v6, const struct flow *f, __be32 *saddr, __be32 *daddr)
+{
+	if (v6) {
+		addr6_copy(saddr, ((const struct flow6 *)f)->saddr);
+		addr6_copy(daddr, ((const struct flow6 *)f)->daddr);
+	} else {
+		saddr[0] = ((const struct flow4 *)f)->saddr;
+		daddr[0] = ((const struct flow4 *)f)->daddr;
+	}
+}
+
 /* The entry of the other direction. */
 static __always_inline struct flow *flow_twin(bool v6, const struct flow *f, __u8 proto)
 {
@@ -103,8 +115,17 @@ static __always_inline struct flow *flow_twin(bool v6, const struct flow *f, __u
 	}
 }
 
+/* Sentences an entry that was last seen then; false if a packet or another judge was faster. */
+static __always_inline bool flow_condemn(struct flow *f, __u32 seen)
+{
+	return seen != FLOW_DEAD &&
+	       __sync_val_compare_and_swap(&f->last_seen, seen, FLOW_DEAD) == seen;
+}
+
 /*
- * Removes both entries of the flow that p belongs to.
+ * Removes both entries of the flow that p belongs to; false if another CPU or
+ * the collector is at it. Whoever removes condemns first, so that nobody
+ * removes what has been opened anew under the same keys.
  *
  * Functions that aren't inline are global ones throughout: the verifier looks
  * at each once, for any argument, instead of once per path that leads to it.
@@ -115,15 +136,17 @@ __noinline int flow_forget4(const struct packet *p, __u32 zone)
 	struct flow4 *f;
 
 	if (!p)
-		return 0;
+		return true;
 	flow4_key_of(&key, p, zone);
 	f = bpf_map_lookup_elem(&flows4, &key);
 	if (!f)
-		return 0;
+		return true;
+	if (!flow_condemn(&f->flow, f->flow.last_seen))
+		return false;
 	flow4_twin_key(&twin, f, p->proto);
 	bpf_map_delete_elem(&flows4, &twin);
 	bpf_map_delete_elem(&flows4, &key);
-	return 0;
+	return true;
 }
 
 __noinline int flow_forget6(const struct packet *p, __u32 zone)
@@ -132,23 +155,22 @@ __noinline int flow_forget6(const struct packet *p, __u32 zone)
 	struct flow6 *f;
 
 	if (!p)
-		return 0;
+		return true;
 	flow6_key_of(&key, p, zone);
 	f = bpf_map_lookup_elem(&flows6, &key);
 	if (!f)
-		return 0;
+		return true;
+	if (!flow_condemn(&f->flow, f->flow.last_seen))
+		return false;
 	flow6_twin_key(&twin, f, p->proto);
 	bpf_map_delete_elem(&flows6, &twin);
 	bpf_map_delete_elem(&flows6, &key);
-	return 0;
+	return true;
 }
 
-static __always_inline void flow_forget(bool v6, const struct packet *p, __u16 zone)
+static __always_inline bool flow_forget(bool v6, const struct packet *p, __u16 zone)
 {
-	if (v6)
-		flow_forget6(p, zone);
-	else
-		flow_forget4(p, zone);
+	return v6 ? flow_forget6(p, zone) : flow_forget4(p, zone);
 }
 
 /* The endpoint that the entry was made for is still the one in its slot. */
@@ -162,6 +184,9 @@ static __always_inline bool flow_is_current(const struct flow *f)
 /*
  * Marks that a packet came. False if the collector has condemned the entry.
  * Bits are only ever added, atomically: two CPUs may carry one direction.
+ *
+ * Whenever the time is renewed, about once a second, the route counts as
+ * outdated: so every flow follows changes of routes, with the daemon dead too.
  */
 static __always_inline bool flow_touch(struct flow *f, __u32 bits)
 {
@@ -173,6 +198,7 @@ static __always_inline bool flow_touch(struct flow *f, __u32 bits)
 		__sync_fetch_and_or(&f->state, bits);
 	if (now - last < touch_jiffies)
 		return true;
+	f->route_generation--;
 	return __sync_val_compare_and_swap(&f->last_seen, last, now) != FLOW_DEAD;
 }
 

@@ -64,10 +64,11 @@ static __always_inline int apply_deliver(struct __sk_buff *ctx, bool v6, const s
 }
 
 /*
- * Asks the FIB again for a flow whose route was found before the last change.
+ * Asks the FIB again for a flow whose route counts as outdated.
  * Two CPUs may do so at once: they write the same.
  */
-static __always_inline bool refresh_route(struct __sk_buff *ctx, bool v6, struct flow *f)
+static __always_inline bool refresh_route(struct __sk_buff *ctx, bool v6, const struct packet *p,
+					  struct flow *f)
 {
 	struct flow_plan *plan = new_plan();
 	struct endpoint *ep = endpoint_at(f->endpoint);
@@ -76,13 +77,10 @@ static __always_inline bool refresh_route(struct __sk_buff *ctx, bool v6, struct
 
 	if (!net || !plan)
 		return false;
-	if (v6) {
-		addr6_copy(saddr, ((struct flow6 *)f)->saddr);
-		addr6_copy(daddr, ((struct flow6 *)f)->daddr);
-	} else {
-		saddr[0] = ((struct flow4 *)f)->saddr;
-		daddr[0] = ((struct flow4 *)f)->daddr;
-	}
+	flow_addrs(v6, f, saddr, daddr);
+	/* As when the flow was opened: routing rules see containers, not what hides them. */
+	if (f->flags & FLOW_ORIGIN)
+		addr_copy(v6, saddr, p->saddr);
 	if (route_lookup(ctx, v6, saddr, daddr, net->bridge_ifindex, plan) != ROUTE_UPLINK)
 		return false;
 	f->oif = plan->oif;
@@ -100,7 +98,7 @@ static __always_inline int apply_forward(struct __sk_buff *ctx, bool v6, const s
 {
 	const struct macs macs = {};
 
-	if (f->route_generation != route_generation() && !refresh_route(ctx, v6, f))
+	if (f->route_generation != route_generation() && !refresh_route(ctx, v6, p, f))
 		return drop(ctx, DROP_NO_ROUTE, direction);
 	if (f->mtu && ctx->len > f->mtu + ETH_HLEN && segment_len(ctx, p) > f->mtu) {
 		if (p->flags & PKT_DONT_FRAGMENT)

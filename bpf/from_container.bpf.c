@@ -110,7 +110,8 @@ static __always_inline int routed(struct __sk_buff *ctx, bool v6, struct packet 
 	case FLOW_LOST:
 		return drop(ctx, DROP_FLOW_EXPIRING, DIR_TRANSMIT);
 	case FLOW_MISSING:
-		flow_forget(v6, p, ZONE_CONTAINER);
+		if (!flow_forget(v6, p, ZONE_CONTAINER))
+			return drop(ctx, DROP_FLOW_EXPIRING, DIR_TRANSMIT);
 	}
 	return from_container_begin(ctx, v6, p);
 }

@@ -57,13 +57,20 @@ static __always_inline int published(struct __sk_buff *ctx, bool v6, const struc
 	return OPEN_INSIDE;
 }
 
+/* Nobody can be answered there (RFC 1812, 5.3.7). IPv6 uses :: in neighbour discovery. */
+static __always_inline bool is_martian_source(bool v6, const struct packet *p)
+{
+	return addr_is_loopback(v6, p->saddr) || addr_is_multicast(v6, p->saddr) ||
+	       (!v6 && addr_is_zero(false, p->saddr));
+}
+
 /* A packet of no known flow: a verdict, or OPEN_INSIDE with the scratch's inside filled. */
 static __always_inline int decide(struct __sk_buff *ctx, bool v6, const struct packet *p)
 {
 	struct inside *to = new_inside();
 	__u32 network;
 
-	if (!to || addr_is_loopback(v6, p->daddr) || addr_is_loopback(v6, p->saddr))
+	if (!to || addr_is_loopback(v6, p->daddr) || is_martian_source(v6, p))
 		return drop(ctx, DROP_MARTIAN, DIR_RECEIVE);
 	if (network_of_addr(v6, p->saddr) != MAX_NETWORKS)
 		return drop(ctx, DROP_SPOOFED_ADDRESS, DIR_RECEIVE);
@@ -134,7 +141,8 @@ static __always_inline int from_uplink_ip(struct __sk_buff *ctx, bool v6, struct
 	case FLOW_LOST:
 		return drop(ctx, DROP_FLOW_EXPIRING, DIR_RECEIVE);
 	case FLOW_MISSING:
-		flow_forget(v6, p, ZONE_WORLD);
+		if (!flow_forget(v6, p, ZONE_WORLD))
+			return drop(ctx, DROP_FLOW_EXPIRING, DIR_RECEIVE);
 	}
 	return from_uplink_begin(ctx, v6, p);
 }

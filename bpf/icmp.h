@@ -82,17 +82,6 @@ static __always_inline int read_quote_l4(struct __sk_buff *ctx, bool v6, struct 
 	return 0;
 }
 
-static __always_inline void flow_addrs(bool v6, const struct flow *f, __be32 *saddr, __be32 *daddr)
-{
-	if (v6) {
-		addr6_copy(saddr, ((const struct flow6 *)f)->saddr);
-		addr6_copy(daddr, ((const struct flow6 *)f)->daddr);
-	} else {
-		saddr[0] = ((const struct flow4 *)f)->saddr;
-		daddr[0] = ((const struct flow4 *)f)->daddr;
-	}
-}
-
 static __always_inline int store_addr(struct __sk_buff *ctx, bool v6, __u32 off, const __be32 *addr)
 {
 	return bpf_skb_store_bytes(ctx, off, addr, v6 ? 16 : 4, 0);

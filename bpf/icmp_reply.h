@@ -171,6 +171,24 @@ static __always_inline bool may_answer(bool v6, const struct packet *p)
 	       !addr_is_zero(v6, p->saddr) && !addr_is_loopback(v6, p->saddr);
 }
 
+/* The address that was asked, if it is the host's; a container's own isn't to be seen. */
+static __always_inline void uplink_speaker(bool v6, __u32 ifindex, const struct packet *p,
+					   __be32 *addr)
+{
+	struct uplink *up;
+
+	addr_copy(v6, addr, p->daddr);
+	if (host_addr(v6, p->daddr))
+		return;
+	up = bpf_map_lookup_elem(&uplinks, &ifindex);
+	if (!up)
+		return;
+	if (v6)
+		addr6_load(addr, up->v6[0].addr);
+	else
+		addr[0] = up->v4[0].addr;
+}
+
 /*
  * Sends the error to where the packet came from: into the container, whose
  * gateway then is the speaker, or back out of the uplink, where the address
@@ -185,7 +203,8 @@ static __always_inline int send_error(struct __sk_buff *ctx, bool v6, const stru
 
 	if (!may_answer(v6, p))
 		return drop(ctx, DROP_MALFORMED, direction);
-	addr_copy(v6, r->saddr, p->daddr);
+	if (!ep)
+		uplink_speaker(v6, ifindex, p, r->saddr);
 	if (ep) {
 		struct network *net = network_at(ep->network);
 

@@ -118,8 +118,14 @@ static __always_inline int flow_rewrite(struct __sk_buff *ctx, bool v6, const st
 	/* IPv4's header checksum makes up for the TTL; here skb->csum must (CHECKSUM_COMPLETE). */
 	if (v6 && decrement_ttl)
 		bpf_csum_update(ctx, ~(__u32)bpf_htons(0x0001));
-	if (!rewrite || p->flags & PKT_LATER_FRAGMENT)
+	if (!rewrite)
 		return 0;
+	if (p->flags & PKT_LATER_FRAGMENT || csum_offset(p->proto) < 0) {
+		/* No transport checksum takes the change of the addresses up. */
+		if (v6)
+			bpf_csum_update(ctx, addr_diff);
+		return 0;
+	}
 	if (ports && rewrite_ports(ctx, p, f))
 		return -1;
 	return rewrite_checksum(ctx, v6, p, addr_diff, port_diff, ports);

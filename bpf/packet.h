@@ -138,6 +138,11 @@ static __always_inline bool addr_is_multicast(bool v6, const __be32 *a)
 	return (a[0] & bpf_htonl(0xf0000000)) == bpf_htonl(0xe0000000) || a[0] == 0xffffffff;
 }
 
+static __always_inline bool addr6_is_mapped(const __be32 *a)
+{
+	return !(a[0] | a[1]) && a[2] == bpf_htonl(0xffff);
+}
+
 static __always_inline bool addr6_is_link_local(const __be32 *a)
 {
 	return (a[0] & bpf_htonl(0xffc00000)) == bpf_htonl(0xfe800000);

@@ -212,6 +212,9 @@ static __always_inline enum drop_reason parse_ip6(struct __sk_buff *ctx, struct 
 	__builtin_memcpy(p->daddr, &ip->daddr, 16);
 	if (ip->version != 6)
 		return DROP_MALFORMED;
+	/* Not for the wire (RFC 4038, 4.2), and IPv4's in our keys. */
+	if (addr6_is_mapped(p->saddr) || addr6_is_mapped(p->daddr))
+		return DROP_MARTIAN;
 	p->proto = ip->nexthdr;
 	p->ttl = ip->hop_limit;
 	p->tos = ip->priority << 4 | ip->flow_lbl[0] >> 4;

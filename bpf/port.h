@@ -64,11 +64,13 @@ static __always_inline bool port_is_bound(struct __sk_buff *ctx, bool v6, __u8 p
 }
 
 static __always_inline bool port_is_free(struct __sk_buff *ctx, bool v6, const struct packet *p,
-					 const struct flow_plan *plan, __be16 port)
+					 const struct flow_plan *plan)
 {
+	if (port_is_published(p->proto, plan->sport))
+		return false;
 	if (p->proto != IPPROTO_TCP && p->proto != IPPROTO_UDP)
-		return !port_is_published(p->proto, port);
-	return !port_is_published(p->proto, port) && !port_is_bound(ctx, v6, p->proto, plan, port);
+		return true;
+	return !port_is_bound(ctx, v6, p->proto, plan, plan->sport);
 }
 
 /* Netfilter's classes: a privileged source port stays privileged. */
@@ -103,10 +105,10 @@ static __always_inline bool port_is_fixed(const struct packet *p)
 	return p->flags & (PKT_NO_PORTS | PKT_ECHO_REPLY) || port_is_sealed(p);
 }
 
-/* The configured range holds for unprivileged ports, the sender's own included. */
-static __always_inline bool port_is_allowed(const struct packet *p, __be16 port)
+/* The configured range holds for the sender's own port too, if that is unprivileged. */
+static __always_inline bool port_is_allowed(const struct packet *p)
 {
-	__u32 num = bpf_ntohs(port);
+	__u32 num = bpf_ntohs(p->sport);
 
 	if (num < 1024 || (p->proto != IPPROTO_TCP && p->proto != IPPROTO_UDP))
 		return true;
@@ -125,17 +127,19 @@ static __always_inline enum drop_reason port_claim_any(struct __sk_buff *ctx, bo
 {
 	__u32 min, size, start = bpf_get_prandom_u32();
 	int i, tries = port_is_fixed(p) ? 1 : PORT_TRIES;
+	__be16 port = p->sport;
 
 	port_range(p->proto, p->sport, &min, &size);
+	if (host_source && !port_is_allowed(p))
+		port = bpf_htons(min + start % size);
 	for (i = 0; i < PORT_TRIES && i < tries; i++) {
-		__be16 port = i ? bpf_htons(min + (start + i) % size) : p->sport;
-
 		enum drop_reason reason;
 
-		if (host_source &&
-		    (!port_is_allowed(p, port) || !port_is_free(ctx, v6, p, plan, port)))
-			continue;
 		plan->sport = port;
+		start++;
+		port = bpf_htons(min + start % size);
+		if (host_source && !port_is_free(ctx, v6, p, plan))
+			continue;
 		reason = flow_claim(ctx, v6, p, plan);
 		if (reason != DROP_NO_PORT)
 			return reason;

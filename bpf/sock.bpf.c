@@ -74,11 +74,6 @@ static __always_inline struct socket_origin *origin_of(struct bpf_sock_addr *ctx
 	return bpf_map_lookup_elem(&socket_origins, &key);
 }
 
-static __always_inline bool addr_is_mapped(const __be32 *addr)
-{
-	return !(addr[0] | addr[1]) && addr[2] == bpf_htonl(0xffff);
-}
-
 /* user_port is 32 bits wide in the context; its upper half is zero. */
 static __always_inline void destination4(struct bpf_sock_addr *ctx, struct destination *d)
 {
@@ -95,7 +90,7 @@ static __always_inline void destination6(struct bpf_sock_addr *ctx, struct desti
 	d->addr[3] = ctx->user_ip6[3];
 	d->port = ctx->user_port;
 	d->proto = ctx->protocol;
-	if (addr_is_mapped(d->addr)) {
+	if (addr6_is_mapped(d->addr)) {
 		d->mapped = true;
 		d->addr[0] = d->addr[3];
 	}

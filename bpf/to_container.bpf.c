@@ -4,6 +4,7 @@
  * host's stack delivers; redirected packets never come here. It is the second
  * lock on the door: what the stack routed must be the host's own or admitted.
  */
+#include "host.h"
 #include "open.h"
 
 /* Flooded by the bridge from a peer: with icc=false only ARP and ND pass. */
@@ -26,33 +27,55 @@ static __always_inline int from_peer(struct __sk_buff *ctx, const struct network
 	return drop(ctx, DROP_ICC, DIR_RECEIVE);
 }
 
-static __always_inline int to_container_frame(struct __sk_buff *ctx)
+/* The host's own packets; what it sends to a container's port may meet a hairpin. */
+static __always_inline int from_host(struct __sk_buff *ctx)
 {
-	__u32 slot = 0, from = 0, ingress = ctx->ingress_ifindex;
-	struct endpoint *ep = endpoint_of_device(ctx->ifindex, &slot);
-	struct network *net = ep ? network_at(ep->network) : NULL;
+	struct packet *p = new_packet();
+
+	if (!p)
+		return NEXT;
+	if (ctx->protocol == bpf_htons(ETH_P_IP) && !parse_ip(ctx, false, p))
+		return host_begins(ctx, false, p, ZONE_CONTAINER);
+	if (ctx->protocol == bpf_htons(ETH_P_IPV6) && !parse_ip(ctx, true, p))
+		return host_begins(ctx, true, p, ZONE_CONTAINER);
+	return NEXT;
+}
+
+static __always_inline int to_container_frame(struct __sk_buff *ctx, const struct endpoint *ep)
+{
+	__u32 from = 0, ingress = ctx->ingress_ifindex;
+	struct network *net = network_at(ep->network);
 	struct endpoint *peer;
 
 	if (!net)
 		return drop(ctx, DROP_UNMANAGED, DIR_RECEIVE);
-	/* The host's own packets, and what it answers on the bridge. */
-	if (!ingress || ingress == net->bridge_ifindex) {
-		count_receive(ctx, slot);
+	if (!ingress)
+		return from_host(ctx);
+	/* Routed from the bridge back to it: on link after all, and allowed to be. */
+	if (ingress == net->bridge_ifindex)
 		return NEXT;
-	}
 	peer = endpoint_of_device(ingress, &from);
-	if (peer && peer->network == ep->network) {
-		int action = from_peer(ctx, net, ctx->protocol);
-
-		if (action == NEXT)
-			count_receive(ctx, slot);
-		return action;
-	}
+	if (peer && peer->network == ep->network)
+		return from_peer(ctx, net, ctx->protocol);
 	return drop(ctx, peer ? DROP_ISOLATED : DROP_DIRECT_ROUTING, DIR_RECEIVE);
+}
+
+static __always_inline int to_container_counted(struct __sk_buff *ctx)
+{
+	__u32 slot = 0;
+	struct endpoint *ep = endpoint_of_device(ctx->ifindex, &slot);
+	int action;
+
+	if (!ep)
+		return drop(ctx, DROP_UNMANAGED, DIR_RECEIVE);
+	action = to_container_frame(ctx, ep);
+	if (action == NEXT)
+		count_receive(ctx, slot);
+	return action;
 }
 
 SEC("tc")
 int to_container(struct __sk_buff *ctx)
 {
-	return count_verdict(ctx, PROG_TO_CONTAINER, to_container_frame(ctx));
+	return count_verdict(ctx, PROG_TO_CONTAINER, to_container_counted(ctx));
 }

@@ -4,6 +4,7 @@
  * leave, in any state of the tables: what the stack forwards for a container
  * (fragments, odd routes) is translated here, or stopped.
  */
+#include "host.h"
 #include "open.h"
 
 /* The stack has routed it and decremented its TTL; only translation is left. */
@@ -72,39 +73,6 @@ __noinline int private_source6(struct __sk_buff *ctx, struct packet *p)
 	return p ? private_source(ctx, true, p) : TC_ACT_SHOT;
 }
 
-/* Whether the packet may be the first of something that a socket of the host began. */
-static __always_inline bool host_may_begin(bool v6, const struct packet *p)
-{
-	if (p->flags & PKT_LATER_FRAGMENT)
-		return false;
-	return p->proto == IPPROTO_UDP || (p->proto == IPPROTO_TCP && begins_connection(p)) ||
-	       (p->proto == icmp_proto(v6) && p->flags & PKT_ECHO_REQUEST);
-}
-
-/*
- * A socket of the host that uses the tuple of a masqueraded flow: its replies
- * would go to the container. The host's traffic is the older right; a container
- * could else listen in by holding the ports towards a server. Its flow is
- * forgotten and gets another port with its next packet, since the host's is
- * bound. Only a TCP connection that is established stands.
- */
-static __always_inline int host_source(struct __sk_buff *ctx, bool v6, struct packet *p)
-{
-	struct flow *f, *twin;
-
-	if (ctx->ingress_ifindex || !host_may_begin(v6, p))
-		return NEXT;
-	reverse(v6, p);
-	f = flow_find(v6, p, ZONE_WORLD);
-	if (!f || f->flags & FLOW_ORIGIN)
-		return NEXT;
-	twin = flow_twin(v6, f, p->proto);
-	if (p->proto == IPPROTO_TCP && twin && tcp_is_established(f, twin))
-		return drop(ctx, DROP_HOST_PORT_IN_USE, DIR_TRANSMIT);
-	flow_forget(v6, p, ZONE_WORLD);
-	return NEXT;
-}
-
 static __always_inline int to_uplink_ip(struct __sk_buff *ctx, bool v6)
 {
 	struct packet *p = new_packet();
@@ -120,7 +88,7 @@ static __always_inline int to_uplink_ip(struct __sk_buff *ctx, bool v6)
 	}
 	network = network_of_addr(v6, p->saddr);
 	if (network == MAX_NETWORKS)
-		return host_source(ctx, v6, p);
+		return ctx->ingress_ifindex ? NEXT : host_begins(ctx, v6, p, ZONE_WORLD);
 	/* A gateway's own address, used by a socket of the host. */
 	if (!ctx->ingress_ifindex && host_addr(v6, p->saddr))
 		return NEXT;
