@@ -67,7 +67,7 @@ func (e *Engine) reattach(sb *model.Sandbox) (*process, error) {
 // lost records that a sandbox ended while no daemon watched.
 func (e *Engine) lost(ctx context.Context, sb *model.Sandbox, why error) error {
 	e.log.Info("sandbox ended while the daemon was away", "sandbox", sb.Name, "reason", why)
-	err := e.boxes.KillAll(sb.ID)
+	err := errors.Join(e.killLeft(sb), e.boxes.KillAll(sb.ID))
 	err = errors.Join(err, e.ended(ctx, sb.ID, func(s *model.State) {
 		if !errors.Is(why, sandbox.ErrFinished) {
 			s.Error = why.Error()
@@ -77,6 +77,22 @@ func (e *Engine) lost(ctx context.Context, sb *model.Sandbox, why error) error {
 		err = errors.Join(err, e.remove(sb.ID))
 	}
 	return err
+}
+
+// killLeft ends the main process of a sandbox that has lost its namespace, which
+// without cgroups nothing else finds.
+func (e *Engine) killLeft(sb *model.Sandbox) error {
+	if sb.State.Pid == 0 {
+		return nil
+	}
+	p, err := e.boxes.Reattach(sb.ID, sb.State.Pid, sb.State.StartTime)
+	if errors.Is(err, sandbox.ErrFinished) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return p.Kill()
 }
 
 // discard removes a sandbox that was never finished.
