@@ -22,7 +22,7 @@ func (e *Engine) attach(ctx context.Context, sb *model.Sandbox, a attachment, u 
 	defer box.Close()
 	u.add(func() error { return e.detach(context.WithoutCancel(ctx), a.ep) })
 	dev, err := e.links.CreateVeth(link.Veth{
-		EndpointID: a.ep.ID, HostName: a.ep.HostIf, PeerName: a.ep.HostIf,
+		EndpointID: a.ep.ID, HostName: a.ep.HostIf, PeerName: a.ep.IfName,
 		MAC: a.ep.MAC, MTU: a.net.Bridge.MTU, Bridge: a.net.Bridge.Name,
 	}, box)
 	if err != nil {
@@ -32,7 +32,7 @@ func (e *Engine) attach(ctx context.Context, sb *model.Sandbox, a attachment, u 
 		return err
 	}
 	iface := link.Interface{Name: a.ep.IfName, IPv4: a.ep.IPv4, IPv6: a.ep.IPv6}
-	if err := box.Configure(a.ep.HostIf, iface); err != nil {
+	if err := box.Configure(a.ep.IfName, iface); err != nil {
 		return err
 	}
 	if err := e.links.SetUp(a.ep.HostIf); err != nil {

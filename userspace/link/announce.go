@@ -40,7 +40,9 @@ func announceARP(d Device, ip netip.Addr) error {
 	if err != nil {
 		return fmt.Errorf("announce %s: packet socket: %w", ip, err)
 	}
-	defer unix.Close(s)
+	// The kernel waits for an RCU grace period, some 20 ms, before it lets go of a
+	// packet socket; nobody else has to.
+	defer func() { go unix.Close(s) }()
 	to := &unix.SockaddrLinklayer{Protocol: proto, Ifindex: d.Index, Halen: 6, Addr: [8]byte{255, 255, 255, 255, 255, 255}}
 	if err := unix.Sendto(s, gratuitousARP(d.MAC, ip), 0, to); err != nil {
 		return fmt.Errorf("announce %s on %s: %w", ip, d.Name, err)
