@@ -91,6 +91,8 @@ type Host struct {
 type Uplink struct {
 	Name  string
 	Index int
+	// L3 devices carry packets without an Ethernet header: tun, WireGuard, PPP.
+	L3 bool
 	// Addresses are the device's global addresses with their prefix lengths,
 	// primary ones first: candidates for the masquerade source.
 	Addresses []netip.Prefix

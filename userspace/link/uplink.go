@@ -60,7 +60,7 @@ func observe(h *netlink.Handle, scope Scope) (datapath.Host, error) {
 		a := l.Attrs()
 		if scope.uplink(l, links) {
 			host.Uplinks = append(host.Uplinks, datapath.Uplink{
-				Name: a.Name, Index: a.Index, Addresses: uplinkAddresses(addrs, a.Index),
+				Name: a.Name, Index: a.Index, L3: a.EncapType != "ether", Addresses: uplinkAddresses(addrs, a.Index),
 			})
 		}
 	}

@@ -27,8 +27,15 @@ func (d *Datapath) EnsureHost(_ context.Context, h datapath.Host) error {
 	}
 	want := make(map[int]bool)
 	var errs []error
+	d.state.l3Uplinks = nil
 	for _, u := range h.Uplinks {
 		if d.isBridge(u.Index) {
+			continue
+		}
+		if u.L3 {
+			// The programs read Ethernet frames. A device that is no uplink
+			// gets nothing from containers: refused and counted as no_route.
+			d.state.l3Uplinks = append(d.state.l3Uplinks, u.Name)
 			continue
 		}
 		want[u.Index] = true

@@ -107,7 +107,8 @@ func (p *pass) look(h *flow.Half) (expired.Entry, bool, error) {
 	if err != nil {
 		return expired.Entry{}, false, err
 	}
-	void := !owned
+	// What is condemned and still here was left by a removal that failed half-way.
+	void := !owned || h.LastSeen == uint32(object.DatapathFlowLastSeenFLOW_DEAD)
 	if !h.Origin() {
 		return p.lookAtReply(h, void)
 	}

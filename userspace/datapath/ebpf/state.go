@@ -31,6 +31,8 @@ type state struct {
 	addresses map[netip.Addr]uint32
 	own       map[netip.Addr]bool
 	uplinks   map[int]host.Uplink
+	// l3Uplinks are the names of uplinks that can't be served.
+	l3Uplinks []string
 	links     map[icc.Hole]uint16
 
 	ports map[publish.Key]publish.Entry

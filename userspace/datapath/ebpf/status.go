@@ -42,6 +42,10 @@ func (d *Datapath) notes() []string {
 	if d.loader.Switching() {
 		notes = append(notes, "Programs of an earlier version carry the traffic until the start is complete.")
 	}
+	if l3 := d.state.l3Uplinks; len(l3) > 0 {
+		notes = append(notes, fmt.Sprintf(
+			"Devices without Ethernet headers can't be uplinks in this mode; containers don't get out through %s.", strings.Join(l3, ", ")))
+	}
 	for _, n := range d.state.networks {
 		if len(n.trusted) > 0 {
 			notes = append(notes, fmt.Sprintf(
