@@ -57,6 +57,15 @@ func (p *pidfd) waitEnd() error {
 	return errors.Join(err, pollErr)
 }
 
+// ended reports whether the process has ended.
+func (p *pidfd) ended() bool {
+	var ready int
+	closed := p.control(func(fd int) {
+		ready, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+	})
+	return closed != nil || ready > 0
+}
+
 func (p *pidfd) signal(pid int, sig unix.Signal) error {
 	var err error
 	closed := p.control(func(fd int) { err = unix.PidfdSendSignal(fd, sig, nil, 0) })

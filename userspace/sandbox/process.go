@@ -63,6 +63,16 @@ func (p *Process) Wait(ctx context.Context) (Exit, error) {
 	}
 }
 
+// ended reports whether the process has ended, noticed or not.
+func (p *Process) ended() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+	}
+	return p.pidfd.ended()
+}
+
 // Signal sends sig to the process alone. ErrFinished says that it is gone.
 func (p *Process) Signal(sig unix.Signal) error {
 	select {

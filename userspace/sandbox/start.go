@@ -60,6 +60,16 @@ func (m *Manager) launch(spec Spec, main bool) (*Process, error) {
 			return nil, err
 		}
 	}
+	p, err := m.begin(spec, main)
+	if err != nil && spec.Join != nil && spec.Join.ended() {
+		// Whatever it was that failed, this is why.
+		return nil, fmt.Errorf("sandbox %s: %w", spec.ID, ErrFinished)
+	}
+	return p, err
+}
+
+// begin starts the child and makes it the command.
+func (m *Manager) begin(spec Spec, main bool) (*Process, error) {
 	l, err := m.prepare(spec)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("sandbox %s: %w", spec.ID, err), l.close())
@@ -78,8 +88,7 @@ func (m *Manager) launch(spec Spec, main bool) (*Process, error) {
 	go p.watch(m.log, func() Exit { return reap(pid) })
 	err = errors.Join(err, l.closeChildEnds(), l.converse(), l.close())
 	if err != nil {
-		<-p.done
-		return nil, err
+		return nil, errors.Join(err, p.Kill())
 	}
 	return p, nil
 }
