@@ -32,10 +32,13 @@ func (e *Engine) Run(ctx context.Context, req api.Run, stdio *api.Stdio) (api.Sa
 		if err != nil {
 			return model.State{}, err
 		}
+		// Before anybody sees it run: who stops it has to find its process.
+		e.processes.set(d.sb.ID, p)
 		return runningState(p.Process), nil
 	}
 	if err := e.create(ctx, d, start); err != nil {
 		if p != nil {
+			e.processes.forget(d.sb.ID)
 			err = errors.Join(err, p.Kill())
 		}
 		return api.SandboxView{}, nil, err

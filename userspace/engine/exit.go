@@ -62,9 +62,19 @@ func (e *Engine) disassemble(ctx context.Context, sb *model.Sandbox, all []attac
 	return errors.Join(errs...)
 }
 
+// made finds a sandbox and, if it is just being made, waits for what becomes of it.
+func (e *Engine) made(ref string) (*model.Sandbox, error) {
+	sb, err := e.state.findSandbox(ref)
+	if err != nil || sb.State.Status != model.StatusCreated {
+		return sb, err
+	}
+	e.locks.sandbox(sb.ID)()
+	return e.state.findSandbox(sb.ID)
+}
+
 // Stop ends a sandbox's process and keeps the sandbox.
 func (e *Engine) Stop(ctx context.Context, ref string, req api.Stop) error {
-	sb, err := e.state.findSandbox(ref)
+	sb, err := e.made(ref)
 	if err != nil {
 		return err
 	}
@@ -80,7 +90,7 @@ func (e *Engine) Stop(ctx context.Context, ref string, req api.Stop) error {
 
 // Remove removes a sandbox; with force also one that runs.
 func (e *Engine) Remove(ctx context.Context, ref string, force bool) error {
-	sb, err := e.state.findSandbox(ref)
+	sb, err := e.made(ref)
 	if err != nil {
 		return err
 	}

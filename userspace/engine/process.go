@@ -221,6 +221,9 @@ func (e *Engine) Exec(_ context.Context, ref string, req api.Exec, stdio *api.St
 	defer closeFiles()
 	spec.Stdio = files
 	p, err := e.boxes.Exec(spec)
+	if errors.Is(err, sandbox.ErrFinished) {
+		return nil, api.Errorf(api.ErrConflict, "sandbox %s is not running", sb.Name)
+	}
 	if err != nil {
 		return nil, err
 	}
