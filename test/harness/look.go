@@ -3,6 +3,8 @@
 package harness
 
 import (
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -15,6 +17,12 @@ type View struct{ seen snapshot }
 func Look(t testing.TB, e *Env) View {
 	t.Helper()
 	s := takeSnapshot(t, e.Host)
+	// Endpoints that come and go leave the rules of others in another order.
+	for _, rules := range []string{"iptables-save", "ip6tables-save", "nft list ruleset"} {
+		lines := strings.Split(s[rules], "\n")
+		slices.Sort(lines)
+		s[rules] = strings.Join(lines, "\n")
+	}
 	s["networks"] = e.Must(t, "network", "ls", "--no-trunc")
 	s["sandboxes"] = e.Must(t, "ps", "-a", "--no-trunc", "--format", "{{.ID}} {{.Name}} {{.State}} {{.Networks}} {{.IP}} {{.Ports}}")
 	return View{s}

@@ -167,7 +167,8 @@ func (e *Engine) adoptable(sb *model.Sandbox, a attachment) (link.Device, error)
 	}
 	defer box.Close()
 	inner, err := box.Find(a.ep.IfName)
-	if errors.Is(err, link.ErrNotFound) || err == nil && inner.MAC != a.ep.MAC {
+	// Being set up is the end of attaching: one that is down was never finished.
+	if errors.Is(err, link.ErrNotFound) || err == nil && (inner.MAC != a.ep.MAC || !inner.Up) {
 		return link.Device{}, nil
 	}
 	return dev, err

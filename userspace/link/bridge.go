@@ -44,6 +44,14 @@ func (h *Host) EnsureBridge(b Bridge) (Device, error) {
 	if l.Type() != "bridge" {
 		return Device{}, fmt.Errorf("device %s: exists and is a %s, not a bridge: %w", b.Name, l.Type(), ErrForeign)
 	}
+	if unmarkedBridge(l, b) {
+		if err := h.nl.LinkSetAlias(l, AliasPrefix+b.NetworkID); err != nil {
+			return Device{}, fmt.Errorf("bridge %s: set alias: %w", b.Name, err)
+		}
+		if l, err = find(h.nl, b.Name); err != nil {
+			return Device{}, err
+		}
+	}
 	switch device(l).Owner {
 	case b.NetworkID:
 		err = h.alignBridge(l, b)
@@ -56,6 +64,13 @@ func (h *Host) EnsureBridge(b Bridge) (Device, error) {
 		return Device{}, err
 	}
 	return h.Find(b.Name)
+}
+
+// unmarkedBridge reports whether an earlier daemon was killed before it could
+// mark the bridge as Fairway's: the kernel takes no alias with a new device.
+func unmarkedBridge(l netlink.Link, b Bridge) bool {
+	d := device(l)
+	return d.Owner == "" && d.MAC == b.MAC && !d.Up
 }
 
 // DeleteBridge deletes the network's bridge. One that is gone is not an error,

@@ -55,6 +55,8 @@ type Device struct {
 	Kind string
 	// Master is the index of the bridge that it is enslaved to; 0 for none.
 	Master int
+	// Up is what its administrator wants, whether there is a carrier or not.
+	Up bool
 }
 
 // Host works on the devices of the network namespace that is the host.
@@ -207,7 +209,7 @@ func find(h *netlink.Handle, name string) (netlink.Link, error) {
 
 func device(l netlink.Link) Device {
 	a := l.Attrs()
-	d := Device{Name: a.Name, Index: a.Index, Kind: l.Type(), Master: a.MasterIndex}
+	d := Device{Name: a.Name, Index: a.Index, Kind: l.Type(), Master: a.MasterIndex, Up: a.RawFlags&unix.IFF_UP != 0}
 	copy(d.MAC[:], a.HardwareAddr)
 	if owner, ok := strings.CutPrefix(a.Alias, AliasPrefix); ok {
 		d.Owner = owner

@@ -122,7 +122,7 @@ func setting(t *testing.T, ns, path string) string {
 func TestEnsureBridge(t *testing.T) {
 	h, ns := newTestHost(t)
 	first := ensure(t, h, testBridge())
-	if want := (Device{Name: "br-4f1c5a7d9e00", Index: first.Index, MAC: bridgeMAC, Owner: networkID, Kind: "bridge"}); first != want {
+	if want := (Device{Name: "br-4f1c5a7d9e00", Index: first.Index, MAC: bridgeMAC, Owner: networkID, Kind: "bridge", Up: true}); first != want {
 		t.Fatalf("got %+v, want %+v", first, want)
 	}
 	if again := ensure(t, h, testBridge()); again != first {
@@ -188,6 +188,18 @@ func TestIsolatedBridgeHasNoAddress(t *testing.T) {
 	ensure(t, h, b)
 	if addrs := mustAddrs(t, h.nl, b.Name); len(addrs) != 0 {
 		t.Errorf("addresses are %v, want none", addrs)
+	}
+}
+
+// A daemon that is killed over the creation of a bridge leaves one without alias.
+func TestUnmarkedBridgeIsTakenOver(t *testing.T) {
+	h, _ := newTestHost(t)
+	b := testBridge()
+	if err := h.nl.LinkAdd(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: b.Name, HardwareAddr: b.MAC.HardwareAddr()}}); err != nil {
+		t.Fatal(err)
+	}
+	if d := ensure(t, h, b); d.Owner != networkID || !d.Up {
+		t.Errorf("got %+v, want one that %s owns", d, networkID)
 	}
 }
 

@@ -37,7 +37,7 @@ func (h *Host) CreateVeth(v Veth, sb *Sandbox) (Device, error) {
 	index := bridge.Attrs().Index
 	err = h.addVeth(v, index, sb)
 	if errors.Is(err, unix.EEXIST) {
-		if err := h.clearLeftover(v, index, sb); err != nil {
+		if err := h.clearLeftover(v, sb); err != nil {
 			return Device{}, err
 		}
 		err = h.addVeth(v, index, sb)
@@ -55,7 +55,18 @@ func (h *Host) CreateVeth(v Veth, sb *Sandbox) (Device, error) {
 // DeleteVeth deletes the endpoint's pair by its host end. One that is gone is
 // not an error.
 func (h *Host) DeleteVeth(hostName, endpointID string) error {
+	if l, err := find(h.nl, hostName); err == nil && unmarkedVeth(l) {
+		return h.removeVeth(hostName)
+	}
 	return h.Delete(hostName, endpointID)
+}
+
+// unmarkedVeth reports whether a veth with the name of an endpoint is one that
+// an earlier daemon was killed over before it could mark it: the kernel takes no
+// alias with a new device, and only marked ones are set up.
+func unmarkedVeth(l netlink.Link) bool {
+	d := device(l)
+	return d.Owner == "" && d.Kind == "veth" && !d.Up
 }
 
 func (h *Host) addVeth(v Veth, bridge int, sb *Sandbox) error {
@@ -96,7 +107,7 @@ func (h *Host) finishVeth(v Veth) (Device, error) {
 }
 
 // clearLeftover removes what an earlier attempt for the same endpoint left.
-func (h *Host) clearLeftover(v Veth, bridge int, sb *Sandbox) error {
+func (h *Host) clearLeftover(v Veth, sb *Sandbox) error {
 	l, err := find(h.nl, v.HostName)
 	if errors.Is(err, ErrNotFound) {
 		// The name that is taken is the one in the sandbox.
@@ -105,9 +116,7 @@ func (h *Host) clearLeftover(v Veth, bridge int, sb *Sandbox) error {
 	if err != nil {
 		return err
 	}
-	owner := device(l).Owner
-	unmarked := owner == "" && l.Type() == "veth" && l.Attrs().MasterIndex == bridge
-	if owner != v.EndpointID && !unmarked {
+	if device(l).Owner != v.EndpointID && !unmarkedVeth(l) {
 		return fmt.Errorf("device %s (alias %q): %w", v.HostName, l.Attrs().Alias, ErrForeign)
 	}
 	return h.removeVeth(v.HostName)

@@ -42,6 +42,7 @@ func attach(t *testing.T, h *Host, sb *Sandbox, v Veth, i Interface) Device {
 	if err := errors.Join(h.SetUp(v.HostName), sb.SetUp(i)); err != nil {
 		t.Fatal(err)
 	}
+	d.Up = true
 	return d
 }
 
@@ -92,6 +93,14 @@ func TestCreateVethReplacesItsLeftoverOnly(t *testing.T) {
 	third, err := h.CreateVeth(testVeth(), sb)
 	if err != nil || third.Index == second.Index {
 		t.Fatalf("got %+v, %v, want another device than %+v", third, err, second)
+	}
+	// Before it was enslaved, too.
+	if err := errors.Join(h.nl.LinkSetAlias(linkOf(t, h.nl, testVeth().HostName), ""),
+		h.nl.LinkSetNoMaster(linkOf(t, h.nl, testVeth().HostName))); err != nil {
+		t.Fatal(err)
+	}
+	if third, err = h.CreateVeth(testVeth(), sb); err != nil {
+		t.Fatal(err)
 	}
 	other := testVeth()
 	other.EndpointID = "somebody else"
