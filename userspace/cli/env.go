@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"os"
@@ -56,11 +57,10 @@ type app struct {
 func (a *app) client() *api.Client { return api.NewClient(a.socketPath()) }
 
 func (a *app) socketPath() string {
-	if a.socket != "" {
-		return a.socket
-	}
-	if s := a.env.Getenv("FAIRWAY_SOCKET"); s != "" {
-		return s
-	}
-	return api.DefaultSocket
+	return cmp.Or(a.givenSocket(), api.DefaultSocket)
+}
+
+// givenSocket is the socket that --socket or FAIRWAY_SOCKET names, if any.
+func (a *app) givenSocket() string {
+	return cmp.Or(a.socket, a.env.Getenv("FAIRWAY_SOCKET"))
 }

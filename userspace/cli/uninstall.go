@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -30,11 +31,20 @@ func newUninstall(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
+		socket := filepath.Join(config.RunDir, api.SocketName)
+		if given := a.givenSocket(); given != "" && !cmd.Flags().Changed("run-dir") {
+			socket = given
+		}
 		if !force && !a.confirm("WARNING! This will stop all sandboxes and remove all networks of this daemon.") {
 			return nil
 		}
-		removed, err := a.client().Uninstall(cmd.Context(), purge)
+		removed, err := api.NewClient(socket).Uninstall(cmd.Context(), purge)
 		if errors.Is(err, api.ErrUnreachable) && !errors.Is(err, os.ErrPermission) {
+			if !sameFile(socket, filepath.Join(config.RunDir, api.SocketName)) {
+				// The directories that belong to that socket aren't known, and
+				// another instance's are not to be touched in their place.
+				return fmt.Errorf("%w; to remove what that daemon left, name its directories with --run-dir, --root and --bpffs", err)
+			}
 			removed, err = a.programs.Uninstall(cmd.Context(), config, purge)
 		}
 		for _, line := range removed {
@@ -43,4 +53,11 @@ func newUninstall(a *app) *cobra.Command {
 		return err
 	}
 	return cmd
+}
+
+// sameFile compares paths, which need not exist.
+func sameFile(a, b string) bool {
+	x, errX := filepath.Abs(a)
+	y, errY := filepath.Abs(b)
+	return errX == nil && errY == nil && x == y
 }
