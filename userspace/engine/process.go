@@ -142,7 +142,7 @@ func parseSignal(s string) (syscall.Signal, error) {
 func (e *Engine) startMain(d *draft, req api.Run, stdio *api.Stdio) (*process, error) {
 	spec := sandbox.Spec{
 		ID: d.sb.ID, Command: req.Command, Env: req.Env, Dir: req.Workdir, Stdio: streams(stdio),
-		Netns: d.sb.Netns, Hostname: d.sb.Hostname, Files: e.boxes.Files(d.sb.ID),
+		Netns: d.sb.Netns, Hide: e.netnsDir(), Hostname: d.sb.Hostname, Files: e.boxes.Files(d.sb.ID),
 	}
 	if d.shared != nil {
 		// The owner's names are its guests' names too; only the log is their own.
@@ -212,7 +212,7 @@ func (e *Engine) Exec(_ context.Context, ref string, req api.Exec, stdio *api.St
 		spec.Join = p.Process
 		spec.Hostname = sb.Hostname
 	} else {
-		spec.Netns, spec.Hostname, spec.Files = sb.Netns, sb.Hostname, e.boxes.Files(sb.ID)
+		spec.Netns, spec.Hide, spec.Hostname, spec.Files = sb.Netns, e.netnsDir(), sb.Hostname, e.boxes.Files(sb.ID)
 	}
 	files, closeFiles, err := execStreams(stdio)
 	if err != nil {

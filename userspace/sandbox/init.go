@@ -35,6 +35,7 @@ type setup struct {
 	Command  []string `json:"command"`
 	Env      []string `json:"env"`
 	Dir      string   `json:"dir"`
+	Hide     string   `json:"hide"`
 	Hostname string   `json:"hostname"`
 	Files    Files    `json:"files"`
 	// Netns says that namespaceFd is a network namespace, Join that it is the
@@ -123,6 +124,9 @@ func enter(s *setup) error {
 	// goes away here too, so that the sandbox doesn't keep it busy.
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
 		return fmt.Errorf("mounts: %w", err)
+	}
+	if err := hide(s.Hide); err != nil {
+		return err
 	}
 	if s.Netns {
 		if err := unix.Setns(namespaceFd, unix.CLONE_NEWNET); err != nil {

@@ -23,6 +23,18 @@ func mountSys() error {
 	})
 }
 
+// hide takes a mount point away with all that is mounted below it.
+func hide(point string) error {
+	if point == "" {
+		return nil
+	}
+	err := unix.Unmount(point, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
+	if err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("unmount %s: %w", point, err)
+	}
+	return nil
+}
+
 // mountFiles makes the files appear in /etc.
 func mountFiles(f Files) error {
 	targets := []struct{ source, target string }{

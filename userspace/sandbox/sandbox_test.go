@@ -241,6 +241,24 @@ func TestMountsBelowSysStay(t *testing.T) {
 	}
 }
 
+// Every process would hold a copy of every other sandbox's namespace else.
+func TestNamespacesOfOthersAreHidden(t *testing.T) {
+	m := newManager(t)
+	spec := newSpec(t, m, `awk '{print $5}' /proc/self/mountinfo`)
+	spec.Hide = filepath.Dir(spec.Netns)
+	got, code := output(t, m.Start, spec)
+	if code != 0 || strings.Contains(got, spec.Hide) {
+		t.Errorf("exit code %d, mounts below %s in:\n%s", code, spec.Hide, got)
+	}
+	if err := netns.Check(spec.Netns); err != nil {
+		t.Errorf("the namespace is gone from the host: %v", err)
+	}
+	spec.Hide = t.TempDir()
+	if _, code := output(t, m.Start, spec); code != 0 {
+		t.Errorf("exit code %d for a directory that is no mount point", code)
+	}
+}
+
 func TestHostModeKeepsTheHostsNetwork(t *testing.T) {
 	m := newManager(t)
 	spec := newSpec(t, m, "readlink /proc/self/ns/net; cat /etc/hosts")

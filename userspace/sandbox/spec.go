@@ -47,6 +47,10 @@ type Spec struct {
 
 	// Netns is the path of the network namespace; empty for the daemon's own.
 	Netns string
+	// Hide is a mount point that the process doesn't see, nor what is mounted below:
+	// the directory of all sandboxes' namespaces, of which each process would hold
+	// a copy otherwise. Empty, or not a mount point, for nothing.
+	Hide string
 	// Hostname in the UTS namespace made for the process; empty for the host's.
 	Hostname string
 	// Files are mounted over those in /etc where a path is not empty.

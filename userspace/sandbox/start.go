@@ -190,7 +190,7 @@ func (l *launch) openNamespaces() error {
 		l.give(fd)
 		return nil
 	}
-	l.setup.Hostname, l.setup.Files = l.spec.Hostname, l.spec.Files
+	l.setup.Hostname, l.setup.Files, l.setup.Hide = l.spec.Hostname, l.spec.Files, l.spec.Hide
 	if l.spec.Netns == "" {
 		return nil
 	}
