@@ -26,6 +26,7 @@ deps-builder: ## install what check-builder needs
 
 build: ## build the binaries into bin/, static
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=auto -ldflags '-s -w' -o bin/ ./cmd/...
+	$(CC) -std=gnu11 -Os -Wall -Wextra -Werror -ffunction-sections -static -s -Wl,--gc-sections -o bin/docker-proxy cmd/docker-proxy/*.c
 
 generate: ## compile bpf/ into maps/object, with the compiler that Dockerfile.builder pins
 	$(GO) generate ./maps/object
@@ -58,6 +59,7 @@ demo: ## the tour: a network, nginx in a sandbox, requests from everywhere (root
 
 install: build ## install into PREFIX (/usr/local)
 	install -D -m 0755 bin/fairway $(DESTDIR)$(PREFIX)/bin/fairway
+	install -D -m 0755 bin/docker-proxy $(DESTDIR)$(PREFIX)/lib/fairway/docker-proxy
 	install -D -m 0644 deploy/systemd/fairway.service $(DESTDIR)$(PREFIX)/lib/systemd/system/fairway.service
 
 clean: ## remove what the other targets made

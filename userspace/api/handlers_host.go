@@ -10,6 +10,7 @@ import (
 
 type handlers struct {
 	backend     Backend
+	docker      DockerBackend // nil without --docker
 	log         *slog.Logger
 	uninstalled func()
 }

@@ -45,6 +45,9 @@ func (h *handlers) routes() []route {
 		{"POST /v1/sandboxes/{sandbox}/exec", nil, h.exec},
 		{"POST /v1/sandboxes/{sandbox}/stop", nil, h.stop},
 		{"POST /v1/sandboxes/{sandbox}/wait", nil, h.wait},
+
+		{"POST /v1/docker/ports", nil, h.holdDockerPort},
+		{"DELETE /v1/docker/ports", nil, h.releaseDockerPort},
 	}
 }
 

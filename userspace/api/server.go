@@ -20,14 +20,15 @@ const (
 
 // Server answers the API on one listener.
 type Server struct {
-	http *http.Server
+	http     *http.Server
+	handlers *handlers
 }
 
 // NewServer returns a server of b. Uninstalled, if not nil, is called once
 // after the answer to a successful uninstall has been written.
 func NewServer(b Backend, log *slog.Logger, uninstalled func()) *Server {
-	s := &Server{}
-	h := newHandler(&handlers{backend: b, log: log, uninstalled: uninstalled}, log)
+	s := &Server{handlers: &handlers{backend: b, log: log, uninstalled: uninstalled}}
+	h := newHandler(s.handlers, log)
 	s.http = &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: headerTimeout,

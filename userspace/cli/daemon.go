@@ -89,6 +89,7 @@ func newDaemon(a *app) *cobra.Command {
 	words(f, &uplinks, "uplink", "", "IF", "device that leads outside; again for more (default: all that are nobody else's)")
 	flags.text(f, "", "metrics", "address of the Prometheus endpoint, like 127.0.0.1:9090",
 		func(c *daemon.Config) *string { return &c.Metrics })
+	defineDocker(f, &flags)
 	f.Var(&value[uint32]{kind: "N", parse: parseEntries, set: func(n uint32) {
 		flags.update = append(flags.update, func(c *daemon.Config) { c.FlowTableSize = n })
 	}}, "flow-table-size", "entries of each flow table of the eBPF datapath, two per connection (default: by memory)")

@@ -44,6 +44,13 @@ type Config struct {
 	Uplinks []string `yaml:"uplinks"`
 	// Metrics is the address of the Prometheus endpoint; empty for none.
 	Metrics string `yaml:"metrics"`
+	// Docker is the socket of the Docker Engine whose networks are carried too, as
+	// unix:///PATH; empty for none.
+	Docker string `yaml:"docker"`
+	// Netfilter says what the host's own rules in Docker's chain DOCKER-USER mean
+	// for containers: "bypass" that they don't apply. Empty refuses to start where
+	// there are any.
+	Netfilter string `yaml:"netfilter"`
 	// Debug logs more.
 	Debug bool `yaml:"debug"`
 	// FlowTableSize is the number of entries in each flow table of the eBPF
@@ -149,6 +156,7 @@ func (c *Config) loadEnv(getenv func(string) string) error {
 	for name, field := range map[string]*string{
 		"FAIRWAY_ROOT": &c.Root, "FAIRWAY_RUN_DIR": &c.RunDir,
 		"FAIRWAY_BPFFS": &c.BPFFS, "FAIRWAY_METRICS": &c.Metrics,
+		"FAIRWAY_DOCKER": &c.Docker, "FAIRWAY_NETFILTER": &c.Netfilter,
 	} {
 		if v := getenv(name); v != "" {
 			*field = v
@@ -192,6 +200,9 @@ func (c *Config) Validate() error {
 	}
 	if n := c.FlowTableSize; n != 0 && (n < minFlowTable || n > maxFlowTable) {
 		return fmt.Errorf("flow table size %d: want %d to %d entries, two per connection", n, minFlowTable, maxFlowTable)
+	}
+	if err := c.checkDocker(); err != nil {
+		return err
 	}
 	return c.Timeouts.check()
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/docker"
 	"github.com/fairway-project/fairway/userspace/engine"
 	"github.com/fairway-project/fairway/userspace/link"
 	"github.com/fairway-project/fairway/userspace/sandbox"
@@ -36,6 +37,7 @@ type daemon struct {
 	parts   Parts
 	log     *slog.Logger
 	engine  *engine.Engine
+	docker  *docker.Watcher // nil without --docker
 	closers []func() error
 }
 
@@ -102,12 +104,18 @@ func (d *daemon) open(ctx context.Context) error {
 		return fmt.Errorf("%s datapath: %w", d.config.Datapath, err)
 	}
 	d.onClose(dp.Close)
+	if err := d.openDocker(ctx, dp); err != nil {
+		return err
+	}
 	d.engine = engine.New(d.engineConfig(state, links, boxes, dp))
 	d.onClose(d.engine.Close)
 	if err := d.engine.Start(ctx); err != nil {
 		return err
 	}
-	return d.retire(ctx, others)
+	if err := d.retire(ctx, others); err != nil {
+		return err
+	}
+	return d.startDocker(ctx)
 }
 
 func (d *daemon) engineConfig(s *store.Store, l *link.Host, b *sandbox.Manager, dp datapath.Datapath) engine.Config {
@@ -118,6 +126,9 @@ func (d *daemon) engineConfig(s *store.Store, l *link.Host, b *sandbox.Manager, 
 	}
 	if dp.Mode() == datapath.EBPF {
 		c.BPFFS = d.config.BPFFS
+	}
+	if d.docker != nil {
+		c.Tenant = d.docker
 	}
 	if d.parts.Doctor != nil {
 		c.Doctor = func(ctx context.Context) ([]api.Check, error) { return d.parts.Doctor(ctx, d.config) }

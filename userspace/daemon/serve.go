@@ -37,6 +37,7 @@ func (d *daemon) serve(ctx context.Context) error {
 		return fmt.Errorf("api: %w", err)
 	}
 	server := api.NewServer(d.engine, d.log, end)
+	d.serveDocker(server)
 	go func() { failed <- server.Serve(listener) }()
 	if err := notifySystemd("READY=1"); err != nil {
 		d.log.Warn("systemd not told that the daemon is ready", "err", err)

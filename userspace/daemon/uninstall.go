@@ -32,6 +32,8 @@ func Uninstall(ctx context.Context, c Config, purge bool) (removed []string, err
 	if len(used) > 0 {
 		c.Datapath = used[0]
 	}
+	// What it has is Docker's own, but for what the datapath knows of it.
+	c.Docker = ""
 	d := &daemon{config: c, log: newLogger(c)}
 	setLimits(d.log)
 	defer func() { err = errors.Join(err, d.close()) }()

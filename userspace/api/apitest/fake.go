@@ -28,6 +28,8 @@ type Fake struct {
 	sandboxes []*entry
 	processes sync.WaitGroup
 
+	dockerPorts []api.DockerPort
+
 	FlowList   []api.FlowView
 	FlowError  error
 	StatusIs   api.Status

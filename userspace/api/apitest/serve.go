@@ -20,6 +20,9 @@ func Serve(t testing.TB, b api.Backend, log *slog.Logger) string {
 		t.Fatal(err)
 	}
 	server := api.NewServer(b, log, nil)
+	if d, ok := b.(api.DockerBackend); ok {
+		server.ServeDocker(d)
+	}
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(l) }()
 	t.Cleanup(func() {

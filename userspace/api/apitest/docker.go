@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package apitest
+
+import (
+	"context"
+	"slices"
+
+	"github.com/fairway-project/fairway/userspace/api"
+)
+
+var _ api.DockerBackend = (*Fake)(nil)
+
+// HoldPort implements api.DockerBackend; nobody else may have the host port.
+func (f *Fake) HoldPort(_ context.Context, p api.DockerPort) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, have := range f.dockerPorts {
+		if have.Pid != p.Pid && have.HostPort == p.HostPort && have.HostIP == p.HostIP && have.Proto == p.Proto {
+			return api.Errorf(api.ErrConflict, "host port %d is process %d's", p.HostPort, have.Pid)
+		}
+	}
+	f.dockerPorts = append(f.dockerPorts, p)
+	return nil
+}
+
+// ReleasePort implements api.DockerBackend.
+func (f *Fake) ReleasePort(_ context.Context, p api.DockerPort) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.dockerPorts = slices.DeleteFunc(f.dockerPorts, func(have api.DockerPort) bool { return have == p })
+	return nil
+}

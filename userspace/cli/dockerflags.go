@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"github.com/spf13/pflag"
+
+	"github.com/fairway-project/fairway/userspace/daemon"
+)
+
+// dockerSocket is where a Docker Engine listens unless it was told otherwise.
+const dockerSocket = "unix:///var/run/docker.sock"
+
+// defineDocker adds the flags about a Docker Engine on the same host.
+func defineDocker(f *pflag.FlagSet, d *daemonFlags) {
+	d.text(f, "", "docker", "carry the networks of the Docker Engine at this socket, "+dockerSocket+" if none is given",
+		func(c *daemon.Config) *string { return &c.Docker })
+	f.Lookup("docker").NoOptDefVal = dockerSocket
+	d.text(f, "", "netfilter", "\"bypass\": take containers' traffic past the rules in DOCKER-USER",
+		func(c *daemon.Config) *string { return &c.Netfilter })
+}

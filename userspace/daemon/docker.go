@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package daemon
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/docker"
+	"github.com/fairway-project/fairway/userspace/docker/client"
+	"github.com/fairway-project/fairway/userspace/docker/facts"
+	"github.com/fairway-project/fairway/userspace/docker/firewall"
+	"github.com/fairway-project/fairway/userspace/model"
+)
+
+// NetfilterBypass says that the host's own rules don't apply to containers.
+const NetfilterBypass = "bypass"
+
+func (c *Config) checkDocker() error {
+	if c.Netfilter != "" && c.Netfilter != NetfilterBypass {
+		return fmt.Errorf("netfilter %q: want %s or nothing", c.Netfilter, NetfilterBypass)
+	}
+	if c.Docker == "" {
+		return nil
+	}
+	if _, err := client.SocketPath(c.Docker); err != nil {
+		return err
+	}
+	if c.Datapath != datapath.EBPF {
+		return fmt.Errorf("docker %s: not with datapath %s, which is what Docker does by itself (dockerd --iptables=true)", c.Docker, c.Datapath)
+	}
+	return nil
+}
+
+// openDocker makes the watcher of the Docker Engine, if there is to be one. It
+// doesn't work before startDocker.
+func (d *daemon) openDocker(ctx context.Context, dp datapath.Datapath) error {
+	if d.config.Docker == "" {
+		return nil
+	}
+	shared, ok := dp.(datapath.Shared)
+	if !ok {
+		return fmt.Errorf("docker %s: datapath %s can't carry networks of others", d.config.Docker, dp.Mode())
+	}
+	if err := d.checkUserRules(ctx); err != nil {
+		return err
+	}
+	w, err := docker.New(docker.Config{
+		Socket: d.config.Docker, Datapath: shared, Log: d.log,
+		BridgesChanged: func(ctx context.Context) {
+			if err := d.engine.RefreshHost(ctx); err != nil {
+				d.log.Error("uplinks after a change of Docker's bridges", "err", err)
+			}
+		},
+	})
+	if err != nil {
+		return err
+	}
+	d.docker = w
+	return nil
+}
+
+// checkUserRules refuses to take traffic past rules that somebody made for it.
+func (d *daemon) checkUserRules(ctx context.Context) error {
+	rules, err := firewall.Read(ctx)
+	if err != nil {
+		return err
+	}
+	user := firewall.UserRules(rules)
+	if len(user) == 0 {
+		return nil
+	}
+	if d.config.Netfilter == NetfilterBypass {
+		d.log.Warn("rules in DOCKER-USER don't apply to containers (netfilter: bypass)", "rules", len(user), "first", user[0].String())
+		return nil
+	}
+	return fmt.Errorf("docker: the chain DOCKER-USER has %d rules that would no longer apply to containers, the first %q: remove them, or start with --netfilter=%s",
+		len(user), user[0].String(), NetfilterBypass)
+}
+
+func (d *daemon) startDocker(ctx context.Context) error {
+	if d.docker == nil {
+		return nil
+	}
+	d.onClose(d.docker.Close)
+	return d.docker.Start(ctx)
+}
+
+// serveDocker lets the proxies of the Docker Engine report. Those that found
+// nobody who listens are found by another listing.
+func (d *daemon) serveDocker(s *api.Server) {
+	if d.docker == nil {
+		return
+	}
+	s.ServeDocker(dockerPorts{d.docker})
+	d.docker.Relist()
+}
+
+// dockerPorts is the watcher as the API sees it.
+type dockerPorts struct{ watcher *docker.Watcher }
+
+func (p dockerPorts) HoldPort(ctx context.Context, port api.DockerPort) error {
+	if err := p.watcher.HoldPort(ctx, port.Pid, heldPort(port)); err != nil {
+		return api.Mark(api.ErrConflict, err)
+	}
+	return nil
+}
+
+func (p dockerPorts) ReleasePort(ctx context.Context, port api.DockerPort) error {
+	return p.watcher.ReleasePort(ctx, port.Pid, heldPort(port).PublishedPort)
+}
+
+func heldPort(p api.DockerPort) facts.Held {
+	return facts.Held{
+		PublishedPort: model.PublishedPort{
+			Port: model.Port{Num: p.ContainerPort, Proto: p.Proto}, HostIP: p.HostIP.Unmap(), HostPort: p.HostPort,
+		},
+		Target: p.ContainerIP.Unmap(),
+	}
+}

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package docker
+
+import (
+	"context"
+	"maps"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/docker/facts"
+)
+
+// applied is what the datapath was told and took.
+type applied struct {
+	networks  map[string]datapath.Network
+	endpoints map[string]datapath.Endpoint
+	ports     map[string][]datapath.Port
+	guarded   map[int]bool
+}
+
+func newApplied() applied {
+	return applied{
+		networks: make(map[string]datapath.Network), endpoints: make(map[string]datapath.Endpoint),
+		ports: make(map[string][]datapath.Port), guarded: make(map[int]bool),
+	}
+}
+
+// pass makes the datapath what view, devices and proxies say. It needs the lock.
+// What failed is told and tried again by the next pass.
+func (w *Watcher) pass(ctx context.Context) {
+	if w.stopped || !w.view.complete {
+		return
+	}
+	waiting := w.bind()
+	networks, endpoints := w.wantedNetworks(), w.wantedEndpoints()
+	w.forgetTroubles(endpoints)
+	ports := facts.Ports(w.view.networks, w.view.containers, w.held.All())
+	failed := w.dropOthers(ctx, networks, endpoints)
+	failed = w.ensureNetworks(ctx, networks) || failed
+	failed = w.guardNew(ctx) || failed
+	failed = w.ensureEndpoints(ctx, endpoints) || failed
+	failed = w.ensurePorts(ctx, ports) || failed
+	if !failed && !w.swept && (w.settled() || time.Since(w.begun) > longestWait) {
+		err := w.Datapath.Sweep(ctx)
+		w.report("leftovers of an earlier daemon", err)
+		w.swept = err == nil
+	}
+	if waiting || failed {
+		w.lookLater()
+	}
+}
+
+// longestWait is how long leftovers stay at most because an endpoint isn't found.
+const longestWait = 10 * time.Second
+
+// settled reports whether every endpoint that has a device was found by it. Until
+// then what an earlier process knew of the device is better than nothing.
+func (w *Watcher) settled() bool {
+	taken := make(map[int]bool)
+	for _, index := range w.bound {
+		taken[index] = true
+	}
+	for index, v := range w.devices.Veths {
+		id := w.networkOn(v.Bridge)
+		if id != "" && !taken[index] && len(w.view.networks[id].Endpoints) > 0 && w.unbound(id) {
+			return false
+		}
+	}
+	return true
+}
+
+// unbound reports whether an endpoint of the network has no device.
+func (w *Watcher) unbound(networkID string) bool {
+	return slices.ContainsFunc(w.view.networks[networkID].Endpoints, func(e facts.Endpoint) bool {
+		_, has := w.bound[e.ID]
+		return !has
+	})
+}
+
+func (w *Watcher) wantedNetworks() map[string]datapath.Network {
+	out := make(map[string]datapath.Network)
+	for id, n := range w.view.networks {
+		if b, ok := w.devices.Bridges[n.Bridge.Name]; ok {
+			out[id] = datapath.Network{Network: n.Network, BridgeIndex: b.Index, BridgeMAC: b.MAC}
+		}
+	}
+	return out
+}
+
+func (w *Watcher) wantedEndpoints() map[string]datapath.Endpoint {
+	out := make(map[string]datapath.Endpoint)
+	for _, n := range w.view.networks {
+		for _, e := range n.Endpoints {
+			index, has := w.bound[e.ID]
+			if !has {
+				continue
+			}
+			out[e.ID] = datapath.Endpoint{
+				ID: e.ID, NetworkID: e.NetworkID, HostIf: w.devices.Veths[index].Name, HostIndex: index,
+				MAC: e.MAC, IPv4: e.IPv4, IPv6: e.IPv6,
+			}
+		}
+	}
+	return out
+}
+
+// dropOthers removes what isn't wanted any more before anything is added: what is
+// new may have the same addresses.
+func (w *Watcher) dropOthers(ctx context.Context, networks map[string]datapath.Network, endpoints map[string]datapath.Endpoint) (failed bool) {
+	for id := range w.applied.endpoints {
+		if _, wanted := endpoints[id]; wanted {
+			continue
+		}
+		err := w.Datapath.DeleteEndpoint(ctx, id)
+		if w.report(endpointOf(id), err); err != nil {
+			failed = true
+			continue
+		}
+		delete(w.applied.endpoints, id)
+		delete(w.applied.ports, id)
+	}
+	for id, n := range w.applied.networks {
+		if _, wanted := networks[id]; wanted {
+			continue
+		}
+		err := w.Datapath.DeleteNetwork(ctx, id)
+		if w.report(networkOf(n.Name), err); err != nil {
+			failed = true
+			continue
+		}
+		delete(w.applied.networks, id)
+	}
+	return failed
+}
+
+func (w *Watcher) ensureNetworks(ctx context.Context, want map[string]datapath.Network) (failed bool) {
+	for _, id := range slices.Sorted(maps.Keys(want)) {
+		n := want[id]
+		if have, ok := w.applied.networks[id]; ok && reflect.DeepEqual(have, n) {
+			continue
+		}
+		err := w.Datapath.EnsureNetwork(ctx, n)
+		if w.report(networkOf(n.Name), err); err != nil {
+			failed = true
+			continue
+		}
+		w.applied.networks[id] = n
+	}
+	return failed
+}
+
+// guardNew closes the devices on Docker's bridges that it hasn't closed before.
+func (w *Watcher) guardNew(ctx context.Context) (failed bool) {
+	for index := range w.applied.guarded {
+		if _, there := w.devices.Veths[index]; !there {
+			delete(w.applied.guarded, index)
+		}
+	}
+	for index, v := range w.devices.Veths {
+		if w.applied.guarded[index] || w.networkOn(v.Bridge) == "" {
+			continue
+		}
+		err := w.Datapath.Guard(ctx, v.Name, index)
+		if w.report(deviceOf(v.Name), err); err != nil {
+			failed = true
+			continue
+		}
+		w.applied.guarded[index] = true
+	}
+	return failed
+}
+
+func (w *Watcher) ensureEndpoints(ctx context.Context, want map[string]datapath.Endpoint) (failed bool) {
+	for _, id := range slices.Sorted(maps.Keys(want)) {
+		e := want[id]
+		if have, ok := w.applied.endpoints[id]; ok && reflect.DeepEqual(have, e) {
+			continue
+		}
+		if _, ok := w.applied.networks[e.NetworkID]; !ok {
+			// Its network has been told as the trouble.
+			continue
+		}
+		err := w.Datapath.EnsureEndpoint(ctx, e)
+		if w.report(endpointOf(id), err); err != nil {
+			failed = true
+			continue
+		}
+		w.applied.endpoints[id] = e
+	}
+	return failed
+}
+
+// ensurePorts first closes what isn't wanted any more, then opens what is new: a
+// port may move from one endpoint to another.
+func (w *Watcher) ensurePorts(ctx context.Context, want map[string][]datapath.Port) (failed bool) {
+	for id, have := range w.applied.ports {
+		kept := slices.DeleteFunc(slices.Clone(have), func(p datapath.Port) bool { return !slices.Contains(want[id], p) })
+		if len(kept) < len(have) {
+			failed = !w.setPorts(ctx, id, kept) || failed
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(w.applied.endpoints)) {
+		if have, said := w.applied.ports[id]; !said || !slices.Equal(have, want[id]) {
+			failed = !w.setPorts(ctx, id, want[id]) || failed
+		}
+	}
+	return failed
+}
+
+func (w *Watcher) setPorts(ctx context.Context, id string, ports []datapath.Port) bool {
+	err := w.Datapath.EnsurePorts(ctx, id, ports)
+	if w.report(portsOf(id), err); err != nil {
+		return false
+	}
+	w.applied.ports[id] = ports
+	return true
+}

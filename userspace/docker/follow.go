@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package docker
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/fairway-project/fairway/userspace/docker/client"
+	"github.com/fairway-project/fairway/userspace/docker/facts"
+	"github.com/fairway-project/fairway/userspace/docker/proxies"
+)
+
+// Pauses after the engine could not be reached.
+const (
+	minPause = 50 * time.Millisecond
+	maxPause = 2 * time.Second
+)
+
+// followEvents turns the engine's events into questions, and connects again
+// whenever the stream ends.
+func (w *Watcher) followEvents(ctx context.Context) {
+	pause := minPause
+	for ctx.Err() == nil {
+		err := w.stream(ctx, func() { pause = minPause })
+		if ctx.Err() != nil {
+			return
+		}
+		w.trouble("docker", err)
+		w.startedUp()
+		sleep(ctx, pause)
+		pause = min(2*pause, maxPause)
+	}
+}
+
+func (w *Watcher) stream(ctx context.Context, connected func()) error {
+	if err := w.client.Connect(ctx); err != nil {
+		return err
+	}
+	s, err := w.client.Events(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	connected()
+	w.trouble("docker", nil)
+	w.todo.everything()
+	for {
+		e, err := s.Next()
+		if err != nil {
+			return err
+		}
+		w.note(e)
+	}
+}
+
+// startedUp ends the wait of Start.
+func (w *Watcher) startedUp() { w.once.Do(func() { close(w.first) }) }
+
+// note says what an event is a reason to ask for.
+func (w *Watcher) note(e client.Event) {
+	switch {
+	case e.Type == "network" && (e.Action == "connect" || e.Action == "disconnect"):
+		w.todo.network(e.Actor.ID)
+	case e.Type == "network", e.Type == "daemon":
+		w.todo.everything()
+	case e.Type == "container":
+		switch e.Action {
+		case "start", "die", "rename", "restart", "destroy":
+			w.todo.containers()
+		}
+	}
+}
+
+// follow asks what there is to ask and applies the answers.
+func (w *Watcher) follow(ctx context.Context) {
+	ticker := time.NewTicker(relistEvery)
+	defer ticker.Stop()
+	pause := minPause
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			w.todo.everything()
+			continue
+		case <-w.todo.wake:
+		}
+		q := w.todo.take()
+		if q.none() {
+			continue
+		}
+		err := w.ask(ctx, q)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			w.Log.Debug("docker not asked", "err", err)
+			sleep(ctx, pause)
+			pause = min(2*pause, maxPause)
+			w.todo.add(q)
+			continue
+		}
+		pause = minPause
+		if q.all {
+			w.startedUp()
+		}
+	}
+}
+
+// ask gets answers and applies them. An error means that nothing was applied.
+func (w *Watcher) ask(ctx context.Context, q questions) error {
+	if q.all {
+		return w.askAll(ctx)
+	}
+	asked := w.now()
+	known := make(map[string]facts.Network)
+	var gone []string
+	for _, id := range q.ids() {
+		n, err := w.client.Network(ctx, id)
+		if errors.Is(err, client.ErrNotFound) {
+			gone = append(gone, id)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		w.translate(n, known)
+	}
+	var containers []client.Container
+	if q.containers {
+		var err error
+		if containers, err = w.client.Containers(ctx); err != nil {
+			return err
+		}
+	}
+	w.learn(ctx, func(v *view) {
+		for id, n := range known {
+			v.networks[id], v.asked[id] = n, asked
+		}
+		for _, id := range gone {
+			delete(v.networks, id)
+			delete(v.asked, id)
+		}
+		if q.containers {
+			v.containers = containers
+		}
+	})
+	return nil
+}
+
+func (w *Watcher) askAll(ctx context.Context) error {
+	asked := w.now()
+	list, err := w.client.Networks(ctx)
+	if err != nil {
+		return err
+	}
+	networks := make(map[string]facts.Network)
+	for _, n := range list {
+		if !facts.IsBridge(n) {
+			continue
+		}
+		full, err := w.client.Network(ctx, n.ID)
+		if errors.Is(err, client.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		w.translate(full, networks)
+	}
+	containers, err := w.client.Containers(ctx)
+	if err != nil {
+		return err
+	}
+	found, err := proxies.Scan()
+	if err != nil {
+		return err
+	}
+	// A proxy that died with its engine has been started again before the engine
+	// answers; what one held that was killed by hand is still wanted.
+	w.held.Sync(found, func(h facts.Held) bool { return facts.Listed(containers, h.PublishedPort) })
+	w.forgetNetworks(list)
+	w.learn(ctx, func(v *view) {
+		if !v.complete {
+			w.begun = time.Now()
+		}
+		v.networks, v.asked, v.containers, v.complete = networks, make(map[string]uint64), containers, true
+		for id := range networks {
+			v.asked[id] = asked
+		}
+	})
+	return nil
+}
+
+// translate puts a network into all, if it is one of ours to carry. A network that
+// can't be read is told and left out.
+func (w *Watcher) translate(n client.Network, all map[string]facts.Network) {
+	if !facts.IsBridge(n) {
+		return
+	}
+	w.mu.Lock()
+	addrs := w.devices.Bridges[facts.BridgeName(n.ID, n.Options)].Addresses
+	w.mu.Unlock()
+	t, err := facts.BridgeNetwork(n, addrs)
+	w.trouble(networkOf(n.Name), err)
+	if err == nil {
+		all[n.ID] = t
+	}
+}
+
+// now is the clock for a question that is about to be sent.
+func (w *Watcher) now() uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.clock
+}
+
+// learn changes the view and makes the datapath follow it.
+func (w *Watcher) learn(ctx context.Context, edit func(*view)) {
+	w.mu.Lock()
+	before := w.bridgeNames()
+	edit(&w.view)
+	w.pass(ctx)
+	changed := !before.equal(w.bridgeNames())
+	w.mu.Unlock()
+	if changed && w.BridgesChanged != nil {
+		w.BridgesChanged(ctx)
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package docker
+
+import (
+	"context"
+	"time"
+
+	"github.com/fairway-project/fairway/userspace/docker/device"
+)
+
+// Pauses between two looks while a veth's endpoint isn't found.
+const (
+	minLook = 5 * time.Millisecond
+	maxLook = time.Second
+)
+
+// lookAgain looks at the devices: new ones of Docker's are guarded at once, and
+// whatever can be said of them is applied.
+func (w *Watcher) lookAgain() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.look(context.Background())
+}
+
+// look needs the lock.
+func (w *Watcher) look(ctx context.Context) {
+	if w.stopped {
+		return
+	}
+	now, err := device.Look()
+	w.report("devices", err)
+	if err != nil {
+		w.lookLater()
+		return
+	}
+	w.devices = now
+	for index := range w.since {
+		if _, there := now.Veths[index]; !there {
+			delete(w.since, index)
+		}
+	}
+	for index, v := range now.Veths {
+		if _, known := w.since[index]; known {
+			continue
+		}
+		w.clock++
+		w.since[index] = w.clock
+		if id := w.networkOn(v.Bridge); id != "" {
+			w.todo.network(id)
+		} else {
+			w.todo.everything()
+		}
+	}
+	w.pass(ctx)
+}
+
+// networkOn returns the ID of the network whose bridge has this index.
+func (w *Watcher) networkOn(bridge int) string {
+	for id, n := range w.view.networks {
+		if b, ok := w.devices.Bridges[n.Bridge.Name]; ok && b.Index == bridge {
+			return id
+		}
+	}
+	return ""
+}
+
+// bind finds the devices of endpoints that have none, and forgets those that went.
+// It reports whether an endpoint and a device are left that may belong together.
+func (w *Watcher) bind() (waiting bool) {
+	taken := make(map[int]bool)
+	listed := make(map[string]bool)
+	for _, n := range w.view.networks {
+		for _, e := range n.Endpoints {
+			listed[e.ID] = true
+		}
+	}
+	for id, index := range w.bound {
+		if _, there := w.devices.Veths[index]; !there || !listed[id] {
+			delete(w.bound, id)
+			continue
+		}
+		taken[index] = true
+	}
+	for index, v := range w.devices.Veths {
+		id := w.networkOn(v.Bridge)
+		if id == "" || taken[index] {
+			continue
+		}
+		if w.view.asked[id] < w.since[index] {
+			// The answer may be of another container with the same address.
+			continue
+		}
+		waiting = !w.bindOne(id, v) || waiting
+	}
+	return waiting
+}
+
+// bindOne gives a device to the endpoint of the network that has its MAC address.
+func (w *Watcher) bindOne(networkID string, v device.Veth) bool {
+	mac, err := v.PeerMAC()
+	if err != nil {
+		return false
+	}
+	for _, e := range w.view.networks[networkID].Endpoints {
+		if _, has := w.bound[e.ID]; !has && e.MAC == mac {
+			w.bound[e.ID] = v.Index
+			return true
+		}
+	}
+	return false
+}
+
+// lookLater asks for another look; it doesn't wait for it.
+func (w *Watcher) lookLater() {
+	select {
+	case w.retry <- struct{}{}:
+	default:
+	}
+}
+
+// retryLooks looks again, ever less often, while there is a reason to.
+func (w *Watcher) retryLooks(ctx context.Context) {
+	pause := minLook
+	for {
+		idle := time.NewTimer(maxLook)
+		select {
+		case <-ctx.Done():
+			idle.Stop()
+			return
+		case <-idle.C:
+			pause = minLook
+			continue
+		case <-w.retry:
+			idle.Stop()
+		}
+		sleep(ctx, pause)
+		pause = min(2*pause, maxLook)
+		if ctx.Err() == nil {
+			w.lookAgain()
+		}
+	}
+}

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package docker carries the bridge networks of an unmodified Docker Engine over a
+// datapath. The engine goes on to make bridges, veths, namespaces, addresses and
+// names; with --iptables=false it leaves the traffic to us.
+//
+// What is wanted is computed from three things, again whenever one of them changes:
+// what the engine lists (view), which devices there are (device), and which host
+// ports its proxies hold (proxies). Events of the engine and of the kernel only
+// say where to look; a full listing every 30 s and after every reconnection finds
+// what they missed.
+//
+// Be aware:
+//   - nothing that Docker waits for waits for Docker: a proxy's request is answered
+//     from what is known;
+//   - a veth of Docker's drops everything from the moment its bridge is known to be
+//     Docker's and it appears until its endpoint is found;
+//   - while the engine is away, what it said last stays, as far as the devices do;
+//   - an endpoint is given a device only if the engine was asked after the device
+//     appeared: addresses, and with them MAC addresses, are used again at once.
+package docker
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/docker/client"
+	"github.com/fairway-project/fairway/userspace/docker/device"
+	"github.com/fairway-project/fairway/userspace/docker/facts"
+	"github.com/fairway-project/fairway/userspace/docker/proxies"
+)
+
+// Config is what a watcher works with. The caller closes Datapath after it.
+type Config struct {
+	// Socket of the engine, as unix:///PATH.
+	Socket   string
+	Datapath datapath.Shared
+	Log      *slog.Logger
+	// BridgesChanged is called when Owns answers otherwise than before.
+	BridgesChanged func(context.Context)
+}
+
+// Watcher follows one Docker Engine.
+type Watcher struct {
+	Config
+	client *client.Client
+	held   *proxies.Table
+	todo   *todo
+	// retry asks for another look at the devices after some time.
+	retry chan struct{}
+	// first is closed when the engine has said everything for the first time, or
+	// can't be reached; once closes it.
+	first chan struct{}
+	once  sync.Once
+
+	// mu guards all that follows and orders the calls of Datapath.
+	mu      sync.Mutex
+	stopped bool
+	view    view
+	devices device.Devices
+	// clock counts the devices that appeared; since tells when each did.
+	clock uint64
+	since map[int]uint64
+	// bound is each endpoint's device, by endpoint ID.
+	bound   map[string]int
+	applied applied
+	// troubles are what failed, by what it was for.
+	troubles map[string]string
+	// begun is when the engine had said everything for the first time, swept
+	// whether leftovers were removed after that.
+	begun time.Time
+	swept bool
+
+	cancel     context.CancelFunc
+	background sync.WaitGroup
+}
+
+// view is what the engine said last.
+type view struct {
+	networks map[string]facts.Network
+	// asked is the clock when the question was sent that a network is the answer to.
+	asked      map[string]uint64
+	containers []client.Container
+	// complete is set by the first full listing.
+	complete bool
+}
+
+const (
+	// relistEvery bounds the time that a lost event goes unnoticed.
+	relistEvery = 30 * time.Second
+	// firstWait is how long Start waits for the first full listing.
+	firstWait = 5 * time.Second
+)
+
+// New returns a watcher that does nothing yet.
+func New(c Config) (*Watcher, error) {
+	cl, err := client.New(c.Socket)
+	if err != nil {
+		return nil, err
+	}
+	return &Watcher{
+		Config: c, client: cl, held: proxies.NewTable(), todo: newTodo(), retry: make(chan struct{}, 1), first: make(chan struct{}),
+		view:  view{networks: make(map[string]facts.Network), asked: make(map[string]uint64)},
+		since: make(map[int]uint64), bound: make(map[string]int), applied: newApplied(),
+		troubles: make(map[string]string),
+	}, nil
+}
+
+// Start begins to follow the engine, which needn't run. It waits for a short time
+// for what the engine has to be carried. Close ends it.
+func (w *Watcher) Start(ctx context.Context) error {
+	sub, err := device.Subscribe(w.Log)
+	if err != nil {
+		return err
+	}
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	w.cancel = cancel
+	w.lookAgain()
+	w.background.Go(func() { sub.Run(running, w.lookAgain) })
+	w.background.Go(func() { w.followEvents(running) })
+	w.background.Go(func() { w.follow(running) })
+	w.background.Go(func() { w.retryLooks(running) })
+	wait, stop := context.WithTimeout(ctx, firstWait)
+	defer stop()
+	select {
+	case <-w.first:
+	case <-wait.Done():
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.view.complete {
+		w.Log.Warn("docker doesn't answer yet; what it has is taken over when it does", "socket", w.client.Socket())
+	}
+	return ctx.Err()
+}
+
+// Stop ends all work on the datapath. It may be called several times.
+func (w *Watcher) Stop() {
+	w.mu.Lock()
+	w.stopped = true
+	w.mu.Unlock()
+	if w.cancel != nil {
+		w.cancel()
+	}
+}
+
+// Close is Stop, and waits for the end of all that the watcher started. The
+// traffic goes on.
+func (w *Watcher) Close() error {
+	w.Stop()
+	w.background.Wait()
+	w.client.Close()
+	return nil
+}
+
+// Relist makes the watcher ask the engine for everything.
+func (w *Watcher) Relist() { w.todo.everything() }
