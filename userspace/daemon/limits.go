@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -48,24 +47,13 @@ func raiseFiles(log *slog.Logger) {
 		return
 	}
 	want := unix.Rlimit{Cur: maxFiles, Max: max(now.Max, maxFiles)}
-	if setFiles(&want) == nil {
+	if unix.Setrlimit(unix.RLIMIT_NOFILE, &want) == nil {
 		return
 	}
 	want = unix.Rlimit{Cur: now.Max, Max: now.Max}
-	if err := setFiles(&want); err != nil {
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &want); err != nil {
 		log.Warn("limit of open files not raised", "limit", now.Cur, "err", err)
 	}
-}
-
-// setFiles sets the limit for this process. Package syscall isn't told: it gives
-// children the limit that this process was started with, which a sandbox's
-// command is to have, until somebody calls its Setrlimit.
-func setFiles(l *unix.Rlimit) error {
-	_, _, errno := 0, 0, unix.Errno(0); unix.Setrlimit(unix.RLIMIT_NOFILE, l)
-	if errno != 0 {
-		return errno
-	}
-	return nil
 }
 
 // tellPortLimit says how many ports can be published where the limit of open

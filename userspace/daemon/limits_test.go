@@ -60,35 +60,6 @@ func limitedProcess(t *testing.T, hardText string) {
 	}
 }
 
-// childEnv makes the test binary a process that raises its limit and starts another.
-const childEnv = "FAIRWAY_TEST_CHILD_LIMIT"
-
-// TestChildrenKeepTheLimit: programs that close every descriptor up to the limit
-// take forever with a million.
-func TestChildrenKeepTheLimit(t *testing.T) {
-	if os.Getenv(childEnv) != "" {
-		setLimits(slog.New(slog.DiscardHandler))
-		out, err := exec.Command("sh", "-c", "ulimit -S -n").Output()
-		if err != nil || strings.TrimSpace(string(out)) != "512" {
-			t.Errorf("the child has %q, %v, want 512", out, err)
-		}
-		return
-	}
-	cmd := exec.Command("sh", "-c", "ulimit -S -n 512 && exec "+testBinary(t)+" -test.run='^TestChildrenKeepTheLimit$'")
-	cmd.Env = append(os.Environ(), childEnv+"=1")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Errorf("%v:\n%s", err, out)
-	}
-}
-
-func testBinary(t *testing.T) string {
-	path, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
 func dropCapability(t *testing.T, capability int) {
 	t.Helper()
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
