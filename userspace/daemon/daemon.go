@@ -81,7 +81,7 @@ func (d *daemon) open(ctx context.Context) error {
 	}
 	d.onClose(locked.release)
 	// The state comes first: with one that can't be read nothing is touched.
-	state, err := store.Open(filepath.Join(d.config.Root, "state.db"))
+	state, err := store.Open(filepath.Join(d.config.Root, stateFile))
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 var ErrRunning = errors.New("another fairway daemon runs with it")
 
 const (
+	lockName    = "lock"
 	lockTimeout = time.Second
 	lockPause   = 20 * time.Millisecond
 )
@@ -37,7 +38,7 @@ func lockDirs(c Config) (l locks, err error) {
 		if err := os.MkdirAll(d.dir, d.mode); err != nil {
 			return nil, errors.Join(fmt.Errorf("%s: %w", d.kind, err), l.release())
 		}
-		f, err := lockFile(filepath.Join(d.dir, "lock"))
+		f, err := lockFile(filepath.Join(d.dir, lockName))
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("%s %s: %w", d.kind, d.dir, err), l.release())
 		}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -75,15 +74,4 @@ func (d *daemon) serveMetrics(failed chan<- error) error {
 		}
 	}()
 	return nil
-}
-
-// removePurged deletes the state on disk after an uninstall that asked for it.
-func (d *daemon) removePurged() error {
-	if !d.engine.Purged() {
-		return nil
-	}
-	err := errors.Join(os.RemoveAll(d.config.Root), os.RemoveAll(filepath.Join(d.config.RunDir, "lock")))
-	// It stays where others have put something into it.
-	_ = os.Remove(d.config.RunDir)
-	return err
 }
