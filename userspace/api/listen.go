@@ -24,9 +24,8 @@ const maxSocketPath = 107
 // which is made if it isn't there. A socket that a dead daemon left behind is
 // replaced; the caller holds the lock that keeps a second daemon away.
 func Listen(path string) (net.Listener, error) {
-	if len(path) > maxSocketPath {
-		return nil, fmt.Errorf("socket %s: path of %d bytes; the kernel takes at most %d, choose a shorter --run-dir",
-			path, len(path), maxSocketPath)
+	if err := CheckSocketPath(path); err != nil {
+		return nil, err
 	}
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o750); err != nil {
@@ -47,6 +46,15 @@ func Listen(path string) (net.Listener, error) {
 		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
+}
+
+// CheckSocketPath refuses a path that is too long for a socket.
+func CheckSocketPath(path string) error {
+	if len(path) > maxSocketPath {
+		return fmt.Errorf("socket %s: path of %d bytes; the kernel takes at most %d, choose a shorter --run-dir",
+			path, len(path), maxSocketPath)
+	}
+	return nil
 }
 
 func removeSocket(path string) error {

@@ -33,12 +33,15 @@ type Parts struct {
 // daemon is a running daemon: what has to be closed when it ends, in the
 // reverse order of closers.
 type daemon struct {
-	config  Config
-	parts   Parts
-	log     *slog.Logger
-	engine  *engine.Engine
-	docker  *docker.Watcher // nil without --docker
-	closers []func() error
+	config Config
+	parts  Parts
+	log    *slog.Logger
+	engine *engine.Engine
+	// alone says that no other daemon works in this network namespace, sweep
+	// that all devices of Fairway's are to go, whoever's they were.
+	alone, sweep bool
+	docker       *docker.Watcher // nil without --docker
+	closers      []func() error
 }
 
 // Run runs a daemon until ctx ends or something that it can't do without fails.
@@ -51,10 +54,14 @@ func Run(ctx context.Context, c Config, p Parts) (err error) {
 	if err := checkPrivilege(); err != nil {
 		return err
 	}
+	if err := api.CheckSocketPath(filepath.Join(c.RunDir, api.SocketName)); err != nil {
+		return err
+	}
 	if err := enterHostMounts(); err != nil {
 		return err
 	}
 	d := &daemon{config: c, parts: p, log: newLogger(c)}
+	tellPrivateMounts(d.log)
 	unix.Umask(0o022)
 	setLimits(d.log)
 	tellPortLimit(d.log)
@@ -80,6 +87,14 @@ func (d *daemon) open(ctx context.Context) error {
 		return err
 	}
 	d.onClose(locked.release)
+	namespace, err := lockNamespace()
+	if err != nil {
+		return err
+	}
+	if namespace != nil {
+		d.onClose(namespace.Close)
+	}
+	d.alone = namespace != nil
 	// The state comes first: with one that can't be read nothing is touched.
 	state, err := store.Open(filepath.Join(d.config.Root, stateFile))
 	if err != nil {
@@ -120,7 +135,7 @@ func (d *daemon) open(ctx context.Context) error {
 
 func (d *daemon) engineConfig(s *store.Store, l *link.Host, b *sandbox.Manager, dp datapath.Datapath) engine.Config {
 	c := engine.Config{
-		Store: s, Links: l, Boxes: b, Datapath: dp,
+		Store: s, Links: l, Boxes: b, Datapath: dp, Sweep: d.alone && d.sweep,
 		Root: d.config.Root, RunDir: d.config.RunDir,
 		Uplinks: d.config.Uplinks, Metrics: d.config.Metrics, Version: api.BuildVersion(), Log: d.log,
 	}

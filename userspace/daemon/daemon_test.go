@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/netns"
 	"github.com/fairway-project/fairway/userspace/store"
 )
 
@@ -45,6 +46,45 @@ func TestSecondDaemonIsRefused(t *testing.T) {
 	}
 	if err := again.release(); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestNamespaceIsOneDaemons(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "netns")
+	if err := netns.PrepareDir(dir); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := netns.RemoveDir(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	path := filepath.Join(dir, "host")
+	if err := netns.Create(path); err != nil {
+		t.Fatal(err)
+	}
+	lock := func(want bool) (f *os.File) {
+		t.Helper()
+		err := netns.Do(path, func() (err error) { f, err = lockNamespace(); return err })
+		if err != nil || (f != nil) != want {
+			t.Errorf("got %v, %v, want a lock: %v", f, err, want)
+		}
+		return f
+	}
+	first := lock(true)
+	lock(false)
+	first.Close()
+	lock(true).Close()
+}
+
+func TestLongSocketPathTouchesNothing(t *testing.T) {
+	c := testConfig(t)
+	c.RunDir = filepath.Join(t.TempDir(), strings.Repeat("d", 100))
+	if err := Run(context.Background(), c, Parts{}); err == nil || !strings.Contains(err.Error(), "--run-dir") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := os.Stat(c.Root); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("root was made: %v", err)
 	}
 }
 

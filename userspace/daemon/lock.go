@@ -69,6 +69,28 @@ func lockFile(path string) (*os.File, error) {
 	return f, nil
 }
 
+// lockNamespace takes the network namespace that the daemon works in, for the
+// daemon's life, and returns nil where another one has it. The lock is on the
+// namespace itself, which anybody may open and lock as well: it isn't there to
+// keep daemons apart, but to know that what is marked as Fairway's is nobody's.
+func lockNamespace() (*os.File, error) {
+	f, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		return nil, fmt.Errorf("network namespace: %w", err)
+	}
+	err = flock(f)
+	if err != nil {
+		f.Close()
+	}
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("network namespace: lock: %w", err)
+	}
+	return f, nil
+}
+
 // flock takes the lock, or fails with EWOULDBLOCK when somebody has it for
 // longer than it takes a daemon with many sockets to die.
 func flock(f *os.File) error {

@@ -34,7 +34,7 @@ func Uninstall(ctx context.Context, c Config, purge bool) (removed []string, err
 	}
 	// What it has is Docker's own, but for what the datapath knows of it.
 	c.Docker = ""
-	d := &daemon{config: c, log: newLogger(c)}
+	d := &daemon{config: c, log: newLogger(c), sweep: true}
 	setLimits(d.log)
 	defer func() { err = errors.Join(err, d.close()) }()
 	if err := d.open(ctx); err != nil {

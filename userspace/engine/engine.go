@@ -42,6 +42,10 @@ type Config struct {
 	// Tenant is who else has networks in Datapath; nil for nobody. With one, what
 	// an earlier daemon left in the datapath is the tenant's to sweep.
 	Tenant Tenant
+	// Sweep makes Start remove, first of all, the devices of Fairway's that Store
+	// doesn't know: those of a daemon whose state is lost, whose bridges would be
+	// in the way. Only for an uninstall, and with no other daemon about.
+	Sweep bool
 	// Doctor checks the host; the engine only passes it on.
 	Doctor func(context.Context) ([]api.Check, error)
 }

@@ -4,6 +4,9 @@ package engine
 
 import (
 	"context"
+	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"syscall"
 	"testing"
@@ -155,6 +158,28 @@ func TestPruneRemovesLeftovers(t *testing.T) {
 	forget(w.fake)
 	w.open()
 	w.unchanged(before)
+}
+
+// An uninstall removes what a daemon made whose state is lost, too.
+func TestSweepAfterALostState(t *testing.T) {
+	w := newWorld(t)
+	w.run(api.SandboxConfig{Name: "a"})
+	pid := w.processes.main(w.view("a").ID).Pid()
+	before, err := w.links.Owned()
+	must(t, err)
+	w.shut()
+	must(t, os.Remove(filepath.Join(w.dir, "root", "state.db")))
+	w.sweep = true
+	w.open()
+	after, err := w.links.Owned()
+	must(t, err)
+	if len(after) != 1 || after[0].Name != DefaultBridge || after[0].Owner == before[0].Owner {
+		t.Errorf("devices before %+v, after %+v, want the bridge of another network only", before, after)
+	}
+	// With cgroups the process went along with what else was left.
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+		t.Error(err)
+	}
 }
 
 func TestRetireOldDatapath(t *testing.T) {

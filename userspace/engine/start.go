@@ -30,6 +30,11 @@ func (e *Engine) Start(ctx context.Context) error {
 	if err := netns.PrepareDir(e.netnsDir()); err != nil {
 		return err
 	}
+	if e.Sweep {
+		if err := e.pruneDevices(); err != nil {
+			return err
+		}
+	}
 	if err := e.startWatching(ctx); err != nil {
 		return err
 	}

@@ -31,6 +31,8 @@ type world struct {
 	fake  *fakeDatapath
 	store *store.Store
 	links *link.Host
+	// sweep is the Config's.
+	sweep bool
 	*Engine
 }
 
@@ -73,7 +75,7 @@ func (w *world) open() {
 	must(w.t, err)
 	w.Engine = New(Config{
 		Store: w.store, Links: w.links, Boxes: boxes, Datapath: w.fake,
-		Root: root, RunDir: run, Log: log,
+		Root: root, RunDir: run, Log: log, Sweep: w.sweep,
 	})
 	must(w.t, w.Start(context.Background()))
 }

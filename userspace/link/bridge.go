@@ -58,7 +58,7 @@ func (h *Host) EnsureBridge(b Bridge) (Device, error) {
 	case "":
 		err = h.adoptBridge(l, b)
 	default:
-		err = fmt.Errorf("bridge %s: belongs to network %s of another daemon in this network namespace", b.Name, device(l).Owner)
+		err = fmt.Errorf("bridge %s: belongs to network %s of another daemon, or of a state that is lost: fairway uninstall removes what is left of that", b.Name, device(l).Owner)
 	}
 	if err != nil {
 		return Device{}, err

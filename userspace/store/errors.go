@@ -33,7 +33,7 @@ var (
 )
 
 // wayOut is what an operator can do about a file that can't be read.
-const wayOut = "put a copy back, or move the file away to start without networks; running traffic goes on"
+const wayOut = "put a copy back; running traffic goes on. To start without networks, move the file away and run fairway uninstall"
 
 // explain names the file and puts an error of the system or of bbolt into words.
 func explain(path string, err error) error {
