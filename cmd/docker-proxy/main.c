@@ -76,7 +76,8 @@ static void parse(struct tuple *t, int argc, char **argv)
 		while (f < count && strcmp(name, flags[f].name))
 			f++;
 		if (f == count || i + 1 == argc)
-			give_up("argument %s: not known to Fairway's docker-proxy, or without value", argv[i]);
+			give_up("argument %s: not known to Fairway's docker-proxy, or without value",
+				argv[i]);
 		*flags[f].value = argv[++i];
 	}
 	for (size_t f = 0; f < count; f++)
@@ -117,7 +118,8 @@ int main(int argc, char **argv)
 	case REFUSED:
 		give_up("fairway: %s", why);
 	case UNHEARD:
-		fprintf(stderr, "docker-proxy: %s; the port is carried when the daemon runs\n", why);
+		fprintf(stderr, "docker-proxy: %s; the port is carried when the daemon runs\n",
+			why);
 	}
 	dprintf(STATUS_FD, "0\n");
 	close(STATUS_FD);

@@ -23,7 +23,8 @@
 
 static int fail(const struct tuple *t, const char *what, char *why, size_t size)
 {
-	snprintf(why, size, "%s %s:%s/%s: %s", what, t->host_ip, t->host_port, t->proto, strerror(errno));
+	snprintf(why, size, "%s %s:%s/%s: %s", what, t->host_ip, t->host_port, t->proto,
+		 strerror(errno));
 	return -1;
 }
 
@@ -87,7 +88,8 @@ int reserve(const struct tuple *t, char *why, size_t size)
 		protocol = IPPROTO_SCTP;
 	}
 	fd = socket(addr.ss_family, type | SOCK_CLOEXEC, protocol);
-	if (fd < 0 && protocol == IPPROTO_SCTP && (errno == EPROTONOSUPPORT || errno == ESOCKTNOSUPPORT))
+	if (fd < 0 && protocol == IPPROTO_SCTP &&
+	    (errno == EPROTONOSUPPORT || errno == ESOCKTNOSUPPORT))
 		return 0; /* A kernel without SCTP sockets has nobody to keep away. */
 	if (fd < 0)
 		return fail(t, "socket for", why, size);

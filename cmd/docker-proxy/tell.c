@@ -61,7 +61,8 @@ static int dial(void)
  * them has to be escaped, and what has is not sent. */
 static bool plain(const struct tuple *t)
 {
-	const char *all[] = { t->proto, t->host_ip, t->host_port, t->container_ip, t->container_port };
+	const char *all[] = { t->proto, t->host_ip, t->host_port, t->container_ip,
+			      t->container_port };
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
 		if (all[i][strspn(all[i], "0123456789abcdefABCDEFtupsc.:")])
