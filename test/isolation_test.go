@@ -19,6 +19,7 @@ func TestNetworksAreIsolated(t *testing.T) {
 		c3 := e.Sandbox(t, "c3", "--network", "b")
 		serve(t, c1.Netns, 80, "c1")
 		serve(t, c1.Netns, 22, "c1")
+		harness.ServeTCP(t, e.Host, 5000, "host")
 		e.EachFamily(t, func(t *testing.T, f harness.Family) {
 			c1IP := c1.IP(t, "a", f)
 			harness.Reaches(t, c2.Netns, c1IP, 80, "c1")
@@ -26,6 +27,11 @@ func TestNetworksAreIsolated(t *testing.T) {
 			harness.Misses(t, c3.Netns, c1IP, 80)
 			harness.Misses(t, c3.Netns, c1IP, 22)
 			harness.NoPing(t, c3.Netns, c1IP)
+			_, err := harness.GetTCP(c3.Netns, at(c1.Gateway("a", f), 5000), harness.Within(harness.Silence))
+			e.Expect(t, "SEC-06", "another network's gateway answers for the host", err != nil)
+			if _, err := harness.GetTCP(c3.Netns, at(c3.Gateway("b", f), 5000)); err != nil {
+				t.Errorf("the network's own gateway doesn't: %v", err)
+			}
 			s.Never(t, "packet from another network", harness.SrcIP(c3.IP(t, "b", f)))
 		})
 	})

@@ -10,6 +10,7 @@ import (
 
 	"github.com/fairway-project/fairway/test/harness"
 	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
 )
 
 // The numbers of the test networks in their subnets, see harness.Network.
@@ -48,3 +49,8 @@ type packet = gopacket.Packet
 
 // inUse tells that a program found its address taken.
 func inUse(out string) bool { return strings.Contains(out, "Address already in use") }
+
+// tcpSegment is an acknowledgement that belongs to no connection.
+func tcpSegment(sport, dport int) *layers.TCP {
+	return &layers.TCP{SrcPort: layers.TCPPort(sport), DstPort: layers.TCPPort(dport), ACK: true, Seq: 1000, Ack: 1, Window: 1000}
+}

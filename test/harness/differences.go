@@ -22,6 +22,7 @@ func Differences() []Difference {
 		{"REL-02", IPTables},
 		{"REL-13", EBPF},
 		{"REL-14", IPTables},
+		{"SEC-06", IPTables},
 		{"SEC-10", IPTables},
 		{"SEC-11", IPTables},
 		{"SEC-12", IPTables},

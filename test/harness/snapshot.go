@@ -31,7 +31,7 @@ func takeSnapshot(t testing.TB, n *Netns) snapshot {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s[c] = normalise(out)
+		s[c] = Normalise(out)
 	}
 	if err := n.Do(func() error { return s.attachments() }); err != nil {
 		t.Fatal(err)
@@ -74,10 +74,10 @@ var (
 	volatile = regexp.MustCompile(`tentative |expires \d+sec|NO-CARRIER,|,LOWER_UP| state [A-Z]+| linkdown|\s+$| --to-ports \d+\s*$| redirect to :\d+\s*$`)
 )
 
-// normalise drops what changes by itself or with each start of a daemon (the
+// Normalise drops what changes by itself or with each start of a daemon (the
 // ports of its proxy for ::1), and the tables and built-in chains
 // without a rule that any call of iptables leaves.
-func normalise(out string) string {
+func Normalise(out string) string {
 	var kept []string
 	for line := range strings.Lines(out) {
 		line = volatile.ReplaceAllString(counters.ReplaceAllString(line, ""), "")

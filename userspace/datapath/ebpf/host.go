@@ -65,6 +65,9 @@ func (d *Datapath) syncAddresses() error {
 	for _, n := range s.networks {
 		for _, g := range n.gateways {
 			want[g] = host.Gateway(n.slot)
+			if n.everyones {
+				want[g] = host.NoNetwork
+			}
 		}
 	}
 	d.keepOrphanGateways(want)
@@ -110,8 +113,12 @@ func (d *Datapath) forgetSources(lost map[netip.Addr]bool) error {
 func (d *Datapath) keepOrphanGateways(want map[netip.Addr]uint32) {
 	for slot, n := range d.state.orphanNetworks {
 		for _, g := range []netip.Addr{n.Gateway4, n.Gateway6} {
-			if g.IsValid() {
-				want[g] = host.Gateway(slot)
+			if !g.IsValid() {
+				continue
+			}
+			want[g] = host.Gateway(slot)
+			if have, ok := d.state.addresses[g]; ok {
+				want[g] = have
 			}
 		}
 	}

@@ -38,6 +38,7 @@ func (d *Datapath) EnsureNetwork(_ context.Context, n datapath.Network) error {
 		return err
 	}
 	st.gateways = gateways(n)
+	st.everyones = n.Bridge.Default
 	st.trusted = n.Bridge.TrustedHostInterfaces
 	st.name = n.Name
 	st.bridge = n.BridgeIndex

@@ -52,8 +52,11 @@ type networkState struct {
 	slot uint16
 	// gateways in addresses.
 	gateways []netip.Addr
-	trusted  []string
-	name     string
+	// everyones says that every network reaches the gateways: those of the default
+	// network are what host-gateway stands for.
+	everyones bool
+	trusted   []string
+	name      string
 	// bridge is the index of the network's device; 0 until its first EnsureNetwork
 	// succeeded.
 	bridge int
