@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package docker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/fairway-project/fairway/test/harness"
+)
+
+// image is what all containers are made of: the tests' own peer and nothing else.
+const image = "peer:test"
+
+// engine is a Docker Engine in the host's namespace of an environment.
+type engine struct {
+	*harness.Env
+	t      *testing.T
+	dir    string
+	socket string
+	cgroup string
+	args   []string
+	cmd    *exec.Cmd
+	exited chan struct{}
+}
+
+// onDocker runs fn in a world with Fairway and a Docker Engine on it.
+func onDocker(t *testing.T, fn func(t *testing.T, d *engine), opts ...harness.Option) {
+	t.Helper()
+	opts = append(opts, harness.OnlyMode(harness.EBPF), harness.NoDaemon())
+	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
+		d := newEngine(t, e)
+		d.Daemon.Start(t)
+		d.start()
+		d.importImage()
+		fn(t, d)
+	}, opts...)
+}
+
+// newEngine prepares both daemons and starts none.
+func newEngine(t *testing.T, e *harness.Env) *engine {
+	t.Helper()
+	d := &engine{Env: e, t: t, dir: e.Dir(t, "docker"), cgroup: e.ID}
+	d.socket = filepath.Join(d.dir, "s")
+	d.args = []string{"--userland-proxy-path", os.Getenv(envProxy)}
+	d.Daemon.Args = append(d.Daemon.Args, "--docker=unix://"+d.socket, "--flow-table-size", "8192")
+	t.Cleanup(d.remove)
+	return d
+}
+
+// start starts the engine and waits until it answers.
+func (d *engine) start() {
+	d.t.Helper()
+	log, err := os.OpenFile(filepath.Join(d.dir, "log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer log.Close()
+	config := filepath.Join(d.dir, "daemon.json")
+	if err := os.WriteFile(config, []byte("{}"), 0o644); err != nil {
+		d.t.Fatal(err)
+	}
+	args := append([]string{
+		"--config-file", config, "--data-root", filepath.Join(d.dir, "data"), "--exec-root", filepath.Join(d.dir, "x"),
+		"--pidfile", filepath.Join(d.dir, "pid"), "-H", "unix://" + d.socket, "--storage-driver", "vfs",
+		"--cgroup-parent", d.cgroup, "--iptables=false", "--ip6tables=false",
+	}, d.args...)
+	d.cmd = exec.Command("dockerd", args...)
+	d.cmd.Stdout, d.cmd.Stderr = log, log
+	d.cmd.Env = append(os.Environ(), "FAIRWAY_SOCKET="+d.Daemon.Socket)
+	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := d.Host.Start(d.cmd); err != nil {
+		d.t.Fatal(err)
+	}
+	exited := make(chan struct{})
+	cmd := d.cmd
+	d.exited = exited
+	go func() { _ = cmd.Wait(); close(exited) }()
+	harness.EventuallyWithin(d.t, 60*time.Second, "dockerd answers", func() error {
+		select {
+		case <-exited:
+			d.t.Fatalf("dockerd ended:\n%s", d.log())
+		default:
+		}
+		_, err := d.try("version")
+		return err
+	})
+}
+
+func (d *engine) log() string {
+	raw, _ := os.ReadFile(filepath.Join(d.dir, "log"))
+	return string(raw)
+}
+
+// end ends the engine; containers of one with live-restore go on.
+func (d *engine) end(sig syscall.Signal) {
+	d.t.Helper()
+	if d.cmd == nil {
+		return
+	}
+	_ = d.cmd.Process.Signal(sig)
+	select {
+	case <-d.exited:
+	case <-time.After(30 * time.Second):
+		d.t.Errorf("dockerd goes on after %s", sig)
+		_ = d.cmd.Process.Kill()
+		<-d.exited
+	}
+	d.cmd = nil
+	if sig == syscall.SIGKILL {
+		d.endContainerd()
+	}
+}
+
+// endContainerd ends what a killed engine left of itself. Elsewhere that is a
+// service of its own; here the next engine can't tell whether it is alive.
+func (d *engine) endContainerd() {
+	d.t.Helper()
+	path := filepath.Join(d.dir, "x/containerd/containerd.pid")
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(raw)))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	if err := errors.Join(syscall.Kill(pid, syscall.SIGKILL), os.Remove(path)); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// remove ends everything and removes what Docker made in the namespace.
+func (d *engine) remove() {
+	if d.t.Failed() {
+		d.t.Logf("dockerd's log:\n%s", tail(d.log(), 40))
+	}
+	if d.cmd != nil {
+		containers, _ := d.try("ps", "-aq")
+		for _, id := range strings.Fields(containers) {
+			_, _ = d.try("rm", "-f", id)
+		}
+		networks, _ := d.try("network", "ls", "-q", "--filter", "type=custom")
+		for _, id := range strings.Fields(networks) {
+			_, _ = d.try("network", "rm", id)
+		}
+	}
+	d.end(syscall.SIGTERM)
+	d.killRest()
+	_, _ = d.Host.Output("ip", "link", "del", "docker0")
+	d.removeCgroups()
+}
+
+// killRest ends what an engine that was killed left: containerd and its shims.
+func (d *engine) killRest() {
+	d.t.Helper()
+	harness.Eventually(d.t, "the engine's processes end", func() error {
+		out, _ := exec.Command("pgrep", "-f", d.dir+"/").Output()
+		left := strings.Fields(string(out))
+		for _, pid := range left {
+			_ = exec.Command("kill", "-9", pid).Run()
+		}
+		if len(left) > 0 {
+			return fmt.Errorf("%v run", left)
+		}
+		return nil
+	})
+	raw, _ := os.ReadFile("/proc/self/mountinfo")
+	for line := range strings.Lines(string(raw)) {
+		if f := strings.Fields(line); len(f) > 4 && strings.HasPrefix(f[4], d.dir+"/") {
+			_ = syscall.Unmount(f[4], syscall.MNT_DETACH)
+		}
+	}
+}
+
+func (d *engine) removeCgroups() {
+	roots, _ := filepath.Glob("/sys/fs/cgroup/*/" + d.cgroup)
+	for _, root := range append(roots, "/sys/fs/cgroup/"+d.cgroup) {
+		harness.Eventually(d.t, "remove "+root, func() error {
+			below, _ := filepath.Glob(root + "/*/")
+			for _, dir := range below {
+				_ = os.Remove(dir)
+			}
+			if err := os.Remove(root); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			return nil
+		})
+	}
+}
+
+// try runs the docker command line in the host's namespace.
+func (d *engine) try(args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "docker", append([]string{"-H", "unix://" + d.socket}, args...)...)
+	var out, errs strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("docker %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(errs.String()))
+	}
+	return strings.TrimSpace(out.String()), nil
+}
+
+func (d *engine) docker(args ...string) string {
+	d.t.Helper()
+	out, err := d.try(args...)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return out
+}
+
+func (d *engine) importImage() {
+	d.t.Helper()
+	root := d.Dir(d.t, "image")
+	raw, err := os.ReadFile(os.Getenv(harness.EnvPeer))
+	if err == nil {
+		err = os.WriteFile(filepath.Join(root, "peer"), raw, 0o755)
+	}
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	tar := filepath.Join(d.dir, "image.tar")
+	if out, err := exec.Command("tar", "-C", root, "-cf", tar, ".").CombinedOutput(); err != nil {
+		d.t.Fatalf("%v: %s", err, out)
+	}
+	d.docker("import", tar, image)
+}
+
+// serve runs a container that echoes on port 80, TCP and UDP, and tells its name.
+func (d *engine) serve(name string, args ...string) {
+	d.t.Helper()
+	args = append([]string{"run", "-d", "--name", name}, args...)
+	d.docker(append(args, image, "/peer", "serve", "80", name)...)
+	harness.Eventually(d.t, name+" listens", func() error {
+		out, err := d.try("logs", name)
+		if err == nil && !strings.Contains(out, "ready") {
+			err = errors.New("not ready")
+		}
+		return err
+	})
+}
+
+// netns is the namespace of a running container.
+func (d *engine) netns(name string) *harness.Netns {
+	d.t.Helper()
+	pid := d.docker("inspect", "-f", "{{.State.Pid}}", name)
+	return harness.OpenNetns(d.t, name, "/proc/"+pid+"/ns/net")
+}
+
+// ip is a container's address on a network.
+func (d *engine) ip(name, network string) string {
+	d.t.Helper()
+	return d.docker("inspect", "-f", fmt.Sprintf("{{(index .NetworkSettings.Networks %q).IPAddress}}", network), name)
+}
+
+// gateway is a container's default gateway.
+func (d *engine) gateway(name string) string {
+	d.t.Helper()
+	return d.docker("inspect", "-f", "{{.NetworkSettings.Gateway}}", name)
+}
+
+// status is fairway status.
+type status struct {
+	Degraded []string
+	Stats    struct {
+		Forwarded map[string]struct{ Packets uint64 }
+	}
+}
+
+func (d *engine) status() (s status) {
+	d.t.Helper()
+	if err := json.Unmarshal([]byte(d.Must(d.t, "status", "-o", "json")), &s); err != nil {
+		d.t.Fatal(err)
+	}
+	return s
+}
+
+func tail(text string, lines int) string {
+	all := strings.Split(text, "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}

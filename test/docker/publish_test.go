@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package docker
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/fairway-project/fairway/test/harness"
+)
+
+// reaches demands that a server answers over TCP, and returns what it saw.
+func (d *engine) reaches(from *harness.Netns, to, tag string) netip.Addr {
+	d.t.Helper()
+	var reply harness.Reply
+	harness.Eventually(d.t, fmt.Sprintf("%s reaches %s at %s", from.Name, tag, to), func() (err error) {
+		reply, err = harness.GetTCP(from, to, harness.Within(harness.Silence))
+		if err == nil && reply.Tag != tag {
+			err = fmt.Errorf("%s answered", reply.Tag)
+		}
+		return err
+	})
+	return reply.Seen.Addr().Unmap()
+}
+
+// closed demands that nobody answers.
+func (d *engine) closed(from *harness.Netns, to string) {
+	d.t.Helper()
+	if r, err := harness.GetTCP(from, to, harness.Within(harness.Silence)); err == nil {
+		d.t.Errorf("%s reaches %s at %s", from.Name, r.Tag, to)
+	}
+}
+
+func is(t *testing.T, what string, got, want any) {
+	t.Helper()
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("%s: %v, want %v", what, got, want)
+	}
+}
+
+// A published port answers at once when docker run returns, from everywhere, and
+// the server sees who asked. No rule of netfilter's is involved.
+func TestPublishedPort(t *testing.T) {
+	onDocker(t, func(t *testing.T, d *engine) {
+		d.serve("web", "-p", "8080:80", "-p", "8081:80/udp")
+		before := d.status().Stats.Forwarded["ebpf"].Packets
+		lan, err := harness.GetTCP(d.LAN1, harness.HostIP4+":8080", harness.Within(harness.Patience))
+		if err != nil {
+			t.Fatal(err)
+		}
+		is(t, "source that the server saw", lan.Seen.Addr().Unmap(), harness.LAN1IP4)
+		for _, to := range []string{"127.0.0.1:8080", harness.HostIP4 + ":8080", d.gateway("web") + ":8080", "[::1]:8080"} {
+			d.reaches(d.Host, to, "web")
+		}
+		d.serve("other")
+		other := d.netns("other")
+		is(t, "source from another container", d.reaches(other, d.ip("web", "bridge")+":80", "web"), d.ip("other", "bridge"))
+		d.reaches(other, harness.HostIP4+":8080", "web")
+		d.reaches(d.netns("web"), harness.HostIP4+":8080", "web")
+		udp, err := harness.GetUDP(d.LAN1, harness.HostIP4+":8081", harness.Within(harness.Patience))
+		if err != nil || udp.Tag != "web" || udp.Seen.Addr().Unmap().String() != harness.LAN1IP4 {
+			t.Errorf("UDP: %+v, %v", udp, err)
+		}
+		is(t, "docker port", d.docker("port", "web", "80/tcp"), "0.0.0.0:8080\n[::]:8080")
+		d.noRules()
+		if after := d.status().Stats.Forwarded["ebpf"].Packets; after < before+10 {
+			t.Errorf("eBPF forwarded %d packets, then %d", before, after)
+		}
+		d.docker("rm", "-f", "web")
+		d.closed(d.LAN1, harness.HostIP4+":8080")
+		if s := d.status(); len(s.Degraded) > 0 {
+			t.Errorf("degraded: %q", s.Degraded)
+		}
+	})
+}
+
+// noRules demands that nobody translates or filters but Fairway.
+func (d *engine) noRules() {
+	d.t.Helper()
+	for _, tool := range []string{"iptables-save", "ip6tables-save"} {
+		for line := range strings.Lines(d.Host.Must(d.t, tool)) {
+			if strings.HasPrefix(line, "-A ") {
+				d.t.Errorf("%s: %s", tool, line)
+			}
+		}
+	}
+}
+
+func TestOutgoing(t *testing.T) {
+	onDocker(t, func(t *testing.T, d *engine) {
+		harness.ServeTCP(t, d.WAN, 80, "wan")
+		harness.ServeUDP(t, d.WAN, 53, "wan")
+		d.serve("cat")
+		c := d.netns("cat")
+		is(t, "source outside", d.reaches(c, harness.WANIP4+":80", "wan"), harness.HostIP4)
+		if r, err := harness.GetUDP(c, harness.WANIP4+":53"); err != nil || r.Seen.Addr().Unmap().String() != harness.HostIP4 {
+			t.Errorf("UDP: %+v, %v", r, err)
+		}
+	})
+}
+
+// All ways to publish: addresses, ephemeral ports, all exposed ports, IPv6.
+func TestWaysToPublish(t *testing.T) {
+	onDocker(t, func(t *testing.T, d *engine) {
+		d.serve("local", "-p", "127.0.0.1:7001:80")
+		d.reaches(d.Host, "127.0.0.1:7001", "local")
+		d.closed(d.LAN1, harness.HostIP4+":7001")
+		d.closed(d.Host, harness.HostIP4+":7001")
+		d.serve("addr", "-p", harness.HostIP4+"::80")
+		port := strings.TrimPrefix(d.docker("port", "addr", "80"), harness.HostIP4+":")
+		d.reaches(d.LAN1, harness.HostIP4+":"+port, "addr")
+		d.closed(d.Host, "127.0.0.1:"+port)
+		d.serve("all", "--expose", "80", "-P")
+		_, port, _ = strings.Cut(strings.Fields(d.docker("port", "all", "80"))[0], ":")
+		d.reaches(d.LAN1, harness.HostIP4+":"+port, "all")
+		d.docker("network", "create", "--ipv6", "--subnet", "fd00:6::/64", "six")
+		d.serve("v6", "--network", "six", "-p", "7006:80")
+		is(t, "IPv6 source", d.reaches(d.LAN1, "["+harness.HostIP6+"]:7006", "v6"), harness.LAN1IP6)
+		d.reaches(d.LAN1, harness.HostIP4+":7006", "v6")
+		_, err := d.try("run", "-d", "--name", "taken", "-p", "7006:80", image, "/peer", "serve", "80", "taken")
+		if err == nil || !strings.Contains(err.Error(), "already allocated") {
+			t.Errorf("a port of another container: %v", err)
+		}
+		d.docker("rm", "taken")
+		harness.ServeTCP(t, d.Host, 7007, "host")
+		_, err = d.try("run", "-d", "--name", "taken", "-p", "7007:80", image, "/peer", "serve", "80", "taken")
+		if err == nil || !strings.Contains(err.Error(), "in use") {
+			t.Errorf("a port of the host's: %v", err)
+		}
+	})
+}
+
+// Without proxies the ports come from the list of containers.
+func TestWithoutUserlandProxy(t *testing.T) {
+	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
+		d := newEngine(t, e)
+		d.args = []string{"--userland-proxy=false"}
+		d.Daemon.Start(t)
+		d.start()
+		d.importImage()
+		d.serve("web", "-p", "8080:80")
+		is(t, "source", d.reaches(d.LAN1, harness.HostIP4+":8080", "web"), harness.LAN1IP4)
+		d.reaches(d.Host, "127.0.0.1:8080", "web")
+		d.noRules()
+		d.docker("stop", "-t", "0", "web")
+		d.closed(d.LAN1, harness.HostIP4+":8080")
+		d.docker("start", "web")
+		d.reaches(d.LAN1, harness.HostIP4+":8080", "web")
+	}, harness.OnlyMode(harness.EBPF), harness.NoDaemon())
+}
