@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include "csum.h"
 #include "flow.h"
 #include "parse.h"
 

@@ -2,7 +2,7 @@
 /* Choosing the source port of a translated flow. */
 #pragma once
 
-#include "flow.h"
+#include "claim.h"
 
 #define PORT_TRIES 64
 
