@@ -112,7 +112,7 @@ func TestNothingPassesWhileAttaching(t *testing.T) {
 		c1 := e.Sandbox(t, "c1", "--network", "a")
 		s := harness.Sniff(t, c1.Netns, "eth0", nil)
 		target := c1.IP(t, "a", harness.V4())
-		for i := range 10 {
+		for i := range 5 {
 			name := fmt.Sprint(e.ID, "-early", i)
 			e.Host.Must(t, "ip", "netns", "add", name)
 			n := harness.OpenNetns(t, name, "/run/netns/"+name)
@@ -123,8 +123,22 @@ func TestNothingPassesWhileAttaching(t *testing.T) {
 			shout.Stop()
 			e.Host.Must(t, "ip", "netns", "del", name)
 		}
+		joinAndLeave(t, e, target)
 		s.Never(t, "packet of another network", harness.UDPPorts(0, 9))
 	})
+}
+
+// joinAndLeave has one that shouts all the time join and leave a network; with
+// both modes these are a hundred attachments.
+func joinAndLeave(t *testing.T, e *harness.Env, target string) {
+	t.Helper()
+	x := e.Sandbox(t, "x", "--network", "b")
+	shout := harness.NewShout(t, x.Netns, target, 9)
+	defer shout.Stop()
+	for range 45 {
+		e.Must(t, "network", "disconnect", "b", "x")
+		e.Must(t, "network", "connect", "b", "x")
+	}
 }
 
 // CAP-08: attaching and detaching leaves no file descriptor, device or address.
