@@ -61,8 +61,10 @@ type SandboxSummary struct {
 	Labels     map[string]string `json:"labels"`
 	// NetworkMode is networks, host or container.
 	NetworkMode model.NetworkMode `json:"network_mode"`
-	Networks    []Attachment      `json:"networks"`
-	Ports       []PortBinding     `json:"ports"`
+	// SharedWith is the name of the sandbox whose namespace is used in mode container.
+	SharedWith string        `json:"shared_with,omitempty"`
+	Networks   []Attachment  `json:"networks"`
+	Ports      []PortBinding `json:"ports"`
 }
 
 // Attachment is an endpoint in a SandboxSummary.
@@ -88,7 +90,7 @@ func summarizeSandbox(v SandboxView) SandboxSummary {
 		ID: v.ID, Name: v.Name, Status: v.State.Status, Pid: v.State.Pid, Adopted: v.Adopted,
 		ExitCode: v.State.ExitCode, Created: v.Created,
 		StartedAt: v.State.StartedAt, FinishedAt: v.State.FinishedAt,
-		Command: v.Command, Labels: orEmpty(v.Labels), NetworkMode: v.Mode,
+		Command: v.Command, Labels: orEmpty(v.Labels), NetworkMode: v.Mode, SharedWith: v.SharedWithName,
 		Networks: []Attachment{}, Ports: bindings(v),
 	}
 	if s.Command == nil {

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"strings"
 	"text/tabwriter"
@@ -95,7 +94,7 @@ func printTemplate[Row any](w io.Writer, text string, rows []Row) error {
 func execute(w io.Writer, tmpl *template.Template, data any) error {
 	var line bytes.Buffer
 	if err := tmpl.Execute(&line, data); err != nil {
-		return fmt.Errorf("format: %s", strings.TrimPrefix(err.Error(), "template: "))
+		return templateError(err, data)
 	}
 	line.WriteByte('\n')
 	_, err := w.Write(line.Bytes())

@@ -72,7 +72,7 @@ func rowOfSandbox(l listFlags, s api.SandboxSummary, now time.Time) sandboxRow {
 		}
 	}
 	if len(networks) == 0 {
-		networks = []string{modeText(s.NetworkMode)}
+		networks = []string{modeText(s)}
 	}
 	command := strings.Join(s.Command, " ")
 	if !l.noTrunc {
@@ -90,12 +90,18 @@ func rowOfSandbox(l listFlags, s api.SandboxSummary, now time.Time) sandboxRow {
 	}
 }
 
-// modeText says why a sandbox has no network of its own.
-func modeText(mode model.NetworkMode) string {
-	if mode == model.ModeNetworks {
-		return model.NetworkNone
+// modeText says why a sandbox has no network of its own; one that ended has given
+// its up.
+func modeText(s api.SandboxSummary) string {
+	switch {
+	case s.NetworkMode == model.ModeContainer && s.SharedWith != "":
+		return "container:" + s.SharedWith
+	case s.NetworkMode != model.ModeNetworks:
+		return string(s.NetworkMode)
+	case s.Status == model.StatusExited:
+		return ""
 	}
-	return string(mode)
+	return model.NetworkNone
 }
 
 // statusText is Docker's: Up 2 hours, Exited (0) 3 minutes ago.

@@ -6,6 +6,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"reflect"
+	"regexp"
+	"slices"
 	"strings"
 	"text/template"
 )
@@ -28,6 +31,26 @@ func parseTemplate(text string) (*template.Template, error) {
 		return nil, fmt.Errorf("format %q: %s", text, strings.TrimPrefix(err.Error(), "template: "))
 	}
 	return tmpl, nil
+}
+
+// noField is what package text/template says of a field that a value hasn't.
+var noField = regexp.MustCompile(`can't evaluate field (\w+) in type (\S+)`)
+
+// templateError says which fields there are where a template names another.
+func templateError(err error, data any) error {
+	t := reflect.TypeOf(data)
+	m := noField.FindStringSubmatch(err.Error())
+	if m == nil || m[2] != t.String() {
+		return fmt.Errorf("format: %s", strings.TrimPrefix(err.Error(), "template: "))
+	}
+	var names []string
+	for _, f := range reflect.VisibleFields(t) {
+		if f.IsExported() {
+			names = append(names, f.Name)
+		}
+	}
+	slices.Sort(names)
+	return fmt.Errorf("format: no field %q; want one of %s", m[1], strings.Join(names, ", "))
 }
 
 func jsonText(v any) (string, error) {
