@@ -79,7 +79,9 @@ func explainJSON(body []byte, dst any, err error) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return errors.New("request body: JSON ends too early")
 	}
-	if path, ferr := locate(body, reflect.TypeOf(dst).Elem()); ferr != nil {
+	if path, ferr := locate(body, reflect.TypeOf(dst).Elem()); ferr != nil && path == "" {
+		return fmt.Errorf("request body: %w", ferr)
+	} else if ferr != nil {
 		return fmt.Errorf("field %q: %w", path, ferr)
 	}
 	return fmt.Errorf("request body: %w", err)

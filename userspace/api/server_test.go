@@ -70,6 +70,7 @@ func TestErrorAnswers(t *testing.T) {
 		{"POST /v1/networks", `{"nmae":"a"}`, 400, `field \"nmae\": unknown`},
 		{"POST /v1/networks", `{"name":7}`, 400, `field \"name\": 7: want a string`},
 		{"POST /v1/networks", `{"name":"a"`, 400, "ends too early"},
+		{"POST /v1/networks", `[]`, 400, "request body: []: want an object"},
 		{"POST /v1/networks", "", 400, "network name is missing"},
 		{"POST /v1/networks", huge, 413, "larger than 1048576 bytes"},
 		{"GET /v1/networks?filter=colour=red", "", 400, `filter \"colour\": unknown key; want one of dangling`},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -50,6 +51,10 @@ func (e *exitCode) Unwrap() error { return e.err }
 // that doesn't exist or lacks its value.
 func flagError(cmd *cobra.Command, err error) error {
 	if bad := (*pflag.InvalidValueError)(nil); errors.As(err, &bad) {
+		if number := (*strconv.NumError)(nil); errors.As(err, &number) {
+			about, _, _ := strings.Cut(err.Error(), " flag: ")
+			return errors.New(about + " flag: want a whole number")
+		}
 		return err
 	}
 	return usagef(cmd, "%s", err)

@@ -78,8 +78,23 @@ func atLeast(names ...string) cobra.PositionalArgs {
 		if len(args) < len(names) {
 			return usagef(cmd, "%s is missing", names[len(args)])
 		}
-		return nil
+		return checkNames(cmd, names, args)
 	}
+}
+
+// checkNames refuses what nothing can be called and no path of the API can hold;
+// the last of names stands for all further arguments, and a command may be anything.
+func checkNames(cmd *cobra.Command, names, args []string) error {
+	for i, arg := range args {
+		name := names[min(i, len(names)-1)]
+		if name == "COMMAND" {
+			break
+		}
+		if arg == "" || arg == "." || arg == ".." {
+			return usagef(cmd, "%s %q is not a name", name, arg)
+		}
+	}
+	return nil
 }
 
 // between takes at least least of the named arguments and at most all of them.
@@ -91,6 +106,6 @@ func between(least int, names ...string) cobra.PositionalArgs {
 		if len(args) > len(names) {
 			return usagef(cmd, "%q is one argument too many", args[len(names)])
 		}
-		return nil
+		return checkNames(cmd, names, args)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/model"
 )
 
 // processFlags are what run and exec have in common.
@@ -67,6 +68,9 @@ func newRun(a *app) *cobra.Command {
 		}
 		if err := req.Validate(); err != nil {
 			return err
+		}
+		if mode, _, _, _ := config.NetworkMode(); mode == model.ModeHost && (len(config.Publish) > 0 || config.PublishAll) {
+			fmt.Fprintln(a.env.Stderr, "WARNING: published ports are discarded on the host network")
 		}
 		if detach {
 			return a.runDetached(cmd, req)
