@@ -23,6 +23,11 @@ func Look(t testing.TB, e *Env) View {
 		slices.Sort(lines)
 		s[rules] = strings.Join(lines, "\n")
 	}
+	// The kernel gives a bridge its link-local address when it first has a carrier.
+	for title, text := range s {
+		lines := slices.DeleteFunc(strings.Split(text, "\n"), func(l string) bool { return strings.Contains(l, "fe80::") })
+		s[title] = strings.Join(lines, "\n")
+	}
 	s["networks"] = e.Must(t, "network", "ls", "--no-trunc")
 	s["sandboxes"] = e.Must(t, "ps", "-a", "--no-trunc", "--format", "{{.ID}} {{.Name}} {{.State}} {{.Networks}} {{.IP}} {{.Ports}}")
 	return View{s}

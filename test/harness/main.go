@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // Environment variables that the harness reads.
@@ -53,7 +54,33 @@ func Main(m *testing.M) int {
 			return 1
 		}
 	}
-	return m.Run()
+	code := m.Run()
+	if left := emptyCgroups(); len(left) > 0 {
+		fmt.Fprintf(os.Stderr, "empty control groups are left: %v\n", left)
+		code = max(code, 1)
+	}
+	return code
+}
+
+// emptyCgroups are those named fairway that no daemon uses. One that another
+// process is about to use may be empty for a moment.
+func emptyCgroups() (left []string) {
+	for range 10 {
+		left = nil
+		for _, pattern := range []string{"/sys/fs/cgroup/fairway", "/sys/fs/cgroup/*/fairway"} {
+			found, _ := filepath.Glob(pattern)
+			for _, dir := range found {
+				if children, _ := filepath.Glob(dir + "/*/cgroup.procs"); len(children) == 0 {
+					left = append(left, dir)
+				}
+			}
+		}
+		if len(left) == 0 {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return left
 }
 
 // build compiles pkg into dir and names the result in env, unless env has one.

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package test
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/fairway-project/fairway/test/harness"
+	"github.com/gopacket/gopacket/layers"
+)
+
+// NAT-10, CAP-01, CAP-03: half-open connections of made-up clients fill the
+// table. Nothing established is lost; when they have expired, which they do
+// early, there is room for new ones.
+func TestHalfOpenConnectionsExpire(t *testing.T) {
+	const table, attempts = 1024, 1500
+	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
+		e.Network(t, "a", numA)
+		c1 := e.Sandbox(t, "c1", "--network", "a", "-p", "8080:80")
+		serve(t, c1.Netns, 80, "c1")
+		old := harness.NewFlows(t)
+		for range 5 {
+			old.TCP(t, e.LAN1, at(harness.HostIP4, 8080))
+		}
+		f := harness.V4()
+		before := e.Drops(t)
+		eth := harness.Ethernet(harness.HardwareAddr(t, e.LAN2, "eth0"), harness.HardwareAddr(t, e.Host, "eth0"), f)
+		src := netip.MustParseAddr("198.18.0.1")
+		var frames [][]byte
+		for range attempts {
+			frames = append(frames, harness.Frame(t, eth, harness.IPHeader(f, src.String(), f.Host, layers.IPProtocolTCP),
+				&layers.TCP{SrcPort: 1234, DstPort: 8080, SYN: true, Seq: 1, Window: 1000}))
+			src = src.Next()
+		}
+		harness.Inject(t, e.LAN2, "eth0", frames...)
+		old.Advance(t, 100)
+		e.Dropped(t, "flow_table_full", before, 1)
+		harness.Eventually(t, "half-open connections to expire", func() error {
+			if n := harness.CountLines(e.Must(t, "flow", "ls"), "198.18."); n > 0 {
+				return fmt.Errorf("%d are left", n)
+			}
+			return nil
+		})
+		if _, err := harness.GetTCP(e.LAN1, at(f.Host, 8080)); err != nil {
+			t.Errorf("new connection: %v", err)
+		}
+		old.Stop(t)
+	}, harness.OnlyMode(harness.EBPF), harness.DaemonArgs("--flow-table-size", fmt.Sprint(table)),
+		harness.Config("timeouts: {tcp_syn_sent: 1s, tcp_syn_recv: 1s}\n"))
+}
+
+// Many commands at once: each sandbox gets an address and a port of its own.
+func TestCommandsInParallel(t *testing.T) {
+	const boxes = 8
+	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
+		e.Network(t, "a", numA)
+		view := harness.Look(t, e)
+		var all sync.WaitGroup
+		for i := range boxes {
+			all.Go(func() {
+				r := e.Fairway(t, "run", "-d", "--name", fmt.Sprint("c", i), "--network", "a", "-p", "80", "-p", "8000-8010:81", "--", "sleep", "infinity")
+				if r.Code != 0 {
+					t.Errorf("run: %s", r.Err)
+				}
+			})
+		}
+		all.Wait()
+		if t.Failed() {
+			return
+		}
+		seen := map[string]bool{}
+		var names []string
+		for i := range boxes {
+			c := e.Open(t, fmt.Sprint("c", i))
+			names = append(names, c.Name)
+			harness.ServeTCP(t, c.Netns, 80, c.Name)
+			harness.ServeTCP(t, c.Netns, 81, c.Name)
+			for _, port := range []string{"80", "81"} {
+				addr := strings.SplitN(e.Must(t, "port", c.Name, port), "\n", 2)[0]
+				addr = strings.Replace(addr, "0.0.0.0", harness.HostIP4, 1)
+				if r, err := harness.GetTCP(e.LAN1, addr); err != nil || r.Tag != c.Name || seen[addr] {
+					t.Errorf("%s at %s: answered by %q, %v", c.Name, addr, r.Tag, err)
+				}
+				seen[addr] = true
+			}
+		}
+		for _, name := range names {
+			all.Go(func() { e.Must(t, "rm", "-f", name) })
+		}
+		all.Wait()
+		if diff := view.Diff(harness.Look(t, e)); diff != "" {
+			t.Errorf("after removal:\n%s", diff)
+		}
+	})
+}
