@@ -167,7 +167,7 @@ func (d *engine) killRest() {
 	d.t.Helper()
 	harness.Eventually(d.t, "the engine's processes end", func() error {
 		out, _ := exec.Command("pgrep", "-f", d.dir+"/").Output()
-		left := strings.Fields(string(out))
+		left := append(strings.Fields(string(out)), d.contained()...)
 		for _, pid := range left {
 			_ = exec.Command("kill", "-9", pid).Run()
 		}
@@ -182,6 +182,16 @@ func (d *engine) killRest() {
 			_ = syscall.Unmount(f[4], syscall.MNT_DETACH)
 		}
 	}
+}
+
+// contained are the processes of containers.
+func (d *engine) contained() (pids []string) {
+	files, _ := filepath.Glob("/sys/fs/cgroup/*/" + d.cgroup + "/*/cgroup.procs")
+	for _, file := range files {
+		raw, _ := os.ReadFile(file)
+		pids = append(pids, strings.Fields(string(raw))...)
+	}
+	return pids
 }
 
 func (d *engine) removeCgroups() {

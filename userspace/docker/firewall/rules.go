@@ -23,8 +23,10 @@ func UserRules(all []Rule) []Rule {
 }
 
 var (
-	// bridge is a device of Docker's in a rule's interface match.
-	bridge = regexp.MustCompile(`(^| )-[io] (docker0|docker_gwbridge|br-[0-9a-f]{12})( |$)`)
+	// device is in a rule's interface match.
+	device = regexp.MustCompile(`(?:^| )-[io] (\S+)`)
+	// named is how Docker calls a bridge by itself.
+	named = regexp.MustCompile(`^(docker0|docker_gwbridge|br-[0-9a-f]{12})$`)
 	// jump leads to a chain of Docker's.
 	jump = regexp.MustCompile(`(^| )-[jg] DOCKER(-[A-Z0-9-]+)?( |$)`)
 	// hairpin is a masquerade of a container that talks to itself.
@@ -32,21 +34,22 @@ var (
 )
 
 // Leftovers are the rules and chains of Docker's, to be removed in this order. The
-// operator's rules in DOCKER-USER, and so the chain, are not among them.
+// operator's rules in DOCKER-USER, and so the chain and the way there, are not
+// among them.
 func Leftovers(all []Rule) []Rule {
-	users := make(map[[2]string]bool)
+	users := make(map[string]bool)
 	for _, r := range UserRules(all) {
-		users[[2]string{r.Tool, r.Table}] = true
+		users[r.Tool] = true
 	}
+	bridges := bridgesIn(all)
 	var rules, chains []Rule
 	for _, r := range all {
 		switch {
-		case r.Chain == userChain && users[[2]string{r.Tool, r.Table}]:
+		case users[r.Tool] && (r.Chain == userChain || r.Spec == "-j "+userChain):
 		case r.Declared && dockers(r.Chain):
 			chains = append(chains, r)
 		case r.Declared:
-		case strings.Contains(r.Spec, "-j "+userChain) && users[[2]string{r.Tool, r.Table}]:
-		case dockers(r.Chain), jump.MatchString(r.Spec), bridgeRule(r), selfRule(r):
+		case dockers(r.Chain), jump.MatchString(r.Spec), bridgeRule(r, bridges), selfRule(r):
 			rules = append(rules, r)
 		}
 	}
@@ -55,11 +58,34 @@ func Leftovers(all []Rule) []Rule {
 
 func dockers(chain string) bool { return chain == "DOCKER" || strings.HasPrefix(chain, "DOCKER-") }
 
+// bridgesIn finds Docker's bridges by the rules in its own chains, which name each.
+func bridgesIn(all []Rule) map[string]bool {
+	out := make(map[string]bool)
+	for _, r := range all {
+		if !dockers(r.Chain) || r.Chain == userChain {
+			continue
+		}
+		for _, m := range device.FindAllStringSubmatch(r.Spec, -1) {
+			out[m[1]] = true
+		}
+	}
+	return out
+}
+
 // bridgeRule is one that Docker put into a built-in chain for one of its bridges.
-// Comments are an operator's or another program's.
-func bridgeRule(r Rule) bool {
-	return bridge.MatchString(r.Spec) && !strings.Contains(r.Spec, "--comment") &&
-		(r.Chain == "FORWARD" || r.Chain == "POSTROUTING" || r.Chain == "PREROUTING" && r.Table == "raw")
+// One with a comment is an operator's or another program's.
+func bridgeRule(r Rule, bridges map[string]bool) bool {
+	builtin := r.Chain == "FORWARD" || r.Chain == "POSTROUTING" || r.Chain == "PREROUTING" && r.Table == "raw"
+	if !builtin || strings.Contains(r.Spec, "--comment") {
+		return false
+	}
+	matches := device.FindAllStringSubmatch(r.Spec, -1)
+	for _, m := range matches {
+		if !bridges[m[1]] && !named.MatchString(m[1]) {
+			return false
+		}
+	}
+	return len(matches) > 0
 }
 
 func selfRule(r Rule) bool {

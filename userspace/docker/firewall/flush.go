@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package firewall
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os/exec"
+	"slices"
+	"strings"
+)
+
+// Flush removes rules and chains in the caller's network namespace, one tool and
+// table after the other, each in one transaction. Nothing of a table is removed if
+// anything in it can't be.
+func Flush(ctx context.Context, rules []Rule) error {
+	var errs []error
+	scripts := scripts(rules)
+	for _, tool := range slices.Sorted(maps.Keys(scripts)) {
+		cmd := exec.CommandContext(ctx, tool+"-restore", "--noflush", "--wait")
+		if strings.HasSuffix(tool, "-nft") {
+			cmd = exec.CommandContext(ctx, tool+"-restore", "--noflush")
+		}
+		cmd.Stdin = strings.NewReader(scripts[tool])
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		if err := cmd.Run(); err != nil {
+			errs = append(errs, fmt.Errorf("%s-restore: %w: %s", tool, err, strings.TrimSpace(stderr.String())))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// scripts writes what iptables-restore(8) is to do, by tool.
+func scripts(rules []Rule) map[string]string {
+	lines := make(map[string]map[string][]string)
+	for _, r := range rules {
+		if lines[r.Tool] == nil {
+			lines[r.Tool] = make(map[string][]string)
+		}
+		line := "-D " + r.Chain + " " + r.Spec
+		if r.Declared {
+			line = "-X " + r.Chain
+		}
+		lines[r.Tool][r.Table] = append(lines[r.Tool][r.Table], line)
+	}
+	out := make(map[string]string)
+	for tool, tables := range lines {
+		var b strings.Builder
+		for _, table := range slices.Sorted(maps.Keys(tables)) {
+			fmt.Fprintf(&b, "*%s\n%s\nCOMMIT\n", table, strings.Join(tables[table], "\n"))
+		}
+		out[tool] = b.String()
+	}
+	return out
+}
