@@ -15,6 +15,7 @@ import (
 // the port bitmap that don't follow from the entries.
 func (d *Datapath) adopt() error {
 	s := state{
+		lost:          make(map[netip.Addr]bool),
 		networkSlots:  newSlots("network", network.MaxSlots),
 		endpointSlots: newSlots("endpoint", endpoint.MaxSlots),
 		networks:      make(map[string]*networkState),

@@ -41,7 +41,8 @@ func (d *Datapath) EnsureHost(_ context.Context, h datapath.Host) error {
 		want[u.Index] = true
 		errs = append(errs, d.ensureUplink(u))
 	}
-	errs = append(errs, d.dropUplinks(want), d.tables.host.NewRoutes())
+	// Sources go last: no new flow may take one from an uplink that still has it.
+	errs = append(errs, d.dropUplinks(want), d.tables.host.NewRoutes(), d.forgetSources())
 	return errors.Join(errs...)
 }
 
@@ -80,7 +81,6 @@ func (d *Datapath) syncAddresses() error {
 		}
 		s.addresses[a] = v
 	}
-	lost := make(map[netip.Addr]bool)
 	for a, v := range s.addresses {
 		if _, ok := want[a]; ok {
 			continue
@@ -90,22 +90,32 @@ func (d *Datapath) syncAddresses() error {
 		}
 		delete(s.addresses, a)
 		if v == host.NoNetwork {
-			lost[a] = true
+			s.lost[a] = true
 		}
 	}
-	return d.forgetSources(lost)
+	return nil
 }
 
 // forgetSources ends the flows that were masqueraded with an address that isn't
 // the host's any more, as netfilter's MASQUERADE does: no reply can come, and
 // the next packet of the same socket finds the new address.
-func (d *Datapath) forgetSources(lost map[netip.Addr]bool) error {
+func (d *Datapath) forgetSources() error {
+	lost := d.state.lost
+	for a := range lost {
+		if d.state.own[a] {
+			delete(lost, a)
+		}
+	}
 	if len(lost) == 0 {
 		return nil
 	}
-	return d.collector.purge(func(origin *flow.Half) bool {
+	err := d.collector.purge(func(origin *flow.Half) bool {
 		return origin.Kind() == object.DatapathFlowKindFLOW_MASQUERADE && lost[origin.NATSrc.Addr()]
 	})
+	if err == nil {
+		clear(lost)
+	}
+	return err
 }
 
 // keepOrphanGateways lets the networks of an earlier process work until they are

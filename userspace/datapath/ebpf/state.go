@@ -30,7 +30,9 @@ type state struct {
 	// addresses is the map's content, own the part of it that EnsureHost said.
 	addresses map[netip.Addr]uint32
 	own       map[netip.Addr]bool
-	uplinks   map[int]host.Uplink
+	// lost are former addresses of the host whose flows are still to be ended.
+	lost    map[netip.Addr]bool
+	uplinks map[int]host.Uplink
 	// l3Uplinks are the names of uplinks that can't be served.
 	l3Uplinks []string
 	links     map[icc.Hole]uint16
