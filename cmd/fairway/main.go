@@ -11,6 +11,7 @@ import (
 	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/cli"
 	"github.com/fairway-project/fairway/userspace/daemon"
+	"github.com/fairway-project/fairway/userspace/docker/setup"
 	"github.com/fairway-project/fairway/userspace/doctor"
 	"github.com/fairway-project/fairway/userspace/engine"
 	"github.com/fairway-project/fairway/userspace/metrics"
@@ -36,7 +37,12 @@ func main() {
 }
 
 func examine(ctx context.Context, c daemon.Config) ([]api.Check, error) {
-	return doctor.Run(ctx, doctor.Options{
+	checks, err := doctor.Run(ctx, doctor.Options{
 		Mode: c.Datapath, RunDir: c.RunDir, BPFFS: c.BPFFS, Uplinks: c.Uplinks, FlowTableSize: c.FlowTableSize,
 	})
+	if err != nil || c.Docker == "" {
+		return checks, err
+	}
+	engine, err := setup.Check(ctx, setup.Options{})
+	return append(checks, engine...), err
 }

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fairway-project/fairway/userspace/daemon"
+	"github.com/fairway-project/fairway/userspace/docker/proxies"
+	"github.com/fairway-project/fairway/userspace/docker/setup"
+)
+
+func newDocker(a *app) *cobra.Command {
+	cmd := group(&cobra.Command{
+		Use:   "docker",
+		Short: "Let a Docker Engine leave its containers' traffic to Fairway",
+	})
+	cmd.AddCommand(newDockerSetup(a))
+	return cmd
+}
+
+// setupFlags say what docker setup does.
+type setupFlags struct {
+	setup.Options
+	check, undo, force bool
+}
+
+func newDockerSetup(a *app) *cobra.Command {
+	var f setupFlags
+	cmd := &cobra.Command{
+		Use:   "setup [OPTIONS]",
+		Short: "Configure dockerd for Fairway, or tell what is wrong, or undo it",
+		Long: "Configure dockerd for Fairway: write its daemon.json and remove the rules that it left behind. It tells what it will do and asks.\n" +
+			"dockerd itself is not restarted.\n\n" +
+			"With --check, exit code 0 if all is well, 1 for a warning, 2 for a failure.",
+		Args: exactly(),
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&f.check, "check", false, "only tell what is wrong")
+	flags.BoolVar(&f.undo, "undo", false, "put daemon.json back as it was")
+	flags.BoolVarP(&f.force, "force", "f", false, "don't ask")
+	flags.StringVar(&f.Config, "daemon-json", "", "dockerd's configuration file (default: the one that it uses)")
+	flags.StringVar(&f.Proxy, "proxy", "", "Fairway's docker-proxy (default: the one that was installed with this program)")
+	flags.StringVar(&f.Root, "root", daemon.Default().Root, "directory of the daemon's state, where the file as it was is kept")
+	cmd.MarkFlagsMutuallyExclusive("check", "undo")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		switch {
+		case f.check:
+			return a.checkDocker(cmd.Context(), f.Options)
+		case f.undo:
+			return a.undoDocker(f.Options)
+		}
+		return a.setUpDocker(cmd.Context(), f)
+	}
+	return cmd
+}
+
+func (a *app) checkDocker(ctx context.Context, o setup.Options) error {
+	checks, err := setup.Check(ctx, o)
+	if err != nil {
+		return err
+	}
+	rows := make([]checkRow, 0, len(checks))
+	for _, c := range checks {
+		rows = append(rows, checkRow{c.Name, string(c.Result), c.Fact, c.Fix})
+	}
+	header := checkRow{"CHECK", "RESULT", "FACT", "FIX"}
+	if err := printList(a.env.Stdout, listFlags{}, header, checkColumns, "{{.Name}}", rows, checks); err != nil {
+		return err
+	}
+	return verdict(checks)
+}
+
+func (a *app) undoDocker(o setup.Options) error {
+	done, err := setup.Undo(o)
+	for _, line := range done {
+		fmt.Fprintln(a.env.Stdout, line)
+	}
+	return err
+}
+
+func (a *app) setUpDocker(ctx context.Context, f setupFlags) error {
+	if f.Proxy == "" {
+		path, err := installedProxy()
+		if err != nil {
+			return err
+		}
+		f.Proxy = path
+	}
+	plan, err := setup.Make(ctx, f.Options)
+	if err != nil {
+		return err
+	}
+	for _, line := range plan.Lines() {
+		fmt.Fprintln(a.env.Stdout, line)
+	}
+	if plan.Nothing() {
+		fmt.Fprintln(a.env.Stdout, "nothing to change")
+	} else if f.force || a.confirm("The changes above will be made.") {
+		if err := plan.Apply(ctx); err != nil {
+			return err
+		}
+		fmt.Fprintln(a.env.Stdout, "done")
+	} else {
+		return nil
+	}
+	for _, note := range plan.Notes {
+		fmt.Fprintln(a.env.Stdout, "note: "+note)
+	}
+	return nil
+}
+
+// installedProxy finds docker-proxy where make build and make install put it.
+func installedProxy() (string, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Dir(exe)
+	for _, path := range []string{filepath.Join(dir, "../lib/fairway", proxies.Name), filepath.Join(dir, proxies.Name)} {
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("%s isn't installed beside %s: name it with --proxy", proxies.Name, exe)
+}

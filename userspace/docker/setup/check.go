@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package setup
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/docker/firewall"
+	"github.com/fairway-project/fairway/userspace/docker/proxies"
+)
+
+// Check tells whether the engine leaves its traffic to Fairway. It changes nothing.
+func Check(ctx context.Context, o Options) ([]api.Check, error) {
+	e, err := FindEngine()
+	if err != nil {
+		return nil, err
+	}
+	if o.Config == "" {
+		o.Config = e.Config
+	}
+	f, err := readFile(o.Config)
+	if err != nil {
+		return []api.Check{{Name: "docker config", Result: api.Fail, Fact: err.Error(), Fix: "mend " + o.Config}}, nil
+	}
+	rules, err := firewall.Read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return judge(o, e, f, rules), nil
+}
+
+// setupCommand mends most of it.
+const setupCommand = "fairway docker setup && systemctl restart docker"
+
+// judge names every combination of settings that doesn't work.
+func judge(o Options, e Engine, f file, rules []firewall.Rule) []api.Check {
+	return []api.Check{
+		engineCheck(o, e), iptablesCheck(e, f), proxyCheck(e, f), iccCheck(e, f), conflictCheck(o, e, f),
+		userCheck(rules), leftoverCheck(e, f, rules),
+	}
+}
+
+func engineCheck(o Options, e Engine) api.Check {
+	switch {
+	case e.Pid == 0:
+		return api.Check{Name: "docker engine", Result: api.Warn, Fact: "no dockerd runs in this network namespace", Fix: "systemctl start docker"}
+	case e.Stale:
+		return api.Check{Name: "docker engine", Result: api.Warn,
+			Fact: fmt.Sprintf("dockerd (process %d) started before %s was changed", e.Pid, o.Config), Fix: "systemctl restart docker"}
+	}
+	return api.Check{Name: "docker engine", Result: api.OK, Fact: fmt.Sprintf("dockerd runs as process %d", e.Pid)}
+}
+
+func iptablesCheck(e Engine, f file) api.Check {
+	v4, v6 := setting(e, f, "iptables"), setting(e, f, "ip6tables")
+	switch {
+	case v4 != "false":
+		return api.Check{Name: "docker iptables", Result: api.Fail,
+			Fact: "dockerd makes iptables rules of its own, which carry and drop traffic beside Fairway", Fix: setupCommand}
+	case v6 != "false":
+		// The default depends on the engine's version: true since 27.
+		return api.Check{Name: "docker iptables", Result: api.Warn,
+			Fact: "iptables is false, but ip6tables isn't: engines from 27 make IPv6 rules of their own", Fix: setupCommand}
+	}
+	return api.Check{Name: "docker iptables", Result: api.OK, Fact: "iptables and ip6tables are false"}
+}
+
+func proxyCheck(e Engine, f file) api.Check {
+	c := api.Check{Name: "docker proxy", Result: api.Warn, Fix: setupCommand}
+	path := setting(e, f, "userland-proxy-path")
+	switch {
+	case setting(e, f, "userland-proxy") == "false":
+		c.Fact = "userland-proxy is false: a port is known only after its container has started, and dockerd sets route_localnet on its bridges"
+	case path == "":
+		c.Fact = "userland-proxy-path isn't set: Docker's own proxies hold the ports, each with 3 MB, and answer what Fairway doesn't carry yet"
+	case filepath.Base(path) != proxies.Name:
+		c.Fact = fmt.Sprintf("userland-proxy-path is %s: the program has to be called %s to be found by a daemon that starts later", path, proxies.Name)
+	default:
+		return api.Check{Name: c.Name, Result: api.OK, Fact: "userland-proxy-path is " + path}
+	}
+	return c
+}
+
+func iccCheck(e Engine, f file) api.Check {
+	if setting(e, f, "icc") == "false" && setting(e, f, "iptables") == "false" {
+		return api.Check{Name: "docker icc", Result: api.Fail, Fact: "icc and iptables are both false: dockerd refuses to start",
+			Fix: "remove icc; docker network create -o com.docker.network.bridge.enable_icc=false"}
+	}
+	return api.Check{Name: "docker icc", Result: api.OK, Fact: "the engine's own icc isn't false"}
+}
+
+func conflictCheck(o Options, e Engine, f file) api.Check {
+	for key := range e.Flags {
+		if _, both := f[key]; both {
+			return api.Check{Name: "docker flags", Result: api.Fail,
+				Fact: fmt.Sprintf("%s is given by a flag and in %s: dockerd refuses to start again", key, o.Config), Fix: "remove one of them"}
+		}
+	}
+	return api.Check{Name: "docker flags", Result: api.OK, Fact: "no setting is given by a flag and in " + o.Config}
+}
+
+func userCheck(rules []firewall.Rule) api.Check {
+	user := firewall.UserRules(rules)
+	if len(user) == 0 {
+		return api.Check{Name: "docker user rules", Result: api.OK, Fact: "DOCKER-USER has no rules"}
+	}
+	return api.Check{Name: "docker user rules", Result: api.Warn,
+		Fact: fmt.Sprintf("DOCKER-USER has %d rules that don't apply to containers, the first: %s", len(user), user[0]),
+		Fix:  "remove them, or fairway daemon --netfilter=bypass"}
+}
+
+func leftoverCheck(e Engine, f file, rules []firewall.Rule) api.Check {
+	left := firewall.Leftovers(rules)
+	if setting(e, f, "iptables") != "false" {
+		return api.Check{Name: "docker leftovers", Result: api.OK, Fact: fmt.Sprintf("%d rules and chains are the engine's, which uses them", len(left))}
+	}
+	if len(left) == 0 {
+		return api.Check{Name: "docker leftovers", Result: api.OK, Fact: "no rules are left of an engine with iptables"}
+	}
+	return api.Check{Name: "docker leftovers", Result: api.Fail,
+		Fact: fmt.Sprintf("%d rules and chains are left of an engine with iptables, the first: %s", len(left), left[0]), Fix: "fairway docker setup"}
+}

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package setup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/fairway-project/fairway/userspace/docker/firewall"
+)
+
+// Options say what to set up.
+type Options struct {
+	// Proxy is the path of Fairway's docker-proxy.
+	Proxy string
+	// Config is the engine's daemon.json; empty for the one that it uses.
+	Config string
+	// Root is Fairway's state directory, where the saved copy is kept.
+	Root string
+}
+
+// Plan is what Apply will do.
+type Plan struct {
+	Config string
+	Edits  []Edit
+	// Flush are rules that an engine left behind.
+	Flush []firewall.Rule
+	// Notes tell what isn't done here, a sentence each.
+	Notes []string
+
+	options Options
+	file    file
+}
+
+// Nothing reports whether there is nothing to do.
+func (p Plan) Nothing() bool { return len(p.Edits) == 0 && len(p.Flush) == 0 }
+
+// Lines tell what Apply will do.
+func (p Plan) Lines() []string {
+	var out []string
+	for _, e := range p.Edits {
+		out = append(out, fmt.Sprintf("%s: %s", p.Config, e))
+	}
+	for _, r := range p.Flush {
+		verb := "remove rule: "
+		if r.Declared {
+			verb = "remove chain: "
+		}
+		out = append(out, verb+r.String())
+	}
+	return out
+}
+
+// Make looks at the host and plans. It changes nothing.
+func Make(ctx context.Context, o Options) (Plan, error) {
+	e, err := FindEngine()
+	if err != nil {
+		return Plan{}, err
+	}
+	if o.Config == "" {
+		o.Config = e.Config
+	}
+	f, err := readFile(o.Config)
+	if err != nil {
+		return Plan{}, err
+	}
+	rules, err := firewall.Read(ctx)
+	if err != nil {
+		return Plan{}, err
+	}
+	if !filepath.IsAbs(o.Proxy) {
+		return Plan{}, fmt.Errorf("docker-proxy %s: want an absolute path, which is what dockerd demands", o.Proxy)
+	}
+	if info, err := os.Stat(o.Proxy); err != nil || info.Mode()&0o111 == 0 {
+		return Plan{}, fmt.Errorf("docker-proxy %s: not an executable file", o.Proxy)
+	}
+	return plan(o, e, f, rules)
+}
+
+// plan decides.
+func plan(o Options, e Engine, f file, rules []firewall.Rule) (Plan, error) {
+	p := Plan{Config: o.Config, options: o, file: f}
+	want := map[string]string{"iptables": "false", "ip6tables": "false", "userland-proxy-path": strconv.Quote(o.Proxy)}
+	for key, value := range want {
+		flag, given := e.Flags[key]
+		if !given {
+			continue
+		}
+		if flag != value && strconv.Quote(flag) != value {
+			return p, fmt.Errorf("dockerd (process %d) was started with --%s=%s: a key in %s can't change that; remove the flag, in its systemd unit perhaps",
+				e.Pid, key, flag, o.Config)
+		}
+		delete(want, key)
+	}
+	if icc := setting(e, f, "icc"); icc == "false" {
+		return p, errors.New("dockerd has icc=false, with which it refuses to start without iptables: remove that, and make networks with -o com.docker.network.bridge.enable_icc=false")
+	}
+	if setting(e, f, "userland-proxy") == "false" {
+		p.Notes = append(p.Notes, "userland-proxy is false: ports are known only when a container has started, and dockerd opens 127.0.0.0/8 to its bridges; true is better")
+	}
+	p.Edits = f.edits(want)
+	if n := len(firewall.UserRules(rules)); n > 0 {
+		p.Notes = append(p.Notes, fmt.Sprintf("DOCKER-USER has %d rules, which stay but don't apply to containers any more; fairway daemon wants --netfilter=bypass", n))
+	}
+	left := firewall.Leftovers(rules)
+	switch {
+	case len(left) == 0:
+	case e.Pid != 0 && carries(e, f, p.Edits):
+		p.Notes = append(p.Notes, fmt.Sprintf("%d rules and chains of Docker's carry traffic now and stay: restart dockerd and run this again", len(left)))
+	default:
+		p.Flush = left
+	}
+	if e.Pid != 0 && (len(p.Edits) > 0 || e.Stale) {
+		p.Notes = append(p.Notes, "restart dockerd, with fairway daemon --docker running: systemctl restart docker")
+	}
+	return p, nil
+}
+
+// setting is what a flag says, or else the file; empty for the default.
+func setting(e Engine, f file, key string) string {
+	if v, given := e.Flags[key]; given {
+		return v
+	}
+	return f.text(key)
+}
+
+// carries reports whether the engine that runs has rules of its own: unless it was
+// told not to before it started.
+func carries(e Engine, f file, edits []Edit) bool {
+	if e.Flags["iptables"] == "false" {
+		return false
+	}
+	return e.Stale || len(edits) > 0 || f.text("iptables") != "false"
+}
+
+// savedName is the engine's file as it was, next to Fairway's state. An empty copy
+// stands for a file that wasn't there.
+const savedName = "docker-daemon.json.before"
+
+// Apply does what the plan says. The file as it was is kept for Undo.
+func (p Plan) Apply(ctx context.Context) error {
+	if len(p.Edits) > 0 {
+		if err := p.save(); err != nil {
+			return err
+		}
+		if err := p.file.with(p.Edits).write(p.Config); err != nil {
+			return err
+		}
+	}
+	return firewall.Flush(ctx, p.Flush)
+}
+
+// save keeps the first copy: what a second setup finds is Fairway's.
+func (p Plan) save() error {
+	path := filepath.Join(p.options.Root, savedName)
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	content, err := os.ReadFile(p.Config)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return replace(path, content)
+}
+
+// Undo puts the engine's file back as it was and tells what it did. Without a saved
+// copy nothing was set up, and nothing is done.
+func Undo(o Options) ([]string, error) {
+	if o.Config == "" {
+		e, err := FindEngine()
+		if err != nil {
+			return nil, err
+		}
+		o.Config = e.Config
+	}
+	path := filepath.Join(o.Root, savedName)
+	content, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return []string{"nothing to undo: " + path + " doesn't exist"}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	done := o.Config + ": as it was before"
+	if len(content) == 0 {
+		done = o.Config + ": removed, as there was none before"
+		err = os.Remove(o.Config)
+	} else {
+		err = replace(o.Config, content)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if err := os.Remove(path); err != nil {
+		return nil, err
+	}
+	return []string{done, "restart dockerd, which makes its own rules again: systemctl restart docker"}, nil
+}

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package setup
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/docker/firewall"
+)
+
+var dockerRule = firewall.Rule{Tool: "iptables-nft", Table: "filter", Chain: "FORWARD", Spec: "-o docker0 -j DOCKER"}
+
+func keys(pairs ...string) file {
+	f := file{}
+	for i := 0; i < len(pairs); i += 2 {
+		f[pairs[i]] = []byte(pairs[i+1])
+	}
+	return f
+}
+
+func TestArguments(t *testing.T) {
+	got := parseEngine([]string{"/usr/sbin/dockerd", "-H", "fd://", "--iptables=false", "--icc", "--userland-proxy-path", "/p",
+		"--config-file=/c.json", "--containerd=/run/c"})
+	want := Engine{Config: "/c.json", Flags: map[string]string{"iptables": "false", "icc": "true", "userland-proxy-path": "/p"}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestPlan(t *testing.T) {
+	o := Options{Proxy: "/lib/docker-proxy", Config: "/d.json"}
+	for name, c := range map[string]struct {
+		engine Engine
+		file   file
+		rules  []firewall.Rule
+		lines  []string
+		notes  []string
+		err    string
+	}{
+		"fresh, not running": {file: file{}, rules: []firewall.Rule{dockerRule}, lines: []string{
+			`/d.json: add "ip6tables": false`, `/d.json: add "iptables": false`, `/d.json: add "userland-proxy-path": "/lib/docker-proxy"`,
+			"remove rule: iptables-nft -t filter -A FORWARD -o docker0 -j DOCKER",
+		}},
+		"running with rules": {engine: Engine{Pid: 7}, file: keys("iptables", "true", "ip6tables", "false", "userland-proxy-path", `"/lib/docker-proxy"`),
+			rules: []firewall.Rule{dockerRule}, lines: []string{`/d.json: change "iptables" from true to false`},
+			notes: []string{"carry traffic now", "restart dockerd"}},
+		"restarted": {engine: Engine{Pid: 7}, file: keys("iptables", "false", "ip6tables", "false", "userland-proxy-path", `"/lib/docker-proxy"`),
+			rules: []firewall.Rule{dockerRule}, lines: []string{"remove rule: iptables-nft -t filter -A FORWARD -o docker0 -j DOCKER"}},
+		"flags that fit": {engine: Engine{Pid: 7, Flags: map[string]string{"iptables": "false", "ip6tables": "false", "userland-proxy-path": "/lib/docker-proxy"}},
+			file: file{}},
+		"flag that doesn't fit": {engine: Engine{Pid: 7, Flags: map[string]string{"iptables": "true"}}, err: "--iptables=true"},
+		"icc":                   {file: keys("icc", "false"), err: "icc=false"},
+		"proxy off": {file: keys("iptables", "false", "ip6tables", "false", "userland-proxy", "false", "userland-proxy-path", `"/lib/docker-proxy"`),
+			notes: []string{"userland-proxy is false"}},
+	} {
+		p, err := plan(o, c.engine, c.file, c.rules)
+		if c.err != "" {
+			if err == nil || !strings.Contains(err.Error(), c.err) {
+				t.Errorf("%s: got %v, want an error with %s", name, err, c.err)
+			}
+			continue
+		}
+		if diff := cmp.Diff(c.lines, p.Lines()); err != nil || diff != "" {
+			t.Errorf("%s: %v (-want +got):\n%s", name, err, diff)
+		}
+		if len(p.Notes) != len(c.notes) {
+			t.Errorf("%s: notes %q, want %q", name, p.Notes, c.notes)
+			continue
+		}
+		for i, n := range c.notes {
+			if !strings.Contains(p.Notes[i], n) {
+				t.Errorf("%s: note %q, want %q in it", name, p.Notes[i], n)
+			}
+		}
+	}
+}
+
+func TestApplyAndUndo(t *testing.T) {
+	for name, before := range map[string]string{"there was one": "{\n  \"log-level\": \"warn\",\n  \"iptables\": true\n}", "there was none": ""} {
+		dir := t.TempDir()
+		o := Options{Proxy: "/lib/docker-proxy", Config: filepath.Join(dir, "docker/daemon.json"), Root: filepath.Join(dir, "root")}
+		if before != "" {
+			if err := replace(o.Config, []byte(before)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 2 { // the second changes nothing, and doesn't save what the first wrote
+			f, err := readFile(o.Config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p, err := plan(o, Engine{}, f, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := p.Apply(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f, err := readFile(o.Config)
+		if err != nil || f.text("iptables") != "false" || f.text("userland-proxy-path") != "/lib/docker-proxy" || (before != "" && f.text("log-level") != "warn") {
+			t.Errorf("%s: %v, %v", name, f, err)
+		}
+		if _, err := Undo(o); err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile(o.Config)
+		if string(got) != before || (before == "") != os.IsNotExist(err) {
+			t.Errorf("%s: after undo %q, %v", name, got, err)
+		}
+		if done, err := Undo(o); err != nil || !strings.Contains(done[0], "nothing to undo") {
+			t.Errorf("%s: second undo %q, %v", name, done, err)
+		}
+	}
+}
+
+func TestEveryWrongCombinationIsNamed(t *testing.T) {
+	good := func() file {
+		return keys("iptables", "false", "ip6tables", "false", "userland-proxy-path", `"/lib/docker-proxy"`)
+	}
+	running := Engine{Pid: 7}
+	without := func(key string) file { f := good(); delete(f, key); return f }
+	with := func(key, value string) file { f := good(); f[key] = []byte(value); return f }
+	user := firewall.Rule{Tool: "iptables-nft", Table: "filter", Chain: "DOCKER-USER", Spec: "-s 10.0.0.1/32 -j DROP"}
+	for name, c := range map[string]struct {
+		engine Engine
+		file   file
+		rules  []firewall.Rule
+		check  string
+		result api.Result
+	}{
+		"all is well":        {running, good(), nil, "", api.OK},
+		"no engine":          {Engine{}, good(), nil, "docker engine", api.Warn},
+		"not restarted":      {Engine{Pid: 7, Stale: true}, good(), nil, "docker engine", api.Warn},
+		"iptables on":        {running, without("iptables"), nil, "docker iptables", api.Fail},
+		"ip6tables on":       {running, without("ip6tables"), nil, "docker iptables", api.Warn},
+		"Docker's own proxy": {running, without("userland-proxy-path"), nil, "docker proxy", api.Warn},
+		"other name":         {running, with("userland-proxy-path", `"/lib/shim"`), nil, "docker proxy", api.Warn},
+		"no proxy":           {running, with("userland-proxy", "false"), nil, "docker proxy", api.Warn},
+		"icc off":            {running, with("icc", "false"), nil, "docker icc", api.Fail},
+		"flag and key":       {Engine{Pid: 7, Flags: map[string]string{"iptables": "false"}}, good(), nil, "docker flags", api.Fail},
+		"operator's rules":   {running, good(), []firewall.Rule{user}, "docker user rules", api.Warn},
+		"leftovers":          {running, good(), []firewall.Rule{dockerRule}, "docker leftovers", api.Fail},
+	} {
+		for _, got := range judge(Options{Config: "/d.json"}, c.engine, c.file, c.rules) {
+			want := api.OK
+			if got.Name == c.check {
+				want = c.result
+			}
+			if got.Result != want || (want != api.OK) != (got.Fix != "") {
+				t.Errorf("%s: %+v, want %s", name, got, want)
+			}
+		}
+	}
+}
+
+func TestStart(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if !changedSince(path, "/proc/self") {
+		t.Error("a file that was just written isn't newer than this process")
+	}
+	begun, err := startOf("/proc/self")
+	if err != nil {
+		t.Fatal(err)
+	}
+	older := begun.Add(-time.Minute)
+	if err := os.Chtimes(path, older, older); err != nil {
+		t.Fatal(err)
+	}
+	if changedSince(path, "/proc/self") || changedSince(path+"x", "/proc/self") {
+		t.Error("an older file, or none, is newer than this process")
+	}
+}
