@@ -61,6 +61,8 @@ func statusOf(err error) int {
 		return http.StatusConflict
 	case errors.Is(err, ErrInvalid):
 		return http.StatusBadRequest
+	case errors.Is(err, ErrEnding):
+		return http.StatusServiceUnavailable
 	}
 	if code := bodyOf(err).ExitCode; code == sandbox.CodeNotFound || code == sandbox.CodeNotExecutable {
 		return http.StatusBadRequest

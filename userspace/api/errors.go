@@ -20,6 +20,8 @@ var (
 	ErrConflict = errors.New("conflict")
 	// ErrTooLarge is a body of more than MaxBody bytes (413).
 	ErrTooLarge = errors.New("too large")
+	// ErrEnding is what a wait gets when the daemon ends before the process (503).
+	ErrEnding = errors.New("the daemon ends, the process goes on")
 )
 
 // kindError is an error whose kind shows in errors.Is and not in its text.

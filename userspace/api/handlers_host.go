@@ -3,7 +3,9 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 )
@@ -13,6 +15,24 @@ type handlers struct {
 	docker      DockerBackend // nil without --docker
 	log         *slog.Logger
 	uninstalled func()
+	// ending ends with ErrEnding when the server is about to.
+	ending context.Context
+}
+
+// patient returns a context for what waits for a process: it ends with the
+// request or the server. The caller calls done with the error of what it waited
+// for, which returns the one to answer.
+func (h *handlers) patient(r *http.Request) (ctx context.Context, done func(error) error) {
+	ctx, cancel := context.WithCancelCause(r.Context())
+	stop := context.AfterFunc(h.ending, func() { cancel(context.Cause(h.ending)) })
+	return ctx, func(err error) error {
+		stop()
+		cancel(nil)
+		if err != nil && errors.Is(context.Cause(ctx), ErrEnding) {
+			return ErrEnding
+		}
+		return err
+	}
 }
 
 // Uninstall asks for the removal of everything.

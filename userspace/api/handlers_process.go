@@ -54,8 +54,9 @@ func (h *handlers) exec(w http.ResponseWriter, r *http.Request) error {
 	if wantsUpgrade(r) {
 		return h.attach(w, start)
 	}
-	out, err := capture(r.Context(), start)
-	if err != nil {
+	ctx, done := h.patient(r)
+	out, err := capture(ctx, start)
+	if err := done(err); err != nil {
 		return err
 	}
 	return writeJSON(w, http.StatusOK, out)

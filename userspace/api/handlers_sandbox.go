@@ -101,8 +101,9 @@ func (h *handlers) stop(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (h *handlers) wait(w http.ResponseWriter, r *http.Request) error {
-	code, err := h.backend.Wait(r.Context(), r.PathValue("sandbox"))
-	if err != nil {
+	ctx, done := h.patient(r)
+	code, err := h.backend.Wait(ctx, r.PathValue("sandbox"))
+	if err := done(err); err != nil {
 		return err
 	}
 	return writeJSON(w, http.StatusOK, Exit{Code: code})

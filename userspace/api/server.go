@@ -22,12 +22,15 @@ const (
 type Server struct {
 	http     *http.Server
 	handlers *handlers
+	// end ends the answers that only wait for a process.
+	end context.CancelCauseFunc
 }
 
 // NewServer returns a server of b. Uninstalled, if not nil, is called once
 // after the answer to a successful uninstall has been written.
 func NewServer(b Backend, log *slog.Logger, uninstalled func()) *Server {
-	s := &Server{handlers: &handlers{backend: b, log: log, uninstalled: uninstalled}}
+	ending, end := context.WithCancelCause(context.Background())
+	s := &Server{handlers: &handlers{backend: b, log: log, uninstalled: uninstalled, ending: ending}, end: end}
 	h := newHandler(s.handlers, log)
 	s.http = &http.Server{
 		Handler:           h,
@@ -48,8 +51,11 @@ func (s *Server) Serve(l net.Listener) error {
 }
 
 // Shutdown stops listening and waits for the answers under way until ctx ends;
-// then it breaks them off. Foreground processes go on without their client.
+// then it breaks them off. Those that wait for the end of a process, which may
+// be far off, fail at once with ErrEnding. Foreground processes go on without
+// their client.
 func (s *Server) Shutdown(ctx context.Context) error {
+	s.end(ErrEnding)
 	if err := s.http.Shutdown(ctx); err != nil {
 		return errors.Join(err, s.http.Close())
 	}
@@ -57,4 +63,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 }
 
 // Close ends the server at once.
-func (s *Server) Close() error { return s.http.Close() }
+func (s *Server) Close() error {
+	s.end(ErrEnding)
+	return s.http.Close()
+}

@@ -4,6 +4,7 @@ package api_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -236,6 +237,49 @@ func TestShutdownEndsServe(t *testing.T) {
 	}
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the socket is left behind: %v", err)
+	}
+}
+
+// waited tells when somebody waits.
+type waited struct {
+	*apitest.Fake
+	began chan struct{}
+}
+
+func (w waited) Wait(ctx context.Context, ref string) (int, error) {
+	close(w.began)
+	return w.Fake.Wait(ctx, ref)
+}
+
+// The end of a process may be days off, and a daemon's restart not wait for it.
+func TestShutdownEndsWaits(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	l, err := api.Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	backend := waited{apitest.NewFake(t), make(chan struct{})}
+	server := api.NewServer(backend, slog.New(slog.DiscardHandler), nil)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	client := api.NewClient(path)
+	defer client.Close()
+	_, err = client.Run(t.Context(), api.Run{SandboxConfig: api.SandboxConfig{Name: "a"}, Command: []string{"sleep", "1000"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer := make(chan error, 1)
+	go func() {
+		_, err := client.Wait(t.Context(), "a")
+		answer <- err
+	}()
+	<-backend.began
+	if err := errors.Join(server.Shutdown(t.Context()), <-served); err != nil {
+		t.Error(err)
+	}
+	var told *api.Error
+	if err := <-answer; !errors.As(err, &told) || told.Status != http.StatusServiceUnavailable || told.Message != api.ErrEnding.Error() {
+		t.Errorf("the wait got %v, want ErrEnding", err)
 	}
 }
 
