@@ -42,13 +42,17 @@ func (r *resolvers) take(sandboxID string) *dns.Resolver {
 	return d
 }
 
+// closeAll closes them side by side: each takes a few milliseconds to end, and a
+// daemon with hundreds should end in less than seconds.
 func (r *resolvers) closeAll() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for id, d := range r.all {
-		d.Close()
-		delete(r.all, id)
+	var closing sync.WaitGroup
+	for _, d := range r.all {
+		closing.Go(func() { d.Close() })
 	}
+	closing.Wait()
+	clear(r.all)
 }
 
 // resolve makes name resolution of a sandbox fit its endpoints: its files, and
