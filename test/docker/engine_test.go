@@ -31,6 +31,8 @@ type engine struct {
 	socket string
 	cgroup string
 	args   []string
+	// own leaves the engine its own rules, unless its configuration says otherwise.
+	own    bool
 	cmd    *exec.Cmd
 	exited chan struct{}
 }
@@ -55,6 +57,9 @@ func newEngine(t *testing.T, e *harness.Env) *engine {
 	d.socket = filepath.Join(d.dir, "s")
 	d.args = []string{"--userland-proxy-path", os.Getenv(envProxy)}
 	d.Daemon.Args = append(d.Daemon.Args, "--docker=unix://"+d.socket, "--flow-table-size", "8192")
+	if err := os.WriteFile(filepath.Join(d.dir, "daemon.json"), []byte("{}"), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(d.remove)
 	return d
 }
@@ -67,15 +72,14 @@ func (d *engine) start() {
 		d.t.Fatal(err)
 	}
 	defer log.Close()
-	config := filepath.Join(d.dir, "daemon.json")
-	if err := os.WriteFile(config, []byte("{}"), 0o644); err != nil {
-		d.t.Fatal(err)
-	}
 	args := append([]string{
-		"--config-file", config, "--data-root", filepath.Join(d.dir, "data"), "--exec-root", filepath.Join(d.dir, "x"),
+		"--config-file", filepath.Join(d.dir, "daemon.json"), "--data-root", filepath.Join(d.dir, "data"), "--exec-root", filepath.Join(d.dir, "x"),
 		"--pidfile", filepath.Join(d.dir, "pid"), "-H", "unix://" + d.socket, "--storage-driver", "vfs",
-		"--cgroup-parent", d.cgroup, "--iptables=false", "--ip6tables=false",
+		"--cgroup-parent", d.cgroup,
 	}, d.args...)
+	if !d.own {
+		args = append(args, "--iptables=false", "--ip6tables=false")
+	}
 	d.cmd = exec.Command("dockerd", args...)
 	d.cmd.Stdout, d.cmd.Stderr = log, log
 	d.cmd.Env = append(os.Environ(), "FAIRWAY_SOCKET="+d.Daemon.Socket)

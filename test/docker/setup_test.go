@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package docker
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/fairway-project/fairway/test/harness"
+)
+
+// An engine with rules of its own is taken over: configured, restarted, its rules
+// flushed, its containers carried; and given back.
+func TestSetupTakesOver(t *testing.T) {
+	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
+		d := newEngine(t, e)
+		d.args, d.own = nil, true
+		d.start()
+		d.importImage()
+		d.serve("web", "-p", "7000:80", "--restart", "always")
+		setup := func(args ...string) harness.Result {
+			args = append([]string{"docker", "setup", "--root", d.Daemon.Root, "--proxy", os.Getenv(envProxy)}, args...)
+			return d.Fairway(t, args...)
+		}
+		if r := setup("--check"); r.Code != 2 || !strings.Contains(r.Out, "docker iptables") {
+			t.Errorf("check of an engine with rules: exit %d\n%s%s", r.Code, r.Out, r.Err)
+		}
+		r := setup("--force")
+		if r.Code != 0 || !strings.Contains(r.Out, "carry traffic now") {
+			t.Errorf("setup: exit %d\n%s%s", r.Code, r.Out, r.Err)
+		}
+		d.end(syscall.SIGTERM)
+		d.start()
+		if r := setup("--force"); r.Code != 0 || !strings.Contains(r.Out, "remove chain") {
+			t.Errorf("second setup: exit %d\n%s%s", r.Code, r.Out, r.Err)
+		}
+		d.Daemon.Start(t)
+		d.reaches(d.LAN1, harness.HostIP4+":7000", "web")
+		d.noRules()
+		if r := setup("--check"); r.Code != 0 {
+			t.Errorf("check after the setup: exit %d\n%s%s", r.Code, r.Out, r.Err)
+		}
+		if r := setup("--undo"); r.Code != 0 {
+			t.Errorf("undo: exit %d\n%s%s", r.Code, r.Out, r.Err)
+		}
+		if raw, err := os.ReadFile(filepath.Join(d.dir, "daemon.json")); err != nil || string(raw) != "{}" {
+			t.Errorf("daemon.json after the undo: %q, %v", raw, err)
+		}
+	}, harness.OnlyMode(harness.EBPF), harness.NoDaemon(), harness.AllowPrivate())
+}
