@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plugin
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/netip"
+	"reflect"
+
+	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/link"
+	"github.com/fairway-project/fairway/userspace/model"
+)
+
+// gwAllocCheck tells Docker 28 and later which families need no gateway address.
+func (d *Driver) gwAllocCheck(_ context.Context, r gwAllocCheck) (gwAllocAnswer, error) {
+	if err := checkOptions(r.Options); err != nil {
+		return gwAllocAnswer{}, fmt.Errorf("%w: %w", errRequest, err)
+	}
+	isolated := func(key string) bool { return r.Options.Generic[key] == string(model.GatewayIsolated) }
+	return gwAllocAnswer{
+		SkipIPv4: isolated("com.docker.network.bridge.gateway_mode_ipv4"),
+		SkipIPv6: isolated("com.docker.network.bridge.gateway_mode_ipv6"),
+	}, nil
+}
+
+// createNetwork makes the bridge of a network, or sees that it is there.
+func (d *Driver) createNetwork(ctx context.Context, r createNetwork) error {
+	n, err := planNetwork(r)
+	if err != nil {
+		return err
+	}
+	leave, err := d.enter()
+	if err != nil {
+		return err
+	}
+	defer leave()
+	if have := d.file.Networks[n.ID]; have != nil {
+		if !sameNetwork(have, n) {
+			return fmt.Errorf("%w: network %s: exists already and is another", errRequest, n.Name)
+		}
+		return d.apply(ctx, have)
+	}
+	if err := d.checkBridgeName(n); err != nil {
+		return err
+	}
+	// Stored first: a bridge that nobody knows of would stay.
+	if err := d.commit(func(f *file) { f.Networks[n.ID] = n }); err != nil {
+		return err
+	}
+	if err := d.apply(ctx, n); err != nil {
+		return errors.Join(err, d.removeNetwork(ctx, n))
+	}
+	d.hostChanged(ctx)
+	return nil
+}
+
+func sameNetwork(have, want *network) bool {
+	x, y := have.Network, want.Network
+	x.Created, y.Created = y.Created, y.Created
+	if len(x.Options) == 0 && len(y.Options) == 0 {
+		x.Options, y.Options = nil, nil
+	}
+	return reflect.DeepEqual(x, y)
+}
+
+func (d *Driver) checkBridgeName(n *network) error {
+	for _, other := range d.file.Networks {
+		if other.Bridge.Name == n.Bridge.Name {
+			return fmt.Errorf("%w: network %s: bridge %s is network %s's", errRequest, n.Name, n.Bridge.Name, other.Name)
+		}
+	}
+	return nil
+}
+
+// apply makes the kernel have the network's bridge and the datapath know it.
+func (d *Driver) apply(ctx context.Context, n *network) error {
+	dev, err := d.Links.EnsureBridge(bridgeOf(n))
+	if err != nil {
+		return fmt.Errorf("network %s: %w", n.Name, err)
+	}
+	err = d.Datapath.EnsureNetwork(ctx, datapath.Network{Network: n.Network, BridgeIndex: dev.Index, BridgeMAC: dev.MAC})
+	if err != nil {
+		return fmt.Errorf("network %s: %w", n.Name, err)
+	}
+	d.bridges[n.ID] = dev.Index
+	return nil
+}
+
+// bridgeOf is the device of a network. Its MAC address is made from the network's
+// ID, so that it stays the same over restarts.
+func bridgeOf(n *network) link.Bridge {
+	b := link.Bridge{Name: n.Bridge.Name, NetworkID: n.ID, MAC: model.MAC{0x02, 0x66}, MTU: n.Bridge.MTU}
+	if id, err := hex.DecodeString(n.ID[:8]); err == nil {
+		copy(b.MAC[2:], id)
+	}
+	if n.IPv4 != nil && n.IPv4.Gateway.IsValid() && !n.Bridge.InhibitIPv4 {
+		b.IPv4 = netip.PrefixFrom(n.IPv4.Gateway, n.IPv4.Prefix.Bits())
+	}
+	if n.IPv6 != nil && n.IPv6.Gateway.IsValid() {
+		b.IPv6 = netip.PrefixFrom(n.IPv6.Gateway, n.IPv6.Prefix.Bits())
+	}
+	return b
+}
+
+// deleteNetwork removes a network and what is left in it.
+func (d *Driver) deleteNetwork(ctx context.Context, r networkRef) error {
+	leave, err := d.enter()
+	if err != nil {
+		return err
+	}
+	defer leave()
+	n := d.file.Networks[r.NetworkID]
+	if n == nil {
+		return nil
+	}
+	if err := d.removeNetwork(ctx, n); err != nil {
+		return err
+	}
+	d.hostChanged(ctx)
+	return nil
+}
+
+// removeNetwork forgets the network last: what fails is tried again.
+func (d *Driver) removeNetwork(ctx context.Context, n *network) error {
+	for _, e := range d.endpointsOf(n.ID) {
+		if err := d.removeEndpoint(ctx, e); err != nil {
+			return err
+		}
+	}
+	if err := d.Datapath.DeleteNetwork(ctx, n.ID); err != nil {
+		return fmt.Errorf("network %s: %w", n.Name, err)
+	}
+	if err := d.Links.DeleteBridge(n.Bridge.Name, n.ID); err != nil {
+		return fmt.Errorf("network %s: %w", n.Name, err)
+	}
+	delete(d.bridges, n.ID)
+	d.report("network "+n.Name, nil)
+	return d.commit(func(f *file) { delete(f.Networks, n.ID) })
+}

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plugin
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/fairway-project/fairway/userspace/docker/client"
+	"github.com/fairway-project/fairway/userspace/docker/facts"
+	"github.com/fairway-project/fairway/userspace/model"
+)
+
+// Options of networks that need a look of their own here; the others are as with
+// Docker's bridge driver.
+const (
+	optBridgeName  = "com.docker.network.bridge.name"
+	optIfacePrefix = "com.docker.network.container_iface_prefix"
+	optMTU         = "com.docker.network.driver.mtu"
+)
+
+// auxGateway4 and auxGateway6 are the names of addresses that containers use as
+// their gateways instead of the bridge's (--aux-address).
+const (
+	auxGateway4 = "DefaultGatewayIPv4"
+	auxGateway6 = "DefaultGatewayIPv6"
+)
+
+// Bounds of the MTU: RFC 791, RFC 8200 and the bridge device.
+const (
+	minMTU4, minMTU6, maxMTU = 68, 1280, 65535
+)
+
+// maxIfName is IFNAMSIZ without the terminating zero.
+const maxIfName = 15
+
+// knownOptions are the keys of -o. Docker accepts whatever a driver doesn't refuse.
+func knownOptions() []string {
+	return []string{
+		optBridgeName, optIfacePrefix, optMTU,
+		"com.docker.network.bridge.enable_icc",
+		"com.docker.network.bridge.enable_ip_masquerade",
+		"com.docker.network.bridge.gateway_mode_ipv4",
+		"com.docker.network.bridge.gateway_mode_ipv6",
+		"com.docker.network.bridge.host_binding_ipv4",
+		"com.docker.network.bridge.inhibit_ipv4",
+		"com.docker.network.bridge.trusted_host_interfaces",
+		"com.docker.network.enable_ipv4",
+		"com.docker.network.enable_ipv6",
+		"com.docker.network.host_ipv4",
+		"com.docker.network.host_ipv6",
+	}
+}
+
+// planNetwork turns a request into a network. Docker tells no driver the name of
+// a network: its short ID stands for it.
+func planNetwork(r createNetwork) (*network, error) {
+	if err := checkID("network", r.NetworkID); err != nil {
+		return nil, err
+	}
+	c := client.Network{
+		ID: r.NetworkID, Name: shortID(r.NetworkID), Internal: r.Options.Internal, Options: r.Options.Generic,
+		EnableIPv6: len(r.IPv6Data) > 0,
+	}
+	if len(r.IPv4Data) > 1 || len(r.IPv6Data) > 1 || len(r.IPv4Data)+len(r.IPv6Data) == 0 {
+		return nil, fmt.Errorf("%w: network %s: %d IPv4 and %d IPv6 subnets, want at most one of each, and one at least",
+			errRequest, c.Name, len(r.IPv4Data), len(r.IPv6Data))
+	}
+	for _, p := range slices.Concat(r.IPv4Data, r.IPv6Data) {
+		c.IPAM.Config = append(c.IPAM.Config, client.Pool{Subnet: p.Pool, Gateway: p.Gateway})
+	}
+	if err := checkOptions(r.Options); err != nil {
+		return nil, fmt.Errorf("%w: network %s: %w", errRequest, c.Name, err)
+	}
+	f, err := facts.BridgeNetwork(c, nil)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errRequest, err)
+	}
+	n := &network{Network: f.Network}
+	n.Created = time.Now().UTC()
+	if err := n.takePools(r); err != nil {
+		return nil, fmt.Errorf("%w: network %s: %w", errRequest, n.Name, err)
+	}
+	return n, n.check()
+}
+
+// takePools checks what the IPAM gave, and keeps the gateways of containers.
+func (n *network) takePools(r createNetwork) error {
+	for _, f := range []struct {
+		pools  []pool
+		subnet *model.Subnet
+		aux    string
+		is4    bool
+	}{{r.IPv4Data, n.IPv4, auxGateway4, true}, {r.IPv6Data, n.IPv6, auxGateway6, false}} {
+		if len(f.pools) == 0 {
+			continue
+		}
+		s := f.subnet
+		if s == nil || s.Prefix.Addr().Is4() != f.is4 || s.Prefix.Bits() == 0 {
+			return fmt.Errorf("subnet %q: not one to share out", f.pools[0].Pool)
+		}
+		if s.Gateway.IsValid() && !s.Prefix.Contains(s.Gateway) {
+			return fmt.Errorf("gateway %s: not in subnet %s", s.Gateway, s.Prefix)
+		}
+		text, ok := f.pools[0].AuxAddresses[f.aux]
+		if !ok {
+			continue
+		}
+		a, err := parseAddress(text)
+		if err != nil || !s.Prefix.Contains(a.Addr()) {
+			return fmt.Errorf("aux-address %s=%s: want an address in subnet %s", f.aux, text, s.Prefix)
+		}
+		s.Aux = map[string]netip.Addr{f.aux: a.Addr()}
+	}
+	return nil
+}
+
+func checkOptions(o networkOptions) error {
+	known := knownOptions()
+	for _, key := range slices.Sorted(maps.Keys(o.Generic)) {
+		if !slices.Contains(known, key) {
+			return fmt.Errorf("option %q: unknown; known are %s", key, strings.Join(known, ", "))
+		}
+	}
+	if v, ok := o.Generic[optMTU]; ok {
+		if n, err := strconv.Atoi(v); err != nil || n != 0 && (n < minMTU4 || n > maxMTU) {
+			return fmt.Errorf("option %s=%s: want %d to %d bytes", optMTU, v, minMTU4, maxMTU)
+		}
+	}
+	if v, ok := o.Generic[optBridgeName]; ok && !isIfName(v) {
+		return fmt.Errorf("option %s=%s: want a device name of 1 to %d bytes", optBridgeName, v, maxIfName)
+	}
+	// Two digits must fit behind it.
+	if v, ok := o.Generic[optIfacePrefix]; ok && (v == "" || v == "lo" || !isIfName(v+"00")) {
+		return fmt.Errorf("option %s=%s: want a device name prefix of 1 to %d bytes", optIfacePrefix, v, maxIfName-2)
+	}
+	return nil
+}
+
+// isIfName applies the kernel's dev_valid_name, and takes what tools stumble over
+// for invalid as well.
+func isIfName(s string) bool {
+	return s != "" && len(s) <= maxIfName && s != "." && s != ".." &&
+		!strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || r == '/' || r == ':' || r == '%' })
+}
+
+// check refuses combinations that can't work.
+func (n *network) check() error {
+	isolated := n.Bridge.GatewayMode4 == model.GatewayIsolated && n.IPv4 != nil ||
+		n.Bridge.GatewayMode6 == model.GatewayIsolated && n.IPv6 != nil
+	if isolated && !n.Internal {
+		return fmt.Errorf("%w: network %s: gateway mode isolated: only for --internal networks", errRequest, n.Name)
+	}
+	if n.IPv6 != nil && n.Bridge.MTU < minMTU6 {
+		return fmt.Errorf("%w: network %s: option %s=%d: IPv6 wants at least %d", errRequest, n.Name, optMTU, n.Bridge.MTU, minMTU6)
+	}
+	return nil
+}
+
+// parseAddress reads an address, with or without the subnet's prefix length.
+func parseAddress(s string) (netip.Prefix, error) {
+	if !strings.Contains(s, "/") {
+		a, err := netip.ParseAddr(s)
+		return netip.PrefixFrom(a, a.BitLen()), err
+	}
+	return netip.ParsePrefix(s)
+}
+
+// idLength is the number of hex digits in Docker's IDs.
+const idLength = 64
+
+// checkID refuses what isn't one of Docker's IDs: names of devices are made of them.
+func checkID(what, id string) error {
+	if len(id) != idLength || strings.Trim(id, "0123456789abcdef") != "" {
+		return fmt.Errorf("%w: %s id %q: want %d hex digits", errRequest, what, id, idLength)
+	}
+	return nil
+}
+
+func shortID(id string) string { return id[:min(12, len(id))] }

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plugin
+
+import (
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+)
+
+// Owns reports whether a device belongs to one of the driver's networks.
+func (d *Driver) Owns(device string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, n := range d.file.Networks {
+		if n.Bridge.Name == device {
+			return true
+		}
+	}
+	for _, e := range d.file.Endpoints {
+		if e.HostIf == device || e.IfName == device {
+			return true
+		}
+	}
+	return false
+}
+
+// Stop ends all work on the datapath for good: it is about to be uninstalled.
+func (d *Driver) Stop() {
+	d.cancel()
+	d.busy.Lock()
+	defer d.busy.Unlock()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.stopped = true
+}
+
+// Degraded tells what isn't as it should be.
+func (d *Driver) Degraded() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var out []string
+	for _, what := range slices.Sorted(maps.Keys(d.troubles)) {
+		out = append(out, fmt.Sprintf("docker plugin: %s: %s", what, d.troubles[what]))
+	}
+	return out
+}
+
+// NamesOf returns what is known of an endpoint: the ID of its sandbox in Docker,
+// and the network's ID, for no call of Docker's has names.
+func (d *Driver) NamesOf(endpointID string) (container, network string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	e := d.file.Endpoints[endpointID]
+	if e == nil {
+		return "", ""
+	}
+	if e.SandboxKey != "" {
+		container = filepath.Base(e.SandboxKey)
+	}
+	return container, d.file.Networks[e.NetworkID].Name
+}
+
+// report notes what failed, or that it doesn't any more.
+func (d *Driver) report(what string, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err == nil {
+		delete(d.troubles, what)
+		return
+	}
+	d.troubles[what] = err.Error()
+	d.Log.Error("docker plugin: not carried out", "what", what, "err", err)
+}

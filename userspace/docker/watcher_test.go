@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package docker
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/fairway-project/fairway/userspace/docker/client"
+	"github.com/fairway-project/fairway/userspace/docker/facts"
+	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/netns"
+)
+
+const (
+	netID   = "aaaaaaaaaaaabbbbbbbbbbbbccccccccccccddddddddddddeeeeeeeeeeeeffff"
+	address = "10.3.0.2/24"
+	mac     = "02:42:0a:03:00:02"
+)
+
+// world is an engine with one network, and a watcher on it.
+type world struct {
+	t       *testing.T
+	engine  *fakeEngine
+	dp      *fakeDatapath
+	watcher *Watcher
+	bridge  *netlink.Bridge
+}
+
+func newWorld(t *testing.T) *world {
+	w := &world{t: t, engine: newFakeEngine(t), dp: newFakeDatapath()}
+	w.bridge = &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "br-" + netID[:12]}}
+	if err := netlink.LinkAdd(w.bridge); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { w.must(netlink.LinkDel(w.bridge)) })
+	w.engine.networks[netID] = client.Network{
+		ID: netID, Name: "net", Driver: "bridge", Scope: "local",
+		IPAM: client.IPAM{Config: []client.Pool{{Subnet: "10.3.0.0/24", Gateway: "10.3.0.1"}}},
+	}
+	var err error
+	w.watcher, err = New(Config{Socket: w.engine.socket, Datapath: w.dp, Log: slog.New(slog.DiscardHandler)})
+	w.must(err)
+	w.must(w.watcher.Start(context.Background()))
+	t.Cleanup(func() { w.must(w.watcher.Close()) })
+	return w
+}
+
+func (w *world) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) eventually(what string, is func() bool) {
+	w.t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !is(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			w.t.Fatalf("%s: not within 10 s; devices %v, ports %v, degraded %q", what, w.dp.devices(), w.dp.portsNow(), w.watcher.Degraded())
+		}
+	}
+}
+
+// veth makes a device of a container with the MAC address inside, and removes it
+// with the returned function.
+func (w *world) veth(name string) (remove func()) {
+	w.t.Helper()
+	path := filepath.Join(w.t.TempDir(), "ns")
+	w.must(netns.Create(path))
+	f, err := os.Open(path)
+	w.must(err)
+	defer f.Close()
+	v := &netlink.Veth{
+		LinkAttrs: netlink.LinkAttrs{Name: name, MasterIndex: w.bridge.Index}, PeerName: "eth0",
+		PeerNamespace: netlink.NsFd(int(f.Fd())),
+	}
+	v.PeerHardwareAddr = model.MAC{2, 0x42, 10, 3, 0, 2}.HardwareAddr()
+	w.must(netlink.LinkAdd(v))
+	gone := false
+	remove = func() {
+		if !gone {
+			gone = true
+			w.must(netlink.LinkDel(v))
+			w.must(netns.Delete(path))
+		}
+	}
+	w.t.Cleanup(remove)
+	return remove
+}
+
+// attach makes the engine say that the network has this one endpoint.
+func (w *world) attach(endpoint string) {
+	w.engine.edit(func() {
+		n := w.engine.networks[netID]
+		n.Containers = map[string]client.Endpoint{}
+		if endpoint != "" {
+			n.Containers["c-"+endpoint] = client.Endpoint{Name: "c-" + endpoint, EndpointID: endpoint, MacAddress: mac, IPv4Address: address}
+		}
+		w.engine.networks[netID] = n
+	})
+}
+
+func (w *world) has(want map[string]string) func() bool {
+	return func() bool { return maps.Equal(w.dp.devices(), want) }
+}
+
+func TestEndpointFindsItsDevice(t *testing.T) {
+	w := newWorld(t)
+	remove := w.veth("veth0000001")
+	w.eventually("the device is guarded before anything is known", func() bool {
+		w.dp.mu.Lock()
+		defer w.dp.mu.Unlock()
+		return w.dp.guarded["veth0000001"]
+	})
+	if got := w.dp.devices(); len(got) != 0 {
+		t.Errorf("endpoints %v", got)
+	}
+	w.attach("e1")
+	w.engine.tell("connect", netID)
+	w.eventually("the endpoint has its device", w.has(map[string]string{"e1": "veth0000001"}))
+	remove()
+	w.eventually("the endpoint goes with its device", w.has(map[string]string{}))
+}
+
+// What no event told is found after a reconnection.
+func TestLostEvents(t *testing.T) {
+	w := newWorld(t)
+	w.veth("veth0000001")
+	w.attach("e1")
+	w.engine.disconnect()
+	w.eventually("the endpoint has its device", w.has(map[string]string{"e1": "veth0000001"}))
+	w.engine.edit(func() { delete(w.engine.networks, netID) })
+	w.engine.disconnect()
+	w.eventually("the network is gone", func() bool {
+		w.dp.mu.Lock()
+		defer w.dp.mu.Unlock()
+		return len(w.dp.networks) == 0 && len(w.dp.endpoints) == 0
+	})
+}
+
+// An address, and with it the MAC address, is used again before anybody said that
+// the first container is gone: the second never gets the first one's ports.
+func TestAddressUsedAgain(t *testing.T) {
+	w := newWorld(t)
+	w.attach("e1")
+	removeFirst := w.veth("veth0000001")
+	w.engine.tell("connect", netID)
+	w.eventually("the first has its device", w.has(map[string]string{"e1": "veth0000001"}))
+	h := facts.Held{
+		PublishedPort: model.PublishedPort{Port: model.Port{Num: 80, Proto: model.TCP}, HostIP: netip.IPv4Unspecified(), HostPort: 8080},
+		Target:        netip.MustParseAddr("10.3.0.2"),
+	}
+	w.must(w.watcher.HoldPort(t.Context(), 1, h))
+	if got := w.dp.portsNow()["e1"]; len(got) != 1 {
+		t.Fatalf("ports of the first %v", got)
+	}
+	silent := make(chan struct{})
+	w.engine.edit(func() { w.engine.silent = silent })
+	removeFirst()
+	w.veth("veth0000002")
+	w.eventually("the first is gone", w.has(map[string]string{}))
+	w.attach("e2")
+	time.Sleep(50 * time.Millisecond)
+	if got := w.dp.devices(); len(got) != 0 {
+		t.Errorf("before the engine was asked: %v", got)
+	}
+	// Nothing that Docker waits for waits for Docker.
+	released := make(chan error, 1)
+	go func() { released <- w.watcher.ReleasePort(t.Context(), 1, h.PublishedPort) }()
+	select {
+	case err := <-released:
+		w.must(err)
+	case <-time.After(2 * time.Second):
+		t.Fatal("the release of a port waits for the engine")
+	}
+	w.engine.edit(func() { w.engine.silent = nil })
+	close(silent)
+	w.eventually("the second has its device", w.has(map[string]string{"e2": "veth0000002"}))
+	if got := w.dp.portsNow()["e2"]; len(got) != 0 {
+		t.Errorf("ports of the second: %v", got)
+	}
+}
+
+// Leftovers go once, when the engine has said everything.
+func TestSweepAfterTheFirstListing(t *testing.T) {
+	w := newWorld(t)
+	w.eventually("leftovers are swept", func() bool {
+		w.dp.mu.Lock()
+		defer w.dp.mu.Unlock()
+		return w.dp.sweeps == 1
+	})
+	if got := w.watcher.Degraded(); len(got) != 0 {
+		t.Errorf("degraded: %q", got)
+	}
+	if !w.watcher.Owns(w.bridge.Name) || w.watcher.Owns("eth0") {
+		t.Error("owns the wrong devices")
+	}
+}
+
+func TestNamesAndTroubles(t *testing.T) {
+	w := newWorld(t)
+	w.attach("e1")
+	w.veth("veth0000001")
+	w.engine.tell("connect", netID)
+	w.eventually("the endpoint has its device", w.has(map[string]string{"e1": "veth0000001"}))
+	if c, n := w.watcher.NamesOf("e1"); c != "c-e1" || n != "net" {
+		t.Errorf("names %q, %q", c, n)
+	}
+	w.engine.edit(func() {
+		w.engine.networks["bad"] = client.Network{ID: "bad", Name: "bad", Driver: "bridge", IPAM: client.IPAM{Config: []client.Pool{{Subnet: "x"}}}}
+	})
+	w.engine.tell("create", "bad")
+	w.eventually("the trouble is told", func() bool { return strings.Contains(fmt.Sprint(w.watcher.Degraded()), "network bad") })
+	w.engine.edit(func() { delete(w.engine.networks, "bad") })
+	w.engine.tell("destroy", "bad")
+	w.eventually("and forgotten", func() bool { return len(w.watcher.Degraded()) == 0 })
+}
