@@ -157,11 +157,16 @@ func routedPorts(sb *model.Sandbox, a attachment) []datapath.Port {
 // those to give up, and adds to each publication the host port it had, so that
 // a change of the gateway doesn't renumber ports (moby#44137).
 func keep(published []model.PublishedPort, pubs []publication) (kept, released []model.PublishedPort, missing []publication) {
-	left := slices.Clone(published)
+	// By container port: a sandbox may have thousands.
+	left := make(map[model.Port][]model.PublishedPort)
+	for _, p := range published {
+		left[p.Port] = append(left[p.Port], p)
+	}
 	// Those with the least choice first, so that none takes another's number.
 	ordered := slices.SortedStableFunc(slices.Values(pubs), func(a, b publication) int { return cmp.Compare(a.choice(), b.choice()) })
 	for _, pub := range ordered {
-		held := takeHeld(&left, pub)
+		var held []model.PublishedPort
+		held, left[pub.spec.Port] = takeHeld(left[pub.spec.Port], pub)
 		if len(held) == 0 {
 			missing = append(missing, pub)
 			continue
@@ -178,21 +183,23 @@ func keep(published []model.PublishedPort, pubs []publication) (kept, released [
 			missing = append(missing, rest)
 		}
 	}
-	return kept, left, missing
+	for _, p := range left {
+		released = append(released, p...)
+	}
+	return kept, released, missing
 }
 
-// takeHeld removes from left the publications that serve pub, all with one
-// host port, and returns them.
-func takeHeld(left *[]model.PublishedPort, pub publication) []model.PublishedPort {
-	var held []model.PublishedPort
-	*left = slices.DeleteFunc(*left, func(p model.PublishedPort) bool {
+// takeHeld splits the publications of one container port into those that serve
+// pub, all with one host port, and the rest.
+func takeHeld(all []model.PublishedPort, pub publication) (held, rest []model.PublishedPort) {
+	for _, p := range all {
 		if !serves(p, pub) || (len(held) > 0 && (held[0].HostPort != p.HostPort || hasIP(held, p.HostIP))) {
-			return false
+			rest = append(rest, p)
+			continue
 		}
 		held = append(held, p)
-		return true
-	})
-	return held
+	}
+	return held, rest
 }
 
 func serves(p model.PublishedPort, pub publication) bool {
