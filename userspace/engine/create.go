@@ -68,9 +68,11 @@ func (e *Engine) Add(ctx context.Context, req api.Add) (api.SandboxView, error) 
 		return api.SandboxView{}, err
 	}
 	d.sb.Netns, d.sb.Adopted = req.Netns, true
-	if err := e.checkAdoptable(req.Netns); err != nil {
+	release, err := e.claimAdoptable(req.Netns)
+	if err != nil {
 		return api.SandboxView{}, err
 	}
+	defer release()
 	start := func() (model.State, error) {
 		return model.State{Status: model.StatusRunning, StartedAt: time.Now().UTC()}, nil
 	}
@@ -80,20 +82,33 @@ func (e *Engine) Add(ctx context.Context, req api.Add) (api.SandboxView, error) 
 	return e.Sandbox(ctx, d.sb.ID)
 }
 
-// checkAdoptable refuses what is no namespace, the host's own, and one that is
-// a sandbox already.
-func (e *Engine) checkAdoptable(path string) error {
+// claimAdoptable keeps a namespace for a sandbox that is being made until release.
+// It refuses what is no namespace, the host's own, and one that is a sandbox
+// already.
+func (e *Engine) claimAdoptable(path string) (release func(), err error) {
 	id, err := netnsID(path)
 	if err != nil {
-		return api.Mark(api.ErrInvalid, err)
+		return nil, api.Mark(api.ErrInvalid, err)
 	}
 	own, err := netnsID("/proc/self/ns/net")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if id == own {
-		return api.Errorf(api.ErrInvalid, "namespace %s: is the one that the daemon works in", path)
+		return nil, api.Errorf(api.ErrInvalid, "namespace %s: is the one that the daemon works in", path)
 	}
+	if release, err = e.state.claimNamespace(id); err != nil {
+		return nil, err
+	}
+	if err := e.checkUnused(path, id); err != nil {
+		release()
+		return nil, err
+	}
+	return release, nil
+}
+
+// checkUnused refuses a namespace that is a sandbox already.
+func (e *Engine) checkUnused(path string, id netns.ID) error {
 	views, err := e.Sandboxes(context.Background())
 	if err != nil {
 		return err

@@ -48,3 +48,28 @@ func TestForcedRemovalWaitsForTheMaking(t *testing.T) {
 		t.Errorf("got %v, want ErrNotFound", err)
 	}
 }
+
+// Of two that want the same namespace at the same time one gets it.
+func TestNamespaceIsAdoptedOnce(t *testing.T) {
+	w := newWorld(t)
+	path := w.namespace("shared")
+	results := make(chan error, 4)
+	for _, name := range []string{"a", "b", "c", "d"} {
+		go func() {
+			_, err := w.Add(context.Background(), api.Add{SandboxConfig: api.SandboxConfig{Name: name}, Netns: path})
+			results <- err
+		}()
+	}
+	added := 0
+	for range cap(results) {
+		switch err := <-results; {
+		case err == nil:
+			added++
+		case !errors.Is(err, api.ErrConflict):
+			t.Error(err)
+		}
+	}
+	if added != 1 {
+		t.Errorf("%d sandboxes have the namespace, want 1", added)
+	}
+}

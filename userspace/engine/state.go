@@ -4,12 +4,14 @@ package engine
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
 
 	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/netns"
 )
 
 // state is the desired state in memory, what the store holds on disk. The
@@ -73,6 +75,18 @@ func (s *state) claimSandbox(name string) (release func(), err error) {
 		return nil, api.Errorf(api.ErrConflict, "sandbox name %q: already in use", name)
 	}
 	return s.claim("sandbox " + name), nil
+}
+
+// claimNamespace keeps an adopted namespace for a sandbox that is being made
+// until release.
+func (s *state) claimNamespace(id netns.ID) (release func(), err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := fmt.Sprintf("namespace %d:%d", id.Dev, id.Ino)
+	if s.claimed[key] {
+		return nil, api.Errorf(api.ErrConflict, "namespace %d: another sandbox is being made around it", id.Ino)
+	}
+	return s.claim(key), nil
 }
 
 func (s *state) claim(key string) func() {
