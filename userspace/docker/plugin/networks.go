@@ -60,7 +60,7 @@ func (d *Driver) createNetwork(ctx context.Context, r createNetwork) error {
 
 func sameNetwork(have, want *network) bool {
 	x, y := have.Network, want.Network
-	x.Created, y.Created = y.Created, y.Created
+	x.Created = y.Created
 	if len(x.Options) == 0 && len(y.Options) == 0 {
 		x.Options, y.Options = nil, nil
 	}
