@@ -61,10 +61,15 @@ static socklen_t address_of(const struct tuple *t, struct sockaddr_storage *to)
  * in that hang; shutting the socket down ends that and keeps the port bound. */
 static void take_given(const struct tuple *t)
 {
-	if (!strcmp(t->proto, "udp"))
+	int off = 0;
+
+	if (!strcmp(t->proto, "udp")) {
 		refuse_datagrams(LISTEN_FD);
-	else
-		shutdown(LISTEN_FD, SHUT_RD);
+		return;
+	}
+	/* Without listening the option would let others listen on the port. */
+	setsockopt(LISTEN_FD, SOL_SOCKET, SO_REUSEADDR, &off, sizeof(off));
+	shutdown(LISTEN_FD, SHUT_RD);
 }
 
 int reserve(const struct tuple *t, char *why, size_t size)
