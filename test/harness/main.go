@@ -102,14 +102,13 @@ func build(env, pkg, dir string) error {
 	return os.Setenv(env, bin)
 }
 
-// sweep ends the processes and removes the namespaces of runs that were killed.
+// sweep ends the processes and removes the namespaces and pins of runs that were killed.
 // A run is dead when no process has the ID in its namespaces' names.
 func sweep() {
 	names, _ := filepath.Glob("/run/netns/" + namespacePrefix + "[0-9]*-*")
 	for _, path := range names {
 		name := filepath.Base(path)
-		pid, err := strconv.Atoi(strings.SplitN(strings.TrimPrefix(name, namespacePrefix), "-", 2)[0])
-		if err != nil || syscall.Kill(pid, 0) == nil {
+		if runs(name) {
 			continue
 		}
 		for _, p := range processesIn(path) {
@@ -117,4 +116,16 @@ func sweep() {
 		}
 		_ = exec.Command("ip", "netns", "del", name).Run()
 	}
+	pins, _ := filepath.Glob("/sys/fs/bpf/" + namespacePrefix + "[0-9]*-*")
+	for _, dir := range pins {
+		if !runs(filepath.Base(dir)) {
+			_ = os.RemoveAll(dir)
+		}
+	}
+}
+
+// runs reports whether the test process in an ID exists.
+func runs(id string) bool {
+	pid, err := strconv.Atoi(strings.SplitN(strings.TrimPrefix(id, namespacePrefix), "-", 2)[0])
+	return err != nil || syscall.Kill(pid, 0) == nil
 }
