@@ -11,11 +11,17 @@ import (
 // dockerSocket is where a Docker Engine listens unless it was told otherwise.
 const dockerSocket = "unix:///var/run/docker.sock"
 
+// pluginSocket is where Docker looks for the network driver "fairway".
+const pluginSocket = "/run/docker/plugins/fairway.sock"
+
 // defineDocker adds the flags about a Docker Engine on the same host.
 func defineDocker(f *pflag.FlagSet, d *daemonFlags) {
 	d.text(f, "", "docker", "carry the networks of the Docker Engine at this socket, "+dockerSocket+" if none is given",
 		func(c *daemon.Config) *string { return &c.Docker })
 	f.Lookup("docker").NoOptDefVal = dockerSocket
+	d.text(f, "", "docker-plugin", "be a network driver for Docker at this socket, "+pluginSocket+" if none is given",
+		func(c *daemon.Config) *string { return &c.DockerPlugin })
+	f.Lookup("docker-plugin").NoOptDefVal = pluginSocket
 	d.text(f, "", "netfilter", "\"bypass\": take containers' traffic past the rules in DOCKER-USER",
 		func(c *daemon.Config) *string { return &c.Netfilter })
 }

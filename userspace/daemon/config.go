@@ -47,6 +47,9 @@ type Config struct {
 	// Docker is the socket of the Docker Engine whose networks are carried too, as
 	// unix:///PATH; empty for none.
 	Docker string `yaml:"docker"`
+	// DockerPlugin is the path of the socket at which Docker finds the network
+	// driver; its name is the driver's. Empty for none.
+	DockerPlugin string `yaml:"docker_plugin"`
 	// Netfilter says what the host's own rules in Docker's chain DOCKER-USER mean
 	// for containers: "bypass" that they don't apply. Empty refuses to start where
 	// there are any.
@@ -156,7 +159,8 @@ func (c *Config) loadEnv(getenv func(string) string) error {
 	for name, field := range map[string]*string{
 		"FAIRWAY_ROOT": &c.Root, "FAIRWAY_RUN_DIR": &c.RunDir,
 		"FAIRWAY_BPFFS": &c.BPFFS, "FAIRWAY_METRICS": &c.Metrics,
-		"FAIRWAY_DOCKER": &c.Docker, "FAIRWAY_NETFILTER": &c.Netfilter,
+		"FAIRWAY_DOCKER": &c.Docker, "FAIRWAY_DOCKER_PLUGIN": &c.DockerPlugin,
+		"FAIRWAY_NETFILTER": &c.Netfilter,
 	} {
 		if v := getenv(name); v != "" {
 			*field = v
@@ -202,6 +206,9 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("flow table size %d: want %d to %d entries, two per connection", n, minFlowTable, maxFlowTable)
 	}
 	if err := c.checkDocker(); err != nil {
+		return err
+	}
+	if err := c.checkPlugin(); err != nil {
 		return err
 	}
 	return c.Timeouts.check()

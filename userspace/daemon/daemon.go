@@ -16,6 +16,7 @@ import (
 	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/docker"
+	"github.com/fairway-project/fairway/userspace/docker/plugin"
 	"github.com/fairway-project/fairway/userspace/engine"
 	"github.com/fairway-project/fairway/userspace/link"
 	"github.com/fairway-project/fairway/userspace/sandbox"
@@ -41,6 +42,7 @@ type daemon struct {
 	// that all devices of Fairway's are to go, whoever's they were.
 	alone, sweep bool
 	docker       *docker.Watcher // nil without --docker
+	plugin       *plugin.Driver  // nil without --docker-plugin
 	closers      []func() error
 }
 
@@ -122,12 +124,19 @@ func (d *daemon) open(ctx context.Context) error {
 	if err := d.openDocker(ctx, dp); err != nil {
 		return err
 	}
+	if err := d.openPlugin(links, dp); err != nil {
+		return err
+	}
 	d.engine = engine.New(d.engineConfig(state, links, boxes, dp))
 	d.onClose(d.engine.Close)
 	if err := d.engine.Start(ctx); err != nil {
 		return err
 	}
 	if err := d.retire(ctx, others); err != nil {
+		return err
+	}
+	// Before Docker's own networks, which end with the removal of leftovers.
+	if err := d.startPlugin(ctx); err != nil {
 		return err
 	}
 	return d.startDocker(ctx)
@@ -142,9 +151,7 @@ func (d *daemon) engineConfig(s *store.Store, l *link.Host, b *sandbox.Manager, 
 	if dp.Mode() == datapath.EBPF {
 		c.BPFFS = d.config.BPFFS
 	}
-	if d.docker != nil {
-		c.Tenant = d.docker
-	}
+	c.Tenant = d.tenant()
 	if d.parts.Doctor != nil {
 		c.Doctor = func(ctx context.Context) ([]api.Check, error) { return d.parts.Doctor(ctx, d.config) }
 	}

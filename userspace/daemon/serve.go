@@ -26,7 +26,7 @@ const (
 func (d *daemon) serve(ctx context.Context) error {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
-	failed := make(chan error, 2)
+	failed := make(chan error, 3)
 	if err := d.serveMetrics(failed); err != nil {
 		return err
 	}
@@ -37,6 +37,10 @@ func (d *daemon) serve(ctx context.Context) error {
 	}
 	server := api.NewServer(d.engine, d.log, end)
 	d.serveDocker(server)
+	endPlugin, err := d.servePlugin(failed)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
 	go func() { failed <- server.Serve(listener) }()
 	if err := notifySystemd("READY=1"); err != nil {
 		d.log.Warn("systemd not told that the daemon is ready", "err", err)
@@ -51,6 +55,9 @@ func (d *daemon) serve(ctx context.Context) error {
 	defer stop()
 	if shutErr := server.Shutdown(bounded); shutErr != nil && !errors.Is(shutErr, context.DeadlineExceeded) {
 		err = errors.Join(err, shutErr)
+	}
+	if endErr := endPlugin(bounded); endErr != nil && !errors.Is(endErr, context.DeadlineExceeded) {
+		err = errors.Join(err, endErr)
 	}
 	return errors.Join(err, d.removePurged())
 }

@@ -31,7 +31,7 @@ func (e *Engine) Start(ctx context.Context) error {
 		return err
 	}
 	if e.Sweep {
-		if err := e.pruneDevices(); err != nil {
+		if err := e.pruneDevices(nobodys); err != nil {
 			return err
 		}
 	}
@@ -149,7 +149,7 @@ func (e *Engine) prune(ctx context.Context) error {
 	}
 	return errors.Join(
 		err,
-		e.pruneDevices(),
+		e.pruneDevices(e.tenantOwns),
 		e.pruneNamespaces(),
 		e.pruneFiles(),
 	)
@@ -176,14 +176,16 @@ func (e *Engine) desired() datapath.Desired {
 	return d
 }
 
-func (e *Engine) pruneDevices() error {
+// pruneDevices removes the devices of Fairway's that nobody knows; those that
+// spared says yes to are somebody's.
+func (e *Engine) pruneDevices(spared func(device string) bool) error {
 	owned, err := e.links.Owned()
 	if err != nil {
 		return err
 	}
 	var errs []error
 	for _, d := range owned {
-		if !e.state.knows(d.Owner) {
+		if !e.state.knows(d.Owner) && !spared(d.Name) {
 			errs = append(errs, e.links.Delete(d.Name, d.Owner))
 		}
 	}

@@ -12,7 +12,8 @@ import (
 // Docker Engine. The engine knows nothing about them but what these calls tell.
 type Tenant interface {
 	// Owns reports whether a device leads to the tenant's networks and so is no
-	// uplink.
+	// uplink. Devices of Fairway's that the tenant owns are not the engine's to
+	// remove, but for an uninstall.
 	Owns(device string) bool
 	// Stop ends the tenant's work on the datapath for good. It is called before
 	// the datapath is uninstalled.
@@ -30,9 +31,13 @@ func (e *Engine) RefreshHost(ctx context.Context) error { return e.refreshHost(c
 
 func (e *Engine) scope() link.Scope {
 	return link.Scope{Uplinks: e.Uplinks, Ignore: func(device string) bool {
-		return e.facts.isAdopted(device) || e.Tenant != nil && e.Tenant.Owns(device)
+		return e.facts.isAdopted(device) || e.tenantOwns(device)
 	}}
 }
+
+func (e *Engine) tenantOwns(device string) bool { return e.Tenant != nil && e.Tenant.Owns(device) }
+
+func nobodys(string) bool { return false }
 
 // degraded are the sentences of the engine and of the tenant.
 func (e *Engine) degraded() []string {

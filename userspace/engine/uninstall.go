@@ -36,7 +36,7 @@ func (e *Engine) Uninstall(ctx context.Context, purge bool) ([]string, error) {
 	if e.Tenant != nil {
 		e.Tenant.Stop()
 	}
-	err := errors.Join(e.pruneDevices(), e.datapath.Uninstall(ctx), netns.RemoveDir(e.netnsDir()), e.boxes.RemoveAll())
+	err := errors.Join(e.pruneDevices(nobodys), e.datapath.Uninstall(ctx), netns.RemoveDir(e.netnsDir()), e.boxes.RemoveAll())
 	if err != nil {
 		return done, err
 	}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/docker/plugin"
+	"github.com/fairway-project/fairway/userspace/engine"
+	"github.com/fairway-project/fairway/userspace/link"
+)
+
+func (c *Config) checkPlugin() error {
+	if c.DockerPlugin == "" {
+		return nil
+	}
+	if !filepath.IsAbs(c.DockerPlugin) || filepath.Ext(c.DockerPlugin) != ".sock" {
+		return fmt.Errorf("docker plugin %q: want an absolute path that ends in .sock", c.DockerPlugin)
+	}
+	if c.Datapath != datapath.EBPF {
+		return fmt.Errorf("docker plugin %s: not with datapath %s", c.DockerPlugin, c.Datapath)
+	}
+	return api.CheckSocketPath(c.DockerPlugin)
+}
+
+// openPlugin reads what the network driver for Docker has, if there is to be one.
+// The engine has to know before it looks for leftovers.
+func (d *daemon) openPlugin(links *link.Host, dp datapath.Datapath) error {
+	if d.config.DockerPlugin == "" {
+		return nil
+	}
+	shared, ok := dp.(datapath.Shared)
+	if !ok {
+		return fmt.Errorf("docker plugin: datapath %s can't carry networks of others", dp.Mode())
+	}
+	p, err := plugin.New(plugin.Config{
+		Dir: d.config.Root, Links: links, Datapath: shared, Docker: d.config.Docker, Sweep: d.docker == nil, Log: d.log,
+		HostChanged: func(ctx context.Context) error { return d.engine.RefreshHost(ctx) },
+	})
+	if err != nil {
+		return err
+	}
+	d.plugin = p
+	d.onClose(p.Close)
+	return nil
+}
+
+func (d *daemon) startPlugin(ctx context.Context) error {
+	if d.plugin == nil {
+		return nil
+	}
+	return d.plugin.Start(ctx)
+}
+
+// servePlugin answers Docker from now on, until the function that it returns.
+func (d *daemon) servePlugin(failed chan<- error) (end func(context.Context) error, err error) {
+	if d.plugin == nil {
+		return func(context.Context) error { return nil }, nil
+	}
+	listener, err := plugin.Listen(d.config.DockerPlugin)
+	if err != nil {
+		return nil, err
+	}
+	server := plugin.NewServer(d.plugin, d.log)
+	go func() {
+		if err := server.Serve(listener); err != nil {
+			failed <- err
+		}
+	}()
+	return server.Shutdown, nil
+}
+
+// tenants are several tenants of the engine's as one.
+type tenants []engine.Tenant
+
+// tenant returns who else has networks in the datapath, nil for nobody.
+func (d *daemon) tenant() engine.Tenant {
+	var all tenants
+	if d.docker != nil {
+		all = append(all, d.docker)
+	}
+	if d.plugin != nil {
+		all = append(all, d.plugin)
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return all
+}
+
+func (t tenants) Owns(device string) bool {
+	for _, one := range t {
+		if one.Owns(device) {
+			return true
+		}
+	}
+	return false
+}
+
+func (t tenants) Stop() {
+	for _, one := range t {
+		one.Stop()
+	}
+}
+
+func (t tenants) Degraded() (all []string) {
+	for _, one := range t {
+		all = append(all, one.Degraded()...)
+	}
+	return all
+}
+
+func (t tenants) NamesOf(endpointID string) (container, network string) {
+	for _, one := range t {
+		if container, network = one.NamesOf(endpointID); network != "" {
+			return container, network
+		}
+	}
+	return "", ""
+}
