@@ -61,6 +61,9 @@ func load(path string) (file, error) {
 	if f.Version != fileVersion {
 		return f, fmt.Errorf("docker plugin: state %s: version %d, want %d", path, f.Version, fileVersion)
 	}
+	if f.Networks == nil || f.Endpoints == nil {
+		return f, fmt.Errorf("docker plugin: state %s: damaged", path)
+	}
 	return f, f.check(path)
 }
 
