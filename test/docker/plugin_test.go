@@ -133,3 +133,22 @@ func TestPluginPortTaken(t *testing.T) {
 		d.docker("network", "rm", "one")
 	})
 }
+
+// An uninstall removes what the driver made, under running containers too.
+func TestPluginUninstall(t *testing.T) {
+	onPlugin(t, func(t *testing.T, d *engine, driver string) {
+		d.docker("network", "create", "-d", driver, "one")
+		d.serve("web", "--network", "one", "-p", "7000:80")
+		d.Must(t, "uninstall", "-f")
+		d.closed(d.LAN1, harness.HostIP4+":7000")
+		if out := d.Host.Must(t, "ip", "-o", "link"); strings.Contains(out, "fairway:") {
+			t.Errorf("devices are left:\n%s", out)
+		}
+		d.Daemon.Stop(t)
+		d.Daemon.Start(t)
+		d.docker("restart", "-t", "0", "web")
+		d.reaches(d.LAN1, harness.HostIP4+":7000", "web")
+		d.docker("rm", "-f", "web")
+		d.docker("network", "rm", "one")
+	})
+}
