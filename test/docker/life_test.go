@@ -96,10 +96,12 @@ type connection struct {
 
 func (d *engine) connect(to string) connection {
 	d.t.Helper()
-	c, err := harness.DialTCP(d.LAN1, to)
-	if err != nil {
-		d.t.Fatal(err)
-	}
+	var c *harness.TCPConn
+	// The container's server may not listen yet.
+	harness.Eventually(d.t, "connect to "+to, func() (err error) {
+		c, err = harness.DialTCP(d.LAN1, to, harness.Within(harness.Silence))
+		return err
+	})
 	d.t.Cleanup(func() { c.Close() })
 	return connection{c, d.t}
 }

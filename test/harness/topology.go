@@ -97,6 +97,8 @@ func (w *Topology) address(t testing.TB) {
 	onLAN(w.LAN2, LAN2IP4, LAN2IP6, toRouter...)
 	onLAN(w.Router, RouterIP4, RouterIP6, "link set eth1 up",
 		"addr add 198.51.100.1/24 dev eth1", "addr add 2001:db8:1::1/64 dev eth1 nodad")
+	// A new namespace has the first one's setting, whatever that is.
+	w.Host.Sysctl(t, "ipv4/ip_forward", "0")
 	w.Router.Sysctl(t, "ipv4/ip_forward", "1")
 	w.Router.Sysctl(t, "ipv6/conf/all/forwarding", "1")
 	w.WAN.IP(t, "link set lo up", "link set eth0 up",

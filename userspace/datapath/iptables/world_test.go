@@ -76,6 +76,9 @@ func (w *world) newNetns(name string) string {
 	w.t.Helper()
 	path := filepath.Join(w.dir, name)
 	must(w.t, netns.Create(path))
+	// A new namespace has the first one's setting, and Docker's FORWARD policy
+	// depends on who turned forwarding on.
+	w.in(path, func() error { return os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("0"), 0) })
 	return path
 }
 
