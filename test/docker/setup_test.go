@@ -17,6 +17,9 @@ import (
 func TestSetupTakesOver(t *testing.T) {
 	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
 		d := newEngine(t, e)
+		// Where the engine itself turns forwarding on, it also leaves the policy of
+		// FORWARD at DROP, which setup doesn't touch: the host would become a router.
+		d.Host.Sysctl(t, "ipv4/ip_forward", "1")
 		d.args, d.own = nil, true
 		d.start()
 		d.importImage()
