@@ -254,6 +254,19 @@ func TestListForgetsGoneDevices(t *testing.T) {
 	i.do(t, l.Uninstall)
 }
 
+// A device may go between being listed and being served: no reason not to start.
+func TestReplaceOnGoneDevice(t *testing.T) {
+	i := newInstance(t)
+	l := i.open(t)
+	defer l.Close()
+	dev := i.device(t, "gone0")
+	i.do(t, func() error {
+		return errors.Join(l.Attach(dev, FromUplink), remove(dev),
+			l.replace(Attachment{Index: dev, Program: FromUplink, How: "tcx"}))
+	})
+	i.do(t, l.Uninstall)
+}
+
 // Programs of others stay, before and after ours come and go.
 func TestForeignProgramsStay(t *testing.T) {
 	i := newInstance(t)

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Switch ends the use of maps with another layout: it replaces the programs that
@@ -65,7 +67,12 @@ func (l *Loader) replace(a Attachment) error {
 	if err != nil {
 		return l.devices.detach(a.Index, a.Program)
 	}
-	return l.devices.attach(a.Index, a.Program, prog, false)
+	err = l.devices.attach(a.Index, a.Program, prog, false)
+	if errors.Is(err, unix.ENODEV) {
+		// The device went since it was listed, and its programs with it.
+		return nil
+	}
+	return err
 }
 
 // otherSchemas reports whether maps with another layout are there.
