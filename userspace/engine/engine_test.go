@@ -182,7 +182,7 @@ func TestConflicts(t *testing.T) {
 		{create(api.NetworkCreate{Name: "n"}), api.ErrConflict, "n already exists"},
 		{create(api.NetworkCreate{Name: "host"}), api.ErrConflict, "host"},
 		{create(api.NetworkCreate{Name: "o", IPAM: []api.IPAMConfig{{Subnet: netip.MustParsePrefix("10.99.0.128/25")}}}), api.ErrConflict, `"n"`},
-		{create(api.NetworkCreate{Name: "o", Options: map[string]string{optBridgeName: n.Bridge.Name}}), api.ErrConflict, n.Bridge.Name},
+		{create(api.NetworkCreate{Name: "o", Options: map[string]string{model.OptBridgeName: n.Bridge.Name}}), api.ErrConflict, n.Bridge.Name},
 		{w.RemoveNetwork(ctx, "n"), api.ErrConflict, "has active endpoints"},
 		{w.RemoveNetwork(ctx, "bridge"), api.ErrInvalid, "pre-defined"},
 		{w.Connect(ctx, "s", api.EndpointSettings{Network: "n"}), api.ErrConflict, "already attached"},

@@ -13,26 +13,6 @@ import (
 	"github.com/fairway-project/fairway/userspace/model"
 )
 
-// Docker's option keys (libnetwork/netlabel and drivers/bridge/labels.go).
-const (
-	optBridgeName   = "com.docker.network.bridge.name"
-	optMasquerade   = "com.docker.network.bridge.enable_ip_masquerade"
-	optICC          = "com.docker.network.bridge.enable_icc"
-	optHostBinding  = "com.docker.network.bridge.host_binding_ipv4"
-	optGatewayMode4 = "com.docker.network.bridge.gateway_mode_ipv4"
-	optGatewayMode6 = "com.docker.network.bridge.gateway_mode_ipv6"
-	optInhibitIPv4  = "com.docker.network.bridge.inhibit_ipv4"
-	optTrusted      = "com.docker.network.bridge.trusted_host_interfaces"
-	optHostIPv4     = "com.docker.network.host_ipv4"
-	optHostIPv6     = "com.docker.network.host_ipv6"
-	optMTU          = "com.docker.network.driver.mtu"
-	optIfacePrefix  = "com.docker.network.container_iface_prefix"
-	optEnableIPv4   = "com.docker.network.enable_ipv4"
-	optEnableIPv6   = "com.docker.network.enable_ipv6"
-	// optDefaultBridge marks the predefined network; users can't give it.
-	optDefaultBridge = "com.docker.network.bridge.default_bridge"
-)
-
 const (
 	defaultMTU = 1500
 	// minMTU4 and minMTU6 are the least that the families work with (RFC 791,
@@ -51,20 +31,20 @@ type optionSetter func(b *model.Bridge, value string) error
 // The enable_ipv4 and enable_ipv6 keys are read by families before.
 func bridgeOptions() map[string]optionSetter {
 	return map[string]optionSetter{
-		optBridgeName:   setBridgeName,
-		optMasquerade:   boolOption(func(b *model.Bridge) *bool { return &b.Masquerade }),
-		optICC:          boolOption(func(b *model.Bridge) *bool { return &b.ICC }),
-		optInhibitIPv4:  boolOption(func(b *model.Bridge) *bool { return &b.InhibitIPv4 }),
-		optHostBinding:  setHostBinding,
-		optGatewayMode4: modeOption(func(b *model.Bridge) *model.GatewayMode { return &b.GatewayMode4 }),
-		optGatewayMode6: modeOption(func(b *model.Bridge) *model.GatewayMode { return &b.GatewayMode6 }),
-		optTrusted:      setTrusted,
-		optHostIPv4:     setHostIPv4,
-		optHostIPv6:     setHostIPv6,
-		optMTU:          setMTU,
-		optIfacePrefix:  setIfacePrefix,
-		optEnableIPv4:   func(*model.Bridge, string) error { return nil },
-		optEnableIPv6:   func(*model.Bridge, string) error { return nil },
+		model.OptBridgeName:   setBridgeName,
+		model.OptMasquerade:   boolOption(func(b *model.Bridge) *bool { return &b.Masquerade }),
+		model.OptICC:          boolOption(func(b *model.Bridge) *bool { return &b.ICC }),
+		model.OptInhibitIPv4:  boolOption(func(b *model.Bridge) *bool { return &b.InhibitIPv4 }),
+		model.OptHostBinding:  setHostBinding,
+		model.OptGatewayMode4: modeOption(func(b *model.Bridge) *model.GatewayMode { return &b.GatewayMode4 }),
+		model.OptGatewayMode6: modeOption(func(b *model.Bridge) *model.GatewayMode { return &b.GatewayMode6 }),
+		model.OptTrusted:      setTrusted,
+		model.OptHostIPv4:     setHostIPv4,
+		model.OptHostIPv6:     setHostIPv6,
+		model.OptMTU:          setMTU,
+		model.OptIfacePrefix:  setIfacePrefix,
+		model.OptEnableIPv4:   func(*model.Bridge, string) error { return nil },
+		model.OptEnableIPv6:   func(*model.Bridge, string) error { return nil },
 	}
 }
 
@@ -93,10 +73,10 @@ func parseBridge(id string, opts map[string]string) (model.Bridge, error) {
 // families says which address families a network has: explicit choices win
 // over option keys, which win over Docker's default of IPv4 only.
 func families(enable4, enable6 *bool, opts map[string]string) (v4, v6 bool, err error) {
-	if v4, err = family(enable4, opts, optEnableIPv4, true); err != nil {
+	if v4, err = family(enable4, opts, model.OptEnableIPv4, true); err != nil {
 		return
 	}
-	if v6, err = family(enable6, opts, optEnableIPv6, false); err != nil {
+	if v6, err = family(enable6, opts, model.OptEnableIPv6, false); err != nil {
 		return
 	}
 	if !v4 && !v6 {
@@ -127,14 +107,14 @@ func checkBridge(b model.Bridge, internal, v4, v6 bool) error {
 		on   bool
 		key  string
 		mode model.GatewayMode
-	}{{v4, optGatewayMode4, b.GatewayMode4}, {v6, optGatewayMode6, b.GatewayMode6}}
+	}{{v4, model.OptGatewayMode4, b.GatewayMode4}, {v6, model.OptGatewayMode6, b.GatewayMode6}}
 	for _, m := range modes {
 		if m.mode == model.GatewayIsolated && !internal {
 			return fmt.Errorf("option %s=%s: only for --internal networks", m.key, m.mode)
 		}
 	}
 	if v6 && b.MTU < minMTU6 {
-		return fmt.Errorf("option %s=%d: IPv6 wants at least %d", optMTU, b.MTU, minMTU6)
+		return fmt.Errorf("option %s=%d: IPv6 wants at least %d", model.OptMTU, b.MTU, minMTU6)
 	}
 	return nil
 }

@@ -24,8 +24,8 @@ func planNetwork(req api.NetworkCreate) (*model.Network, ipam.NetworkRequest, er
 	if err := checkDriver(req.Driver); err != nil {
 		return nil, want, err
 	}
-	if _, ok := req.Options[optDefaultBridge]; ok {
-		return nil, want, fmt.Errorf("option %q: reserved for the predefined network", optDefaultBridge)
+	if _, ok := req.Options[model.OptDefaultBridge]; ok {
+		return nil, want, fmt.Errorf("option %q: reserved for the predefined network", model.OptDefaultBridge)
 	}
 	var enable6 *bool
 	if req.EnableIPv6 {
@@ -116,8 +116,8 @@ func defaultNetwork() (*model.Network, ipam.NetworkRequest) {
 	n := &model.Network{
 		ID: id, Name: model.NetworkBridge, Driver: model.DriverBridge, Created: time.Now().UTC(),
 		Options: map[string]string{
-			optDefaultBridge: "true", optBridgeName: DefaultBridge, optICC: "true", optMasquerade: "true",
-			optHostBinding: "0.0.0.0", optMTU: strconv.Itoa(defaultMTU),
+			model.OptDefaultBridge: "true", model.OptBridgeName: DefaultBridge, model.OptICC: "true", model.OptMasquerade: "true",
+			model.OptHostBinding: "0.0.0.0", model.OptMTU: strconv.Itoa(defaultMTU),
 		},
 		Bridge: model.Bridge{
 			Name: DefaultBridge, Default: true, ICC: true, Masquerade: true,

@@ -16,19 +16,19 @@ import (
 
 func TestParseBridgeRefusesBadValues(t *testing.T) {
 	for _, c := range []struct{ key, value, want string }{
-		{"foo", "bar", `option "foo": unknown; known are ` + optICC},
-		{optICC, "maybe", "want true or false"},
-		{optGatewayMode4, "nut", "want nat, nat-unprotected, routed or isolated"},
-		{optHostBinding, "localhost", "want an address of the host"},
-		{optHostIPv4, "2001:db8::1", "want an IPv4 address"},
-		{optHostIPv6, "192.0.2.1", "want an IPv6 address"},
-		{optMTU, "67", "want 68 to 65535"},
-		{optMTU, "65536", "want 68 to 65535"},
-		{optMTU, "big", "want 68 to 65535"},
-		{optBridgeName, "a-name-of-sixteen", "1 to 15 bytes"},
-		{optBridgeName, "a/b", "without spaces"},
-		{optIfacePrefix, "", "other than"},
-		{optTrusted, "eth0::eth1", "separated by ':'"},
+		{"foo", "bar", `option "foo": unknown; known are ` + model.OptICC},
+		{model.OptICC, "maybe", "want true or false"},
+		{model.OptGatewayMode4, "nut", "want nat, nat-unprotected, routed or isolated"},
+		{model.OptHostBinding, "localhost", "want an address of the host"},
+		{model.OptHostIPv4, "2001:db8::1", "want an IPv4 address"},
+		{model.OptHostIPv6, "192.0.2.1", "want an IPv6 address"},
+		{model.OptMTU, "67", "want 68 to 65535"},
+		{model.OptMTU, "65536", "want 68 to 65535"},
+		{model.OptMTU, "big", "want 68 to 65535"},
+		{model.OptBridgeName, "a-name-of-sixteen", "1 to 15 bytes"},
+		{model.OptBridgeName, "a/b", "without spaces"},
+		{model.OptIfacePrefix, "", "other than"},
+		{model.OptTrusted, "eth0::eth1", "separated by ':'"},
 	} {
 		_, err := parseBridge(newID(), map[string]string{c.key: c.value})
 		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), c.key) {
@@ -39,9 +39,9 @@ func TestParseBridgeRefusesBadValues(t *testing.T) {
 
 func TestParseBridgeTakesDockersOptions(t *testing.T) {
 	got, err := parseBridge("0123456789abcdef", map[string]string{
-		optICC: "false", optMasquerade: "0", optHostBinding: "127.0.0.1", optGatewayMode4: "routed",
-		optGatewayMode6: "isolated", optMTU: "9000", optHostIPv4: "192.0.2.7", optHostIPv6: "2001:db8::7",
-		optTrusted: "wg0:eth1", optInhibitIPv4: "true", optIfacePrefix: "net",
+		model.OptICC: "false", model.OptMasquerade: "0", model.OptHostBinding: "127.0.0.1", model.OptGatewayMode4: "routed",
+		model.OptGatewayMode6: "isolated", model.OptMTU: "9000", model.OptHostIPv4: "192.0.2.7", model.OptHostIPv6: "2001:db8::7",
+		model.OptTrusted: "wg0:eth1", model.OptInhibitIPv4: "true", model.OptIfacePrefix: "net",
 	})
 	want := model.Bridge{
 		Name: "br-0123456789ab", HostBinding: netip.MustParseAddr("127.0.0.1"),
@@ -65,10 +65,10 @@ func TestFamilies(t *testing.T) {
 		{nil, nil, nil, true, false, false},
 		{nil, &yes, nil, true, true, false},
 		{&no, &yes, nil, false, true, false},
-		{nil, nil, map[string]string{optEnableIPv4: "false", optEnableIPv6: "true"}, false, true, false},
-		{&yes, nil, map[string]string{optEnableIPv4: "false"}, true, false, false},
+		{nil, nil, map[string]string{model.OptEnableIPv4: "false", model.OptEnableIPv6: "true"}, false, true, false},
+		{&yes, nil, map[string]string{model.OptEnableIPv4: "false"}, true, false, false},
 		{&no, nil, nil, false, false, true},
-		{nil, nil, map[string]string{optEnableIPv6: "perhaps"}, true, false, true},
+		{nil, nil, map[string]string{model.OptEnableIPv6: "perhaps"}, true, false, true},
 	} {
 		v4, v6, err := families(c.e4, c.e6, c.opts)
 		if (err != nil) != c.bad || err == nil && (v4 != c.v4 || v6 != c.v6) {

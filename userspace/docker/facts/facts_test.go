@@ -104,8 +104,8 @@ func TestEndpoints(t *testing.T) {
 
 func TestOptionsOfLaterEngines(t *testing.T) {
 	n, err := BridgeNetwork(client.Network{ID: strings.Repeat("a", 64), Name: "n", Options: map[string]string{
-		optGatewayMode4: "routed", optGatewayMode6: "isolated", optTrusted: "eth1:wg0", optHostIPv4: "192.0.2.7",
-		"com.docker.network.bridge.unknown": "x", optMTU: "0",
+		model.OptGatewayMode4: "routed", model.OptGatewayMode6: "isolated", model.OptTrusted: "eth1:wg0", model.OptHostIPv4: "192.0.2.7",
+		"com.docker.network.bridge.unknown": "x", model.OptMTU: "0",
 	}, IPAM: client.IPAM{Config: []client.Pool{{Subnet: "10.0.0.0/24", Gateway: "10.0.0.254/24"}}}}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -125,10 +125,10 @@ func TestOptionsOfLaterEngines(t *testing.T) {
 
 func TestWhatCannotBeReadIsNamed(t *testing.T) {
 	for want, n := range map[string]client.Network{
-		"docker network n: option " + optICC + "=perhaps":            {Options: map[string]string{optICC: "perhaps"}},
-		"docker network n: option " + optGatewayMode4 + "=sideways:": {Options: map[string]string{optGatewayMode4: "sideways"}},
-		`docker network n: subnet "10.0.0.0"`:                        {IPAM: client.IPAM{Config: []client.Pool{{Subnet: "10.0.0.0"}}}},
-		"docker network n: endpoint e: mac address":                  {Containers: map[string]client.Endpoint{"c": {EndpointID: "e", MacAddress: "x"}}},
+		"docker network n: option " + model.OptICC + "=perhaps":            {Options: map[string]string{model.OptICC: "perhaps"}},
+		"docker network n: option " + model.OptGatewayMode4 + "=sideways:": {Options: map[string]string{model.OptGatewayMode4: "sideways"}},
+		`docker network n: subnet "10.0.0.0"`:                              {IPAM: client.IPAM{Config: []client.Pool{{Subnet: "10.0.0.0"}}}},
+		"docker network n: endpoint e: mac address":                        {Containers: map[string]client.Endpoint{"c": {EndpointID: "e", MacAddress: "x"}}},
 	} {
 		n.Name = "n"
 		if _, err := BridgeNetwork(n, nil); err == nil || !strings.HasPrefix(err.Error(), want) {

@@ -13,23 +13,6 @@ import (
 	"github.com/fairway-project/fairway/userspace/model"
 )
 
-// Docker's option keys (libnetwork/netlabel and drivers/bridge/labels.go).
-const (
-	optBridgeName    = "com.docker.network.bridge.name"
-	optDefaultBridge = "com.docker.network.bridge.default_bridge"
-	optMasquerade    = "com.docker.network.bridge.enable_ip_masquerade"
-	optICC           = "com.docker.network.bridge.enable_icc"
-	optHostBinding   = "com.docker.network.bridge.host_binding_ipv4"
-	optGatewayMode4  = "com.docker.network.bridge.gateway_mode_ipv4"
-	optGatewayMode6  = "com.docker.network.bridge.gateway_mode_ipv6"
-	optInhibitIPv4   = "com.docker.network.bridge.inhibit_ipv4"
-	optTrusted       = "com.docker.network.bridge.trusted_host_interfaces"
-	optHostIPv4      = "com.docker.network.host_ipv4"
-	optHostIPv6      = "com.docker.network.host_ipv6"
-	optMTU           = "com.docker.network.driver.mtu"
-	optIfacePrefix   = "com.docker.network.container_iface_prefix"
-)
-
 // defaultMTU is what Docker gives a bridge without the option, whatever the
 // uplink has.
 const defaultMTU = 1500
@@ -39,7 +22,7 @@ const dockerBridge = "docker0"
 
 // BridgeName returns the device of a bridge network.
 func BridgeName(id string, options map[string]string) string {
-	if name := options[optBridgeName]; name != "" {
+	if name := options[model.OptBridgeName]; name != "" {
 		return name
 	}
 	if isDefault(options) {
@@ -49,7 +32,7 @@ func BridgeName(id string, options map[string]string) string {
 }
 
 func isDefault(options map[string]string) bool {
-	on, err := strconv.ParseBool(options[optDefaultBridge])
+	on, err := strconv.ParseBool(options[model.OptDefaultBridge])
 	return err == nil && on
 }
 
@@ -75,33 +58,33 @@ func bridge(id string, options map[string]string) (model.Bridge, error) {
 
 func setOption(b *model.Bridge, key, value string) (err error) {
 	switch key {
-	case optMasquerade:
+	case model.OptMasquerade:
 		b.Masquerade, err = strconv.ParseBool(value)
-	case optICC:
+	case model.OptICC:
 		b.ICC, err = strconv.ParseBool(value)
-	case optInhibitIPv4:
+	case model.OptInhibitIPv4:
 		b.InhibitIPv4, err = strconv.ParseBool(value)
-	case optMTU:
+	case model.OptMTU:
 		// 0 is Docker's word for its default.
 		if n, numErr := strconv.Atoi(value); numErr != nil || n != 0 {
 			b.MTU, err = n, numErr
 		}
-	case optHostIPv4:
+	case model.OptHostIPv4:
 		b.HostIPv4, err = optionalAddr(value)
-	case optHostIPv6:
+	case model.OptHostIPv6:
 		b.HostIPv6, err = optionalAddr(value)
-	case optHostBinding:
+	case model.OptHostBinding:
 		a, addrErr := optionalAddr(value)
 		if err = addrErr; a != netip.IPv4Unspecified() {
 			b.HostBinding = a
 		}
-	case optGatewayMode4:
+	case model.OptGatewayMode4:
 		b.GatewayMode4, err = gatewayMode(value)
-	case optGatewayMode6:
+	case model.OptGatewayMode6:
 		b.GatewayMode6, err = gatewayMode(value)
-	case optTrusted:
+	case model.OptTrusted:
 		b.TrustedHostInterfaces = strings.FieldsFunc(value, func(r rune) bool { return r == ':' })
-	case optIfacePrefix:
+	case model.OptIfacePrefix:
 		b.IfacePrefix = value
 	}
 	return err

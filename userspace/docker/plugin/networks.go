@@ -22,8 +22,8 @@ func (d *Driver) gwAllocCheck(_ context.Context, r gwAllocCheck) (gwAllocAnswer,
 	}
 	isolated := func(key string) bool { return r.Options.Generic[key] == string(model.GatewayIsolated) }
 	return gwAllocAnswer{
-		SkipIPv4: isolated("com.docker.network.bridge.gateway_mode_ipv4"),
-		SkipIPv6: isolated("com.docker.network.bridge.gateway_mode_ipv6"),
+		SkipIPv4: isolated(model.OptGatewayMode4),
+		SkipIPv6: isolated(model.OptGatewayMode6),
 	}, nil
 }
 

@@ -18,12 +18,6 @@ import (
 
 // Options of networks that need a look of their own here; the others are as with
 // Docker's bridge driver.
-const (
-	optBridgeName  = "com.docker.network.bridge.name"
-	optIfacePrefix = "com.docker.network.container_iface_prefix"
-	optMTU         = "com.docker.network.driver.mtu"
-)
-
 // auxGateway4 and auxGateway6 are the names of addresses that containers use as
 // their gateways instead of the bridge's (--aux-address).
 const (
@@ -42,7 +36,7 @@ const maxIfName = 15
 // knownOptions are the keys of -o. Docker accepts whatever a driver doesn't refuse.
 func knownOptions() []string {
 	return []string{
-		optBridgeName, optIfacePrefix, optMTU,
+		model.OptBridgeName, model.OptIfacePrefix, model.OptMTU,
 		"com.docker.network.bridge.enable_icc",
 		"com.docker.network.bridge.enable_ip_masquerade",
 		"com.docker.network.bridge.gateway_mode_ipv4",
@@ -127,17 +121,17 @@ func checkOptions(o networkOptions) error {
 			return fmt.Errorf("option %q: unknown; known are %s", key, strings.Join(known, ", "))
 		}
 	}
-	if v, ok := o.Generic[optMTU]; ok {
+	if v, ok := o.Generic[model.OptMTU]; ok {
 		if n, err := strconv.Atoi(v); err != nil || n != 0 && (n < minMTU4 || n > maxMTU) {
-			return fmt.Errorf("option %s=%s: want %d to %d bytes", optMTU, v, minMTU4, maxMTU)
+			return fmt.Errorf("option %s=%s: want %d to %d bytes", model.OptMTU, v, minMTU4, maxMTU)
 		}
 	}
-	if v, ok := o.Generic[optBridgeName]; ok && !isIfName(v) {
-		return fmt.Errorf("option %s=%s: want a device name of 1 to %d bytes", optBridgeName, v, maxIfName)
+	if v, ok := o.Generic[model.OptBridgeName]; ok && !isIfName(v) {
+		return fmt.Errorf("option %s=%s: want a device name of 1 to %d bytes", model.OptBridgeName, v, maxIfName)
 	}
 	// Two digits must fit behind it.
-	if v, ok := o.Generic[optIfacePrefix]; ok && (v == "" || v == "lo" || !isIfName(v+"00")) {
-		return fmt.Errorf("option %s=%s: want a device name prefix of 1 to %d bytes", optIfacePrefix, v, maxIfName-2)
+	if v, ok := o.Generic[model.OptIfacePrefix]; ok && (v == "" || v == "lo" || !isIfName(v+"00")) {
+		return fmt.Errorf("option %s=%s: want a device name prefix of 1 to %d bytes", model.OptIfacePrefix, v, maxIfName-2)
 	}
 	return nil
 }
@@ -157,7 +151,7 @@ func (n *network) check() error {
 		return fmt.Errorf("%w: network %s: gateway mode isolated: only for --internal networks", errRequest, n.Name)
 	}
 	if n.IPv6 != nil && n.Bridge.MTU < minMTU6 {
-		return fmt.Errorf("%w: network %s: option %s=%d: IPv6 wants at least %d", errRequest, n.Name, optMTU, n.Bridge.MTU, minMTU6)
+		return fmt.Errorf("%w: network %s: option %s=%d: IPv6 wants at least %d", errRequest, n.Name, model.OptMTU, n.Bridge.MTU, minMTU6)
 	}
 	return nil
 }
