@@ -16,8 +16,6 @@ import (
 	"github.com/fairway-project/fairway/userspace/model"
 )
 
-// Options of networks that need a look of their own here; the others are as with
-// Docker's bridge driver.
 // auxGateway4 and auxGateway6 are the names of addresses that containers use as
 // their gateways instead of the bridge's (--aux-address).
 const (
