@@ -35,17 +35,17 @@ const maxIfName = 15
 func knownOptions() []string {
 	return []string{
 		model.OptBridgeName, model.OptIfacePrefix, model.OptMTU,
-		"com.docker.network.bridge.enable_icc",
-		"com.docker.network.bridge.enable_ip_masquerade",
-		"com.docker.network.bridge.gateway_mode_ipv4",
-		"com.docker.network.bridge.gateway_mode_ipv6",
-		"com.docker.network.bridge.host_binding_ipv4",
-		"com.docker.network.bridge.inhibit_ipv4",
-		"com.docker.network.bridge.trusted_host_interfaces",
-		"com.docker.network.enable_ipv4",
-		"com.docker.network.enable_ipv6",
-		"com.docker.network.host_ipv4",
-		"com.docker.network.host_ipv6",
+		model.OptICC,
+		model.OptMasquerade,
+		model.OptGatewayMode4,
+		model.OptGatewayMode6,
+		model.OptHostBinding,
+		model.OptInhibitIPv4,
+		model.OptTrusted,
+		model.OptEnableIPv4,
+		model.OptEnableIPv6,
+		model.OptHostIPv4,
+		model.OptHostIPv6,
 	}
 }
 
