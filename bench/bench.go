@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bench
+
+import "github.com/fairway-project/fairway/bench/plan"
+
+// Workloads returns every workload, in the order of the report. A new one is one
+// more line.
+func Workloads() []plan.Workload {
+	return []plan.Workload{}
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import "slices"
+
+// Arm is a way to carry the traffic, or what else the subjects of a comparison are.
+type Arm string
+
+// Arms of the workloads that send traffic.
+const (
+	// Veth is one direct pair between the two ends: the ceiling.
+	Veth Arm = "veth"
+	// Route is plain forwarding by the kernel, without conntrack.
+	Route Arm = "route"
+	// IPTables is Fairway's iptables mode with the nft variant of the commands,
+	// and IPTablesLegacy with the legacy one.
+	IPTables       Arm = "iptables"
+	IPTablesLegacy Arm = "iptables-legacy"
+	// Docker is a real dockerd with its userland proxy, and DockerNoProxy one
+	// with --userland-proxy=false.
+	Docker        Arm = "docker"
+	DockerNoProxy Arm = "docker-noproxy"
+	// NFTables does the same with one map lookup instead of chains of rules.
+	NFTables Arm = "nftables"
+	// EBPF is Fairway's ebpf mode with XDP off, and XDP the same with --xdp auto.
+	EBPF Arm = "ebpf"
+	XDP  Arm = "ebpf-xdp"
+	// Empty is a program that returns at once, which prog compares to.
+	Empty Arm = "empty"
+)
+
+// Arms returns every arm, in the order of tables.
+func Arms() []Arm {
+	return []Arm{EBPF, XDP, IPTables, IPTablesLegacy, NFTables, Docker, DockerNoProxy, Route, Veth, Empty}
+}
+
+// Known reports whether there is such an arm in any workload.
+func (a Arm) Known() bool { return slices.Contains(Arms(), a) }
