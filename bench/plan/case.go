@@ -4,6 +4,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -45,6 +46,9 @@ type Case struct {
 	// spaces, slashes or equal signs.
 	Params []Param
 
+	// Arms on which the case makes sense, if not on all of the workload's:
+	// nothing is published on a veth pair.
+	Arms []Arm
 	// Metrics of every sample, the one that the case is about first.
 	Metrics []Metric
 	// Axis is the parameter that plots have as their x, "flows" or a key of
@@ -114,6 +118,9 @@ func (c Case) Without(key string) string {
 	}
 	return strings.Join(parts, "/")
 }
+
+// On reports whether the case makes sense on the arm.
+func (c Case) On(a Arm) bool { return len(c.Arms) == 0 || slices.Contains(c.Arms, a) }
 
 // Subject is a case on an arm.
 type Subject struct {
