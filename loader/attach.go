@@ -35,7 +35,7 @@ type Attachment struct {
 type attacher interface {
 	// attach makes sure that the program is on the device. Another version of
 	// it that is there is replaced, or left to Switch if keep is set.
-	attach(index int, p Program, prog *ebpf.Program, keep bool) error
+	attach(index int, p Program, prog loaded, keep bool) error
 	// detach is no error if the program isn't there, or the device.
 	detach(index int, p Program) error
 	// list returns all that is attached, and forgets what was on devices that
@@ -82,18 +82,35 @@ func (l *Loader) Attachments() ([]Attachment, error) {
 	return slices.Concat(all, cgroup), err
 }
 
-func (l *Loader) program(p Program) (*ebpf.Program, error) {
-	switch p {
-	case FromContainer:
-		return l.objects.FromContainer, nil
-	case ToContainer:
-		return l.objects.ToContainer, nil
-	case FromUplink:
-		return l.objects.FromUplink, nil
-	case ToUplink:
-		return l.objects.ToUplink, nil
+func (l *Loader) program(p Program) (loaded, error) {
+	prog, ok := l.programs[p]
+	if !ok {
+		return loaded{}, fmt.Errorf("program %q: not one for devices", p)
 	}
-	return nil, fmt.Errorf("program %q: not one for devices", p)
+	return prog, nil
+}
+
+// loaded is a program with its ID, which is asked for once: with hundreds of
+// devices the question costs more than all else about their links.
+type loaded struct {
+	*ebpf.Program
+	id ebpf.ProgramID
+}
+
+// identify finds out the IDs of the programs of devices.
+func (l *Loader) identify() error {
+	o := &l.objects
+	l.programs = make(map[Program]loaded)
+	for p, prog := range map[Program]*ebpf.Program{
+		FromContainer: o.FromContainer, ToContainer: o.ToContainer, FromUplink: o.FromUplink, ToUplink: o.ToUplink,
+	} {
+		id, err := programID(prog)
+		if err != nil {
+			return err
+		}
+		l.programs[p] = loaded{prog, id}
+	}
+	return nil
 }
 
 // ingress tells which side of a device a program is on. Ingress of a veth's host

@@ -63,7 +63,7 @@ func (l *Loader) attachHook(root string, h hook) error {
 		if l.switching {
 			return nil
 		}
-		return update(pinned, h.prog)
+		return updateHook(pinned, h.prog)
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("pinned link %s: %w", path, err)
@@ -97,5 +97,13 @@ func replacePinned(path string, prog *ebpf.Program) error {
 		return fmt.Errorf("pinned link %s: %w", path, err)
 	}
 	defer pinned.Close()
-	return update(pinned, prog)
+	return updateHook(pinned, prog)
+}
+
+func updateHook(pinned link.Link, prog *ebpf.Program) error {
+	id, err := programID(prog)
+	if err != nil {
+		return err
+	}
+	return update(pinned, loaded{prog, id})
 }

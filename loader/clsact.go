@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/cilium/ebpf"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
@@ -28,16 +27,12 @@ const (
 	filterPrefix   = "fairway/"
 )
 
-func (c *clsact) attach(index int, p Program, prog *ebpf.Program, keep bool) error {
+func (c *clsact) attach(index int, p Program, prog loaded, keep bool) error {
 	existing, err := c.find(index, p)
 	if err != nil {
 		return err
 	}
-	want, err := programID(prog)
-	if err != nil {
-		return err
-	}
-	if existing != nil && (keep || existing.Id == int(want)) {
+	if existing != nil && (keep || existing.Id == int(prog.id)) {
 		return nil
 	}
 	if err := c.ensureQdisc(index); err != nil {

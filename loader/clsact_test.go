@@ -59,7 +59,7 @@ func TestClsactAttachReplaceDetach(t *testing.T) {
 	i, c, dev := newClsact(t)
 	one, two := passProgram(t), passProgram(t)
 	i.do(t, func() error {
-		return errors.Join(c.attach(dev, FromUplink, one, false), c.attach(dev, ToUplink, one, false), c.attach(dev, FromUplink, one, false))
+		return errors.Join(c.attach(dev, FromUplink, identified(t, one), false), c.attach(dev, ToUplink, identified(t, one), false), c.attach(dev, FromUplink, identified(t, one), false))
 	})
 	want := []string{"fairway/from_uplink", "fairway/to_uplink"}
 	if got := i.filters(t, dev); !cmp.Equal(got, want) {
@@ -68,11 +68,11 @@ func TestClsactAttachReplaceDetach(t *testing.T) {
 	if got := i.filterProgram(t, c, dev); got != mustID(t, one) {
 		t.Errorf("program %d, want %d", got, mustID(t, one))
 	}
-	i.do(t, func() error { return c.attach(dev, FromUplink, two, true) })
+	i.do(t, func() error { return c.attach(dev, FromUplink, identified(t, two), true) })
 	if got := i.filterProgram(t, c, dev); got != mustID(t, one) {
 		t.Error("the program was replaced before Switch")
 	}
-	i.do(t, func() error { return c.attach(dev, FromUplink, two, false) })
+	i.do(t, func() error { return c.attach(dev, FromUplink, identified(t, two), false) })
 	if got := i.filterProgram(t, c, dev); got != mustID(t, two) {
 		t.Errorf("program %d, want %d", got, mustID(t, two))
 	}
@@ -116,6 +116,11 @@ func mustID(t *testing.T, p *ebpf.Program) ebpf.ProgramID {
 	return id
 }
 
+func identified(t *testing.T, p *ebpf.Program) loaded {
+	t.Helper()
+	return loaded{p, mustID(t, p)}
+}
+
 // A qdisc or filter of somebody else is there before, meanwhile and afterwards.
 func TestClsactOfOthersStays(t *testing.T) {
 	for name, foreignFirst := range map[string]bool{"before ours": true, "after ours": false} {
@@ -130,7 +135,7 @@ func TestClsactOfOthersStays(t *testing.T) {
 				attrs.Priority, attrs.Handle = 1, 1
 				return netlink.FilterAdd(&netlink.BpfFilter{FilterAttrs: attrs, Fd: p.FD(), Name: "foreign", DirectAction: true})
 			}
-			ours := func() error { return c.attach(dev, FromUplink, p, false) }
+			ours := func() error { return c.attach(dev, FromUplink, identified(t, p), false) }
 			steps := []func() error{foreign, ours}
 			if !foreignFirst {
 				steps = []func() error{ours, foreign}
@@ -148,7 +153,7 @@ func TestEmptyClsactOfOthersStays(t *testing.T) {
 	i, c, dev := newClsact(t)
 	p := passProgram(t)
 	i.do(t, func() error {
-		return errors.Join(netlink.QdiscAdd(qdisc(dev)), c.attach(dev, FromUplink, p, false), c.detach(dev, FromUplink))
+		return errors.Join(netlink.QdiscAdd(qdisc(dev)), c.attach(dev, FromUplink, identified(t, p), false), c.detach(dev, FromUplink))
 	})
 	if !i.hasClsact(t, dev) {
 		t.Error("the qdisc of somebody else is gone")
@@ -161,7 +166,7 @@ func TestClsactForeignFilterInOurPlace(t *testing.T) {
 	i.do(t, func() error {
 		err := errors.Join(netlink.QdiscAdd(qdisc(dev)),
 			netlink.FilterAdd(&netlink.BpfFilter{FilterAttrs: filterAttrs(dev, FromUplink), Fd: p.FD(), Name: "foreign", DirectAction: true}))
-		if got := c.attach(dev, FromUplink, p, false); got == nil {
+		if got := c.attach(dev, FromUplink, identified(t, p), false); got == nil {
 			t.Error("a foreign filter was replaced")
 		}
 		return err
@@ -172,7 +177,7 @@ func TestClsactDetachFromGoneDevice(t *testing.T) {
 	i, c, dev := newClsact(t)
 	p := passProgram(t)
 	i.do(t, func() error {
-		return errors.Join(c.attach(dev, FromUplink, p, false), remove(dev), c.detach(dev, FromUplink))
+		return errors.Join(c.attach(dev, FromUplink, identified(t, p), false), remove(dev), c.detach(dev, FromUplink))
 	})
 	if _, err := os.Stat(filepath.Join(c.dir, "2-clsact")); !errors.Is(err, os.ErrNotExist) {
 		t.Error("the mark is left")

@@ -40,6 +40,7 @@ type Loader struct {
 	features []Result
 	clock    *Clock
 	objects  object.DatapathObjects
+	programs map[Program]loaded // by the name of those for devices
 	devices  attacher
 	schema   string
 	// switching is set while older programs with older maps carry the traffic.
@@ -136,7 +137,7 @@ func (l *Loader) load() error {
 	if err := spec.LoadAndAssign(&l.objects, opts); err != nil {
 		return explain(fmt.Errorf("load programs: %w", err))
 	}
-	return nil
+	return l.identify()
 }
 
 // setConstants fills in what bpf/config.h declares.

@@ -381,3 +381,23 @@ func remove(index int) error {
 }
 
 func mustAddrPort(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
+
+// A start says everything again: what is attached already has to cost little, and
+// asking for a program's ID doesn't, in objects or in time.
+func TestAttachAgainIsCheap(t *testing.T) {
+	const most = 35
+	i := newInstance(t)
+	l := i.open(t)
+	defer l.Close()
+	dev := i.device(t, "up0")
+	i.do(t, func() error { return l.Attach(dev, FromUplink) })
+	i.do(t, func() error {
+		var err error
+		again := testing.AllocsPerRun(10, func() { err = errors.Join(err, l.Attach(dev, FromUplink)) })
+		if again > most {
+			t.Errorf("attaching again allocates %.0f objects, want at most %d", again, most)
+		}
+		return err
+	})
+	i.do(t, l.Uninstall)
+}

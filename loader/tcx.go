@@ -31,11 +31,11 @@ func attachPoint(p Program) ebpf.AttachType {
 	return ebpf.AttachTCXEgress
 }
 
-func (t *tcx) attach(index int, p Program, prog *ebpf.Program, keep bool) error {
+func (t *tcx) attach(index int, p Program, prog loaded, keep bool) error {
 	path := t.path(index, p)
 	pinned, err := link.LoadPinnedLink(path, nil)
 	if errors.Is(err, fs.ErrNotExist) {
-		return t.create(index, p, prog)
+		return t.create(index, p, prog.Program)
 	}
 	if err != nil {
 		return fmt.Errorf("pinned link %s: %w", path, err)
@@ -58,7 +58,7 @@ func (t *tcx) attach(index int, p Program, prog *ebpf.Program, keep bool) error 
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("pinned link: %w", err)
 	}
-	return t.create(index, p, prog)
+	return t.create(index, p, prog.Program)
 }
 
 // create attaches and pins. A crash in between leaves no trace: the link goes with
@@ -149,19 +149,15 @@ func onDevice(l link.Link, index int, p Program) (bool, error) {
 }
 
 // update replaces the program of a link in one step, unless it is the same.
-func update(l link.Link, prog *ebpf.Program) error {
-	want, err := programID(prog)
-	if err != nil {
-		return err
-	}
+func update(l link.Link, prog loaded) error {
 	info, err := l.Info()
 	if err != nil {
 		return fmt.Errorf("link info: %w", err)
 	}
-	if info.Program == want {
+	if info.Program == prog.id {
 		return nil
 	}
-	if err := l.Update(prog); err != nil {
+	if err := l.Update(prog.Program); err != nil {
 		return fmt.Errorf("replace program: %w", err)
 	}
 	return nil
