@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# The compiler that makes maps/object from bpf/. Debian 12 packages it, so the same
+# The compiler that makes the eBPF objects. Debian 12 packages it, so the same
 # check runs on a plain Debian 12 with make check-generated; make check-builder
 # proves that this file gives the same objects.
 #

@@ -28,10 +28,10 @@ build: ## build the binaries into bin/, static
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=auto -ldflags '-s -w' -o bin/ ./cmd/...
 	$(CC) -std=gnu11 -Os -Wall -Wextra -Werror -ffunction-sections -static -s -Wl,--gc-sections -o bin/docker-proxy cmd/docker-proxy/*.c
 
-generate: ## compile bpf/ into maps/object, with the compiler that Dockerfile.builder pins
-	$(GO) generate ./maps/object
+generate: ## compile the programs, with the compiler that Dockerfile.builder pins
+	$(GO) generate $(addprefix ./,$(shell cat build/generated))
 
-check-generated: ## compile bpf/ elsewhere and compare with what is committed
+check-generated: ## compile the programs elsewhere and compare with what is committed
 	@build/check-generated
 
 check-builder: ## build Dockerfile.builder on a base made by debootstrap and compare its objects (root)
