@@ -2,8 +2,10 @@
 /*
  * The program that a Docker Engine starts for every published port
  * (dockerd --userland-proxy-path). It holds the port's socket, so that no other
- * program gets it, tells Fairway's daemon what leads where, and sleeps. It never
- * carries a byte: the datapath does.
+ * program gets it, tells Fairway's daemon what leads where, and sleeps: the
+ * datapath carries the traffic. The exception is an IPv6 address of the host in
+ * front of a container without IPv6. IPv6 clients elsewhere can't be translated
+ * and are relayed, as Docker's own proxy does.
  *
  * Docker's protocol (moby cmd/docker-proxy, the same since 1.13):
  *
@@ -17,6 +19,7 @@
  * A daemon that doesn't run is no error: the container starts, and the daemon
  * finds us by our arguments when it comes. What it refuses is one.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -27,6 +30,7 @@
 #include <unistd.h>
 
 #include "proxy.h"
+#include "relay.h"
 
 #define STATUS_FD 3
 
@@ -85,6 +89,16 @@ static void parse(struct tuple *t, int argc, char **argv)
 			give_up("argument -%s is missing", flags[f].name);
 }
 
+/* Whether clients of the port have to be served here. SCTP isn't. */
+static bool needs_relay(const struct tuple *t)
+{
+	struct in6_addr host;
+	struct in_addr container;
+
+	return strcmp(t->proto, "sctp") && inet_pton(AF_INET6, t->host_ip, &host) == 1 &&
+	       inet_pton(AF_INET, t->container_ip, &container) == 1;
+}
+
 /* Blocks the signals that end us, so that none comes between two lines. */
 static void prepare_signals(sigset_t *before)
 {
@@ -107,10 +121,12 @@ int main(int argc, char **argv)
 	struct tuple t = { 0 };
 	char why[384];
 	sigset_t open;
+	int fd;
 
 	prepare_signals(&open);
 	parse(&t, argc, argv);
-	if (reserve(&t, why, sizeof(why)))
+	t.relayed = needs_relay(&t);
+	if (reserve(&t, &fd, why, sizeof(why)))
 		give_up("%s", why);
 	switch (tell("POST", &t, why, sizeof(why))) {
 	case TOLD:
@@ -123,8 +139,14 @@ int main(int argc, char **argv)
 	}
 	dprintf(STATUS_FD, "0\n");
 	close(STATUS_FD);
+	if (t.relayed && relay(&t, fd, &signalled, &open))
+		fprintf(stderr, "docker-proxy: relay for %s:%s: %s\n", t.host_ip, t.host_port,
+			strerror(errno));
 	while (!signalled)
 		sigsuspend(&open);
+	/* Nobody new while the daemon is told. */
+	if (t.relayed)
+		close(fd);
 	if (signalled == SIGINT)
 		tell("DELETE", &t, why, sizeof(why));
 	return 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -9,10 +10,17 @@ struct tuple {
 	const char *proto, *host_ip, *host_port, *container_ip, *container_port;
 	/* The socket came with us, bound: nothing to reserve. */
 	bool given;
+	/* Clients are served by us: the host address is IPv6, and the container has
+	 * IPv4 only, so that no packet of theirs can be for it. */
+	bool relayed;
 };
 
-/* Holds the host port in the kernel. Not 0: why tells the reason. */
-int reserve(const struct tuple *t, char *why, size_t size);
+/* Holds the host port in the kernel: *fd is the socket, -1 if there is none. A
+ * socket for a relay lets clients in. Not 0: why tells the reason. */
+int reserve(const struct tuple *t, int *fd, char *why, size_t size);
+
+/* The container's address, for those that a relay serves. */
+struct sockaddr_in target_of(const struct tuple *t);
 
 enum told {
 	TOLD,

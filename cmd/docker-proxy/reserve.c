@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The socket that keeps a host port from everybody else. It is bound and nothing
- * more: a TCP connection that reaches it, because nobody carries the port at the
- * moment, is refused at once instead of hanging in a queue that nobody serves.
+ * The socket that keeps a host port from everybody else. Unless a relay serves it,
+ * it is bound and nothing more: a TCP connection that reaches it, because nobody
+ * carries the port at the moment, is refused at once instead of hanging in a queue
+ * that nobody serves.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -63,6 +64,11 @@ static void take_given(const struct tuple *t)
 {
 	int off = 0;
 
+	if (t->relayed) {
+		/* Engines from 29.0 keep everything away from it until it is served. */
+		setsockopt(LISTEN_FD, SOL_SOCKET, SO_DETACH_FILTER, &off, sizeof(off));
+		return;
+	}
 	if (!strcmp(t->proto, "udp")) {
 		refuse_datagrams(LISTEN_FD);
 		return;
@@ -72,13 +78,53 @@ static void take_given(const struct tuple *t)
 	shutdown(LISTEN_FD, SHUT_RD);
 }
 
-int reserve(const struct tuple *t, char *why, size_t size)
+/* Makes the socket that t asks for. -1 without SCTP in the kernel, which keeps
+ * nobody away then, and with errno for all else. */
+static int open_socket(const struct tuple *t, int family)
 {
-	int type = SOCK_STREAM, protocol = IPPROTO_TCP, on = 1, fd;
+	int on = 1, fd;
+
+	if (!strcmp(t->proto, "udp")) {
+		fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_UDP);
+	} else if (!strcmp(t->proto, "sctp")) {
+		fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_SCTP);
+		if (fd < 0 && (errno == EPROTONOSUPPORT || errno == ESOCKTNOSUPPORT))
+			errno = 0;
+	} else {
+		fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP);
+	}
+	if (fd >= 0 && family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+	return fd;
+}
+
+/* Binds a socket of our own, and listens for a relay's connections. */
+static int hold(const struct tuple *t, int fd, const struct sockaddr *addr, socklen_t len)
+{
+	int on = 1, off = 0;
+
+	if (!strcmp(t->proto, "udp")) {
+		if (!t->relayed)
+			refuse_datagrams(fd);
+		return bind(fd, addr, len);
+	}
+	/* Connections of a former server in TIME_WAIT are not in the way; sockets that
+	 * listen are, with the option too. */
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (bind(fd, addr, len))
+		return -1;
+	/* Now nobody may share the port with us. */
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &off, sizeof(off));
+	return t->relayed ? listen(fd, SOMAXCONN) : 0;
+}
+
+int reserve(const struct tuple *t, int *fd, char *why, size_t size)
+{
 	struct sockaddr_storage addr;
 	socklen_t len = address_of(t, &addr);
 
 	if (t->given) {
+		*fd = LISTEN_FD;
 		take_given(t);
 		return 0;
 	}
@@ -86,33 +132,19 @@ int reserve(const struct tuple *t, char *why, size_t size)
 		snprintf(why, size, "host address %s: not an address", t->host_ip);
 		return -1;
 	}
-	if (!strcmp(t->proto, "udp")) {
-		type = SOCK_DGRAM;
-		protocol = IPPROTO_UDP;
-	} else if (!strcmp(t->proto, "sctp")) {
-		protocol = IPPROTO_SCTP;
-	}
-	fd = socket(addr.ss_family, type | SOCK_CLOEXEC, protocol);
-	if (fd < 0 && protocol == IPPROTO_SCTP &&
-	    (errno == EPROTONOSUPPORT || errno == ESOCKTNOSUPPORT))
-		return 0; /* A kernel without SCTP sockets has nobody to keep away. */
-	if (fd < 0)
-		return fail(t, "socket for", why, size);
-	if (addr.ss_family == AF_INET6)
-		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
-	/* Connections of a former server in TIME_WAIT are not in the way; sockets that
-	 * listen are, with the option too. */
-	if (type == SOCK_STREAM)
-		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	if (bind(fd, (struct sockaddr *)&addr, len))
+	*fd = open_socket(t, addr.ss_family);
+	if (*fd < 0)
+		return errno ? fail(t, "socket for", why, size) : 0;
+	if (hold(t, *fd, (struct sockaddr *)&addr, len))
 		return fail(t, "listen on", why, size);
-	if (type == SOCK_STREAM) {
-		int off = 0;
-
-		/* Now nobody may share the port with us. */
-		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &off, sizeof(off));
-	} else {
-		refuse_datagrams(fd);
-	}
 	return 0;
+}
+
+struct sockaddr_in target_of(const struct tuple *t)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET,
+				  .sin_port = htons((unsigned short)atoi(t->container_port)) };
+
+	inet_pton(AF_INET, t->container_ip, &to.sin_addr);
+	return to;
 }

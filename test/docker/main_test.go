@@ -7,7 +7,6 @@ package docker
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -32,13 +31,8 @@ func TestMain(m *testing.M) {
 }
 
 func buildProxy(to string) error {
-	sources, err := filepath.Glob("../../cmd/docker-proxy/*.c")
-	if err != nil {
+	if err := compileProxy(to); err != nil {
 		return err
-	}
-	args := append([]string{"-std=gnu11", "-Os", "-static", "-o", to}, sources...)
-	if out, err := exec.Command("gcc", args...).CombinedOutput(); err != nil {
-		return fmt.Errorf("build docker-proxy: %w\n%s", err, out)
 	}
 	return os.Setenv(envProxy, to)
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -52,12 +53,19 @@ type shim struct {
 // startShim returns when the shim has told its status.
 func startShim(t *testing.T, socket string, listen *os.File, args ...string) *shim {
 	t.Helper()
+	return startShimUnder(t, nil, socket, listen, args...)
+}
+
+// startShimUnder starts it by another command that becomes it.
+func startShimUnder(t *testing.T, prefix []string, socket string, listen *os.File, args ...string) *shim {
+	t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	s := &shim{Cmd: exec.Command(os.Getenv(envProxy), args...)}
+	argv := append(append(slices.Clone(prefix), os.Getenv(envProxy)), args...)
+	s := &shim{Cmd: exec.Command(argv[0], argv[1:]...)}
 	s.Env = append(os.Environ(), "FAIRWAY_SOCKET="+socket)
 	s.ExtraFiles = []*os.File{w}
 	if listen != nil {
