@@ -109,16 +109,9 @@ func (e *Engine) claimAdoptable(path string) (release func(), err error) {
 
 // checkUnused refuses a namespace that is a sandbox already.
 func (e *Engine) checkUnused(path string, id netns.ID) error {
-	views, err := e.Sandboxes(context.Background())
-	if err != nil {
-		return err
-	}
-	for _, v := range views {
-		if v.Netns == "" || v.State.Status == model.StatusExited {
-			continue
-		}
-		if other, err := netnsID(v.Netns); err == nil && other == id {
-			return api.Errorf(api.ErrConflict, "namespace %s: belongs to sandbox %s already", path, v.Name)
+	for _, sb := range e.state.bySeniority() {
+		if sb.Netns != "" && sb.State.Status != model.StatusExited && id.Is(sb.Netns) {
+			return api.Errorf(api.ErrConflict, "namespace %s: belongs to sandbox %s already", path, sb.Name)
 		}
 	}
 	return nil

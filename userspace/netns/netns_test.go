@@ -284,3 +284,29 @@ func idOf(path string) (ID, error) {
 	defer ns.Close()
 	return ns.ID()
 }
+
+// A path is asked for what it names without opening it: neither a file that
+// isn't a namespace nor a gone one is an error.
+func TestIDIs(t *testing.T) {
+	dir := namespaces(t)
+	one, two, file := filepath.Join(dir, "one"), filepath.Join(dir, "two"), filepath.Join(t.TempDir(), "file")
+	create(t, one)
+	create(t, two)
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ns, err := Open(one)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ns.Close()
+	id, err := ns.ID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]bool{one: true, two: false, file: false, filepath.Join(dir, "gone"): false} {
+		if got := id.Is(path); got != want {
+			t.Errorf("%s: %v, want %v", path, got, want)
+		}
+	}
+}
