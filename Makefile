@@ -5,7 +5,7 @@ DESTDIR ?=
 GO ?= go
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-generate deps-vm deps-builder build generate check-generated check-builder \
+.PHONY: help deps deps-docker deps-generate deps-vm deps-builder build generate check-generated check-builder \
 	lint test test-vm update-insns bench demo install clean
 
 help: ## list the targets
@@ -14,6 +14,10 @@ help: ## list the targets
 deps: ## install what build, test and demo need (apt; Debian 12, Ubuntu 22.04 or later)
 	@build/deps test
 	@$(GO) mod download
+	@build/docker-engine trixie
+
+deps-docker: ## a part of deps: unpack Debian 13's Docker Engine in .cache, for tests beside the installed one
+	@build/docker-engine trixie
 
 deps-generate: ## install the compiler that generate and lint need (Debian 12)
 	@build/deps generate

@@ -26,6 +26,7 @@ const image = "peer:test"
 // engine is a Docker Engine in the host's namespace of an environment.
 type engine struct {
 	*harness.Env
+	binaries
 	t      *testing.T
 	dir    string
 	socket string
@@ -40,9 +41,7 @@ type engine struct {
 // onDocker runs fn in a world with Fairway and a Docker Engine on it.
 func onDocker(t *testing.T, fn func(t *testing.T, d *engine), opts ...harness.Option) {
 	t.Helper()
-	opts = append(opts, harness.OnlyMode(harness.EBPF), harness.NoDaemon())
-	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
-		d := newEngine(t, e)
+	onEngines(t, func(t *testing.T, d *engine) {
 		d.Daemon.Start(t)
 		d.start()
 		d.importImage()
@@ -51,9 +50,9 @@ func onDocker(t *testing.T, fn func(t *testing.T, d *engine), opts ...harness.Op
 }
 
 // newEngine prepares both daemons and starts none.
-func newEngine(t *testing.T, e *harness.Env) *engine {
+func newEngine(t *testing.T, e *harness.Env, b binaries) *engine {
 	t.Helper()
-	d := &engine{Env: e, t: t, dir: e.Dir(t, "docker"), cgroup: e.ID}
+	d := &engine{Env: e, binaries: b, t: t, dir: e.Dir(t, "docker"), cgroup: e.ID}
 	d.socket = filepath.Join(d.dir, "s")
 	d.args = []string{"--userland-proxy-path", os.Getenv(envProxy)}
 	d.Daemon.Args = append(d.Daemon.Args, "--docker=unix://"+d.socket, "--flow-table-size", "8192")
@@ -80,9 +79,9 @@ func (d *engine) start() {
 	if !d.own {
 		args = append(args, "--iptables=false", "--ip6tables=false")
 	}
-	d.cmd = exec.Command("dockerd", args...)
+	d.cmd = exec.Command(d.path("dockerd"), args...)
 	d.cmd.Stdout, d.cmd.Stderr = log, log
-	d.cmd.Env = append(os.Environ(), "FAIRWAY_SOCKET="+d.Daemon.Socket)
+	d.cmd.Env = append(d.env(), "FAIRWAY_SOCKET="+d.Daemon.Socket)
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := d.Host.Start(d.cmd); err != nil {
 		d.t.Fatal(err)
@@ -218,7 +217,7 @@ func (d *engine) removeCgroups() {
 func (d *engine) try(args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "docker", append([]string{"-H", "unix://" + d.socket}, args...)...)
+	cmd := exec.CommandContext(ctx, d.path("docker"), append([]string{"-H", "unix://" + d.socket}, args...)...)
 	var out, errs strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {

@@ -116,8 +116,7 @@ func (c connection) echoes(when string) {
 // With live-restore an engine may go and come, also the hard way, and the daemon be
 // restarted while it is away: traffic of its containers never stops.
 func TestEngineRestart(t *testing.T) {
-	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
-		d := newEngine(t, e)
+	onEngines(t, func(t *testing.T, d *engine) {
 		d.args = append(d.args, "--live-restore")
 		d.Daemon.Start(t)
 		d.start()
@@ -140,7 +139,7 @@ func TestEngineRestart(t *testing.T) {
 			d.docker("rm", "-f", "new")
 			d.closed(d.LAN1, harness.HostIP4+":7001")
 		}
-	}, harness.OnlyMode(harness.EBPF), harness.NoDaemon())
+	})
 }
 
 // Without live-restore the containers end with the engine, and come again by their
@@ -157,8 +156,7 @@ func TestEngineRestartWithPolicy(t *testing.T) {
 
 // Fairway started after an engine that has containers already.
 func TestDaemonComesLater(t *testing.T) {
-	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
-		d := newEngine(t, e)
+	onEngines(t, func(t *testing.T, d *engine) {
 		d.start()
 		d.importImage()
 		d.docker("network", "create", "-o", "com.docker.network.bridge.name=own0", "own")
@@ -166,7 +164,7 @@ func TestDaemonComesLater(t *testing.T) {
 		d.Daemon.Start(t)
 		d.reaches(d.LAN1, harness.HostIP4+":7000", "web")
 		d.noRules()
-	}, harness.OnlyMode(harness.EBPF), harness.NoDaemon(), harness.AllowPrivate())
+	}, harness.AllowPrivate())
 }
 
 // Sandboxes of Fairway's own and containers live side by side, and a host port
@@ -198,10 +196,9 @@ func TestBesideSandboxes(t *testing.T) {
 
 // Rules that an operator has for containers aren't passed by silently.
 func TestDockerUserRules(t *testing.T) {
-	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
-		d := newEngine(t, e)
-		e.Host.Must(t, "iptables", "-N", "DOCKER-USER")
-		e.Host.Must(t, "iptables", "-A", "DOCKER-USER", "-s", "192.0.2.99", "-j", "DROP")
+	onEngines(t, func(t *testing.T, d *engine) {
+		d.Host.Must(t, "iptables", "-N", "DOCKER-USER")
+		d.Host.Must(t, "iptables", "-A", "DOCKER-USER", "-s", "192.0.2.99", "-j", "DROP")
 		if err := d.Daemon.TryStart(); err == nil {
 			t.Error("the daemon starts")
 		}
@@ -210,7 +207,7 @@ func TestDockerUserRules(t *testing.T) {
 		}
 		d.Daemon.Args = append(d.Daemon.Args, "--netfilter=bypass")
 		d.Daemon.Start(t)
-		e.Host.Must(t, "iptables", "-F", "DOCKER-USER")
-		e.Host.Must(t, "iptables", "-X", "DOCKER-USER")
-	}, harness.OnlyMode(harness.EBPF), harness.NoDaemon())
+		d.Host.Must(t, "iptables", "-F", "DOCKER-USER")
+		d.Host.Must(t, "iptables", "-X", "DOCKER-USER")
+	})
 }

@@ -20,10 +20,8 @@ const pluginDir = "/run/docker/plugins"
 // name of this world's own.
 func onPlugin(t *testing.T, fn func(t *testing.T, d *engine, driver string), opts ...harness.Option) {
 	t.Helper()
-	opts = append(opts, harness.OnlyMode(harness.EBPF), harness.NoDaemon())
-	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
-		d := newEngine(t, e)
-		driver := "fwt-" + e.ID
+	onEngines(t, func(t *testing.T, d *engine) {
+		driver := "fwt-" + d.ID
 		socket := filepath.Join(pluginDir, driver+".sock")
 		d.Daemon.Args = append(d.Daemon.Args, "--docker-plugin="+socket)
 		t.Cleanup(func() {

@@ -134,8 +134,7 @@ func TestWaysToPublish(t *testing.T) {
 
 // Without proxies the ports come from the list of containers.
 func TestWithoutUserlandProxy(t *testing.T) {
-	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
-		d := newEngine(t, e)
+	onEngines(t, func(t *testing.T, d *engine) {
 		d.args = []string{"--userland-proxy=false"}
 		d.Daemon.Start(t)
 		d.start()
@@ -148,5 +147,5 @@ func TestWithoutUserlandProxy(t *testing.T) {
 		d.closed(d.LAN1, harness.HostIP4+":8080")
 		d.docker("start", "web")
 		d.reaches(d.LAN1, harness.HostIP4+":8080", "web")
-	}, harness.OnlyMode(harness.EBPF), harness.NoDaemon())
+	})
 }

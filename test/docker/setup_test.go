@@ -15,8 +15,7 @@ import (
 // An engine with rules of its own is taken over: configured, restarted, its rules
 // flushed, its containers carried; and given back.
 func TestSetupTakesOver(t *testing.T) {
-	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
-		d := newEngine(t, e)
+	onEngines(t, func(t *testing.T, d *engine) {
 		// Where the engine itself turns forwarding on, it also leaves the policy of
 		// FORWARD at DROP, which setup doesn't touch: the host would become a router.
 		d.Host.Sysctl(t, "ipv4/ip_forward", "1")
@@ -52,5 +51,5 @@ func TestSetupTakesOver(t *testing.T) {
 		if raw, err := os.ReadFile(filepath.Join(d.dir, "daemon.json")); err != nil || string(raw) != "{}" {
 			t.Errorf("daemon.json after the undo: %q, %v", raw, err)
 		}
-	}, harness.OnlyMode(harness.EBPF), harness.NoDaemon(), harness.AllowPrivate())
+	}, harness.AllowPrivate())
 }

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package docker
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/fairway-project/fairway/test/harness"
+)
+
+// envEngines restricts the engines, as in "20.10" or "20.10,26.1".
+const envEngines = "FAIRWAY_TEST_ENGINES"
+
+// binaries are a Docker Engine's programs.
+type binaries struct {
+	// version is the major and minor one, as in 26.1.
+	version string
+	// dir is where dockerd, docker and containerd are; empty for the machine's own.
+	dir string
+}
+
+// findEngines returns the engines to test with: the machine's own and those that
+// build/docker-engine unpacked. One that is missing is an error.
+func findEngines() (found []binaries, err error) {
+	unpacked, err := filepath.Glob("../../.cache/engines/*/bin")
+	if err != nil {
+		return nil, err
+	}
+	list := os.Getenv(envEngines)
+	if list == "" && len(unpacked) == 0 {
+		return nil, fmt.Errorf("the engine of Debian 13 isn't there: run make deps-docker, or name those that are in %s", envEngines)
+	}
+	for _, dir := range append([]string{""}, unpacked...) {
+		b, err := newBinaries(dir)
+		if err != nil {
+			return nil, fmt.Errorf("%w: run make deps", err)
+		}
+		if list == "" || slices.Contains(strings.Split(list, ","), b.version) {
+			found = append(found, b)
+		}
+	}
+	if want := len(strings.Split(list, ",")); list != "" && len(found) < want {
+		return nil, fmt.Errorf("engines %s: only %v are there: run make deps", list, found)
+	}
+	return found, nil
+}
+
+func newBinaries(dir string) (b binaries, err error) {
+	if dir != "" {
+		if b.dir, err = filepath.Abs(dir); err != nil {
+			return b, err
+		}
+	}
+	out, err := exec.Command(b.path("dockerd"), "--version").Output()
+	if err != nil {
+		return b, fmt.Errorf("dockerd: %w", err)
+	}
+	_, version, _ := strings.Cut(string(out), "version ")
+	parts := strings.SplitN(version, ".", 3)
+	if len(parts) < 3 {
+		return b, fmt.Errorf("dockerd --version says %q", out)
+	}
+	b.version = parts[0] + "." + parts[1]
+	return b, nil
+}
+
+// path is what to execute for a program of the engine's.
+func (b binaries) path(program string) string { return filepath.Join(b.dir, program) }
+
+// env is the environment in which the engine finds its own programs.
+func (b binaries) env() []string {
+	if b.dir == "" {
+		return os.Environ()
+	}
+	return append(os.Environ(), "PATH="+b.dir+":"+os.Getenv("PATH"))
+}
+
+// atLeast reports whether the engine is of this version or newer.
+func (b binaries) atLeast(major, minor int) bool {
+	var haveMajor, haveMinor int
+	_, _ = fmt.Sscanf(b.version, "%d.%d", &haveMajor, &haveMinor)
+	return haveMajor > major || haveMajor == major && haveMinor >= minor
+}
+
+// onEngines runs fn once per engine, each in a world of its own where neither daemon
+// runs yet.
+func onEngines(t *testing.T, fn func(t *testing.T, d *engine), opts ...harness.Option) {
+	t.Helper()
+	t.Parallel()
+	found, err := findEngines()
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts = append(opts, harness.OnlyMode(harness.EBPF), harness.NoDaemon())
+	for _, b := range found {
+		t.Run(b.version, func(t *testing.T) {
+			harness.ForEach(t, func(t *testing.T, e *harness.Env) { fn(t, newEngine(t, e, b)) }, opts...)
+		})
+	}
+}
