@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package load
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"runtime"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/fairway-project/fairway/userspace/netns"
+)
+
+// Probe tries to connect to a target again and again, from before it is there,
+// to tell the moment from which it answers.
+type Probe struct {
+	// Netns to probe from, "" for the side's own: one side can probe from a
+	// namespace that was not there when it began.
+	Netns  string
+	Target netip.AddrPort
+	// Every is the time between two attempts, each with a socket of its own:
+	// TCP's own second attempt comes after a second.
+	Every time.Duration
+	// Timeout of the whole.
+	Timeout time.Duration
+}
+
+// Answer is what a probe found.
+type Answer struct {
+	// At is when the first connection was there, by Clock.
+	At time.Duration
+	// Attempts, the successful one among them.
+	Attempts int
+}
+
+// Clock is the machine's monotonic clock, which is the same in all processes.
+func Clock() time.Duration {
+	var ts unix.Timespec
+	// The clock exists on every Linux.
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts)
+	return time.Duration(ts.Nano())
+}
+
+// openAttempts is how many attempts may wait for an answer at once; older ones
+// are given up.
+const openAttempts = 512
+
+// probe answers twice: by itself when the first attempt is out, and by what it
+// returns.
+func (w *worker) probe(p Probe) (a *Answer, err error) {
+	run := func() error {
+		a, err = (&prober{Probe: p, armed: func() { w.answer(response{}) }}).run()
+		return err
+	}
+	if p.Netns != "" {
+		return a, netns.Do(p.Netns, run)
+	}
+	return a, run()
+}
+
+// prober is a probe that runs.
+type prober struct {
+	Probe
+	armed    func()
+	poller   *poller
+	attempts int
+	sockets  map[int]int
+}
+
+func (p *prober) run() (answer *Answer, err error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0); err != nil {
+		return nil, fmt.Errorf("timer slack: %w", err)
+	}
+	if p.poller, err = newPoller(); err != nil {
+		return nil, err
+	}
+	p.sockets = map[int]int{}
+	defer func() {
+		for _, fd := range p.sockets {
+			unix.Close(fd)
+		}
+		err = errors.Join(err, p.poller.close())
+	}()
+	begun := Clock()
+	for due := begun; ; due += p.Every {
+		there, err := p.attempt()
+		if err != nil {
+			return nil, err
+		}
+		if !there {
+			there, err = p.await(due + p.Every)
+		}
+		switch {
+		case err != nil:
+			return nil, err
+		case there && p.attempts == 1:
+			return nil, fmt.Errorf("probe of %s: answered before anything was done", p.Target)
+		case there:
+			return &Answer{At: Clock(), Attempts: p.attempts}, nil
+		case Clock()-begun > p.Timeout:
+			return nil, fmt.Errorf("probe of %s: no answer within %v to %d attempts", p.Target, p.Timeout, p.attempts)
+		}
+		if p.attempts == 1 {
+			p.armed()
+		}
+		// An attempt that took long is not made up for.
+		due = max(due, Clock()-p.Every)
+	}
+}
+
+// attempt begins one. Without a route there is none to wait for.
+func (p *prober) attempt() (there bool, err error) {
+	p.attempts++
+	fd, err := newSocket(p.Target.Addr(), unix.SOCK_STREAM|unix.SOCK_NONBLOCK)
+	if err != nil {
+		return false, fmt.Errorf("probe of %s: %w", p.Target, err)
+	}
+	if err := dial(fd, p.Target); !errors.Is(err, unix.EINPROGRESS) {
+		unix.Close(fd)
+		return err == nil, nil
+	}
+	p.sockets[p.attempts] = fd
+	if old, ok := p.sockets[p.attempts-openAttempts]; ok {
+		unix.Close(old)
+		delete(p.sockets, p.attempts-openAttempts)
+	}
+	return false, p.poller.add(fd, unix.EPOLLOUT, p.attempts)
+}
+
+// await looks at answers until the next attempt is due.
+func (p *prober) await(until time.Duration) (there bool, err error) {
+	for now := Clock(); now < until; now = Clock() {
+		events, err := p.poller.wait(until - now)
+		if err != nil {
+			return false, err
+		}
+		for _, e := range events {
+			fd := p.sockets[int(e.Fd)]
+			if socketError(fd) == nil {
+				return true, nil
+			}
+			unix.Close(fd)
+			delete(p.sockets, int(e.Fd))
+		}
+	}
+	return false, nil
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package load
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+func atoi(t *testing.T, s string) int {
+	t.Helper()
+	n, err := strconv.Atoi(s)
+	must(t, err)
+	return n
+}
+
+func TestProbeFindsTheMoment(t *testing.T) {
+	e := newEnds(t)
+	target := netip.AddrPortFrom(e.address, 7000)
+	for _, ns := range []string{"", e.clientNS} {
+		must(t, e.client.Probe(t.Context(), Probe{Netns: ns, Target: target, Every: 200 * time.Microsecond, Timeout: 10 * time.Second}))
+		time.Sleep(20 * time.Millisecond)
+		begun := Clock()
+		server := start(t, e.server.place.Netns)
+		_, err := server.Serve(t.Context(), Service{Kind: CRR, Addr: target, Flows: 1})
+		must(t, err)
+		served := Clock()
+		a, err := e.client.Await(t.Context())
+		must(t, err)
+		if a.At < begun || a.At > served+time.Second || a.Attempts < 10 {
+			t.Errorf("served between %v and %v, answered at %v to attempt %d", begun, served, a.At, a.Attempts)
+		}
+		must(t, server.Close())
+	}
+}
+
+func TestProbeOfWhatIsThere(t *testing.T) {
+	e := newEnds(t)
+	err := e.client.Probe(t.Context(), Probe{Target: e.serve(t, CRR, e.address, 1), Every: time.Second, Timeout: time.Second})
+	if err == nil || !strings.Contains(err.Error(), "before anything") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestProbeGivesUp(t *testing.T) {
+	e := newEnds(t)
+	for _, target := range []string{"192.0.2.2:9", "192.0.2.99:9", "203.0.113.1:9"} {
+		must(t, e.client.Probe(t.Context(), Probe{
+			Target: netip.MustParseAddrPort(target), Every: time.Millisecond, Timeout: 50 * time.Millisecond,
+		}))
+		if a, err := e.client.Await(t.Context()); err == nil {
+			t.Errorf("%s answered: %+v", target, a)
+		}
+	}
+}
