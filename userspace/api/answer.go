@@ -61,7 +61,7 @@ func statusOf(err error) int {
 		return http.StatusConflict
 	case errors.Is(err, ErrInvalid):
 		return http.StatusBadRequest
-	case errors.Is(err, ErrEnding):
+	case errors.Is(err, ErrEnding), errors.Is(err, ErrUnavailable):
 		return http.StatusServiceUnavailable
 	}
 	if code := bodyOf(err).ExitCode; code == sandbox.CodeNotFound || code == sandbox.CodeNotExecutable {

@@ -71,9 +71,9 @@ type HostBackend interface {
 	// Doctor checks the host as the daemon sees it.
 	Doctor(ctx context.Context) ([]Check, error)
 	// Uninstall removes every trace of this daemon from the kernel and, with
-	// purge, its state on disk. It returns one line per thing removed. The
-	// daemon ends after the answer.
-	Uninstall(ctx context.Context, purge bool) ([]string, error)
+	// purge, its state on disk. It tells removed one line per thing removed, one
+	// at a time. The daemon ends after the answer.
+	Uninstall(ctx context.Context, purge bool, removed func(string)) error
 }
 
 // Process is a process that was started for a client.

@@ -29,11 +29,32 @@ func (c *Client) Doctor(ctx context.Context) (checks []Check, err error) {
 	return checks, c.call(ctx, "GET", "/v1/doctor", nil, nil, &checks)
 }
 
-// Uninstall removes everything and ends the daemon.
-func (c *Client) Uninstall(ctx context.Context, purge bool) (removed []string, err error) {
-	var answer Uninstalled
-	err = c.call(ctx, "POST", "/v1/uninstall", nil, Uninstall{Purge: purge}, &answer)
-	return answer.Removed, err
+// Uninstall removes everything and ends the daemon. It tells removed one line per
+// thing removed as that happens.
+func (c *Client) Uninstall(ctx context.Context, purge bool, removed func(string)) error {
+	resp, err := c.open(ctx, http.MethodPost, "/v1/uninstall", nil, Uninstall{Purge: purge, Progress: true})
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	dec := json.NewDecoder(resp.Body)
+	for {
+		var line struct {
+			Uninstalled
+			streamEnd
+		}
+		switch err := dec.Decode(&line); {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return c.explain(ctx, err)
+		case line.Error != "":
+			return errors.New(line.Error)
+		}
+		for _, text := range line.Removed {
+			removed(text)
+		}
+	}
 }
 
 // Networks lists the networks that match all filters (KEY=VALUE).

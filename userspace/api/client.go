@@ -58,6 +58,8 @@ func (e *Error) Is(kind error) bool {
 		return e.Status == http.StatusConflict
 	case ErrTooLarge:
 		return e.Status == http.StatusRequestEntityTooLarge
+	case ErrUnavailable:
+		return e.Status == http.StatusServiceUnavailable
 	}
 	return false
 }

@@ -20,6 +20,9 @@ var (
 	ErrConflict = errors.New("conflict")
 	// ErrTooLarge is a body of more than MaxBody bytes (413).
 	ErrTooLarge = errors.New("too large")
+	// ErrUnavailable is a request that the daemon doesn't take any more, whatever
+	// it says: it is being uninstalled (503).
+	ErrUnavailable = errors.New("unavailable")
 	// ErrEnding is what a wait gets when the daemon ends before the process (503).
 	ErrEnding = errors.New("the daemon ends, the process goes on")
 )

@@ -39,6 +39,9 @@ func (h *handlers) patient(r *http.Request) (ctx context.Context, done func(erro
 type Uninstall struct {
 	// Purge removes the state on disk too.
 	Purge bool `json:"purge,omitempty"`
+	// Progress makes the answer a stream: an Uninstalled for each thing removed,
+	// as it happens, a line each.
+	Progress bool `json:"progress,omitempty"`
 }
 
 // Uninstalled tells what was removed, one line each.
@@ -98,21 +101,4 @@ func (h *handlers) flows(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	return nil
-}
-
-func (h *handlers) uninstall(w http.ResponseWriter, r *http.Request) error {
-	var req Uninstall
-	if err := decodeBody(w, r, &req); err != nil {
-		return err
-	}
-	removed, err := h.backend.Uninstall(r.Context(), req.Purge)
-	if err != nil {
-		return err
-	}
-	err = writeJSON(w, http.StatusOK, Uninstalled{Removed: append([]string{}, removed...)})
-	_ = http.NewResponseController(w).Flush()
-	if h.uninstalled != nil {
-		h.uninstalled()
-	}
-	return err
 }

@@ -293,7 +293,8 @@ func TestUninstallTellsTheServersOwner(t *testing.T) {
 	server := api.NewServer(apitest.NewFake(t), slog.New(slog.DiscardHandler), func() { close(told) })
 	go server.Serve(l)
 	defer server.Close()
-	removed, err := api.NewClient(path).Uninstall(t.Context(), true)
+	var removed []string
+	err = api.NewClient(path).Uninstall(t.Context(), true, func(line string) { removed = append(removed, line) })
 	if err != nil || len(removed) != 1 {
 		t.Errorf("got %q, %v", removed, err)
 	}

@@ -41,8 +41,8 @@ type Programs struct {
 	// Doctor checks this host; nil where only the daemon can.
 	Doctor func(ctx context.Context, c daemon.Config) ([]api.Check, error)
 	// Uninstall removes every trace of a daemon that isn't running, with purge
-	// its state on disk too, and returns one line per thing removed.
-	Uninstall func(ctx context.Context, c daemon.Config, purge bool) ([]string, error)
+	// its state on disk too, and tells removed one line per thing removed.
+	Uninstall func(ctx context.Context, c daemon.Config, purge bool, removed func(string)) error
 }
 
 // app is what every command has at hand.

@@ -40,12 +40,12 @@ func programs() cli.Programs {
 		Doctor: func(_ context.Context, c daemon.Config) ([]api.Check, error) {
 			return []api.Check{{Name: "bpffs", Result: api.Fail, Fact: c.BPFFS + " is not on a bpffs", Fix: "mount -t bpf bpf /sys/fs/bpf"}}, nil
 		},
-		Uninstall: func(_ context.Context, c daemon.Config, purge bool) ([]string, error) {
-			removed := []string{"links in " + c.BPFFS}
+		Uninstall: func(_ context.Context, c daemon.Config, purge bool, removed func(string)) error {
+			removed("links in " + c.BPFFS)
 			if purge {
-				removed = append(removed, "state in "+c.Root)
+				removed("state in " + c.Root)
 			}
-			return removed, nil
+			return nil
 		},
 	}
 }

@@ -38,17 +38,15 @@ func newUninstall(a *app) *cobra.Command {
 		if !force && !a.confirm("WARNING! This will stop all sandboxes and remove all networks of this daemon.") {
 			return nil
 		}
-		removed, err := api.NewClient(socket).Uninstall(cmd.Context(), purge)
+		removed := func(line string) { fmt.Fprintln(a.env.Stdout, line) }
+		err = api.NewClient(socket).Uninstall(cmd.Context(), purge, removed)
 		if errors.Is(err, api.ErrUnreachable) && !errors.Is(err, os.ErrPermission) {
 			if !sameFile(socket, filepath.Join(config.RunDir, api.SocketName)) {
 				// The directories that belong to that socket aren't known, and
 				// another instance's are not to be touched in their place.
 				return fmt.Errorf("%w; to remove what that daemon left, name its directories with --run-dir, --root and --bpffs", err)
 			}
-			removed, err = a.programs.Uninstall(cmd.Context(), config, purge)
-		}
-		for _, line := range removed {
-			fmt.Fprintln(a.env.Stdout, line)
+			err = a.programs.Uninstall(cmd.Context(), config, purge, removed)
 		}
 		return err
 	}

@@ -13,21 +13,21 @@ import (
 )
 
 // Uninstall removes every trace of a daemon that isn't running, as the API's
-// uninstall does for one that is, and returns one line per thing removed. The
+// uninstall does for one that is, and tells removed one line per thing removed. The
 // datapath is the one that was used last, whatever c says.
-func Uninstall(ctx context.Context, c Config, purge bool) (removed []string, err error) {
+func Uninstall(ctx context.Context, c Config, purge bool, removed func(string)) (err error) {
 	if err := c.Validate(); err != nil {
-		return nil, err
+		return err
 	}
 	if err := checkPrivilege(); err != nil {
-		return nil, err
+		return err
 	}
 	if err := enterHostMounts(); err != nil {
-		return nil, err
+		return err
 	}
 	used, err := usedModes(c.Root)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if len(used) > 0 {
 		c.Datapath = used[0]
@@ -38,12 +38,12 @@ func Uninstall(ctx context.Context, c Config, purge bool) (removed []string, err
 	setLimits(d.log)
 	defer func() { err = errors.Join(err, d.close()) }()
 	if err := d.open(ctx); err != nil {
-		return nil, err
+		return err
 	}
-	if removed, err = d.engine.Uninstall(ctx, purge); err != nil {
-		return removed, err
+	if err := d.engine.Uninstall(ctx, purge, removed); err != nil {
+		return err
 	}
-	return removed, errors.Join(removeSocket(c.RunDir), d.removePurged())
+	return errors.Join(removeSocket(c.RunDir), d.removePurged())
 }
 
 // removeSocket removes what a daemon that was killed left for clients to find.

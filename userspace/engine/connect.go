@@ -13,6 +13,11 @@ import (
 
 // Connect attaches a running sandbox to one more network.
 func (e *Engine) Connect(ctx context.Context, ref string, want api.EndpointSettings) error {
+	leave, err := e.gate.enter()
+	if err != nil {
+		return err
+	}
+	defer leave()
 	sb, err := e.state.findSandbox(ref)
 	if err != nil {
 		return err

@@ -18,6 +18,11 @@ import (
 
 // Run makes a sandbox and starts its process.
 func (e *Engine) Run(ctx context.Context, req api.Run, stdio *api.Stdio) (api.SandboxView, api.Process, error) {
+	leave, err := e.gate.enter()
+	if err != nil {
+		return api.SandboxView{}, nil, err
+	}
+	defer leave()
 	if err := req.Validate(); err != nil {
 		return api.SandboxView{}, nil, err
 	}
@@ -60,6 +65,11 @@ func runningState(p *sandbox.Process) model.State {
 
 // Add makes a sandbox around an existing namespace.
 func (e *Engine) Add(ctx context.Context, req api.Add) (api.SandboxView, error) {
+	leave, err := e.gate.enter()
+	if err != nil {
+		return api.SandboxView{}, err
+	}
+	defer leave()
 	if err := req.Validate(); err != nil {
 		return api.SandboxView{}, err
 	}

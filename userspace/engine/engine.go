@@ -64,6 +64,7 @@ type Engine struct {
 	state *state
 	facts *facts
 	locks lockTable
+	gate  gate
 	ipam  *ipam.Manager
 	ports *ports.Allocator
 	names *dns.Registry

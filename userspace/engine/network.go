@@ -20,6 +20,11 @@ import (
 
 // CreateNetwork makes a bridge network.
 func (e *Engine) CreateNetwork(ctx context.Context, req api.NetworkCreate) (model.Network, error) {
+	leave, err := e.gate.enter()
+	if err != nil {
+		return model.Network{}, err
+	}
+	defer leave()
 	if err := req.Validate(); err != nil {
 		return model.Network{}, err
 	}

@@ -6,29 +6,68 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
+	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/netns"
 )
 
 // Uninstall removes every sandbox, network and trace of the datapath from the
-// kernel; with purge, also the stored networks. One line per thing removed.
-// Adopted namespaces stay, without Fairway's interfaces.
-func (e *Engine) Uninstall(ctx context.Context, purge bool) ([]string, error) {
-	ctx = context.WithoutCancel(ctx)
-	var done []string
-	for _, sb := range e.state.bySeniority() {
-		if err := e.Remove(ctx, sb.ID, true); err != nil {
-			return done, fmt.Errorf("sandbox %s: %w", sb.Name, err)
-		}
-		done = append(done, "sandbox "+sb.Name)
+// kernel; with purge, also the stored networks. It tells removed one line per thing
+// removed, one at a time. Meanwhile nothing new is made. Adopted namespaces stay,
+// without Fairway's interfaces.
+func (e *Engine) Uninstall(ctx context.Context, purge bool, removed func(string)) error {
+	if err := e.gate.close(); err != nil {
+		return err
 	}
-	for _, n := range e.state.bridgeNetworks() {
+	err := e.uninstall(context.WithoutCancel(ctx), purge, removed)
+	if err != nil {
+		e.gate.open()
+	}
+	return err
+}
+
+func (e *Engine) uninstall(ctx context.Context, purge bool, removed func(string)) error {
+	removed = oneByOne(removed)
+	if err := abreast(e.state.bySeniority(), func(sb *model.Sandbox) error {
+		err := e.Remove(ctx, sb.ID, true)
+		if err != nil && !errors.Is(err, api.ErrNotFound) {
+			return fmt.Errorf("sandbox %s: %w", sb.Name, err)
+		}
+		removed("sandbox " + sb.Name)
+		return nil
+	}); err != nil {
+		return err
+	}
+	if err := abreast(e.state.bridgeNetworks(), func(n *model.Network) error {
 		if err := e.uninstallNetwork(ctx, n, purge); err != nil {
-			return done, err
+			return err
 		}
-		done = append(done, fmt.Sprintf("network %s (device %s)", n.Name, n.Bridge.Name))
+		removed(fmt.Sprintf("network %s (device %s)", n.Name, n.Bridge.Name))
+		return nil
+	}); err != nil {
+		return err
 	}
+	if err := e.uninstallDatapath(ctx); err != nil {
+		return err
+	}
+	removed(fmt.Sprintf("datapath %s", e.datapath.Mode()))
+	e.purged.Store(purge)
+	return nil
+}
+
+// oneByOne makes f safe to be called from several goroutines.
+func oneByOne(f func(string)) func(string) {
+	var mu sync.Mutex
+	return func(line string) {
+		mu.Lock()
+		defer mu.Unlock()
+		f(line)
+	}
+}
+
+func (e *Engine) uninstallDatapath(ctx context.Context) error {
 	// The watcher sees the devices go, and must not have the datapath start anew.
 	e.hostLook.Lock()
 	e.uninstalled = true
@@ -36,13 +75,7 @@ func (e *Engine) Uninstall(ctx context.Context, purge bool) ([]string, error) {
 	if e.Tenant != nil {
 		e.Tenant.Stop()
 	}
-	err := errors.Join(e.pruneDevices(nobodys), e.datapath.Uninstall(ctx), netns.RemoveDir(e.netnsDir()), e.boxes.RemoveAll())
-	if err != nil {
-		return done, err
-	}
-	done = append(done, fmt.Sprintf("datapath %s", e.datapath.Mode()))
-	e.purged.Store(purge)
-	return done, nil
+	return errors.Join(e.pruneDevices(nobodys), e.datapath.Uninstall(ctx), netns.RemoveDir(e.netnsDir()), e.boxes.RemoveAll())
 }
 
 // uninstallNetwork takes a network out of the kernel. It stays in the store

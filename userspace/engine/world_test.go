@@ -97,8 +97,7 @@ func (w *world) restart() {
 
 // destroy removes everything and checks that nothing is left.
 func (w *world) destroy() {
-	_, err := w.Uninstall(context.Background(), true)
-	if err != nil {
+	if err := w.Uninstall(context.Background(), true, func(string) {}); err != nil {
 		w.t.Error(err)
 	}
 	if owned, err := w.links.Owned(); err != nil || len(owned) > 0 {

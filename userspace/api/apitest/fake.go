@@ -30,16 +30,17 @@ type Fake struct {
 
 	dockerPorts []api.DockerPort
 
-	FlowList   []api.FlowView
-	FlowError  error
-	StatusIs   api.Status
-	Checks     []api.Check
-	Removed    []string
-	LastRun    api.Run
-	LastAdd    api.Add
-	LastStop   api.Stop
-	LastCreate api.NetworkCreate
-	LastEdge   api.EndpointSettings
+	FlowList       []api.FlowView
+	FlowError      error
+	StatusIs       api.Status
+	Checks         []api.Check
+	Removed        []string
+	UninstallError error
+	LastRun        api.Run
+	LastAdd        api.Add
+	LastStop       api.Stop
+	LastCreate     api.NetworkCreate
+	LastEdge       api.EndpointSettings
 	// Panic makes Doctor panic.
 	Panic bool
 }
@@ -120,10 +121,12 @@ func (f *Fake) Doctor(context.Context) ([]api.Check, error) {
 }
 
 // Uninstall implements api.Backend.
-func (f *Fake) Uninstall(_ context.Context, purge bool) ([]string, error) {
-	removed := append([]string{}, f.Removed...)
-	if purge {
-		removed = append(removed, "state")
+func (f *Fake) Uninstall(_ context.Context, purge bool, removed func(string)) error {
+	for _, line := range f.Removed {
+		removed(line)
 	}
-	return removed, nil
+	if purge {
+		removed("state")
+	}
+	return f.UninstallError
 }
