@@ -18,7 +18,9 @@ type facts struct {
 	// missingCaps are the capabilities that the process lacks.
 	missingCaps []string
 	release     string
-	features    []loader.Result
+	// realtime is set on a kernel with PREEMPT_RT.
+	realtime bool
+	features []loader.Result
 
 	bpffs        string
 	bpffsMounted bool

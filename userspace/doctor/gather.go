@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -52,6 +53,8 @@ func (f *facts) gatherProcess() error {
 		return fmt.Errorf("kernel release: %w", err)
 	}
 	f.release = unix.ByteSliceToString(u.Release[:])
+	flag, _ := os.ReadFile("/sys/kernel/realtime") // only PREEMPT_RT has it
+	f.realtime = realtime(string(flag), unix.ByteSliceToString(u.Version[:]))
 	mountinfo, err := os.ReadFile("/proc/thread-self/mountinfo")
 	if err != nil {
 		return fmt.Errorf("mounts: %w", err)
@@ -66,6 +69,12 @@ func (f *facts) gatherProcess() error {
 	}
 	f.memTotal, f.memAvailable = meminfoBytes(string(meminfo), "MemTotal"), meminfoBytes(string(meminfo), "MemAvailable")
 	return nil
+}
+
+// realtime reports whether a kernel has PREEMPT_RT, by /sys/kernel/realtime or by
+// its version, as in "#1 SMP PREEMPT_RT Debian 6.12.9-1".
+func realtime(flag, version string) bool {
+	return strings.TrimSpace(flag) == "1" || slices.Contains(strings.Fields(version), "PREEMPT_RT")
 }
 
 func missingCapabilities() ([]string, error) {

@@ -76,6 +76,8 @@ func TestJudgements(t *testing.T) {
 			f.missingCaps = []string{"CAP_BPF"}
 			f.features = []loader.Result{{Feature: loader.Feature{Name: "x", Required: true}, Err: errors.New("operation not permitted")}}
 		}, "feature x", api.Warn, "not known"},
+		{"real-time kernel", datapath.EBPF, func(f *facts) { f.realtime = true }, "kernel", api.Warn, "PREEMPT_RT"},
+		{"real-time kernel beside iptables", datapath.IPTables, func(f *facts) { f.realtime = true }, "kernel", api.OK, "6.12.0"},
 		{"ip netns exec", both, func(f *facts) { f.privateMnt = true }, "mount namespace", api.Warn, "PID 1"},
 		{"no bpffs", datapath.EBPF, func(f *facts) { f.bpffsMounted = false }, "bpffs", api.Warn, "/sys/fs/bpf/fairway"},
 		{"no cgroup2", both, func(f *facts) { f.cgroup2 = "" }, "cgroup2", api.Warn, "not mounted"},
@@ -151,6 +153,21 @@ func worst(checks []api.Check, name string) api.Check {
 		}
 	}
 	return got
+}
+
+func TestRealtime(t *testing.T) {
+	const debian, mainline = "#1 SMP PREEMPT_RT Debian 6.12.9-1 (2025-01-10)", "#1 SMP PREEMPT_DYNAMIC Debian 6.12.9-1 (2025-01-10)"
+	for _, tc := range []struct {
+		flag, version string
+		want          bool
+	}{
+		{"", mainline, false}, {"0\n", mainline, false}, {"", "#1 SMP PREEMPT_RTX", false},
+		{"1\n", mainline, true}, {"1\n", debian, true}, {"", debian, true},
+	} {
+		if got := realtime(tc.flag, tc.version); got != tc.want {
+			t.Errorf("%q, %q: %v, want %v", tc.flag, tc.version, got, tc.want)
+		}
+	}
 }
 
 func TestReservedWithin(t *testing.T) {

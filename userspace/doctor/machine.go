@@ -29,11 +29,22 @@ func kernel(f *facts) []api.Check {
 	if f.mode != datapath.EBPF {
 		return []api.Check{ok("kernel", f.release)}
 	}
-	checks := []api.Check{ok("kernel", f.release+", made for "+oldestKernel+" and later")}
+	checks := []api.Check{kernelVersion(f)}
 	for _, r := range f.features {
 		checks = append(checks, feature(f, r))
 	}
 	return checks
+}
+
+// kernelVersion warns of PREEMPT_RT, where what sends and receives on one CPU may
+// preempt each other: the programs keep what they know of a packet in memory of the
+// CPU's, which is sound only where they don't.
+func kernelVersion(f *facts) api.Check {
+	if f.realtime {
+		return warn("kernel", f.release+" is a PREEMPT_RT kernel: packets on one CPU may interleave there, and the programs may mix them up",
+			"run a kernel without PREEMPT_RT, or: fairway daemon --datapath iptables")
+	}
+	return ok("kernel", f.release+", made for "+oldestKernel+" and later")
 }
 
 func feature(f *facts, r loader.Result) api.Check {
