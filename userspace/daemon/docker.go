@@ -12,6 +12,7 @@ import (
 	"github.com/fairway-project/fairway/userspace/docker/client"
 	"github.com/fairway-project/fairway/userspace/docker/facts"
 	"github.com/fairway-project/fairway/userspace/docker/firewall"
+	"github.com/fairway-project/fairway/userspace/docker/setup"
 	"github.com/fairway-project/fairway/userspace/model"
 )
 
@@ -47,8 +48,13 @@ func (d *daemon) openDocker(ctx context.Context, dp datapath.Datapath) error {
 	if err := d.checkUserRules(ctx); err != nil {
 		return err
 	}
+	subnets, err := setup.Subnets()
+	if err != nil {
+		// Which dockerd won't start with either.
+		d.log.Warn("addresses of Docker's configuration are left to chance", "err", err)
+	}
 	w, err := docker.New(docker.Config{
-		Socket: d.config.Docker, Datapath: shared, Log: d.log,
+		Socket: d.config.Docker, Datapath: shared, Log: d.log, Subnets: subnets,
 		BridgesChanged: func(ctx context.Context) {
 			if err := d.engine.RefreshHost(ctx); err != nil {
 				d.log.Error("uplinks after a change of Docker's bridges", "err", err)

@@ -5,6 +5,7 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"path/filepath"
 
 	"github.com/fairway-project/fairway/userspace/api"
@@ -99,6 +100,13 @@ func (t tenants) Owns(device string) bool {
 		}
 	}
 	return false
+}
+
+func (t tenants) Reserved() (all []netip.Prefix) {
+	for _, one := range t {
+		all = append(all, one.Reserved()...)
+	}
+	return all
 }
 
 func (t tenants) Stop() {

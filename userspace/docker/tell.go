@@ -5,6 +5,7 @@ package docker
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -32,6 +33,9 @@ func (w *Watcher) Owns(device string) bool {
 	defer w.mu.Unlock()
 	return w.bridgeNames()[device]
 }
+
+// Reserved are the subnets that the engine's configuration gives it.
+func (w *Watcher) Reserved() []netip.Prefix { return w.Subnets }
 
 // Degraded tells what isn't as it should be.
 func (w *Watcher) Degraded() []string {

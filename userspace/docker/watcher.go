@@ -23,6 +23,7 @@ package docker
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -39,6 +40,8 @@ type Config struct {
 	Socket   string
 	Datapath datapath.Shared
 	Log      *slog.Logger
+	// Subnets are those that the engine takes by itself.
+	Subnets []netip.Prefix
 	// BridgesChanged is called when Owns answers otherwise than before.
 	BridgesChanged func(context.Context)
 }

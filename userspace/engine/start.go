@@ -38,6 +38,7 @@ func (e *Engine) Start(ctx context.Context) error {
 	if err := e.startWatching(ctx); err != nil {
 		return err
 	}
+	e.reserveForTenant()
 	if err := e.makePredefined(ctx); err != nil {
 		return err
 	}

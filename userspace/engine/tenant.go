@@ -4,6 +4,7 @@ package engine
 
 import (
 	"context"
+	"net/netip"
 
 	"github.com/fairway-project/fairway/userspace/link"
 )
@@ -15,6 +16,9 @@ type Tenant interface {
 	// uplink. Devices of Fairway's that the tenant owns are not the engine's to
 	// remove, but for an uninstall.
 	Owns(device string) bool
+	// Reserved are subnets that the tenant is going to use, though nothing on the
+	// host may show it yet. The engine gives them to nobody who didn't ask for them.
+	Reserved() []netip.Prefix
 	// Stop ends the tenant's work on the datapath for good. It is called before
 	// the datapath is uninstalled.
 	Stop()
@@ -36,6 +40,12 @@ func (e *Engine) scope() link.Scope {
 }
 
 func (e *Engine) tenantOwns(device string) bool { return e.Tenant != nil && e.Tenant.Owns(device) }
+
+func (e *Engine) reserveForTenant() {
+	if e.Tenant != nil {
+		e.ipam.Reserve(e.Tenant.Reserved())
+	}
+}
 
 func nobodys(string) bool { return false }
 

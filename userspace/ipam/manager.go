@@ -19,6 +19,7 @@ type Manager struct {
 
 	mu       sync.Mutex
 	networks map[string]*network
+	reserved []netip.Prefix
 }
 
 type network struct {
@@ -33,6 +34,14 @@ func New(pools ...Pool) *Manager {
 		pools = DefaultPools()
 	}
 	return &Manager{pools: pools, networks: map[string]*network{}}
+}
+
+// Reserve keeps automatic subnets, not explicit ones, off what others are going to
+// use, in the place of what was reserved before.
+func (m *Manager) Reserve(subnets []netip.Prefix) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.reserved = subnets
 }
 
 // NetworkRequest asks for the subnets of a new network.
@@ -84,7 +93,9 @@ func (m *Manager) addFamily(n *network, r *NetworkRequest, f Family, sub *Subnet
 
 // choose returns the subnet asked for, if it is free, or a free one.
 func (m *Manager) choose(r *NetworkRequest, f Family, sub *SubnetRequest) (netip.Prefix, error) {
-	free := func(p netip.Prefix) bool { return m.overlap(p, r.Host) == nil && !hasNameserver(p, r.Host) }
+	free := func(p netip.Prefix) bool {
+		return m.overlap(p, r.Host) == nil && !hasNameserver(p, r.Host) && !slices.ContainsFunc(m.reserved, p.Overlaps)
+	}
 	switch {
 	case f == IPv4 && sub.anyOfSize() && familyOf(sub.Prefix.Addr()) == IPv4:
 		return pick(m.pools, sub.Prefix.Bits(), r.Default, free)

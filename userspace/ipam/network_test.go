@@ -92,6 +92,16 @@ func TestPoolsAvoidTheHost(t *testing.T) {
 	}
 }
 
+func TestReservedSubnets(t *testing.T) {
+	m := New()
+	m.Reserve([]netip.Prefix{pfx("172.17.0.0/16"), pfx("172.18.4.0/24")})
+	v4, _, err := m.AddNetwork(NetworkRequest{ID: "bridge", Name: "bridge", Default: true, IPv4: &SubnetRequest{}})
+	if err != nil || v4.Prefix != pfx("172.19.0.0/16") {
+		t.Errorf("got %v, %v", v4, err)
+	}
+	mustAdd4(t, m, "explicit", SubnetRequest{Prefix: pfx("172.17.0.0/16")})
+}
+
 func TestULA(t *testing.T) {
 	var got []netip.Prefix
 	for range 2 {

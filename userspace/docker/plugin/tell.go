@@ -5,6 +5,7 @@ package plugin
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"path/filepath"
 	"slices"
 )
@@ -25,6 +26,9 @@ func (d *Driver) Owns(device string) bool {
 	}
 	return false
 }
+
+// Reserved is nothing: Docker says which subnet a network of the driver's has.
+func (*Driver) Reserved() []netip.Prefix { return nil }
 
 // Stop ends all work on the datapath for good: it is about to be uninstalled.
 func (d *Driver) Stop() {

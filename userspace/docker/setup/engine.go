@@ -29,9 +29,11 @@ type Engine struct {
 	Stale bool
 }
 
-// known are the flags of dockerd that matter here. All but the last two are
-// boolean.
-var known = []string{"iptables", "ip6tables", "userland-proxy", "icc", "userland-proxy-path", "config-file"}
+// known are the flags of dockerd that matter here, and whether they are boolean.
+var known = map[string]bool{
+	"iptables": true, "ip6tables": true, "userland-proxy": true, "icc": true, "ip-forward": true,
+	"userland-proxy-path": false, "config-file": false, "bip": false, poolFlag: false,
+}
 
 // FindEngine looks for a dockerd in the caller's network namespace.
 func FindEngine() (Engine, error) {
@@ -109,20 +111,22 @@ func parseEngine(args []string) Engine {
 			continue
 		}
 		name, value, given := strings.Cut(name, "=")
-		for _, k := range known {
-			if k != name {
-				continue
-			}
-			switch {
-			case given:
-			case !boolean(name) && i+1 < len(args):
-				i++
-				value = args[i]
-			default:
-				value = "true"
-			}
-			e.Flags[name] = value
+		boolean, matters := known[name]
+		switch {
+		case !matters:
+			continue
+		case given:
+		case !boolean && i+1 < len(args):
+			i++
+			value = args[i]
+		default:
+			value = "true"
 		}
+		if before := e.Flags[name]; name == poolFlag && before != "" {
+			// The only one that may be given several times.
+			value = before + " " + value
+		}
+		e.Flags[name] = value
 	}
 	if path := e.Flags["config-file"]; path != "" {
 		e.Config = path
@@ -130,5 +134,3 @@ func parseEngine(args []string) Engine {
 	delete(e.Flags, "config-file")
 	return e
 }
-
-func boolean(name string) bool { return name != "userland-proxy-path" && name != "config-file" }

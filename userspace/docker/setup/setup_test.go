@@ -27,8 +27,10 @@ func keys(pairs ...string) file {
 
 func TestArguments(t *testing.T) {
 	got := parseEngine([]string{"/usr/sbin/dockerd", "-H", "fd://", "--iptables=false", "--icc", "--userland-proxy-path", "/p",
-		"--config-file=/c.json", "--containerd=/run/c"})
-	want := Engine{Config: "/c.json", Flags: map[string]string{"iptables": "false", "icc": "true", "userland-proxy-path": "/p"}}
+		"--config-file=/c.json", "--containerd=/run/c", "--default-address-pool", "a", "--default-address-pool=b"})
+	want := Engine{Config: "/c.json", Flags: map[string]string{
+		"iptables": "false", "icc": "true", "userland-proxy-path": "/p", "default-address-pool": "a b",
+	}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
