@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package world
+
+import (
+	"context"
+	"errors"
+	"net"
+	"path/filepath"
+	"strconv"
+
+	"github.com/fairway-project/fairway/bench/pktgen"
+	"github.com/fairway-project/fairway/bench/plan"
+	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/datapath"
+)
+
+// fairway carries packets by its own daemon, told by its API what a user tells it.
+type fairway struct {
+	bridged
+	w        *World
+	client   *api.Client
+	daemon   *service
+	firewall *firewall
+}
+
+// benchNetwork and its bridge are called the same in all worlds.
+const benchNetwork = "bench"
+
+func (c *fairway) start(ctx context.Context) (err error) {
+	var environ []string
+	if variant := c.variant(); variant != "" {
+		if c.firewall, err = newFirewall(c.w.env.Dir, c.w.host, variant); err != nil {
+			return err
+		}
+		environ = c.firewall.env
+	}
+	c.client = api.NewClient(c.socket())
+	args := append([]string{"daemon"}, c.args()...)
+	c.daemon, err = startService(c.w.host, filepath.Join(c.w.env.Dir, "log"), environ, c.w.env.Fairway, args...)
+	if err != nil {
+		return err
+	}
+	err = c.daemon.ready(ctx, func() error {
+		_, err := c.client.Version(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return c.network(ctx)
+}
+
+func (c *fairway) socket() string { return filepath.Join(c.w.env.Dir, "run", "fairway.sock") }
+
+// variant of iptables that the arm is about; none for those with programs.
+func (c *fairway) variant() string {
+	switch c.w.Arm {
+	case plan.IPTables:
+		return "nft"
+	case plan.IPTablesLegacy:
+		return "legacy"
+	}
+	return ""
+}
+
+func (c *fairway) args() []string {
+	args := c.dirs()
+	if c.variant() != "" {
+		args = append(args, "--datapath", "iptables")
+	} else {
+		args = append(args, "--datapath", "ebpf")
+	}
+	if c.w.Arm == plan.XDP {
+		args = append(args, "--xdp", "auto")
+	}
+	// Two entries per connection, and room for twice as many.
+	if n := 4 * c.w.Connections; n > defaultFlowTable {
+		args = append(args, "--flow-table-size", strconv.Itoa(n))
+	}
+	return append(args, c.w.DaemonArgs...)
+}
+
+// defaultFlowTable is what a machine with much memory has.
+const defaultFlowTable = 2 * 262144
+
+func (c *fairway) dirs() []string {
+	return []string{
+		"--root", filepath.Join(c.w.env.Dir, "root"), "--run-dir", filepath.Join(c.w.env.Dir, "run"), "--bpffs", c.w.env.BPFFS,
+	}
+}
+
+func (c *fairway) network(ctx context.Context) error {
+	c.bridged = bridged{w: c.w, ip4: network4.Addr().Next(), ip6: network6.Addr().Next()}
+	_, err := c.client.CreateNetwork(ctx, api.NetworkCreate{
+		Name: benchNetwork, EnableIPv6: true,
+		Options: map[string]string{"com.docker.network.bridge.name": "br-" + benchNetwork},
+		IPAM:    []api.IPAMConfig{{Subnet: network4, Gateway: c.ip4}, {Subnet: network6, Gateway: c.ip6}},
+	})
+	if err != nil {
+		return err
+	}
+	c.mac, err = macOf(c.w.host, "br-"+benchNetwork)
+	return err
+}
+
+func (c *fairway) add(ctx context.Context, n *node) (err error) {
+	if err := newNetns(n.netns); err != nil {
+		return err
+	}
+	_, err = c.client.Add(ctx, api.Add{Netns: n.netns, SandboxConfig: api.SandboxConfig{
+		Name: n.Name, Publish: dockerPorts(n.Publish),
+		Networks: []api.EndpointSettings{{Network: benchNetwork, IPv4: n.ip4, IPv6: n.ip6}},
+	}})
+	if err == nil {
+		n.mac, err = equalOffloads(c.w.host, n)
+	}
+	if err != nil {
+		return errors.Join(err, removeNetns(n.netns))
+	}
+	return nil
+}
+
+// remove is no error where the daemon isn't there any more.
+func (c *fairway) remove(ctx context.Context, n *node) error {
+	err := c.client.Remove(ctx, n.Name, true)
+	return errors.Join(err, removeNetns(n.netns))
+}
+
+// close has Fairway remove everything, as a user would.
+func (c *fairway) close(ctx context.Context) error {
+	if c.daemon == nil {
+		return nil
+	}
+	c.client.Close()
+	args := append([]string{"--socket", c.socket(), "uninstall", "--force", "--purge"}, c.dirs()...)
+	_, err := output(ctx, c.w.host, nil, "", c.w.env.Fairway, args...)
+	return errors.Join(err, c.daemon.stop())
+}
+
+// Client talks to the daemon of an arm that is Fairway's; nil on others.
+func (w *World) Client() *api.Client {
+	if f, ok := w.carrier.(*fairway); ok {
+		return f.client
+	}
+	return nil
+}
+
+// DaemonPID is the process that keeps the arm's rules or tables; 0 on arms without.
+func (w *World) DaemonPID() int {
+	switch c := w.carrier.(type) {
+	case *fairway:
+		return c.daemon.cmd.Process.Pid
+	case *docker:
+		return c.daemon.cmd.Process.Pid
+	}
+	return 0
+}
+
+func (c *fairway) count(ctx context.Context, n *Counters) error {
+	status, err := c.client.Status(ctx)
+	if err != nil {
+		return err
+	}
+	if c.firewall != nil {
+		n.Accepted, err = c.firewall.accepted(ctx)
+		return err
+	}
+	n.Flows = status.Stats.Flows
+	n.Redirected = status.Stats.Forwarded[datapath.PathEBPF].Packets
+	for _, p := range status.Stats.Programs {
+		switch p.Name {
+		case "uplink_xdp":
+			n.XDP = p.Runs
+		case "from_uplink":
+			n.Uplink = p.Runs
+		}
+	}
+	return nil
+}
+
+// equalOffloads turns generic receive offload on at both ends of a container's
+// veth, whoever made it, and returns the container's MAC.
+func equalOffloads(host string, n *node) (net.HardwareAddr, error) {
+	outer, err := peerName(host, n.netns, device)
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(pktgen.SetGRO(host, outer, true), pktgen.SetGRO(n.netns, device, true)); err != nil {
+		return nil, err
+	}
+	return macOf(n.netns, device)
+}
