@@ -3,179 +3,132 @@
 package rig
 
 import (
-	"errors"
-	"fmt"
 	"net/netip"
 	"testing"
 
-	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/rlimit"
-	"github.com/vishvananda/netlink"
-
-	"github.com/fairway-project/fairway/maps/counter"
-	"github.com/fairway-project/fairway/maps/drop"
-	"github.com/fairway-project/fairway/maps/endpoint"
-	"github.com/fairway-project/fairway/maps/expired"
-	"github.com/fairway-project/fairway/maps/flow"
-	"github.com/fairway-project/fairway/maps/host"
-	"github.com/fairway-project/fairway/maps/icc"
 	"github.com/fairway-project/fairway/maps/network"
-	"github.com/fairway-project/fairway/maps/object"
 	"github.com/fairway-project/fairway/maps/publish"
-	"github.com/fairway-project/fairway/maps/resolver"
-	"github.com/fairway-project/fairway/userspace/netns"
+	"github.com/fairway-project/fairway/test/progrun/testrun"
+	"github.com/fairway-project/fairway/userspace/model"
 )
 
-// Options change what is loaded.
-type Options struct {
-	// MaxEntries overrides sizes of maps by name.
-	MaxEntries map[string]uint32
-	// Constants overrides constants by name.
-	Constants map[string]any
-}
-
 // Host is a loaded datapath in its world.
-type Host struct {
-	World
-	// Index has the ifindexes of the devices, by name.
-	Index  map[string]int
-	Cookie uint64
-
-	object.DatapathObjects
-	Endpoints *endpoint.Table
-	Networks  *network.Table
-	Flows     *flow.Table
-	State     *host.Table
-	Published *publish.Table
-	Links     *icc.Table
-	Resolvers *resolver.Table
-	Counters  *counter.Table
-	Dropped   *drop.Table
-	Collector *expired.Collector
-
-	thread *thread
-	ns     *netns.NS
-}
+type Host struct{ *testrun.Host }
 
 // New returns a host in the standard world, which the end of the test closes.
 func New(tb testing.TB, opts Options) *Host {
 	tb.Helper()
-	h, err := open(opts)
-	if err != nil {
-		tb.Fatalf("rig: %v", err)
-	}
+	h, err := testrun.Open(opts)
+	check(tb, err)
 	tb.Cleanup(func() {
-		if err := h.close(); err != nil {
+		if err := h.Close(); err != nil {
 			tb.Errorf("rig: %v", err)
 		}
 	})
-	h.Restore(tb)
-	return h
+	return &Host{h}
 }
-
-func open(opts Options) (h *Host, err error) {
-	if err := rlimit.RemoveMemlock(); err != nil {
-		return nil, err
-	}
-	h = &Host{World: Standard()}
-	if h.thread, err = newThread(nil); err != nil {
-		return nil, err
-	}
-	h.thread.do(func() { err = h.setUp(opts) })
-	if err != nil {
-		err = errors.Join(err, h.close())
-	}
-	return h, err
-}
-
-func (h *Host) setUp(opts Options) (err error) {
-	if h.ns, err = netns.Current(); err != nil {
-		return err
-	}
-	if h.Index, err = build(h.World); err != nil {
-		return err
-	}
-	if h.Cookie, err = netns.Cookie("/proc/thread-self/ns/net"); err != nil {
-		return err
-	}
-	return h.load(opts)
-}
-
-func (h *Host) load(opts Options) error {
-	spec, err := object.LoadDatapath()
-	if err != nil {
-		return err
-	}
-	for name, n := range opts.MaxEntries {
-		spec.Maps[name].MaxEntries = n
-	}
-	constants := map[string]any{object.DatapathVarHostNetnsCookie: h.Cookie}
-	for name, v := range opts.Constants {
-		constants[name] = v
-	}
-	for name, v := range constants {
-		if err := spec.Variables[name].Set(v); err != nil {
-			return fmt.Errorf("constant %s: %w", name, err)
-		}
-	}
-	if err := spec.LoadAndAssign(&h.DatapathObjects, &ebpf.CollectionOptions{}); err != nil {
-		return err
-	}
-	m, p := &h.DatapathMaps, &h.DatapathPrograms
-	h.Endpoints, h.Networks, h.Flows = endpoint.New(m), network.New(m), flow.New(m)
-	h.State, h.Published, h.Links = host.New(m), publish.New(m), icc.New(m)
-	h.Resolvers, h.Counters, h.Dropped = resolver.New(m), counter.New(m), drop.New(m)
-	h.Collector = expired.New(m, p)
-	return nil
-}
-
-func (h *Host) close() error {
-	var errs []error
-	if h.FromContainer != nil {
-		errs = append(errs, h.DatapathObjects.Close())
-	}
-	if h.ns != nil {
-		errs = append(errs, h.ns.Close())
-	}
-	return errors.Join(append(errs, h.thread.close())...)
-}
-
-// Do runs f on a thread in the host's namespace. f must not end its goroutine.
-func (h *Host) Do(f func()) { h.thread.do(f) }
 
 // Threads starts n more threads in the namespace; the end of the test ends them.
 func (h *Host) Threads(tb testing.TB, n int) []func(func()) {
 	tb.Helper()
 	var all []func(func())
 	for range n {
-		t, err := newThread(h.ns)
-		if err != nil {
-			tb.Fatalf("rig: %v", err)
-		}
+		t, err := h.Thread()
+		check(tb, err)
 		tb.Cleanup(func() {
-			if err := t.close(); err != nil {
+			if err := t.Close(); err != nil {
 				tb.Errorf("rig: %v", err)
 			}
 		})
-		all = append(all, t.do)
+		all = append(all, t.Do)
 	}
 	return all
+}
+
+// Run runs it and fails the test if the kernel won't.
+func (h *Host) Run(tb testing.TB, r Run) Result {
+	tb.Helper()
+	res, err := h.Host.Run(r)
+	check(tb, err)
+	return res
+}
+
+// Restore empties every map and fills in the standard world.
+func (h *Host) Restore(tb testing.TB) {
+	tb.Helper()
+	check(tb, h.Host.Restore())
+}
+
+// PutNetwork fills in a network with these flags, replacing what it was.
+func (h *Host) PutNetwork(tb testing.TB, n Network, flags network.Flags) {
+	tb.Helper()
+	check(tb, h.Host.PutNetwork(n, flags))
+}
+
+// PutNetworkSNAT is PutNetwork with addresses to masquerade with.
+func (h *Host) PutNetworkSNAT(tb testing.TB, n Network, flags network.Flags, snat4, snat6 netip.Addr) {
+	tb.Helper()
+	check(tb, h.Host.PutNetworkSNAT(n, flags, snat4, snat6))
+}
+
+// PutEndpoint makes e ready in its slot, as the owner with this generation.
+func (h *Host) PutEndpoint(tb testing.TB, e Endpoint, generation uint16) {
+	tb.Helper()
+	check(tb, h.Host.PutEndpoint(e, generation))
+}
+
+// Unready is what happens first to an endpoint that goes.
+func (h *Host) Unready(tb testing.TB, e Endpoint) {
+	tb.Helper()
+	check(tb, h.Host.Unready(e))
+}
+
+// PutUplink fills in an uplink with its addresses.
+func (h *Host) PutUplink(tb testing.TB, u Uplink) {
+	tb.Helper()
+	check(tb, h.Host.PutUplink(u))
+}
+
+// Publish opens a port of the host, on addr or a wildcard, to e's port.
+func (h *Host) Publish(tb testing.TB, addr netip.Addr, port uint16, proto model.Proto, e Endpoint, target uint16) {
+	tb.Helper()
+	check(tb, h.Host.Publish(addr, port, proto, e, target))
+}
+
+// PublishEntry is Publish with everything said.
+func (h *Host) PublishEntry(tb testing.TB, k publish.Key, e publish.Entry) {
+	tb.Helper()
+	check(tb, h.Host.PublishEntry(k, e))
+}
+
+// Unpublish closes a port.
+func (h *Host) Unpublish(tb testing.TB, k publish.Key) {
+	tb.Helper()
+	check(tb, h.Host.Unpublish(k))
+}
+
+// Age makes every half of every flow look as if its last packet had been this
+// many jiffies earlier.
+func (h *Host) Age(tb testing.TB, jiffies uint32) {
+	tb.Helper()
+	check(tb, h.Host.Age(jiffies))
 }
 
 // Route leads dst, a prefix, out of another uplink, or deletes the route if via is invalid.
 func (h *Host) Route(tb testing.TB, dst string, u Uplink, via netip.Addr) {
 	tb.Helper()
-	var err error
-	h.Do(func() { err = netlink.RouteReplace(routeOf(dst, h.Index[u.Device], via, 0)) })
-	if err != nil {
-		tb.Fatalf("route %s: %v", dst, err)
-	}
+	check(tb, h.Host.Route(dst, u, via))
 }
 
 // AddAddress gives a device one more address.
 func (h *Host) AddAddress(tb testing.TB, device string, p netip.Prefix) {
 	tb.Helper()
-	b := builder{index: h.Index}
-	h.Do(func() { b.address(device, p) })
-	check(tb, b.err)
+	check(tb, h.Host.AddAddress(device, p))
+}
+
+func check(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatalf("rig: %v", err)
+	}
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package rig
+package testrun
 
 import (
+	"errors"
 	"net/netip"
-	"testing"
 
 	"github.com/fairway-project/fairway/maps/endpoint"
 	"github.com/fairway-project/fairway/maps/host"
@@ -35,92 +35,82 @@ const (
 )
 
 // Restore empties every map and fills in the standard world.
-func (h *Host) Restore(tb testing.TB) {
-	tb.Helper()
-	check(tb, h.empty())
+func (h *Host) Restore() error {
+	errs := []error{h.empty()}
 	for _, n := range []Network{h.Net1, h.Net2} {
-		h.PutNetwork(tb, n, Default)
+		errs = append(errs, h.PutNetwork(n, Default))
 	}
 	for _, e := range []Endpoint{h.Web, h.App, h.DB} {
-		h.PutEndpoint(tb, e, Generation)
+		errs = append(errs, h.PutEndpoint(e, Generation))
 	}
 	for _, u := range []Uplink{h.Eth0, h.Eth1} {
-		h.PutUplink(tb, u)
-		check(tb, h.State.PutAddress(u.Addr(false), host.NoNetwork))
-		check(tb, h.State.PutAddress(u.Addr(true), host.NoNetwork))
+		errs = append(errs, h.PutUplink(u),
+			h.State.PutAddress(u.Addr(false), host.NoNetwork), h.State.PutAddress(u.Addr(true), host.NoNetwork))
 	}
-	check(tb, h.State.PutAddress(netip.MustParseAddr("10.9.0.1"), host.NoNetwork))
+	return errors.Join(append(errs, h.State.PutAddress(netip.MustParseAddr("10.9.0.1"), host.NoNetwork))...)
 }
 
 // PutNetwork fills in a network with these flags, replacing what it was.
-func (h *Host) PutNetwork(tb testing.TB, n Network, flags network.Flags) {
-	tb.Helper()
-	h.PutNetworkSNAT(tb, n, flags, netip.Addr{}, netip.Addr{})
+func (h *Host) PutNetwork(n Network, flags network.Flags) error {
+	return h.PutNetworkSNAT(n, flags, netip.Addr{}, netip.Addr{})
 }
 
 // PutNetworkSNAT is PutNetwork with addresses to masquerade with.
-func (h *Host) PutNetworkSNAT(tb testing.TB, n Network, flags network.Flags, snat4, snat6 netip.Addr) {
-	tb.Helper()
-	check(tb, h.Networks.Put(n.Slot, network.Network{
-		BridgeIndex: h.Index[n.Device], Flags: flags,
-		Gateway4: n.Gateway(false), Gateway6: n.Gateway(true), GatewayMAC: n.MAC, MTU: mtu,
-		SNAT4: snat4, SNAT6: snat6,
-	}))
-	for _, v6 := range []bool{false, true} {
-		check(tb, h.State.PutAddress(n.Gateway(v6), host.Gateway(n.Slot)))
-	}
-	check(tb, h.Networks.PutSubnet(n.Subnet4, n.Slot))
-	check(tb, h.Networks.PutSubnet(n.Subnet6, n.Slot))
+func (h *Host) PutNetworkSNAT(n Network, flags network.Flags, snat4, snat6 netip.Addr) error {
+	return errors.Join(
+		h.Networks.Put(n.Slot, network.Network{
+			BridgeIndex: h.Index[n.Device], Flags: flags,
+			Gateway4: n.Gateway(false), Gateway6: n.Gateway(true), GatewayMAC: n.MAC, MTU: mtu,
+			SNAT4: snat4, SNAT6: snat6,
+		}),
+		h.State.PutAddress(n.Gateway(false), host.Gateway(n.Slot)),
+		h.State.PutAddress(n.Gateway(true), host.Gateway(n.Slot)),
+		h.Networks.PutSubnet(n.Subnet4, n.Slot),
+		h.Networks.PutSubnet(n.Subnet6, n.Slot),
+	)
 }
 
 // PutEndpoint makes e ready in its slot, as the owner with this generation.
-func (h *Host) PutEndpoint(tb testing.TB, e Endpoint, generation uint16) {
-	tb.Helper()
+func (h *Host) PutEndpoint(e Endpoint, generation uint16) error {
 	v := endpoint.Endpoint{
 		Index: h.Index[e.Name], IPv4: e.IPv4, IPv6: e.IPv6, MAC: e.MAC,
 		Generation: generation, Network: e.Network, Ready: true,
 	}
-	check(tb, h.Endpoints.Refer(e.Slot, v, func(uint16) bool { return true }))
-	check(tb, h.Endpoints.Put(e.Slot, v))
+	return errors.Join(h.Endpoints.Refer(e.Slot, v, func(uint16) bool { return true }), h.Endpoints.Put(e.Slot, v))
 }
 
 // Unready is what happens first to an endpoint that goes.
-func (h *Host) Unready(tb testing.TB, e Endpoint) {
-	tb.Helper()
+func (h *Host) Unready(e Endpoint) error {
 	v, err := h.Endpoints.Get(e.Slot)
-	check(tb, err)
+	if err != nil {
+		return err
+	}
 	v.Ready = false
-	check(tb, h.Endpoints.Put(e.Slot, v))
+	return h.Endpoints.Put(e.Slot, v)
 }
 
 // PutUplink fills in an uplink with its addresses.
-func (h *Host) PutUplink(tb testing.TB, u Uplink) {
-	tb.Helper()
-	check(tb, h.State.PutUplink(h.Index[u.Device], host.Uplink{
+func (h *Host) PutUplink(u Uplink) error {
+	return h.State.PutUplink(h.Index[u.Device], host.Uplink{
 		IPv4: []netip.Prefix{u.Prefix4}, IPv6: []netip.Addr{u.Prefix6.Addr()},
-	}))
+	})
 }
 
 // Publish opens a port of the host, on addr or a wildcard, to e's port.
-func (h *Host) Publish(tb testing.TB, addr netip.Addr, port uint16, proto model.Proto, e Endpoint, target uint16) {
-	tb.Helper()
-	h.PublishEntry(tb, publish.Key{Addr: addr, Port: port, Proto: proto}, publish.Entry{
+func (h *Host) Publish(addr netip.Addr, port uint16, proto model.Proto, e Endpoint, target uint16) error {
+	return h.PublishEntry(publish.Key{Addr: addr, Port: port, Proto: proto}, publish.Entry{
 		Target: netip.AddrPortFrom(e.Addr(addr.Is6()), target), Endpoint: e.Slot, Generation: Generation,
 	})
 }
 
 // PublishEntry is Publish with everything said.
-func (h *Host) PublishEntry(tb testing.TB, k publish.Key, e publish.Entry) {
-	tb.Helper()
-	check(tb, h.Published.Put(k, e))
-	check(tb, h.Published.SetBit(k.Proto, k.Port, true))
+func (h *Host) PublishEntry(k publish.Key, e publish.Entry) error {
+	return errors.Join(h.Published.Put(k, e), h.Published.SetBit(k.Proto, k.Port, true))
 }
 
 // Unpublish closes a port.
-func (h *Host) Unpublish(tb testing.TB, k publish.Key) {
-	tb.Helper()
-	check(tb, h.Published.Delete(k))
-	check(tb, h.Published.SetBit(k.Proto, k.Port, false))
+func (h *Host) Unpublish(k publish.Key) error {
+	return errors.Join(h.Published.Delete(k), h.Published.SetBit(k.Proto, k.Port, false))
 }
 
 // Any is the wildcard of the family.
@@ -129,11 +119,4 @@ func Any(v6 bool) netip.Addr {
 		return netip.IPv6Unspecified()
 	}
 	return netip.IPv4Unspecified()
-}
-
-func check(tb testing.TB, err error) {
-	tb.Helper()
-	if err != nil {
-		tb.Fatalf("rig: %v", err)
-	}
 }

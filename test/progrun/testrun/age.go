@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package rig
+package testrun
 
 import (
-	"testing"
+	"errors"
 
 	"github.com/cilium/ebpf"
 
@@ -12,10 +12,11 @@ import (
 
 // Age makes every half of every flow look as if its last packet had been this
 // many jiffies earlier.
-func (h *Host) Age(tb testing.TB, jiffies uint32) {
-	tb.Helper()
-	check(tb, age(h.Flows4, func(v *object.DatapathFlow4) { v.Flow.LastSeen -= jiffies }, object.DatapathFlow4Key{}))
-	check(tb, age(h.Flows6, func(v *object.DatapathFlow6) { v.Flow.LastSeen -= jiffies }, object.DatapathFlow6Key{}))
+func (h *Host) Age(jiffies uint32) error {
+	return errors.Join(
+		age(h.Flows4, func(v *object.DatapathFlow4) { v.Flow.LastSeen -= jiffies }, object.DatapathFlow4Key{}),
+		age(h.Flows6, func(v *object.DatapathFlow6) { v.Flow.LastSeen -= jiffies }, object.DatapathFlow6Key{}),
+	)
 }
 
 func age[K, V any](m *ebpf.Map, change func(*V), key K) error {

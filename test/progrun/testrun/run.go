@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package rig
+package testrun
 
 import (
 	"encoding/binary"
 	"fmt"
-	"testing"
 
 	"github.com/cilium/ebpf"
 
@@ -62,16 +61,10 @@ func (h *Host) Program(p Program) *ebpf.Program {
 	return nil
 }
 
-// Run runs it and fails the test if the kernel won't.
-func (h *Host) Run(tb testing.TB, r Run) Result {
-	tb.Helper()
-	var res Result
-	var err error
+// Run runs it on the host's thread.
+func (h *Host) Run(r Run) (res Result, err error) {
 	h.Do(func() { res, err = h.RunHere(r) })
-	if err != nil {
-		tb.Fatalf("run %v on %s: %v", r.Program, r.Device, err)
-	}
-	return res
+	return res, err
 }
 
 // room is what programs may add to a frame.
@@ -86,7 +79,7 @@ func (h *Host) RunHere(r Run) (Result, error) {
 	}
 	code, err := h.Program(r.Program).Run(opts)
 	if err != nil {
-		return Result{}, fmt.Errorf("test run: %w", err)
+		return Result{}, fmt.Errorf("run %v on %s: %w", r.Program, r.Device, err)
 	}
 	return Result{Action: int32(code), Frame: opts.DataOut}, nil
 }

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package testrun
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/rlimit"
+	"github.com/vishvananda/netlink"
+
+	"github.com/fairway-project/fairway/maps/counter"
+	"github.com/fairway-project/fairway/maps/drop"
+	"github.com/fairway-project/fairway/maps/endpoint"
+	"github.com/fairway-project/fairway/maps/expired"
+	"github.com/fairway-project/fairway/maps/flow"
+	"github.com/fairway-project/fairway/maps/host"
+	"github.com/fairway-project/fairway/maps/icc"
+	"github.com/fairway-project/fairway/maps/network"
+	"github.com/fairway-project/fairway/maps/object"
+	"github.com/fairway-project/fairway/maps/publish"
+	"github.com/fairway-project/fairway/maps/resolver"
+	"github.com/fairway-project/fairway/userspace/netns"
+)
+
+// Options change what is loaded.
+type Options struct {
+	// MaxEntries overrides sizes of maps by name.
+	MaxEntries map[string]uint32
+	// Constants overrides constants by name.
+	Constants map[string]any
+}
+
+// Host is a loaded datapath in its world.
+type Host struct {
+	World
+	// Index has the ifindexes of the devices, by name.
+	Index  map[string]int
+	Cookie uint64
+
+	object.DatapathObjects
+	Endpoints *endpoint.Table
+	Networks  *network.Table
+	Flows     *flow.Table
+	State     *host.Table
+	Published *publish.Table
+	Links     *icc.Table
+	Resolvers *resolver.Table
+	Counters  *counter.Table
+	Dropped   *drop.Table
+	Collector *expired.Collector
+
+	thread *thread
+	ns     *netns.NS
+}
+
+// Open returns a host in the standard world. The caller closes it.
+func Open(opts Options) (h *Host, err error) {
+	if err := rlimit.RemoveMemlock(); err != nil {
+		return nil, err
+	}
+	h = &Host{World: Standard()}
+	if h.thread, err = newThread(nil); err != nil {
+		return nil, err
+	}
+	h.thread.do(func() { err = h.setUp(opts) })
+	if err == nil {
+		err = h.Restore()
+	}
+	if err != nil {
+		return nil, errors.Join(err, h.Close())
+	}
+	return h, nil
+}
+
+func (h *Host) setUp(opts Options) (err error) {
+	if h.ns, err = netns.Current(); err != nil {
+		return err
+	}
+	if h.Index, err = build(h.World); err != nil {
+		return err
+	}
+	if h.Cookie, err = netns.Cookie("/proc/thread-self/ns/net"); err != nil {
+		return err
+	}
+	return h.load(opts)
+}
+
+func (h *Host) load(opts Options) error {
+	spec, err := object.LoadDatapath()
+	if err != nil {
+		return err
+	}
+	for name, n := range opts.MaxEntries {
+		spec.Maps[name].MaxEntries = n
+	}
+	constants := map[string]any{object.DatapathVarHostNetnsCookie: h.Cookie}
+	for name, v := range opts.Constants {
+		constants[name] = v
+	}
+	for name, v := range constants {
+		if err := spec.Variables[name].Set(v); err != nil {
+			return fmt.Errorf("constant %s: %w", name, err)
+		}
+	}
+	if err := spec.LoadAndAssign(&h.DatapathObjects, &ebpf.CollectionOptions{}); err != nil {
+		return err
+	}
+	m, p := &h.DatapathMaps, &h.DatapathPrograms
+	h.Endpoints, h.Networks, h.Flows = endpoint.New(m), network.New(m), flow.New(m)
+	h.State, h.Published, h.Links = host.New(m), publish.New(m), icc.New(m)
+	h.Resolvers, h.Counters, h.Dropped = resolver.New(m), counter.New(m), drop.New(m)
+	h.Collector = expired.New(m, p)
+	return nil
+}
+
+// Close unloads the programs and ends the namespace.
+func (h *Host) Close() error {
+	var errs []error
+	if h.FromContainer != nil {
+		errs = append(errs, h.DatapathObjects.Close())
+	}
+	if h.ns != nil {
+		errs = append(errs, h.ns.Close())
+	}
+	return errors.Join(append(errs, h.thread.close())...)
+}
+
+// Do runs f on a thread in the host's namespace. f must not end its goroutine.
+func (h *Host) Do(f func()) { h.thread.do(f) }
+
+// Thread is one more thread in the namespace. The caller closes it.
+type Thread struct{ t *thread }
+
+// Thread starts one.
+func (h *Host) Thread() (Thread, error) {
+	t, err := newThread(h.ns)
+	return Thread{t}, err
+}
+
+// Do runs f on the thread. f must not end its goroutine.
+func (t Thread) Do(f func()) { t.t.do(f) }
+
+// Close ends the thread.
+func (t Thread) Close() error { return t.t.close() }
+
+// Route leads dst, a prefix, out of another uplink, or deletes the route if via is invalid.
+func (h *Host) Route(dst string, u Uplink, via netip.Addr) (err error) {
+	h.Do(func() { err = netlink.RouteReplace(routeOf(dst, h.Index[u.Device], via, 0)) })
+	return wrap(err, "route", dst)
+}
+
+// AddAddress gives a device one more address.
+func (h *Host) AddAddress(device string, p netip.Prefix) error {
+	b := builder{index: h.Index}
+	h.Do(func() { b.address(device, p) })
+	return b.err
+}
