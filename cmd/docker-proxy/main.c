@@ -131,6 +131,11 @@ int main(int argc, char **argv)
 	switch (tell("POST", &t, why, sizeof(why))) {
 	case TOLD:
 		break;
+	case INTERNAL:
+		if (t.relayed)
+			refuse(&t, fd);
+		t.relayed = false;
+		break;
 	case REFUSED:
 		give_up("fairway: %s", why);
 	case UNHEARD:

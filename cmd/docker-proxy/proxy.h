@@ -22,10 +22,14 @@ int reserve(const struct tuple *t, int *fd, char *why, size_t size);
 /* The container's address, for those that a relay serves. */
 struct sockaddr_in target_of(const struct tuple *t);
 
+/* Has the socket refuse what comes, and goes on to hold the port. */
+void refuse(const struct tuple *t, int fd);
+
 enum told {
 	TOLD,
-	REFUSED, /* the daemon says why */
-	UNHEARD, /* no daemon runs, or it doesn't answer in time */
+	INTERNAL, /* the container's network is internal: nobody may be let in */
+	REFUSED,  /* the daemon says why */
+	UNHEARD,  /* no daemon runs, or it doesn't answer in time */
 };
 
 /* Calls the daemon's /v1/docker/ports. */

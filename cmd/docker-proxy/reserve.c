@@ -58,24 +58,31 @@ static socklen_t address_of(const struct tuple *t, struct sockaddr_storage *to)
 	return 0;
 }
 
+void refuse(const struct tuple *t, int fd)
+{
+	int off = 0;
+
+	if (!strcmp(t->proto, "udp")) {
+		refuse_datagrams(fd);
+		return;
+	}
+	/* Without listening the option would let others listen on the port. */
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &off, sizeof(off));
+	shutdown(fd, SHUT_RD);
+}
+
 /* Engines from 28.0 bind, and listen, themselves. Listening would let connections
  * in that hang; shutting the socket down ends that and keeps the port bound. */
 static void take_given(const struct tuple *t)
 {
-	int off = 0;
+	int none = 0;
 
-	if (t->relayed) {
-		/* Engines from 29.0 keep everything away from it until it is served. */
-		setsockopt(LISTEN_FD, SOL_SOCKET, SO_DETACH_FILTER, &off, sizeof(off));
+	if (!t->relayed) {
+		refuse(t, LISTEN_FD);
 		return;
 	}
-	if (!strcmp(t->proto, "udp")) {
-		refuse_datagrams(LISTEN_FD);
-		return;
-	}
-	/* Without listening the option would let others listen on the port. */
-	setsockopt(LISTEN_FD, SOL_SOCKET, SO_REUSEADDR, &off, sizeof(off));
-	shutdown(LISTEN_FD, SHUT_RD);
+	/* Engines from 29.0 keep everything away from it until it is served. */
+	setsockopt(LISTEN_FD, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof(none));
 }
 
 /* Makes the socket that t asks for. -1 without SCTP in the kernel, which keeps

@@ -152,7 +152,7 @@ enum told tell(const char *method, const struct tuple *t, char *why, size_t size
 	if (sscanf(answer, "HTTP/1.1 %d", &status) != 1)
 		return unheard(why, size, EPROTO);
 	if (status == 200)
-		return TOLD;
+		return strstr(answer, "\"internal\":true") ? INTERNAL : TOLD;
 	explain(answer, why, size);
 	return REFUSED;
 }

@@ -13,7 +13,7 @@ import (
 // DockerBackend carries the networks of a Docker Engine.
 type DockerBackend interface {
 	// HoldPort returns once the port is carried as soon as its container can be.
-	HoldPort(ctx context.Context, p DockerPort) error
+	HoldPort(ctx context.Context, p DockerPort) (DockerPortHeld, error)
 	// ReleasePort returns once the port leads nowhere. Releasing what isn't held
 	// is not an error.
 	ReleasePort(ctx context.Context, p DockerPort) error
@@ -29,6 +29,13 @@ type DockerPort struct {
 	HostPort      uint16      `json:"host_port"`
 	ContainerIP   netip.Addr  `json:"container_ip"`
 	ContainerPort uint16      `json:"container_port"`
+}
+
+// DockerPortHeld is the answer to a proxy that holds a port.
+type DockerPortHeld struct {
+	// Internal says that the container's network is internal: the port leads
+	// nowhere, and the proxy may not serve it either.
+	Internal bool `json:"internal,omitempty"`
 }
 
 // Validate reports what is missing.
@@ -51,23 +58,35 @@ func (p *DockerPort) Validate() error {
 func (s *Server) ServeDocker(b DockerBackend) { s.handlers.docker = b }
 
 func (h *handlers) holdDockerPort(w http.ResponseWriter, r *http.Request) error {
-	return h.dockerPort(w, r, DockerBackend.HoldPort)
+	p, err := h.dockerPort(w, r)
+	if err != nil {
+		return err
+	}
+	held, err := h.docker.HoldPort(r.Context(), p)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, held)
 }
 
 func (h *handlers) releaseDockerPort(w http.ResponseWriter, r *http.Request) error {
-	return h.dockerPort(w, r, DockerBackend.ReleasePort)
-}
-
-func (h *handlers) dockerPort(w http.ResponseWriter, r *http.Request, do func(DockerBackend, context.Context, DockerPort) error) error {
-	var p DockerPort
-	if err := decodeBody(w, r, &p); err != nil {
+	p, err := h.dockerPort(w, r)
+	if err != nil {
 		return err
 	}
-	if h.docker == nil {
-		return Errorf(ErrConflict, "this daemon doesn't carry Docker's networks: start it with --docker")
-	}
-	if err := do(h.docker, r.Context(), p); err != nil {
+	if err := h.docker.ReleasePort(r.Context(), p); err != nil {
 		return err
 	}
 	return writeJSON(w, http.StatusOK, struct{}{})
+}
+
+// dockerPort reads a request of a proxy's.
+func (h *handlers) dockerPort(w http.ResponseWriter, r *http.Request) (p DockerPort, err error) {
+	if err := decodeBody(w, r, &p); err != nil {
+		return p, err
+	}
+	if h.docker == nil {
+		return p, Errorf(ErrConflict, "this daemon doesn't carry Docker's networks: start it with --docker")
+	}
+	return p, nil
 }

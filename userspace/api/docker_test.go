@@ -34,6 +34,7 @@ func TestDockerPorts(t *testing.T) {
 		{"POST", other, 409, "process 7's"},
 		{"DELETE", dockerPort, 200, "{}"},
 		{"POST", other, 200, "{}"},
+		{"POST", strings.Replace(other, "172.17", "10.1", 1), 200, `{"internal":true}`},
 		{"POST", strings.Replace(dockerPort, "tcp", "icmp", 1), 400, `icmp`},
 		{"POST", strings.Replace(dockerPort, `"pid":7`, `"pid":0`, 1), 400, "pid 0"},
 		{"POST", strings.Replace(dockerPort, `"::"`, `""`, 1), 400, "host_ip"},

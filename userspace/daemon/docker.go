@@ -107,11 +107,12 @@ func (d *daemon) serveDocker(s *api.Server) {
 // dockerPorts is the watcher as the API sees it.
 type dockerPorts struct{ watcher *docker.Watcher }
 
-func (p dockerPorts) HoldPort(ctx context.Context, port api.DockerPort) error {
-	if err := p.watcher.HoldPort(ctx, port.Pid, heldPort(port)); err != nil {
-		return api.Mark(api.ErrConflict, err)
+func (p dockerPorts) HoldPort(ctx context.Context, port api.DockerPort) (held api.DockerPortHeld, err error) {
+	held.Internal, err = p.watcher.HoldPort(ctx, port.Pid, heldPort(port))
+	if err != nil {
+		return held, api.Mark(api.ErrConflict, err)
 	}
-	return nil
+	return held, nil
 }
 
 func (p dockerPorts) ReleasePort(ctx context.Context, port api.DockerPort) error {

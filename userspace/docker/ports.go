@@ -12,9 +12,9 @@ import (
 
 // HoldPort takes note of a host port that the process pid, a proxy of the engine's,
 // holds for a container. It doesn't wait until the port is carried: with engines
-// before 26 the container's interface isn't there yet. An error means that it can't
-// be carried, and nothing was noted.
-func (w *Watcher) HoldPort(ctx context.Context, pid int, h facts.Held) error {
+// before 26 the container's interface isn't there yet. On an internal network it is
+// never carried. An error means that it can't be carried, and nothing was noted.
+func (w *Watcher) HoldPort(ctx context.Context, pid int, h facts.Held) (internal bool, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	ctx = context.WithoutCancel(ctx)
@@ -23,9 +23,9 @@ func (w *Watcher) HoldPort(ctx context.Context, pid int, h facts.Held) error {
 	if text, bad := w.troubles[portsOf(w.publisher(h))]; bad {
 		w.held.Release(pid, h.PublishedPort)
 		w.pass(ctx)
-		return fmt.Errorf("published port %s: %s", h.PublishedPort, text)
+		return false, fmt.Errorf("published port %s: %s", h.PublishedPort, text)
 	}
-	return nil
+	return facts.Internal(w.view.networks, h.Target), nil
 }
 
 // ReleasePort ends the publication; connections through it go on. When it returns,

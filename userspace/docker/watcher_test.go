@@ -161,7 +161,10 @@ func TestAddressUsedAgain(t *testing.T) {
 		PublishedPort: model.PublishedPort{Port: model.Port{Num: 80, Proto: model.TCP}, HostIP: netip.IPv4Unspecified(), HostPort: 8080},
 		Target:        netip.MustParseAddr("10.3.0.2"),
 	}
-	w.must(w.watcher.HoldPort(t.Context(), 1, h))
+	internal, err := w.watcher.HoldPort(t.Context(), 1, h)
+	if w.must(err); internal {
+		t.Error("the network counts as internal")
+	}
 	if got := w.dp.portsNow()["e1"]; len(got) != 1 {
 		t.Fatalf("ports of the first %v", got)
 	}

@@ -4,6 +4,7 @@ package apitest
 
 import (
 	"context"
+	"net/netip"
 	"slices"
 
 	"github.com/fairway-project/fairway/userspace/api"
@@ -11,17 +12,19 @@ import (
 
 var _ api.DockerBackend = (*Fake)(nil)
 
-// HoldPort implements api.DockerBackend; nobody else may have the host port.
-func (f *Fake) HoldPort(_ context.Context, p api.DockerPort) error {
+// HoldPort implements api.DockerBackend; nobody else may have the host port. 10/8
+// is an internal network.
+func (f *Fake) HoldPort(_ context.Context, p api.DockerPort) (held api.DockerPortHeld, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, have := range f.dockerPorts {
 		if have.Pid != p.Pid && have.HostPort == p.HostPort && have.HostIP == p.HostIP && have.Proto == p.Proto {
-			return api.Errorf(api.ErrConflict, "host port %d is process %d's", p.HostPort, have.Pid)
+			return held, api.Errorf(api.ErrConflict, "host port %d is process %d's", p.HostPort, have.Pid)
 		}
 	}
 	f.dockerPorts = append(f.dockerPorts, p)
-	return nil
+	held.Internal = netip.MustParsePrefix("10.0.0.0/8").Contains(p.ContainerIP)
+	return held, nil
 }
 
 // ReleasePort implements api.DockerBackend.

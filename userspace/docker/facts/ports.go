@@ -78,10 +78,24 @@ func comparePorts(a, b datapath.Port) int {
 	)
 }
 
-// owners finds endpoints by their addresses.
+// Internal reports whether an address is on an internal network.
+func Internal(networks map[string]Network, a netip.Addr) bool {
+	for _, n := range networks {
+		if n.Internal && (n.IPv4 != nil && n.IPv4.Prefix.Contains(a) || n.IPv6 != nil && n.IPv6.Prefix.Contains(a)) {
+			return true
+		}
+	}
+	return false
+}
+
+// owners finds endpoints by their addresses. Those on internal networks publish
+// nothing, though engines up to 25 start proxies when one is all that is left.
 func owners(networks map[string]Network) map[netip.Addr]string {
 	out := make(map[netip.Addr]string)
 	for _, n := range networks {
+		if n.Internal {
+			continue
+		}
 		for _, e := range n.Endpoints {
 			for _, a := range []netip.Addr{e.IPv4, e.IPv6} {
 				if a.IsValid() {
