@@ -88,6 +88,18 @@ func TestDaemonKilled(t *testing.T) {
 	}, harness.AllowPrivate())
 }
 
+// steady keeps a TCP connection and a UDP socket to a published port busy; no message
+// may be lost.
+func (d *engine) steady(to string) *harness.Flows {
+	d.t.Helper()
+	d.reaches(d.LAN1, to, "stays")
+	flows := harness.NewFlows(d.t)
+	flows.TCP(d.t, d.LAN1, to)
+	flows.UDP(d.t, d.LAN1, to)
+	flows.Advance(d.t, 10)
+	return flows
+}
+
 // connection is one that must not break.
 type connection struct {
 	*harness.TCPConn

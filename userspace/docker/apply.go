@@ -59,10 +59,7 @@ const longestWait = 10 * time.Second
 // settled reports whether every endpoint that has a device was found by it. Until
 // then what an earlier process knew of the device is better than nothing.
 func (w *Watcher) settled() bool {
-	taken := make(map[int]bool)
-	for _, index := range w.bound {
-		taken[index] = true
-	}
+	taken := w.taken()
 	for index, v := range w.devices.Veths {
 		id := w.networkOn(v.Bridge)
 		if id != "" && !taken[index] && len(w.view.networks[id].Endpoints) > 0 && w.unbound(id) {

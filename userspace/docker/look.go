@@ -45,7 +45,7 @@ func (w *Watcher) look(ctx context.Context) {
 			continue
 		}
 		w.clock++
-		w.since[index] = w.clock
+		w.since[index] = appearance{w.clock, time.Now()}
 		if id := w.networkOn(v.Bridge); id != "" {
 			w.todo.network(id)
 		} else {
@@ -53,6 +53,36 @@ func (w *Watcher) look(ctx context.Context) {
 		}
 	}
 	w.pass(ctx)
+	w.askOfStrangers()
+}
+
+// How long an event is given to say whose a device is, and how long the engine is
+// asked again and again if none does.
+const (
+	eventIsLate = 100 * time.Millisecond
+	eventIsLost = 10 * time.Second
+)
+
+// askOfStrangers asks again for the networks of devices that nobody said anything
+// about since they appeared. The event may be lost.
+func (w *Watcher) askOfStrangers() {
+	taken := w.taken()
+	for index, v := range w.devices.Veths {
+		id := w.networkOn(v.Bridge)
+		age := time.Since(w.since[index].at)
+		if id != "" && !taken[index] && age > eventIsLate && age < eventIsLost {
+			w.todo.network(id)
+		}
+	}
+}
+
+// taken are the devices that have an endpoint.
+func (w *Watcher) taken() map[int]bool {
+	out := make(map[int]bool)
+	for _, index := range w.bound {
+		out[index] = true
+	}
+	return out
 }
 
 // networkOn returns the ID of the network whose bridge has this index.
@@ -87,7 +117,7 @@ func (w *Watcher) bind() (waiting bool) {
 		if id == "" || taken[index] {
 			continue
 		}
-		if w.view.asked[id] < w.since[index] {
+		if w.view.asked[id] < w.since[index].clock {
 			// The answer may be of another container with the same address.
 			continue
 		}

@@ -64,9 +64,9 @@ type Watcher struct {
 	stopped bool
 	view    view
 	devices device.Devices
-	// clock counts the devices that appeared; since tells when each did.
+	// clock counts the devices that appeared; since tells when each did, by index.
 	clock uint64
-	since map[int]uint64
+	since map[int]appearance
 	// bound is each endpoint's device, by endpoint ID.
 	bound   map[string]int
 	applied applied
@@ -79,6 +79,12 @@ type Watcher struct {
 
 	cancel     context.CancelFunc
 	background sync.WaitGroup
+}
+
+// appearance is when a device was seen first, in questions and in time.
+type appearance struct {
+	clock uint64
+	at    time.Time
 }
 
 // view is what the engine said last.
@@ -107,7 +113,7 @@ func New(c Config) (*Watcher, error) {
 	return &Watcher{
 		Config: c, client: cl, held: proxies.NewTable(), todo: newTodo(), retry: make(chan struct{}, 1), first: make(chan struct{}),
 		view:  view{networks: make(map[string]facts.Network), asked: make(map[string]uint64)},
-		since: make(map[int]uint64), bound: make(map[string]int), applied: newApplied(),
+		since: make(map[int]appearance), bound: make(map[string]int), applied: newApplied(),
 		troubles: make(map[string]string),
 	}, nil
 }

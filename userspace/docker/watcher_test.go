@@ -229,3 +229,16 @@ func TestNamesAndTroubles(t *testing.T) {
 	w.engine.tell("destroy", "bad")
 	w.eventually("and forgotten", func() bool { return len(w.watcher.Degraded()) == 0 })
 }
+
+// A container that no event tells about is asked for because of its device.
+func TestLostConnect(t *testing.T) {
+	w := newWorld(t)
+	w.veth("veth0000001")
+	w.eventually("the engine was asked after the device appeared", func() bool {
+		w.watcher.mu.Lock()
+		defer w.watcher.mu.Unlock()
+		return w.watcher.clock > 0 && w.watcher.view.asked[netID] == w.watcher.clock
+	})
+	w.attach("e1")
+	w.eventually("the endpoint has its device", w.has(map[string]string{"e1": "veth0000001"}))
+}
