@@ -2,10 +2,17 @@
 
 package bench
 
-import "github.com/fairway-project/fairway/bench/plan"
+import (
+	"slices"
+
+	"github.com/fairway-project/fairway/bench/packets"
+	"github.com/fairway-project/fairway/bench/plan"
+)
 
 // Workloads returns every workload, in the order of the report. A new one is one
 // more line.
 func Workloads() []plan.Workload {
-	return []plan.Workload{}
+	return slices.Concat(
+		packets.Workloads(),
+	)
 }

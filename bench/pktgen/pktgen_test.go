@@ -119,6 +119,11 @@ func TestEveryPacketArrivesAtDevice(t *testing.T) {
 			sent, err := g.Run(t.Context(), many)
 			check(t, err)
 			check(t, s.Wait(t.Context(), sent.Packets))
+			c, err := s.Count()
+			check(t, err)
+			if c.Handovers != 1 {
+				t.Errorf("packets came on the time of %d tasks", c.Handovers)
+			}
 			if sent.Packets < many || sent.Elapsed <= 0 {
 				t.Errorf("sent %+v", sent)
 			}

@@ -38,6 +38,10 @@ type Counts struct {
 	Arrived    uint64 // as they should look
 	Mismatched uint64 // with other addresses or another port
 	Corrupt    uint64 // with a wrong checksum, while Verify is on
+	// Handovers is how often a packet came on another task's time than the one
+	// before. If the kernel puts work off to ksoftirqd there are many, and the
+	// CPU time of who made the packets isn't all that they took.
+	Handovers uint64
 }
 
 // ErrLost says that packets didn't arrive.
@@ -163,7 +167,7 @@ func (s *Sink) Count() (c Counts, err error) {
 			*one.to += n
 		}
 	}
-	return c, nil
+	return c, s.objects.Handovers.Get(&c.Handovers)
 }
 
 // Wait returns when so many packets have arrived altogether, or with an error that

@@ -29,6 +29,8 @@ const (
 	sinkProgCount4      = "count4"
 	sinkProgCount6      = "count6"
 	sinkProgCountSocket = "count_socket"
+	sinkVarBringer      = "bringer"
+	sinkVarHandovers    = "handovers"
 	sinkVarLookDst      = "look_dst"
 	sinkVarLookSrc      = "look_src"
 	sinkVarMark         = "mark"
@@ -97,6 +99,8 @@ type sinkMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type sinkVariableSpecs struct {
+	Bringer   *ebpf.VariableSpec `ebpf:"bringer"`
+	Handovers *ebpf.VariableSpec `ebpf:"handovers"`
 	LookDst   *ebpf.VariableSpec `ebpf:"look_dst"`
 	LookSrc   *ebpf.VariableSpec `ebpf:"look_src"`
 	Mark      *ebpf.VariableSpec `ebpf:"mark"`
@@ -140,6 +144,8 @@ func (m *sinkMaps) Close() error {
 //
 // It can be passed to loadSinkObjects or ebpf.CollectionSpec.LoadAndAssign.
 type sinkVariables struct {
+	Bringer   *ebpf.Variable `ebpf:"bringer"`
+	Handovers *ebpf.Variable `ebpf:"handovers"`
 	LookDst   *ebpf.Variable `ebpf:"look_dst"`
 	LookSrc   *ebpf.Variable `ebpf:"look_src"`
 	Mark      *ebpf.Variable `ebpf:"mark"`

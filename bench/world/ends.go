@@ -85,13 +85,6 @@ type bridged struct {
 	mac      net.HardwareAddr
 }
 
-func (b *bridged) gateway(f plan.Family) netip.Addr {
-	if f == plan.IPv6 {
-		return b.ip6
-	}
-	return b.ip4
-}
-
 func (b *bridged) ends(walk plan.Walk, f plan.Family) (Ends, error) {
 	c0, err := b.w.node(0)
 	if err != nil {

@@ -22,6 +22,12 @@ enum outcome {
 	OUTCOMES,
 };
 
+/*
+ * On whose time a packet came, and how often that was another's than the packet
+ * before: what the softirq of one system call brings comes on the caller's.
+ */
+__u64 bringer, handovers;
+
 /* Types reach BTF, which Go's come from, only if something refers to them. */
 volatile const struct {
 	enum outcome outcome;
@@ -41,6 +47,16 @@ static __always_inline void count(enum outcome outcome)
 
 	if (n)
 		(*n)++;
+}
+
+static __always_inline void note_bringer(void)
+{
+	__u64 task = bpf_get_current_task();
+
+	if (task == bringer)
+		return;
+	bringer = task;
+	handovers++;
 }
 
 static __always_inline bool same(volatile const __u8 *want, const __be32 *addr, int words)
@@ -88,6 +104,7 @@ int count4(struct __sk_buff *skb)
 	    ((struct ethhdr *)frame)->h_proto != bpf_htons(ETH_P_IP) || ip->ihl != 5 ||
 	    ip->protocol != IPPROTO_UDP || *(__u64 *)(udp + 1) != mark)
 		return TC_ACT_UNSPEC;
+	note_bringer();
 	count(judge(ip, &ip->saddr, 1, udp));
 	return TC_ACT_SHOT;
 }
@@ -103,6 +120,7 @@ int count6(struct __sk_buff *skb)
 	    ((struct ethhdr *)frame)->h_proto != bpf_htons(ETH_P_IPV6) ||
 	    ip->nexthdr != IPPROTO_UDP || *(__u64 *)(udp + 1) != mark)
 		return TC_ACT_UNSPEC;
+	note_bringer();
 	count(judge(NULL, ip->saddr.in6_u.u6_addr32, 4, udp));
 	return TC_ACT_SHOT;
 }
@@ -121,6 +139,7 @@ int count_socket(struct __sk_buff *skb)
 
 	if (bpf_skb_load_bytes(skb, 0, &head, sizeof(head)) || head.mark != mark)
 		return skb->len;
+	note_bringer();
 	count(ARRIVED);
 	return 0;
 }

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package packets
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"time"
+
+	"github.com/fairway-project/fairway/bench/pktgen"
+	"github.com/fairway-project/fairway/bench/plan"
+	"github.com/fairway-project/fairway/bench/world"
+)
+
+// way is one direction: who makes packets, and who counts them.
+type way struct {
+	generator *pktgen.Generator
+	sink      *pktgen.Sink
+	sent      uint64
+}
+
+// lane carries the packets of one case through a world, in both directions.
+type lane struct {
+	world  *world.World
+	walk   plan.Walk
+	tuples tuples
+	there  way
+	back   way
+	used   time.Time
+}
+
+// forgotten is how long connections may be idle before a lane opens them again:
+// less than any arm keeps UDP that was answered.
+const forgotten = 20 * time.Second
+
+// newLane loads generators and sinks; no packet is sent.
+func newLane(w *world.World, c plan.Case, cpu int) (_ *lane, err error) {
+	ends, err := w.Ends(c.Walk, c.Family)
+	if err != nil {
+		return nil, err
+	}
+	l := &lane{world: w, walk: c.Walk}
+	if l.tuples, err = newTuples(c.Walk, c.Family, ends, c.Flows); err != nil {
+		return nil, err
+	}
+	there := pktgen.Want{Src: ends.Seen, Dst: ends.Server.Addr, DstPort: servicePort}
+	back := pktgen.Want{Src: ends.To, Dst: ends.Client.Addr}
+	if l.tuples.there.SrcAddrs > 1 {
+		there.Src, back.Dst = netip.Addr{}, netip.Addr{}
+	}
+	if l.tuples.there.DstAddrs > 1 {
+		there.Dst, back.Src = netip.Addr{}, netip.Addr{}
+	}
+	if !l.tuples.one {
+		there.DstPort = 0
+	}
+	if l.there, err = newWay(ends.Client, ends.Server, l.tuples.there, there, cpu); err == nil {
+		l.back, err = newWay(ends.Server, ends.Client, l.tuples.back, back, cpu)
+	}
+	if err != nil {
+		return nil, errors.Join(err, l.close())
+	}
+	return l, nil
+}
+
+func newWay(from, to world.End, f pktgen.Flows, want pktgen.Want, cpu int) (w way, err error) {
+	want.Mark = rand.Uint64()
+	w.generator, err = pktgen.New(pktgen.Config{
+		Netns: from.Netns, Device: from.Device, SrcMAC: from.MAC, DstMAC: from.NextHop, Flows: f, Mark: want.Mark, CPU: &cpu,
+	})
+	if err == nil {
+		w.sink, err = pktgen.AtDevice(to.Netns, to.Device, want)
+	}
+	if err != nil {
+		return way{}, errors.Join(err, w.close())
+	}
+	return w, nil
+}
+
+func (w *way) close() error {
+	var errs []error
+	if w.generator != nil {
+		errs = append(errs, w.generator.Close())
+	}
+	if w.sink != nil {
+		errs = append(errs, w.sink.Close())
+	}
+	*w = way{}
+	return errors.Join(errs...)
+}
+
+func (l *lane) close() error { return errors.Join(l.there.close(), l.back.close()) }
+
+// wait returns when all that was sent has arrived, unchanged; what is lost is an
+// error that wraps plan.ErrWrongWay.
+func (w *way) wait(ctx context.Context, sent pktgen.Sent) error {
+	w.sent += sent.Packets
+	if err := w.sink.Wait(ctx, w.sent); err != nil {
+		if ctx.Err() != nil {
+			return err
+		}
+		return fmt.Errorf("%w: %w", plan.ErrWrongWay, err)
+	}
+	return nil
+}
+
+// each sends one packet of every connection.
+func (w *way) each(ctx context.Context) error {
+	sent, err := w.generator.Run(ctx, w.generator.Flows())
+	if err != nil {
+		return err
+	}
+	return w.wait(ctx, sent)
+}
+
+// open makes all connections established, packet by packet looked at: one there,
+// one back, one there.
+func (l *lane) open(ctx context.Context) error {
+	err := errors.Join(l.there.sink.Verify(true), l.back.sink.Verify(true))
+	for _, w := range []*way{&l.there, &l.back, &l.there} {
+		if err == nil {
+			err = w.each(ctx)
+		}
+	}
+	l.used = time.Now()
+	return errors.Join(err, l.there.sink.Verify(false), l.back.sink.Verify(false))
+}
+
+// reopen does so if the arm may have forgotten them.
+func (l *lane) reopen(ctx context.Context) error {
+	if time.Since(l.used) < forgotten {
+		return nil
+	}
+	return l.open(ctx)
+}
+
+// measured is what some packets of a lane took.
+type measured struct {
+	packets      uint64
+	elapsed, cpu time.Duration
+}
+
+// run sends the client's packets for about d and counts them.
+func (l *lane) run(ctx context.Context, d time.Duration) (measured, error) {
+	before, err := l.there.sink.Count()
+	if err != nil {
+		return measured{}, err
+	}
+	sent, err := l.there.generator.RunFor(ctx, d)
+	if err != nil {
+		return measured{}, err
+	}
+	if err := l.there.wait(ctx, sent); err != nil {
+		return measured{}, err
+	}
+	l.used = time.Now()
+	after, err := l.there.sink.Count()
+	m := measured{packets: sent.Packets, elapsed: sent.Elapsed, cpu: sent.CPU}
+	if after.Handovers-before.Handovers > 1 || chargesSoftirqsApart() {
+		// Others did a part of it: then the clock is the best there is.
+		m.cpu = m.elapsed
+	}
+	return m, err
+}
+
+// traffic is what must have crossed the world by now.
+func (l *lane) traffic() world.Traffic {
+	return world.Traffic{
+		Walk: l.walk, Packets: l.there.sent + l.back.sent, ToServer: l.there.sent,
+		Flows: l.there.generator.Flows(), UDP: true,
+	}
+}
+
+func (m measured) nsPerPacket() float64 { return float64(m.cpu.Nanoseconds()) / float64(m.packets) }
+
+func (m measured) perSecond() float64 { return float64(m.packets) / m.elapsed.Seconds() }
