@@ -6,12 +6,29 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/fairway-project/fairway/userspace/link"
 	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/netns"
 	"github.com/fairway-project/fairway/userspace/sandbox"
 )
+
+// restoreSandboxes takes all over, several at a time, owners of a namespace before
+// their guests.
+func (e *Engine) restoreSandboxes(ctx context.Context) {
+	all := e.state.bySeniority()
+	guests := slices.IndexFunc(all, func(sb *model.Sandbox) bool { return sb.SharedWith != "" })
+	if guests < 0 {
+		guests = len(all)
+	}
+	restore := func(sb *model.Sandbox) error {
+		e.health.report("sandbox "+sb.Name, e.restoreSandbox(ctx, sb))
+		return nil
+	}
+	_ = abreast(all[:guests], restore)
+	_ = abreast(all[guests:], restore)
+}
 
 // restoreSandbox takes a stored sandbox over from an earlier daemon.
 func (e *Engine) restoreSandbox(ctx context.Context, sb *model.Sandbox) error {

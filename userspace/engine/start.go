@@ -46,9 +46,7 @@ func (e *Engine) Start(ctx context.Context) error {
 	if err := e.refreshHost(ctx, false); err != nil {
 		return err
 	}
-	for _, sb := range e.state.bySeniority() {
-		e.health.report("sandbox "+sb.Name, e.restoreSandbox(ctx, sb))
-	}
+	e.restoreSandboxes(ctx)
 	if err := e.prune(ctx); err != nil {
 		e.log.Error("leftovers not removed", "err", err)
 		e.health.report("leftovers of an earlier daemon", err)
