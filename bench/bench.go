@@ -7,6 +7,7 @@ import (
 
 	"github.com/fairway-project/fairway/bench/packets"
 	"github.com/fairway-project/fairway/bench/plan"
+	"github.com/fairway-project/fairway/bench/sockets"
 )
 
 // Workloads returns every workload, in the order of the report. A new one is one
@@ -14,5 +15,6 @@ import (
 func Workloads() []plan.Workload {
 	return slices.Concat(
 		packets.Workloads(),
+		sockets.Workloads(),
 	)
 }

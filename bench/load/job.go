@@ -66,6 +66,8 @@ type Service struct {
 	Flows int
 	// Request and Response as in Job.
 	Request, Response int
+	// Reply is what the response consists of, Response zeros if empty.
+	Reply []byte
 }
 
 func (j Job) withDefaults() Job {

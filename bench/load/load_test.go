@@ -121,7 +121,7 @@ func (e *ends) serve(t *testing.T, k Kind, at netip.Addr, flows int) netip.AddrP
 
 func (e *ends) run(t *testing.T, j Job) Result {
 	t.Helper()
-	j.Warmup, j.Duration = 10*time.Millisecond, 100*time.Millisecond
+	j.Warmup, j.Duration = 20*time.Millisecond, 200*time.Millisecond
 	r, err := e.client.Run(t.Context(), j)
 	must(t, err)
 	return r
@@ -184,7 +184,7 @@ func TestOpenLoop(t *testing.T) {
 			const rate = 1000
 			r := e.run(t, Job{Kind: k, Targets: []netip.AddrPort{e.serve(t, k, e.address, 16)}, Flows: 16, Rate: rate})
 			must(t, r.Clean())
-			if want := uint64(rate / 10); r.Transactions != want || uint64(r.Latency.TotalCount()) != want {
+			if want := uint64(rate / 5); r.Transactions != want || uint64(r.Latency.TotalCount()) != want {
 				t.Errorf("%d transactions, %d latencies, want %d", r.Transactions, r.Latency.TotalCount(), want)
 			}
 			if uint64(r.Late.TotalCount()) != r.Transactions {

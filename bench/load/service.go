@@ -40,7 +40,10 @@ func (w *worker) serve(s Service) (netip.AddrPort, error) {
 	if err != nil {
 		return bound, err
 	}
-	one := &service{Service: s, fd: fd, buf: make([]byte, s.Request), reply: make([]byte, s.Response)}
+	one := &service{Service: s, fd: fd, buf: make([]byte, s.Request), reply: s.Reply}
+	if len(one.reply) == 0 {
+		one.reply = make([]byte, s.Response)
+	}
 	loop := one.serial
 	switch {
 	case s.Kind == UDPRR:

@@ -9,7 +9,8 @@ import (
 )
 
 // Workload is one kind of traffic or work. It is a value without state: what runs
-// is in its instances.
+// is in its instances. One that keeps something from case to case is an io.Closer
+// too: the engine closes it after its last case.
 type Workload interface {
 	// Name on the command line, one word.
 	Name() string
@@ -36,6 +37,8 @@ type Selection struct {
 	Families []Family
 	// Short selects the few cases of bench-check, which take seconds.
 	Short bool
+	// CrossCheck adds cases that well-known tools measure.
+	CrossCheck bool
 }
 
 // FlowsOr returns the user's flows or the workload's own.

@@ -5,7 +5,6 @@ package world
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 
 	"github.com/cilium/ebpf"
 	"github.com/vishvananda/netlink"
@@ -36,16 +35,9 @@ func (w *World) Forget() error {
 
 // emptyPinned deletes all entries of one of the daemon's maps.
 func emptyPinned[K, V any](bpffs, name string) (err error) {
-	paths, err := filepath.Glob(filepath.Join(bpffs, "maps", "*", name))
+	m, err := openPinned(bpffs, name)
 	if err != nil {
 		return err
-	}
-	if len(paths) != 1 {
-		return fmt.Errorf("pinned map %s: there are %d", name, len(paths))
-	}
-	m, err := ebpf.LoadPinnedMap(paths[0], nil)
-	if err != nil {
-		return fmt.Errorf("pinned map %s: %w", name, err)
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
 	const chunk = 4096

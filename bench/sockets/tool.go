@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sockets
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os/exec"
+	"syscall"
+	"time"
+
+	"github.com/fairway-project/fairway/bench/load"
+	"github.com/fairway-project/fairway/bench/plan"
+)
+
+// tool is a program that everybody knows, measuring what a job does.
+type tool struct {
+	name string
+	// server's arguments; none if the tool needs one of this package's.
+	server func(at netip.AddrPort) []string
+	client func(to netip.AddrPort, seconds int) []string
+	// parse reads the rate and the number of operations from the output.
+	parse func(out []byte) (rate float64, ops uint64, err error)
+
+	serving *exec.Cmd
+	log     bytes.Buffer
+}
+
+// checks are cases for --cross-check.
+func (w workload) checks() []plan.Case {
+	return []plan.Case{{
+		Walk: plan.LANToPublished, Family: plan.IPv4, Flows: 1,
+		Params: []plan.Param{{Key: keyTool, Value: newTool(w.kind).name}},
+		Slice:  time.Second,
+	}}
+}
+
+func newTool(k load.Kind) *tool {
+	switch k {
+	case load.Stream:
+		return iperf3()
+	case load.CRR:
+		return wrk()
+	}
+	return sockperf(k == load.RR)
+}
+
+// startTool starts the server at its end of the walk.
+func (i *instance) startTool(ctx context.Context) (err error) {
+	t := newTool(i.kind)
+	if _, err := exec.LookPath(t.name); err != nil {
+		return fmt.Errorf("%w: %w", plan.ErrUnavailable, err)
+	}
+	at := netip.AddrPortFrom(i.ends.Server.Addr, firstPort)
+	place := load.Place{Netns: i.ends.Server.Netns, CPU: i.env.CPU}
+	if t.server == nil {
+		if i.server, err = load.Start(place); err != nil {
+			return err
+		}
+		i.tool = t
+		_, err := i.server.Serve(ctx, httpService(at, i.ends.Target(i.proto(), firstPort)))
+		return err
+	}
+	t.serving = exec.Command(t.name, t.server(at)...)
+	t.serving.Stdout, t.serving.Stderr = &t.log, &t.log
+	if err := load.StartCommand(place, t.serving); err != nil {
+		return fmt.Errorf("%s: %w", t.name, err)
+	}
+	i.tool = t
+	return nil
+}
+
+// close ends the server, which knows no other end.
+func (t *tool) close() error {
+	if t.serving == nil {
+		return nil
+	}
+	err := t.serving.Process.Kill()
+	status := t.serving.Wait()
+	var exit *exec.ExitError
+	if errors.As(status, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL {
+		return err
+	}
+	return errors.Join(err, fmt.Errorf("%s ended by itself: %w\n%s", t.name, status, t.log.String()))
+}
+
+// toolSlice runs the client for whole seconds, as these tools do.
+func (i *instance) toolSlice(ctx context.Context, d time.Duration) (plan.Sample, error) {
+	seconds := max(1, int(d.Round(time.Second).Seconds()))
+	to := i.ends.Target(i.proto(), firstPort)
+	place := load.Place{Netns: i.ends.Client.Netns, CPU: i.env.CPU}
+	rate, ops, err := i.tool.measure(ctx, place, to, seconds)
+	if err != nil {
+		return plan.Sample{}, fmt.Errorf("%s: %w", i.tool.name, err)
+	}
+	return plan.Sample{Values: []float64{rate}, Ops: ops}, nil
+}
+
+// measure tries until the server listens, which the tools don't tell.
+func (t *tool) measure(ctx context.Context, p load.Place, to netip.AddrPort, seconds int) (rate float64, ops uint64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(seconds)*time.Second+30*time.Second)
+	defer cancel()
+	for range 20 {
+		cmd := exec.CommandContext(ctx, t.name, t.client(to, seconds)...)
+		var out bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &out, &out
+		if err = load.StartCommand(p, cmd); err != nil {
+			return 0, 0, err
+		}
+		if err = cmd.Wait(); err == nil {
+			return t.parse(out.Bytes())
+		}
+		err = fmt.Errorf("%w\n%s", err, out.Bytes())
+		select {
+		case <-ctx.Done():
+			return 0, 0, errors.Join(ctx.Err(), err)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	return 0, 0, err
+}

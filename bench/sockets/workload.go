@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sockets
+
+import (
+	"context"
+
+	"github.com/fairway-project/fairway/bench/load"
+	"github.com/fairway-project/fairway/bench/plan"
+)
+
+// Workloads returns those of this package.
+func Workloads() []plan.Workload {
+	return []plan.Workload{
+		workload{load.RR, "TCP request/response on open connections", plan.TransactionsSec},
+		workload{load.CRR, "TCP connect, request, response, close", plan.ConnectionsSec},
+		workload{load.Stream, "TCP bulk", plan.BytesPerSec},
+		workload{load.UDPRR, "UDP request/response", plan.TransactionsSec},
+	}
+}
+
+type workload struct {
+	kind   load.Kind
+	about  string
+	metric plan.Metric
+}
+
+func (w workload) Name() string  { return string(w.kind) }
+func (w workload) About() string { return w.about }
+
+func (w workload) Arms() []plan.Arm {
+	return []plan.Arm{
+		plan.EBPF, plan.XDP, plan.IPTables, plan.IPTablesLegacy, plan.NFTables,
+		plan.Docker, plan.DockerNoProxy, plan.Route, plan.Veth,
+	}
+}
+
+func (w workload) Start(ctx context.Context, env plan.Env, s plan.Subject) (plan.Instance, error) {
+	i := &instance{kind: w.kind, env: env, subject: s}
+	if err := i.start(ctx); err != nil {
+		return nil, i.undo(err)
+	}
+	return i, nil
+}
