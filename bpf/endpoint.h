@@ -15,14 +15,22 @@ static __always_inline struct network *network_at(__u32 slot)
 	return bpf_map_lookup_elem(&networks, &slot);
 }
 
-/* The endpoint behind the device; NULL if it has none that is ready. */
-static __always_inline struct endpoint *endpoint_of_device(__u32 ifindex, __u32 *slot)
+/* What is known of a device; NULL if it isn't that kind. */
+static __always_inline struct device *device_at(__u32 ifindex, enum device_flag kind)
 {
 	__u32 key = ifindex & (DEVICE_SLOTS - 1);
 	struct device *dev = bpf_map_lookup_elem(&devices, &key);
+
+	return dev && dev->ifindex == ifindex && dev->flags & kind ? dev : NULL;
+}
+
+/* The endpoint behind the device; NULL if it has none that is ready. */
+static __always_inline struct endpoint *endpoint_of_device(__u32 ifindex, __u32 *slot)
+{
+	struct device *dev = device_at(ifindex, DEVICE_ENDPOINT);
 	struct endpoint *ep;
 
-	if (!dev || dev->ifindex != ifindex)
+	if (!dev)
 		return NULL;
 	*slot = dev->endpoint;
 	ep = endpoint_at(dev->endpoint);

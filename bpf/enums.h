@@ -10,6 +10,7 @@ struct enums {
 	enum program program;
 	enum verdict verdict;
 	enum limit limit;
+	enum device_flag device_flag;
 	enum endpoint_flag endpoint_flag;
 	enum network_flag network_flag;
 	enum published_flag published_flag;

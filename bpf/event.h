@@ -5,38 +5,56 @@
 #include "maps.h"
 
 /* Per-CPU, so no atomics: nothing interrupts a program on its CPU but an NMI. */
+static __always_inline void add(struct counter *c, __u32 packets, __u32 bytes)
+{
+	c->packets += packets;
+	c->bytes += bytes;
+}
+
 static __always_inline void count(struct counter *c, const struct __sk_buff *ctx)
 {
 	__u32 segments = ctx->gso_segs;
 
-	c->packets += segments ? segments : 1;
-	c->bytes += ctx->len - ETH_HLEN;
+	add(c, segments ? segments : 1, ctx->len - ETH_HLEN);
+}
+
+static __always_inline struct counter *drop_counter(enum drop_reason reason,
+						    enum direction direction)
+{
+	__u32 key = reason * DIR_MAX + direction;
+
+	return bpf_map_lookup_elem(&drops, &key);
+}
+
+static __always_inline struct counter *verdict_counter(enum program program, enum verdict verdict)
+{
+	__u32 key = program * VERDICT_MAX + verdict;
+
+	return bpf_map_lookup_elem(&verdicts, &key);
 }
 
 static __always_inline int drop(const struct __sk_buff *ctx, enum drop_reason reason,
 				enum direction direction)
 {
-	__u32 key = reason * DIR_MAX + direction;
-	struct counter *c = bpf_map_lookup_elem(&drops, &key);
+	struct counter *c = drop_counter(reason, direction);
 
 	if (c)
 		count(c, ctx);
 	return TC_ACT_SHOT;
 }
 
+static __always_inline enum verdict verdict_of(int action)
+{
+	if (action == TC_ACT_SHOT)
+		return VERDICT_DROP;
+	return action == TC_ACT_REDIRECT ? VERDICT_REDIRECT : VERDICT_PASS;
+}
+
 static __always_inline int count_verdict(const struct __sk_buff *ctx, enum program program,
 					 int action)
 {
-	__u32 key = program * VERDICT_MAX;
-	struct counter *c;
+	struct counter *c = verdict_counter(program, verdict_of(action));
 
-	if (action == TC_ACT_SHOT)
-		key += VERDICT_DROP;
-	else if (action == TC_ACT_REDIRECT)
-		key += VERDICT_REDIRECT;
-	else
-		key += VERDICT_PASS;
-	c = bpf_map_lookup_elem(&verdicts, &key);
 	if (c)
 		count(c, ctx);
 	return action;

@@ -57,13 +57,6 @@ static __always_inline int published(struct __sk_buff *ctx, bool v6, const struc
 	return OPEN_INSIDE;
 }
 
-/* Nobody can be answered there (RFC 1812, 5.3.7). IPv6 uses :: in neighbour discovery. */
-static __always_inline bool is_martian_source(bool v6, const struct packet *p)
-{
-	return addr_is_loopback(v6, p->saddr) || addr_is_multicast(v6, p->saddr) ||
-	       (!v6 && addr_is_zero(false, p->saddr));
-}
-
 /* A packet of no known flow: a verdict, or OPEN_INSIDE with the scratch's inside filled. */
 static __always_inline int decide(struct __sk_buff *ctx, bool v6, const struct packet *p)
 {

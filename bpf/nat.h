@@ -28,14 +28,14 @@ static __always_inline void rewrite_macs(struct ethhdr *eth, const struct macs *
 	}
 }
 
-static __always_inline int rewrite_ip4(struct __sk_buff *ctx, const struct flow4 *f,
+static __always_inline int rewrite_ip4(void *data, void *end, const struct flow4 *f,
 				       const struct macs *macs, bool decrement_ttl)
 {
-	struct ethhdr *eth = data_of(ctx);
+	struct ethhdr *eth = data;
 	struct iphdr *ip = (void *)(eth + 1);
 	__u32 sum;
 
-	if ((void *)(ip + 1) > data_end_of(ctx))
+	if ((void *)(ip + 1) > end)
 		return -1;
 	rewrite_macs(eth, macs);
 	sum = csum_add(~(__u32)ip->check & 0xffff, f->flow.addr_diff);
@@ -50,13 +50,13 @@ static __always_inline int rewrite_ip4(struct __sk_buff *ctx, const struct flow4
 	return 0;
 }
 
-static __always_inline int rewrite_ip6(struct __sk_buff *ctx, const struct flow6 *f,
+static __always_inline int rewrite_ip6(void *data, void *end, const struct flow6 *f,
 				       const struct macs *macs, bool decrement_ttl)
 {
-	struct ethhdr *eth = data_of(ctx);
+	struct ethhdr *eth = data;
 	struct ipv6hdr *ip = (void *)(eth + 1);
 
-	if ((void *)(ip + 1) > data_end_of(ctx))
+	if ((void *)(ip + 1) > end)
 		return -1;
 	rewrite_macs(eth, macs);
 	if (decrement_ttl)
@@ -84,6 +84,15 @@ static __always_inline int rewrite_ports(struct __sk_buff *ctx, const struct pac
 	return 0;
 }
 
+/* Everything but the ports and the transport checksum. */
+static __always_inline int rewrite_ip(void *data, void *end, bool v6, const struct flow *f,
+				      const struct macs *macs, bool decrement_ttl)
+{
+	if (v6)
+		return rewrite_ip6(data, end, (const struct flow6 *)f, macs, decrement_ttl);
+	return rewrite_ip4(data, end, (const struct flow4 *)f, macs, decrement_ttl);
+}
+
 static __always_inline int rewrite_checksum(struct __sk_buff *ctx, bool v6, const struct packet *p,
 					    __u32 addr_diff, __u32 port_diff, bool ports)
 {
@@ -108,12 +117,8 @@ static __always_inline int flow_rewrite(struct __sk_buff *ctx, bool v6, const st
 {
 	__u32 addr_diff = f->addr_diff, port_diff = f->port_diff;
 	bool rewrite = f->flags & FLOW_REWRITE, ports = f->flags & FLOW_PORTS;
-	int err;
+	int err = rewrite_ip(data_of(ctx), data_end_of(ctx), v6, f, macs, decrement_ttl);
 
-	if (v6)
-		err = rewrite_ip6(ctx, (const struct flow6 *)f, macs, decrement_ttl);
-	else
-		err = rewrite_ip4(ctx, (const struct flow4 *)f, macs, decrement_ttl);
 	if (err)
 		return err;
 	/* IPv4's header checksum makes up for the TTL; here skb->csum must (CHECKSUM_COMPLETE). */

@@ -58,6 +58,19 @@ static __always_inline void *data_end_of(const struct __sk_buff *ctx)
 	return (void *)(long)ctx->data_end;
 }
 
+/* A frame as the parsers see it, of an skb or of XDP. */
+struct frame {
+	void *data; /* what can be read in place */
+	void *end;
+	__u32 len;      /* of all of it */
+	bool segmented; /* a GSO packet: may be longer than its header can say */
+};
+
+static __always_inline struct frame frame_of(const struct __sk_buff *ctx)
+{
+	return (struct frame){ data_of(ctx), data_end_of(ctx), ctx->len, ctx->gso_size };
+}
+
 static __always_inline bool addr6_equal(const __be32 *a, const __be32 *b)
 {
 	return !((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]));
@@ -136,6 +149,13 @@ static __always_inline bool addr_is_multicast(bool v6, const __be32 *a)
 	if (v6)
 		return (a[0] & bpf_htonl(0xff000000)) == bpf_htonl(0xff000000);
 	return (a[0] & bpf_htonl(0xf0000000)) == bpf_htonl(0xe0000000) || a[0] == 0xffffffff;
+}
+
+/* Nobody can be answered there (RFC 1812, 5.3.7). IPv6 uses :: in neighbour discovery. */
+static __always_inline bool is_martian_source(bool v6, const struct packet *p)
+{
+	return addr_is_loopback(v6, p->saddr) || addr_is_multicast(v6, p->saddr) ||
+	       (!v6 && addr_is_zero(false, p->saddr));
 }
 
 static __always_inline bool addr6_is_mapped(const __be32 *a)

@@ -83,12 +83,12 @@ static __always_inline void parse_icmp(bool v6, struct packet *p, const struct i
 	}
 }
 
-static __always_inline enum drop_reason parse_l4(struct __sk_buff *ctx, bool v6, struct packet *p)
+static __always_inline enum drop_reason parse_l4(const struct frame *f, bool v6, struct packet *p)
 {
-	void *l4, *end = data_end_of(ctx);
+	void *l4, *end = f->end;
 
 	p->l4_off &= MAX_L4_OFF;
-	l4 = data_of(ctx) + p->l4_off;
+	l4 = f->data + p->l4_off;
 	if (p->flags & PKT_LATER_FRAGMENT)
 		return DROP_NONE;
 
@@ -132,12 +132,12 @@ static __always_inline __u32 l4_want(bool v6, const struct packet *p)
 	return 0;
 }
 
-static __always_inline enum drop_reason parse_ip4(struct __sk_buff *ctx, struct packet *p)
+static __always_inline enum drop_reason parse_ip4(const struct frame *f, struct packet *p)
 {
-	struct iphdr *ip = data_of(ctx) + ETH_HLEN;
+	struct iphdr *ip = f->data + ETH_HLEN;
 	__u16 frag;
 
-	if ((void *)(ip + 1) > data_end_of(ctx))
+	if ((void *)(ip + 1) > f->end)
 		return DROP_MALFORMED;
 	/* The addresses first: to_uplink looks at the source of what is malformed, too. */
 	p->saddr[0] = ip->saddr;
@@ -150,7 +150,7 @@ static __always_inline enum drop_reason parse_ip4(struct __sk_buff *ctx, struct 
 	p->l3_len = bpf_ntohs(ip->tot_len);
 	p->l4_off = ETH_HLEN + ip->ihl * 4;
 	/* A GSO packet may be longer than the field can say (BIG TCP). */
-	if (p->l3_len > ctx->len - ETH_HLEN || (p->l3_len < ip->ihl * 4 && !ctx->gso_size))
+	if (p->l3_len > f->len - ETH_HLEN || (p->l3_len < ip->ihl * 4 && !f->segmented))
 		return DROP_MALFORMED;
 	p->frag_id = ip->id;
 	frag = bpf_ntohs(ip->frag_off);
@@ -202,11 +202,11 @@ __noinline int parse_ip6_ext(struct __sk_buff *ctx, struct packet *p)
 	return DROP_UNSUPPORTED;
 }
 
-static __always_inline enum drop_reason parse_ip6(struct __sk_buff *ctx, struct packet *p)
+static __always_inline enum drop_reason parse_ip6(const struct frame *f, struct packet *p)
 {
-	struct ipv6hdr *ip = data_of(ctx) + ETH_HLEN;
+	struct ipv6hdr *ip = f->data + ETH_HLEN;
 
-	if ((void *)(ip + 1) > data_end_of(ctx))
+	if ((void *)(ip + 1) > f->end)
 		return DROP_MALFORMED;
 	__builtin_memcpy(p->saddr, &ip->saddr, 16);
 	__builtin_memcpy(p->daddr, &ip->daddr, 16);
@@ -221,24 +221,32 @@ static __always_inline enum drop_reason parse_ip6(struct __sk_buff *ctx, struct 
 	p->l3_len = ip->payload_len ? bpf_ntohs(ip->payload_len) + sizeof(*ip) : 0;
 	p->l4_off = ETH_HLEN + sizeof(*ip);
 	p->flags = PKT_DONT_FRAGMENT;
-	if (p->l3_len > ctx->len - ETH_HLEN)
+	if (p->l3_len > f->len - ETH_HLEN)
 		return DROP_MALFORMED;
-	if (p->proto == IPPROTO_TCP || p->proto == IPPROTO_UDP || p->proto == IPPROTO_ICMPV6)
-		return DROP_NONE;
-	return parse_ip6_ext(ctx, p);
+	return DROP_NONE;
+}
+
+static __always_inline bool has_ip6_ext(const struct packet *p)
+{
+	return p->proto != IPPROTO_TCP && p->proto != IPPROTO_UDP && p->proto != IPPROTO_ICMPV6;
 }
 
 /* Fills p, which the caller has zeroed, from the frame's IP packet. */
 static __always_inline enum drop_reason parse_ip(struct __sk_buff *ctx, bool v6, struct packet *p)
 {
 	enum drop_reason reason;
+	struct frame f;
 
 	if (!pull(ctx, ETH_HLEN + (v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr))))
 		return DROP_MALFORMED;
-	reason = v6 ? parse_ip6(ctx, p) : parse_ip4(ctx, p);
+	f = frame_of(ctx);
+	reason = v6 ? parse_ip6(&f, p) : parse_ip4(&f, p);
+	if (!reason && v6 && has_ip6_ext(p))
+		reason = parse_ip6_ext(ctx, p);
 	if (reason)
 		return reason;
 	if (!pull(ctx, (p->l4_off & MAX_L4_OFF) + l4_want(v6, p)))
 		return DROP_MALFORMED;
-	return parse_l4(ctx, v6, p);
+	f = frame_of(ctx);
+	return parse_l4(&f, v6, p);
 }

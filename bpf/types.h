@@ -59,7 +59,8 @@ enum program {
 	PROG_TO_CONTAINER = 1,
 	PROG_FROM_UPLINK = 2,
 	PROG_TO_UPLINK = 3,
-	PROG_MAX = 4,
+	PROG_UPLINK_XDP = 4,
+	PROG_MAX = 5,
 };
 
 /* What a program did with a packet. */
@@ -91,14 +92,23 @@ enum limit {
 	COLLECT_BATCH = 1024,
 };
 
-/* Facts per device: ifindex & (DEVICE_SLOTS - 1) -> which endpoint it is. */
+enum device_flag {
+	DEVICE_ENDPOINT = 1, /* host side of an endpoint's veth */
+	DEVICE_UPLINK = 2,   /* leads outside; here only if it has an XDP program */
+	DEVICE_NATIVE = 4,   /* the driver runs the XDP program, not the stack */
+};
+
+/* Facts per device: ifindex & (DEVICE_SLOTS - 1) -> what it is. */
 struct device {
 	__u32 ifindex;  /* whole index, to tell which device the slot is */
-	__u32 endpoint; /* slot in endpoints */
+	__u32 endpoint; /* DEVICE_ENDPOINT: slot in endpoints */
+	__u8 mac[6];    /* DEVICE_UPLINK: its own address */
+	__u16 flags;    /* DEVICE_* */
 };
 
 enum endpoint_flag {
-	ENDPOINT_READY = 1, /* may send and receive */
+	ENDPOINT_READY = 1,        /* may send and receive */
+	ENDPOINT_TAKES_FRAMES = 2, /* the container's end has NAPI, which XDP's frames need */
 };
 
 struct endpoint {
@@ -353,6 +363,7 @@ struct collect_request {
 	__u64 nanoseconds; /* out: now, CLOCK_MONOTONIC */
 };
 
+_Static_assert(sizeof(struct device) == 16, "device");
 _Static_assert(sizeof(struct flow4_key) == 16, "flow4_key");
 _Static_assert(sizeof(struct flow6_key) == 40, "flow6_key");
 _Static_assert(sizeof(struct flow) == 44, "flow");

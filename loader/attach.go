@@ -27,7 +27,7 @@ type Attachment struct {
 	// Index is the device's ifindex, 0 for the cgroup root.
 	Index   int
 	Program Program
-	// How is tcx, clsact or cgroup.
+	// How is tcx, clsact, xdp native, xdp generic or cgroup.
 	How string
 }
 
@@ -78,8 +78,12 @@ func (l *Loader) Attachments() ([]Attachment, error) {
 	if err != nil {
 		return nil, err
 	}
+	xdp, err := l.xdpAttachments()
+	if err != nil {
+		return nil, err
+	}
 	cgroup, err := l.cgroupAttachments()
-	return slices.Concat(all, cgroup), err
+	return slices.Concat(all, xdp, cgroup), err
 }
 
 func (l *Loader) program(p Program) (loaded, error) {

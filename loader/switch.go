@@ -63,6 +63,9 @@ func (l *Loader) replace(a Attachment) error {
 		}
 		return unpin(filepath.Join(l.linksDir(), cgroupPrefix+string(a.Program)))
 	}
+	if a.Program == UplinkXDP {
+		return replacePinned(l.xdpPath(a.Index), l.objects.UplinkXdp)
+	}
 	prog, err := l.program(a.Program)
 	if err != nil {
 		return l.devices.detach(a.Index, a.Program)

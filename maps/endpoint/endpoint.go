@@ -42,6 +42,9 @@ type Endpoint struct {
 	Network uint16
 	// Ready endpoints send and receive.
 	Ready bool
+	// TakesFrames says that the container's end of the veth has NAPI, which frames
+	// from an XDP program need.
+	TakesFrames bool
 }
 
 // SameOwner reports whether both are the same endpoint with the same identity
@@ -114,6 +117,9 @@ func toValue(e Endpoint) object.DatapathEndpoint {
 	if e.Ready {
 		v.Flags |= uint16(object.DatapathEndpointFlagENDPOINT_READY)
 	}
+	if e.TakesFrames {
+		v.Flags |= uint16(object.DatapathEndpointFlagENDPOINT_TAKES_FRAMES)
+	}
 	return v
 }
 
@@ -126,5 +132,7 @@ func fromValue(v *object.DatapathEndpoint) Endpoint {
 		Generation: v.Generation,
 		Network:    v.Network,
 		Ready:      v.Flags&uint16(object.DatapathEndpointFlagENDPOINT_READY) != 0,
+
+		TakesFrames: v.Flags&uint16(object.DatapathEndpointFlagENDPOINT_TAKES_FRAMES) != 0,
 	}
 }

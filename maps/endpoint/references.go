@@ -83,7 +83,9 @@ func (t *Table) referDevice(slot uint16, e Endpoint, stale func(uint16) bool) er
 		return fmt.Errorf("device %d: %w by device %d (their numbers are equal modulo %d)",
 			e.Index, ErrDeviceSlot, d.Ifindex, deviceMask+1)
 	}
-	d = object.DatapathDevice{Ifindex: uint32(e.Index), Endpoint: uint32(slot)}
+	d = object.DatapathDevice{
+		Ifindex: uint32(e.Index), Endpoint: uint32(slot), Flags: uint16(object.DatapathDeviceFlagDEVICE_ENDPOINT),
+	}
 	if err := t.devices.Put(at, &d); err != nil {
 		return fmt.Errorf("device slot %d: %w", at, err)
 	}

@@ -25,14 +25,14 @@ type Uplink struct {
 	IPv6 []netip.Addr
 }
 
-// Table is the three maps together.
+// Table is the maps together. devices is shared with package endpoint.
 type Table struct {
-	uplinks, addrs, state *ebpf.Map
+	uplinks, addrs, state, devices *ebpf.Map
 }
 
 // New returns the table in these maps, which stay the caller's.
 func New(m *object.DatapathMaps) *Table {
-	return &Table{uplinks: m.Uplinks, addrs: m.HostAddrs, state: m.HostState}
+	return &Table{uplinks: m.Uplinks, addrs: m.HostAddrs, state: m.HostState, devices: m.Devices}
 }
 
 // PutUplink makes the device with this ifindex an uplink. Addresses beyond

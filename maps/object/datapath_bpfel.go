@@ -35,7 +35,17 @@ type DatapathDevice struct {
 	_        structs.HostLayout
 	Ifindex  uint32
 	Endpoint uint32
+	Mac      [6]uint8
+	Flags    uint16
 }
+
+type DatapathDeviceFlag uint32
+
+const (
+	DatapathDeviceFlagDEVICE_ENDPOINT DatapathDeviceFlag = 1
+	DatapathDeviceFlagDEVICE_UPLINK   DatapathDeviceFlag = 2
+	DatapathDeviceFlagDEVICE_NATIVE   DatapathDeviceFlag = 4
+)
 
 type DatapathDirection uint32
 
@@ -97,7 +107,8 @@ type DatapathEndpointCounters struct {
 type DatapathEndpointFlag uint32
 
 const (
-	DatapathEndpointFlagENDPOINT_READY DatapathEndpointFlag = 1
+	DatapathEndpointFlagENDPOINT_READY        DatapathEndpointFlag = 1
+	DatapathEndpointFlagENDPOINT_TAKES_FRAMES DatapathEndpointFlag = 2
 )
 
 type DatapathEnums struct {
@@ -107,6 +118,7 @@ type DatapathEnums struct {
 	Program       uint32
 	Verdict       uint32
 	Limit         uint32
+	DeviceFlag    uint32
 	EndpointFlag  uint32
 	NetworkFlag   uint32
 	PublishedFlag uint32
@@ -327,7 +339,8 @@ const (
 	DatapathProgramPROG_TO_CONTAINER   DatapathProgram = 1
 	DatapathProgramPROG_FROM_UPLINK    DatapathProgram = 2
 	DatapathProgramPROG_TO_UPLINK      DatapathProgram = 3
-	DatapathProgramPROG_MAX            DatapathProgram = 4
+	DatapathProgramPROG_UPLINK_XDP     DatapathProgram = 4
+	DatapathProgramPROG_MAX            DatapathProgram = 5
 )
 
 type DatapathPublished struct {
@@ -506,6 +519,7 @@ const (
 	DatapathProgSendmsg6         = "sendmsg6"
 	DatapathProgToContainer      = "to_container"
 	DatapathProgToUplink         = "to_uplink"
+	DatapathProgUplinkXdp        = "uplink_xdp"
 	DatapathVarEnums             = "enums"
 	DatapathVarHaveCsumIpv6      = "have_csum_ipv6"
 	DatapathVarHostNetnsCookie   = "host_netns_cookie"
@@ -569,6 +583,7 @@ type DatapathProgramSpecs struct {
 	Sendmsg6      *ebpf.ProgramSpec `ebpf:"sendmsg6"`
 	ToContainer   *ebpf.ProgramSpec `ebpf:"to_container"`
 	ToUplink      *ebpf.ProgramSpec `ebpf:"to_uplink"`
+	UplinkXdp     *ebpf.ProgramSpec `ebpf:"uplink_xdp"`
 }
 
 // DatapathMapSpecs contains maps before they are loaded into the kernel.
@@ -711,6 +726,7 @@ type DatapathPrograms struct {
 	Sendmsg6      *ebpf.Program `ebpf:"sendmsg6"`
 	ToContainer   *ebpf.Program `ebpf:"to_container"`
 	ToUplink      *ebpf.Program `ebpf:"to_uplink"`
+	UplinkXdp     *ebpf.Program `ebpf:"uplink_xdp"`
 }
 
 func (p *DatapathPrograms) Close() error {
@@ -728,6 +744,7 @@ func (p *DatapathPrograms) Close() error {
 		p.Sendmsg6,
 		p.ToContainer,
 		p.ToUplink,
+		p.UplinkXdp,
 	)
 }
 

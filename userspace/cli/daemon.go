@@ -11,6 +11,7 @@ import (
 
 	"github.com/fairway-project/fairway/userspace/daemon"
 	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/datapath/ebpf"
 	"github.com/fairway-project/fairway/userspace/model"
 )
 
@@ -96,6 +97,9 @@ func newDaemon(a *app) *cobra.Command {
 	f.Var(&value[model.PortRange]{kind: "FIRST-LAST", parse: model.ParsePortRange, set: func(r model.PortRange) {
 		flags.update = append(flags.update, func(c *daemon.Config) { c.MasqueradePorts = r })
 	}}, "masquerade-ports", "source ports for masqueraded connections whose own isn't free (default: 1024-65535)")
+	f.Var(&value[ebpf.XDP]{kind: "MODE", parse: func(s string) (ebpf.XDP, error) { return ebpf.XDP(s), nil }, set: func(x ebpf.XDP) {
+		flags.update = append(flags.update, func(c *daemon.Config) { c.XDP = x })
+	}}, "xdp", "XDP program on uplinks: off, auto (where the driver can), native (refuse others) or generic (default: off)")
 	debug := f.Bool("debug", false, "log more")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		flags.update = append(flags.update, func(c *daemon.Config) {

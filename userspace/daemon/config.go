@@ -18,6 +18,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/datapath/ebpf"
 	"github.com/fairway-project/fairway/userspace/model"
 )
 
@@ -62,6 +63,10 @@ type Config struct {
 	// MasqueradePorts are the source ports of masqueraded TCP and UDP connections
 	// whose own isn't free; zero for 1024-65535.
 	MasqueradePorts model.PortRange `yaml:"masquerade_ports"`
+	// XDP says which uplinks run the XDP program of the eBPF datapath: "off", "auto"
+	// for those whose driver can, "native" to refuse others, "generic" to have the
+	// stack run it. Empty is off.
+	XDP ebpf.XDP `yaml:"xdp"`
 	// Timeouts of connections in the eBPF datapath; with iptables they are
 	// sysctls of the host (net.netfilter.nf_conntrack_*_timeout*).
 	Timeouts Timeouts `yaml:"timeouts"`
@@ -169,6 +174,9 @@ func (c *Config) loadEnv(getenv func(string) string) error {
 	if v := getenv("FAIRWAY_DATAPATH"); v != "" {
 		c.Datapath = datapath.Mode(v)
 	}
+	if v := getenv("FAIRWAY_XDP"); v != "" {
+		c.XDP = ebpf.XDP(v)
+	}
 	if v := getenv("FAIRWAY_UPLINKS"); v != "" {
 		c.Uplinks = strings.Split(v, ",")
 	}
@@ -201,6 +209,11 @@ func (c *Config) Validate() error {
 		if u == "" || len(u) > 15 || strings.ContainsAny(u, "/ \t") {
 			return fmt.Errorf("uplink %q: want the name of a network device", u)
 		}
+	}
+	switch c.XDP {
+	case "", ebpf.XDPOff, ebpf.XDPAuto, ebpf.XDPNative, ebpf.XDPGeneric:
+	default:
+		return fmt.Errorf("xdp %q: want %s, %s, %s or %s", c.XDP, ebpf.XDPOff, ebpf.XDPAuto, ebpf.XDPNative, ebpf.XDPGeneric)
 	}
 	if n := c.FlowTableSize; n != 0 && (n < minFlowTable || n > maxFlowTable) {
 		return fmt.Errorf("flow table size %d: want %d to %d entries, two per connection", n, minFlowTable, maxFlowTable)

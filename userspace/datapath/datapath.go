@@ -91,6 +91,7 @@ type Host struct {
 type Uplink struct {
 	Name  string
 	Index int
+	MAC   model.MAC
 	// L3 devices carry packets without an Ethernet header: tun, WireGuard, PPP.
 	L3 bool
 	// Addresses are the device's global addresses with their prefix lengths,
@@ -114,6 +115,9 @@ type Endpoint struct {
 	// HostIf is the host-side end of the veth, HostIndex its ifindex.
 	HostIf    string
 	HostIndex int
+	// Netns is the path of the network namespace of the veth's other end; empty
+	// where it isn't known, or is the host's still.
+	Netns string
 	// MAC, IPv4 and IPv6 are the only source addresses the endpoint may use,
 	// beside the IPv6 link-local address made from MAC (EUI-64). An invalid
 	// Addr means that the family is off.

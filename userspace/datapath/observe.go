@@ -119,7 +119,7 @@ type Feature struct {
 type Attachment struct {
 	Device  string `json:"device"`
 	Program string `json:"program"`
-	// How is tcx, clsact or cgroup.
+	// How is tcx, clsact, xdp native, xdp generic or cgroup.
 	How string `json:"how"`
 }
 

@@ -59,7 +59,7 @@ func (e *Engine) guard(ctx context.Context, sb *model.Sandbox, a attachment, ind
 
 func (e *Engine) datapathEndpoint(sb *model.Sandbox, a attachment, index int) datapath.Endpoint {
 	ep := datapath.Endpoint{
-		ID: a.ep.ID, NetworkID: a.ep.NetworkID, HostIf: a.ep.HostIf, HostIndex: index,
+		ID: a.ep.ID, NetworkID: a.ep.NetworkID, HostIf: a.ep.HostIf, HostIndex: index, Netns: sb.Netns,
 		MAC: a.ep.MAC, IPv4: a.ep.IPv4.Addr(), IPv6: a.ep.IPv6.Addr(),
 	}
 	if a.net.Bridge.Default {

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/nl"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -60,7 +61,7 @@ func observe(h *netlink.Handle, scope Scope) (datapath.Host, error) {
 		a := l.Attrs()
 		if scope.uplink(l, links) {
 			host.Uplinks = append(host.Uplinks, datapath.Uplink{
-				Name: a.Name, Index: a.Index, L3: a.EncapType != "ether", Addresses: uplinkAddresses(addrs, a.Index),
+				Name: a.Name, Index: a.Index, MAC: macOf(a.HardwareAddr), L3: a.EncapType != "ether", Addresses: uplinkAddresses(addrs, a.Index),
 			})
 		}
 	}
@@ -84,6 +85,11 @@ func (s Scope) uplink(l netlink.Link, all []netlink.Link) bool {
 	// A member of a bridge, bond or team hands its packets to the master, which
 	// counts instead.
 	return a.MasterIndex == 0 || kindOf(a.MasterIndex, all) == "vrf"
+}
+
+func macOf(a net.HardwareAddr) (mac model.MAC) {
+	copy(mac[:], a)
+	return mac
 }
 
 func ownOrDockers(l netlink.Link) bool {

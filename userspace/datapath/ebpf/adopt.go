@@ -23,6 +23,7 @@ func (d *Datapath) adopt() error {
 		own:           make(map[netip.Addr]bool),
 		resolvers:     make(map[string]uint64),
 		leaving:       make(map[int]bool),
+		withoutXDP:    make(map[string]string),
 	}
 	var err error
 	if s.orphanNetworks, err = d.tables.networks.All(); err != nil {

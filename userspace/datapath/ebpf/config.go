@@ -44,6 +44,8 @@ type Config struct {
 	// CollectInterval is the time between two collections of expired flows;
 	// 0 is 5 s. Tables that are full are collected sooner.
 	CollectInterval time.Duration
+	// XDP says which uplinks run the XDP program.
+	XDP XDP
 	// Logger defaults to slog.Default().
 	Logger *slog.Logger
 }
@@ -54,6 +56,7 @@ type Datapath struct {
 	log    *slog.Logger
 	loader *loader.Loader
 	tables tables
+	xdp    XDP
 
 	mu    sync.Mutex
 	state state
@@ -96,7 +99,7 @@ func New(ctx context.Context, cfg Config) (*Datapath, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ebpf datapath: %w", err)
 	}
-	d := &Datapath{log: cfg.Logger, loader: l, tables: newTables(l), done: make(chan struct{})}
+	d := &Datapath{log: cfg.Logger, loader: l, tables: newTables(l), xdp: cfg.XDP, done: make(chan struct{})}
 	if err := d.start(cfg); err != nil {
 		return nil, fmt.Errorf("ebpf datapath: %w", errors.Join(err, l.Close()))
 	}

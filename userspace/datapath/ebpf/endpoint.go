@@ -39,7 +39,7 @@ func (d *Datapath) EnsureEndpoint(_ context.Context, e datapath.Endpoint) error 
 	if err := d.guard(e); err != nil {
 		return fmt.Errorf("endpoint %s: %w", e.ID, err)
 	}
-	st.value.Ready = true
+	st.value.Ready, st.value.TakesFrames = true, d.takesFrames(e)
 	if err := d.tables.endpoints.Put(st.slot, st.value); err != nil {
 		return err
 	}

@@ -39,7 +39,7 @@ func (d *Datapath) EnsureHost(_ context.Context, h datapath.Host) error {
 			continue
 		}
 		want[u.Index] = true
-		errs = append(errs, d.ensureUplink(u))
+		errs = append(errs, d.ensureUplink(u), d.ensureXDP(u))
 	}
 	// Sources go last: no new flow may take one from an uplink that still has it.
 	errs = append(errs, d.dropUplinks(want), d.tables.host.NewRoutes(), d.forgetSources())
@@ -174,7 +174,11 @@ func (d *Datapath) dropUplinks(want map[int]bool) error {
 	}
 	var errs []error
 	for _, a := range attached {
-		if (a.Program == loader.FromUplink || a.Program == loader.ToUplink) && !want[a.Index] {
+		switch {
+		case want[a.Index]:
+		case a.Program == loader.UplinkXDP:
+			errs = append(errs, d.dropXDP(a.Index))
+		case a.Program == loader.FromUplink, a.Program == loader.ToUplink:
 			errs = append(errs, d.loader.Detach(a.Index, a.Program))
 		}
 	}

@@ -35,7 +35,10 @@ type state struct {
 	uplinks map[int]host.Uplink
 	// l3Uplinks are the names of uplinks that can't be served.
 	l3Uplinks []string
-	links     map[icc.Hole]uint16
+	// withoutXDP tells why uplinks don't run the XDP program that they should.
+	withoutXDP map[string]string
+
+	links map[icc.Hole]uint16
 
 	ports map[publish.Key]publish.Entry
 	// portsOf are the keys in ports by endpoint slot, bits how many of them

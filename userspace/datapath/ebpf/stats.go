@@ -43,6 +43,7 @@ func (d *Datapath) readVerdicts(s *datapath.Stats) error {
 		{object.DatapathProgramPROG_TO_CONTAINER, loader.ToContainer, true},
 		{object.DatapathProgramPROG_FROM_UPLINK, loader.FromUplink, false},
 		{object.DatapathProgramPROG_TO_UPLINK, loader.ToUplink, false},
+		{object.DatapathProgramPROG_UPLINK_XDP, loader.UplinkXDP, false},
 	} {
 		var runs uint64
 		for v := range object.DatapathVerdictVERDICT_MAX {

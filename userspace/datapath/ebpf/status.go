@@ -5,6 +5,7 @@ package ebpf
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -45,6 +46,9 @@ func (d *Datapath) notes() []string {
 	if l3 := d.state.l3Uplinks; len(l3) > 0 {
 		notes = append(notes, fmt.Sprintf(
 			"Devices without Ethernet headers can't be uplinks in this mode; containers don't get out through %s.", strings.Join(l3, ", ")))
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.state.withoutXDP)) {
+		notes = append(notes, fmt.Sprintf("Uplink %s has no XDP program: %s.", name, d.state.withoutXDP[name]))
 	}
 	for _, n := range d.state.networks {
 		if len(n.trusted) > 0 {
