@@ -95,7 +95,6 @@ enum limit {
 enum device_flag {
 	DEVICE_ENDPOINT = 1, /* host side of an endpoint's veth */
 	DEVICE_UPLINK = 2,   /* leads outside; here only if it has an XDP program */
-	DEVICE_NATIVE = 4,   /* the driver runs the XDP program, not the stack */
 };
 
 /* Facts per device: ifindex & (DEVICE_SLOTS - 1) -> what it is. */

@@ -143,18 +143,17 @@ static __always_inline int uplink_xdp_ip(const struct frame *frame, bool v6, boo
 	return reason ? drop_frame(frame, reason) : XDP_PASS;
 }
 
-static __always_inline int uplink_xdp_frame(struct xdp_md *ctx, const struct frame *frame)
+static __always_inline int uplink_xdp_frame(struct xdp_md *ctx, const struct frame *frame,
+					    bool native)
 {
 	struct device *dev = device_at(ctx->ingress_ifindex, DEVICE_UPLINK);
 	struct ethhdr *eth = frame->data;
-	bool native;
 
 	if (!dev || (void *)(eth + 1) > frame->end)
 		return XDP_PASS;
 	/* Frames for other machines, and for everybody, are no business of ours. */
 	if (!mac_equal(eth->h_dest, dev->mac))
 		return XDP_PASS;
-	native = dev->flags & DEVICE_NATIVE;
 	switch (eth->h_proto) {
 	case bpf_htons(ETH_P_IP):
 		return uplink_xdp_ip(frame, false, native);
@@ -171,12 +170,29 @@ static __always_inline enum verdict verdict_of_xdp(int action)
 	return action == XDP_REDIRECT ? VERDICT_REDIRECT : VERDICT_PASS;
 }
 
-SEC("xdp.frags")
-int uplink_xdp(struct xdp_md *ctx)
+static __always_inline int uplink_xdp_run(struct xdp_md *ctx, bool native)
 {
 	struct frame frame = frame_of_xdp(ctx);
-	int action = uplink_xdp_frame(ctx, &frame);
+	int action = uplink_xdp_frame(ctx, &frame, native);
 
 	count_frame(verdict_counter(PROG_UPLINK_XDP, verdict_of_xdp(action)), &frame);
 	return action;
+}
+
+SEC("xdp.frags")
+int uplink_xdp(struct xdp_md *ctx)
+{
+	return uplink_xdp_run(ctx, true);
+}
+
+/*
+ * In the stack's hook, after the skb was made. It guards only: forwarding gains
+ * nothing there, and an skb with CHECKSUM_COMPLETE would go on with a wrong sum.
+ * Without "frags", because for programs that take them the kernel copies the
+ * skb and loses its mac_len (6.9 and later): no tc program finds the headers.
+ */
+SEC("xdp")
+int uplink_xdp_generic(struct xdp_md *ctx)
+{
+	return uplink_xdp_run(ctx, false);
 }

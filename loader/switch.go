@@ -64,7 +64,7 @@ func (l *Loader) replace(a Attachment) error {
 		return unpin(filepath.Join(l.linksDir(), cgroupPrefix+string(a.Program)))
 	}
 	if a.Program == UplinkXDP {
-		return replacePinned(l.xdpPath(a.Index), l.objects.UplinkXdp)
+		return replacePinned(l.xdpPath(a.Index), l.xdpProgram(a.How == string(xdpNative)))
 	}
 	prog, err := l.program(a.Program)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -20,7 +21,7 @@ import (
 )
 
 // UplinkXDP is the program that uplinks run before the kernel makes packets of
-// frames. It is attached by AttachXDP, not by Attach.
+// frames, in either of its forms. It is attached by AttachXDP, not by Attach.
 const UplinkXDP Program = object.DatapathProgUplinkXdp
 
 // xdpPrefix begins the names of pinned XDP links.
@@ -44,7 +45,7 @@ func (l *Loader) AttachXDP(index int, native bool) error {
 	if err := unpin(path); err != nil {
 		return err
 	}
-	lnk, err := link.AttachXDP(link.XDPOptions{Interface: index, Program: l.objects.UplinkXdp, Flags: xdpFlags(native)})
+	lnk, err := link.AttachXDP(link.XDPOptions{Interface: index, Program: l.xdpProgram(native), Flags: xdpFlags(native)})
 	if errors.Is(err, unix.EBUSY) || errors.Is(err, unix.EEXIST) {
 		return fmt.Errorf("attach %s to device %d: %w", UplinkXDP, index, ErrForeignXDP)
 	}
@@ -93,7 +94,7 @@ func (l *Loader) updateXDP(index int, native bool) (done bool, err error) {
 	if err != nil || is != modeOf(native) {
 		return false, err
 	}
-	err = update(pinned, l.objects.UplinkXdp)
+	err = updateHook(pinned, l.xdpProgram(native))
 	if errors.Is(err, unix.ENOLINK) {
 		return false, nil
 	}
@@ -162,6 +163,13 @@ func modeOf(native bool) xdpMode {
 		return xdpNative
 	}
 	return xdpGeneric
+}
+
+func (l *Loader) xdpProgram(native bool) *ebpf.Program {
+	if native {
+		return l.objects.UplinkXdp
+	}
+	return l.objects.UplinkXdpGeneric
 }
 
 func xdpFlags(native bool) link.XDPAttachFlags {

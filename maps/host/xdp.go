@@ -11,11 +11,10 @@ import (
 
 const deviceMask = uint32(object.DatapathLimitDEVICE_SLOTS) - 1
 
-// PutXDP tells the XDP program that the device with this ifindex is an uplink, its
-// MAC address, and whether the driver runs the program. It reports false, and
-// writes nothing, if the device of an endpoint has the slot (their numbers are
-// equal modulo the number of slots): the program then passes everything.
-func (t *Table) PutXDP(index int, mac model.MAC, native bool) (bool, error) {
+// PutXDP tells the XDP programs that the device with this ifindex is an uplink, and
+// its MAC address. It reports false, and writes nothing, if the device of an endpoint has the slot (their numbers are
+// equal modulo the number of slots): the programs then pass everything.
+func (t *Table) PutXDP(index int, mac model.MAC) (bool, error) {
 	at := uint32(index) & deviceMask
 	var have object.DatapathDevice
 	if err := t.devices.Lookup(at, &have); err != nil {
@@ -26,9 +25,6 @@ func (t *Table) PutXDP(index int, mac model.MAC, native bool) (bool, error) {
 	}
 	want := object.DatapathDevice{
 		Ifindex: uint32(index), Mac: mac, Flags: uint16(object.DatapathDeviceFlagDEVICE_UPLINK),
-	}
-	if native {
-		want.Flags |= uint16(object.DatapathDeviceFlagDEVICE_NATIVE)
 	}
 	if want == have {
 		return true, nil

@@ -44,7 +44,6 @@ type DatapathDeviceFlag uint32
 const (
 	DatapathDeviceFlagDEVICE_ENDPOINT DatapathDeviceFlag = 1
 	DatapathDeviceFlagDEVICE_UPLINK   DatapathDeviceFlag = 2
-	DatapathDeviceFlagDEVICE_NATIVE   DatapathDeviceFlag = 4
 )
 
 type DatapathDirection uint32
@@ -520,6 +519,7 @@ const (
 	DatapathProgToContainer      = "to_container"
 	DatapathProgToUplink         = "to_uplink"
 	DatapathProgUplinkXdp        = "uplink_xdp"
+	DatapathProgUplinkXdpGeneric = "uplink_xdp_generic"
 	DatapathVarEnums             = "enums"
 	DatapathVarHaveCsumIpv6      = "have_csum_ipv6"
 	DatapathVarHostNetnsCookie   = "host_netns_cookie"
@@ -570,20 +570,21 @@ type DatapathSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type DatapathProgramSpecs struct {
-	Collect       *ebpf.ProgramSpec `ebpf:"collect"`
-	Connect4      *ebpf.ProgramSpec `ebpf:"connect4"`
-	Connect6      *ebpf.ProgramSpec `ebpf:"connect6"`
-	FromContainer *ebpf.ProgramSpec `ebpf:"from_container"`
-	FromUplink    *ebpf.ProgramSpec `ebpf:"from_uplink"`
-	Getpeername4  *ebpf.ProgramSpec `ebpf:"getpeername4"`
-	Getpeername6  *ebpf.ProgramSpec `ebpf:"getpeername6"`
-	Recvmsg4      *ebpf.ProgramSpec `ebpf:"recvmsg4"`
-	Recvmsg6      *ebpf.ProgramSpec `ebpf:"recvmsg6"`
-	Sendmsg4      *ebpf.ProgramSpec `ebpf:"sendmsg4"`
-	Sendmsg6      *ebpf.ProgramSpec `ebpf:"sendmsg6"`
-	ToContainer   *ebpf.ProgramSpec `ebpf:"to_container"`
-	ToUplink      *ebpf.ProgramSpec `ebpf:"to_uplink"`
-	UplinkXdp     *ebpf.ProgramSpec `ebpf:"uplink_xdp"`
+	Collect          *ebpf.ProgramSpec `ebpf:"collect"`
+	Connect4         *ebpf.ProgramSpec `ebpf:"connect4"`
+	Connect6         *ebpf.ProgramSpec `ebpf:"connect6"`
+	FromContainer    *ebpf.ProgramSpec `ebpf:"from_container"`
+	FromUplink       *ebpf.ProgramSpec `ebpf:"from_uplink"`
+	Getpeername4     *ebpf.ProgramSpec `ebpf:"getpeername4"`
+	Getpeername6     *ebpf.ProgramSpec `ebpf:"getpeername6"`
+	Recvmsg4         *ebpf.ProgramSpec `ebpf:"recvmsg4"`
+	Recvmsg6         *ebpf.ProgramSpec `ebpf:"recvmsg6"`
+	Sendmsg4         *ebpf.ProgramSpec `ebpf:"sendmsg4"`
+	Sendmsg6         *ebpf.ProgramSpec `ebpf:"sendmsg6"`
+	ToContainer      *ebpf.ProgramSpec `ebpf:"to_container"`
+	ToUplink         *ebpf.ProgramSpec `ebpf:"to_uplink"`
+	UplinkXdp        *ebpf.ProgramSpec `ebpf:"uplink_xdp"`
+	UplinkXdpGeneric *ebpf.ProgramSpec `ebpf:"uplink_xdp_generic"`
 }
 
 // DatapathMapSpecs contains maps before they are loaded into the kernel.
@@ -713,20 +714,21 @@ type DatapathVariables struct {
 //
 // It can be passed to LoadDatapathObjects or ebpf.CollectionSpec.LoadAndAssign.
 type DatapathPrograms struct {
-	Collect       *ebpf.Program `ebpf:"collect"`
-	Connect4      *ebpf.Program `ebpf:"connect4"`
-	Connect6      *ebpf.Program `ebpf:"connect6"`
-	FromContainer *ebpf.Program `ebpf:"from_container"`
-	FromUplink    *ebpf.Program `ebpf:"from_uplink"`
-	Getpeername4  *ebpf.Program `ebpf:"getpeername4"`
-	Getpeername6  *ebpf.Program `ebpf:"getpeername6"`
-	Recvmsg4      *ebpf.Program `ebpf:"recvmsg4"`
-	Recvmsg6      *ebpf.Program `ebpf:"recvmsg6"`
-	Sendmsg4      *ebpf.Program `ebpf:"sendmsg4"`
-	Sendmsg6      *ebpf.Program `ebpf:"sendmsg6"`
-	ToContainer   *ebpf.Program `ebpf:"to_container"`
-	ToUplink      *ebpf.Program `ebpf:"to_uplink"`
-	UplinkXdp     *ebpf.Program `ebpf:"uplink_xdp"`
+	Collect          *ebpf.Program `ebpf:"collect"`
+	Connect4         *ebpf.Program `ebpf:"connect4"`
+	Connect6         *ebpf.Program `ebpf:"connect6"`
+	FromContainer    *ebpf.Program `ebpf:"from_container"`
+	FromUplink       *ebpf.Program `ebpf:"from_uplink"`
+	Getpeername4     *ebpf.Program `ebpf:"getpeername4"`
+	Getpeername6     *ebpf.Program `ebpf:"getpeername6"`
+	Recvmsg4         *ebpf.Program `ebpf:"recvmsg4"`
+	Recvmsg6         *ebpf.Program `ebpf:"recvmsg6"`
+	Sendmsg4         *ebpf.Program `ebpf:"sendmsg4"`
+	Sendmsg6         *ebpf.Program `ebpf:"sendmsg6"`
+	ToContainer      *ebpf.Program `ebpf:"to_container"`
+	ToUplink         *ebpf.Program `ebpf:"to_uplink"`
+	UplinkXdp        *ebpf.Program `ebpf:"uplink_xdp"`
+	UplinkXdpGeneric *ebpf.Program `ebpf:"uplink_xdp_generic"`
 }
 
 func (p *DatapathPrograms) Close() error {
@@ -745,6 +747,7 @@ func (p *DatapathPrograms) Close() error {
 		p.ToContainer,
 		p.ToUplink,
 		p.UplinkXdp,
+		p.UplinkXdpGeneric,
 	)
 }
 

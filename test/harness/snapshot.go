@@ -71,7 +71,7 @@ func tcxPrograms(ifindex int, at ebpf.AttachType) (int, error) {
 var (
 	counters = regexp.MustCompile(`(\[\d+:\d+\])|(packets \d+ bytes \d+)`)
 	derived  = regexp.MustCompile(`^(local|broadcast|anycast|multicast) `)
-	volatile = regexp.MustCompile(`tentative |expires \d+sec|NO-CARRIER,|,LOWER_UP| state [A-Z]+| linkdown|\s+$| --to-ports \d+\s*$| redirect to :\d+\s*$`)
+	volatile = regexp.MustCompile(`tentative |expires \d+sec|NO-CARRIER,|,LOWER_UP| state [A-Z]+| linkdown|\s+$| --to-ports \d+\s*$|prog/xdp id \d+ | redirect to :\d+\s*$`)
 )
 
 // Normalise drops what changes by itself or with each start of a daemon (the

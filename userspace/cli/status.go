@@ -186,7 +186,7 @@ func dropRows(drops []datapath.Drop) []string {
 func programRows(programs []datapath.ProgramStats) []string {
 	var rows []string
 	for _, p := range programs {
-		rows = append(rows, fmt.Sprintf("%s\t%d", p.Name, p.Runs))
+		rows = append(rows, fmt.Sprintf("%s\t%d\t%d redirected, %d passed, %d dropped", p.Name, p.Runs, p.Redirected, p.Passed, p.Dropped))
 	}
 	return rows
 }

@@ -102,7 +102,12 @@ type Stats struct {
 // ProgramStats tells which verdicts a program gave.
 type ProgramStats struct {
 	Name string `json:"name"`
-	Runs uint64 `json:"runs"`
+	// Runs is the sum of the others: packets sent on past the host's stack, left to
+	// the next program and the stack, and refused.
+	Runs       uint64 `json:"runs"`
+	Redirected uint64 `json:"redirected"`
+	Passed     uint64 `json:"passed"`
+	Dropped    uint64 `json:"dropped"`
 }
 
 // Feature is a capability of the kernel that was probed by trying.

@@ -53,7 +53,7 @@ func newFamilies() families {
 		droppedBytes:     counter("dropped_bytes_total", "Bytes of refused packets, by reason and direction.", "reason", "direction"),
 		mapEntries:       gauge("map_entries", "Entries in use of a table of the datapath.", "map"),
 		mapMaxEntries:    gauge("map_max_entries", "Entries that a table of the datapath has room for.", "map"),
-		programRuns:      counter("program_runs_total", "Runs of a program of the datapath since its tables exist.", "program"),
+		programRuns:      counter("program_runs_total", "Runs of a program of the datapath since its tables exist, by what it did with the packet.", "program", "verdict"),
 
 		collectionRuns:    counter("collection_runs_total", "Searches of the flow tables for expired connections."),
 		collectionSeconds: counter("collection_seconds_total", "Time spent on searching the flow tables for expired connections."),

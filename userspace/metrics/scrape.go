@@ -56,7 +56,9 @@ func (s *scrape) stats(st datapath.Stats) {
 		s.add(s.mapMaxEntries, float64(m.Max), m.Map)
 	}
 	for _, p := range st.Programs {
-		s.add(s.programRuns, float64(p.Runs), p.Name)
+		s.add(s.programRuns, float64(p.Redirected), p.Name, "redirect")
+		s.add(s.programRuns, float64(p.Passed), p.Name, "pass")
+		s.add(s.programRuns, float64(p.Dropped), p.Name, "drop")
 	}
 	s.add(s.collectionRuns, float64(st.Collection.Runs))
 	s.add(s.collectionSeconds, st.Collection.Total.Seconds())

@@ -32,6 +32,7 @@ const (
 	ToContainer   = testrun.ToContainer
 	FromUplink    = testrun.FromUplink
 	ToUplink      = testrun.ToUplink
+	UplinkXDP     = testrun.UplinkXDP
 )
 
 // Generation and flags of package testrun.

@@ -83,6 +83,18 @@ func (h *Host) Unready(tb testing.TB, e Endpoint) {
 	check(tb, h.Host.Unready(e))
 }
 
+// TakesFrames lets XDP send frames to an endpoint.
+func (h *Host) TakesFrames(tb testing.TB, e Endpoint) {
+	tb.Helper()
+	check(tb, h.Host.TakesFrames(e))
+}
+
+// PutXDP makes an uplink known to the XDP programs.
+func (h *Host) PutXDP(tb testing.TB, u Uplink) {
+	tb.Helper()
+	check(tb, h.Host.PutXDP(u))
+}
+
 // PutUplink fills in an uplink with its addresses.
 func (h *Host) PutUplink(tb testing.TB, u Uplink) {
 	tb.Helper()

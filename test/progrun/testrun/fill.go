@@ -4,6 +4,7 @@ package testrun
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 
 	"github.com/fairway-project/fairway/maps/endpoint"
@@ -44,7 +45,7 @@ func (h *Host) Restore() error {
 		errs = append(errs, h.PutEndpoint(e, Generation))
 	}
 	for _, u := range []Uplink{h.Eth0, h.Eth1} {
-		errs = append(errs, h.PutUplink(u),
+		errs = append(errs, h.PutUplink(u), h.State.DeleteXDP(h.Index[u.Device]),
 			h.State.PutAddress(u.Addr(false), host.NoNetwork), h.State.PutAddress(u.Addr(true), host.NoNetwork))
 	}
 	return errors.Join(append(errs, h.State.PutAddress(netip.MustParseAddr("10.9.0.1"), host.NoNetwork))...)
@@ -87,6 +88,25 @@ func (h *Host) Unready(e Endpoint) error {
 	}
 	v.Ready = false
 	return h.Endpoints.Put(e.Slot, v)
+}
+
+// TakesFrames lets XDP send frames to an endpoint.
+func (h *Host) TakesFrames(e Endpoint) error {
+	v, err := h.Endpoints.Get(e.Slot)
+	if err != nil {
+		return err
+	}
+	v.TakesFrames = true
+	return h.Endpoints.Put(e.Slot, v)
+}
+
+// PutXDP makes an uplink known to the XDP programs.
+func (h *Host) PutXDP(u Uplink) error {
+	fits, err := h.State.PutXDP(h.Index[u.Device], u.MAC)
+	if err == nil && !fits {
+		err = fmt.Errorf("slot of %s: %w", u.Device, endpoint.ErrDeviceSlot)
+	}
+	return err
 }
 
 // PutUplink fills in an uplink with its addresses.

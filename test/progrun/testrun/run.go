@@ -27,6 +27,7 @@ const (
 	ToContainer   = object.DatapathProgramPROG_TO_CONTAINER
 	FromUplink    = object.DatapathProgramPROG_FROM_UPLINK
 	ToUplink      = object.DatapathProgramPROG_TO_UPLINK
+	UplinkXDP     = object.DatapathProgramPROG_UPLINK_XDP
 )
 
 // Run is one packet through one program.
@@ -36,6 +37,8 @@ type Run struct {
 	// in on before; "" if it comes from the host itself or has no before.
 	Device, Ingress string
 	Frame           []byte
+	// Generic is the form of the XDP program for the stack's hook.
+	Generic bool
 	// Segments and SegmentSize make it a GSO packet.
 	Segments, SegmentSize uint32
 }
@@ -57,8 +60,17 @@ func (h *Host) Program(p Program) *ebpf.Program {
 		return h.FromUplink
 	case ToUplink:
 		return h.ToUplink
+	case UplinkXDP:
+		return h.DatapathPrograms.UplinkXdp
 	}
 	return nil
+}
+
+func (h *Host) program(r Run) *ebpf.Program {
+	if r.Generic {
+		return h.DatapathPrograms.UplinkXdpGeneric
+	}
+	return h.Program(r.Program)
 }
 
 // Run runs it on the host's thread.
@@ -77,11 +89,15 @@ func (h *Host) RunHere(r Run) (Result, error) {
 		DataOut: make([]byte, len(r.Frame)+room),
 		Context: h.context(r),
 	}
-	code, err := h.Program(r.Program).Run(opts)
+	code, err := h.program(r).Run(opts)
 	if err != nil {
 		return Result{}, fmt.Errorf("run %v on %s: %w", r.Program, r.Device, err)
 	}
-	return Result{Action: int32(code), Frame: opts.DataOut}, nil
+	action := int32(code)
+	if r.Program == UplinkXDP {
+		action = actionOfXDP(code)
+	}
+	return Result{Action: action, Frame: opts.DataOut}, nil
 }
 
 // Options returns how the ebpf package runs r, for benchmarks.
@@ -89,9 +105,40 @@ func (h *Host) Options(r Run, repeat uint32) *ebpf.RunOptions {
 	return &ebpf.RunOptions{Data: r.Frame, Context: h.context(r), Repeat: repeat}
 }
 
-// context is a struct __sk_buff (linux/bpf.h) in which only members are set that
-// test runs take.
-func (h *Host) context(r Run) *[192]byte {
+// aborted is no verdict that a program may give.
+const aborted int32 = 0
+
+// actionOfXDP is enum xdp_action (linux/bpf.h) in the words of tc.
+func actionOfXDP(code uint32) int32 {
+	switch code {
+	case 1:
+		return Drop
+	case 2:
+		return Next
+	case 4:
+		return Redirect
+	}
+	return aborted
+}
+
+func (h *Host) context(r Run) any {
+	if r.Program == UplinkXDP {
+		return h.frameContext(r)
+	}
+	return h.packetContext(r)
+}
+
+// frameContext is a struct xdp_md (linux/bpf.h).
+func (h *Host) frameContext(r Run) *[6]uint32 {
+	const dataEnd, ingress = 1, 3
+	var md [6]uint32
+	md[dataEnd], md[ingress] = uint32(len(r.Frame)), uint32(h.Index[r.Device])
+	return &md
+}
+
+// packetContext is a struct __sk_buff (linux/bpf.h) in which only members are set
+// that test runs take.
+func (h *Host) packetContext(r Run) *[192]byte {
 	var b [192]byte
 	const ingress, index, segments, segmentSize = 36, 40, 164, 176
 	binary.NativeEndian.PutUint32(b[ingress:], uint32(h.Index[r.Ingress]))

@@ -24,6 +24,7 @@ func (d *Datapath) adopt() error {
 		resolvers:     make(map[string]uint64),
 		leaving:       make(map[int]bool),
 		withoutXDP:    make(map[string]string),
+		frameless:     make(map[string]*frameless),
 	}
 	var err error
 	if s.orphanNetworks, err = d.tables.networks.All(); err != nil {

@@ -27,7 +27,8 @@ func (d *Datapath) EnsureHost(_ context.Context, h datapath.Host) error {
 	}
 	want := make(map[int]bool)
 	var errs []error
-	d.state.l3Uplinks = nil
+	before := d.state.withoutXDP
+	d.state.l3Uplinks, d.state.withoutXDP = nil, make(map[string]string)
 	for _, u := range h.Uplinks {
 		if d.isBridge(u.Index) {
 			continue
@@ -39,10 +40,10 @@ func (d *Datapath) EnsureHost(_ context.Context, h datapath.Host) error {
 			continue
 		}
 		want[u.Index] = true
-		errs = append(errs, d.ensureUplink(u), d.ensureXDP(u))
+		errs = append(errs, d.ensureUplink(u), d.ensureXDP(u, before))
 	}
 	// Sources go last: no new flow may take one from an uplink that still has it.
-	errs = append(errs, d.dropUplinks(want), d.tables.host.NewRoutes(), d.forgetSources())
+	errs = append(errs, d.dropUplinks(want), d.tables.host.NewRoutes(), d.forgetSources(), d.retryFrames())
 	return errors.Join(errs...)
 }
 

@@ -56,7 +56,7 @@ func (d *Datapath) Sweep(context.Context) error {
 	for id := range d.state.resolvers {
 		want.Resolvers = append(want.Resolvers, datapath.Resolver{SandboxID: id})
 	}
-	return d.prune(want)
+	return errors.Join(d.prune(want), d.retryFrames())
 }
 
 func known(networkID string) (n datapath.Network) {

@@ -37,6 +37,7 @@ type state struct {
 	l3Uplinks []string
 	// withoutXDP tells why uplinks don't run the XDP program that they should.
 	withoutXDP map[string]string
+	frameless  map[string]*frameless
 
 	links map[icc.Hole]uint16
 

@@ -45,13 +45,13 @@ func (d *Datapath) readVerdicts(s *datapath.Stats) error {
 		{object.DatapathProgramPROG_TO_UPLINK, loader.ToUplink, false},
 		{object.DatapathProgramPROG_UPLINK_XDP, loader.UplinkXDP, false},
 	} {
-		var runs uint64
+		run := datapath.ProgramStats{Name: string(p.name)}
 		for v := range object.DatapathVerdictVERDICT_MAX {
 			c, err := d.tables.counters.Verdicts(p.number, v)
 			if err != nil {
 				return err
 			}
-			runs += c.Packets
+			countRuns(&run, v, c.Packets)
 			switch {
 			case v == object.DatapathVerdictVERDICT_REDIRECT:
 				s.Forwarded[datapath.PathEBPF] = add(s.Forwarded[datapath.PathEBPF], c)
@@ -59,9 +59,21 @@ func (d *Datapath) readVerdicts(s *datapath.Stats) error {
 				s.Forwarded[datapath.PathStack] = add(s.Forwarded[datapath.PathStack], c)
 			}
 		}
-		s.Programs = append(s.Programs, datapath.ProgramStats{Name: string(p.name), Runs: runs})
+		s.Programs = append(s.Programs, run)
 	}
 	return nil
+}
+
+func countRuns(s *datapath.ProgramStats, v object.DatapathVerdict, packets uint64) {
+	s.Runs += packets
+	switch v {
+	case object.DatapathVerdictVERDICT_REDIRECT:
+		s.Redirected += packets
+	case object.DatapathVerdictVERDICT_PASS:
+		s.Passed += packets
+	case object.DatapathVerdictVERDICT_DROP:
+		s.Dropped += packets
+	}
 }
 
 func (d *Datapath) readDrops(s *datapath.Stats) error {

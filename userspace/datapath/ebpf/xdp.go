@@ -35,27 +35,40 @@ func (x XDP) enabled() bool { return x != XDPOff && x != "" }
 func (x XDP) forwards() bool { return x == XDPAuto || x == XDPNative }
 
 // ensureXDP gives the uplink the XDP program, or takes it away.
-func (d *Datapath) ensureXDP(u datapath.Uplink) error {
-	delete(d.state.withoutXDP, u.Name)
+//
+// A program of others stays: there is room for one, and theirs was there first.
+func (d *Datapath) ensureXDP(u datapath.Uplink, before map[string]string) error {
 	if !d.xdp.enabled() {
 		return d.dropXDP(u.Index)
 	}
-	err := d.loader.AttachXDP(u.Index, d.xdp.forwards())
+	err := d.attachXDP(u)
 	if errors.Is(err, unix.ENODEV) {
 		return nil
 	}
-	if err != nil && d.xdp == XDPAuto {
+	if errors.Is(err, loader.ErrForeignXDP) || err != nil && d.xdp == XDPAuto {
+		if _, told := before[u.Name]; !told {
+			d.log.Info("uplink runs no XDP program", "device", u.Name, "err", err)
+		}
 		d.state.withoutXDP[u.Name] = reasonOf(err)
 		return d.dropXDP(u.Index)
 	}
 	if err != nil {
 		return fmt.Errorf("uplink %s: xdp %s: %w", u.Name, d.xdp, err)
 	}
-	fits, err := d.tables.host.PutXDP(u.Index, u.MAC, d.xdp.forwards())
+	fits, err := d.tables.host.PutXDP(u.Index, u.MAC)
 	if !fits && err == nil {
 		d.state.withoutXDP[u.Name] = "its number falls together with that of a container's device"
 	}
 	return err
+}
+
+func (d *Datapath) attachXDP(u datapath.Uplink) error {
+	if d.xdp.forwards() {
+		if err := showVLANs(u.Name); err != nil {
+			return err
+		}
+	}
+	return d.loader.AttachXDP(u.Index, d.xdp.forwards())
 }
 
 // dropXDP detaches first: the program does nothing without its uplink's entry, but
