@@ -6,7 +6,7 @@ GO ?= go
 
 .DEFAULT_GOAL := help
 .PHONY: help deps deps-docker deps-generate deps-vm deps-builder build generate check-generated check-builder \
-	lint test test-vm update-insns bench demo install clean
+	lint test test-xdp test-vm update-insns bench demo install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,10 @@ lint: ## vet, staticcheck, errorlint, gofmt, clang-format, netlink dumps, licens
 test: ## run all tests (root); ends with a plain count
 	@test "$$(id -u)" = 0 || { echo "make test: the tests make network namespaces and load eBPF programs; run it as root" >&2; exit 1; }
 	@build/test-report $(GO) test -json -count=1 -timeout=14m ./...
+
+test-xdp: ## run the end-to-end tests with the XDP program on the uplinks, in the driver and in the stack (root)
+	@for mode in auto generic; do \
+		echo "--xdp $$mode"; FAIRWAY_TEST_MODES=ebpf FAIRWAY_XDP=$$mode build/test-report $(GO) test -json -count=1 -timeout=14m ./test || exit 1; done
 
 test-vm: ## verify the programs and run a few tests on Debian's 6.1 and 6.12 kernels under qemu (root)
 	@test/vm/run
