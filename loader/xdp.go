@@ -49,6 +49,9 @@ func (l *Loader) AttachXDP(index int, native bool) error {
 	if errors.Is(err, unix.EBUSY) || errors.Is(err, unix.EEXIST) {
 		return fmt.Errorf("attach %s to device %d: %w", UplinkXDP, index, ErrForeignXDP)
 	}
+	if errors.Is(err, unix.EINVAL) && isGone(index) {
+		err = unix.ENODEV
+	}
 	if err != nil {
 		return explain(fmt.Errorf("attach %s to device %d: %w", UplinkXDP, index, err))
 	}
@@ -206,6 +209,12 @@ func splitXDPName(name string) (int, bool) {
 	number, ok := strings.CutPrefix(name, xdpPrefix)
 	index, err := strconv.Atoi(number)
 	return index, ok && err == nil && index > 0
+}
+
+// isGone tells what XDP links don't: for them it is an invalid argument.
+func isGone(index int) bool {
+	_, err := netlink.LinkByIndex(index)
+	return errors.As(err, new(netlink.LinkNotFoundError))
 }
 
 func exists(path string) bool {

@@ -139,7 +139,7 @@ func TestPublishedPortIsReserved(t *testing.T) {
 		e.Network(t, "a", numA)
 		e.Sandbox(t, "c1", "--network", "a", "-p", "8080:80", "-p", "8080:80/udp")
 		for _, c := range []string{"TCP-LISTEN:8080", "TCP6-LISTEN:8080", "UDP-RECV:8080", "UDP6-RECV:8080"} {
-			if out, err := e.Host.Output("timeout", "0.3", "socat", "-u", c, "/dev/null"); err == nil || !inUse(out) {
+			if out, err := e.Host.Output("timeout", "5", "socat", "-u", c, "/dev/null"); err == nil || !inUse(out) {
 				t.Errorf("socat %s: %q, %v; want an address in use", c, out, err)
 			}
 		}
