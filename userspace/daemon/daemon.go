@@ -41,9 +41,12 @@ type daemon struct {
 	// alone says that no other daemon works in this network namespace, sweep
 	// that all devices of Fairway's are to go, whoever's they were.
 	alone, sweep bool
-	docker       *docker.Watcher // nil without --docker
-	plugin       *plugin.Driver  // nil without --docker-plugin
-	closers      []func() error
+	// files is the limit of open files that processes in sandboxes get, that of the
+	// daemon before it raised its own; zero for the present one.
+	files   unix.Rlimit
+	docker  *docker.Watcher // nil without --docker
+	plugin  *plugin.Driver  // nil without --docker-plugin
+	closers []func() error
 }
 
 // Run runs a daemon until ctx ends or something that it can't do without fails.
@@ -65,7 +68,7 @@ func Run(ctx context.Context, c Config, p Parts) (err error) {
 	d := &daemon{config: c, parts: p, log: newLogger(c)}
 	tellPrivateMounts(d.log)
 	unix.Umask(0o022)
-	setLimits(d.log)
+	d.files = setLimits(d.log)
 	tellPortLimit(d.log)
 	defer func() { err = errors.Join(err, d.close()) }()
 	if err := d.open(ctx); err != nil {
@@ -112,6 +115,7 @@ func (d *daemon) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	boxes.LimitFiles(d.files)
 	others, err := noteSwitch(d.config)
 	if err != nil {
 		return err

@@ -5,7 +5,10 @@ package daemon
 import (
 	"log/slog"
 	"os"
+	"os/exec"
 	"runtime/debug"
+	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,24 +22,43 @@ const (
 	spareFiles = 2048
 	// allPorts is what a protocol has.
 	allPorts = 1 << 16
-	// memoryLimit keeps the daemon below 64 MiB resident with 500 endpoints and
-	// 10,000 ports: near it the garbage collector runs more often.
-	memoryLimit = 40 << 20
 	// gcPercent trades a little processor time, of which a daemon that isn't in
 	// the data path has plenty, for memory.
 	gcPercent = 50
 )
 
-// setLimits raises the limit of open files and bounds the heap. GOMEMLIMIT and
-// GOGC win where they are set.
-func setLimits(log *slog.Logger) {
+// setLimits raises the limit of open files and bounds the heap, and returns the
+// limit of open files that the daemon was started with. GOMEMLIMIT and GOGC win
+// where they are set.
+func setLimits(log *slog.Logger) (inherited unix.Rlimit) {
+	inherited = inheritedFiles()
 	raiseFiles(log)
 	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(memoryLimit)
+		followHeap()
 	}
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
+	return inherited
+}
+
+// inheritedFiles finds out the limit of open files that this process was started
+// with. The Go runtime has raised its soft limit before main, keeps to itself what
+// it was, and gives it back to children: one of them is asked.
+func inheritedFiles() unix.Rlimit {
+	var now unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &now); err != nil {
+		return now
+	}
+	out, err := exec.Command("/bin/sh", "-c", "ulimit -S -n").Output()
+	if err != nil {
+		return now
+	}
+	soft, err := strconv.ParseUint(strings.TrimSpace(string(out)), 10, 64)
+	if err != nil || soft > now.Max {
+		soft = now.Max // "unlimited"
+	}
+	return unix.Rlimit{Cur: soft, Max: now.Max}
 }
 
 // raiseFiles raises the limit of open files to maxFiles, and above fs.nr_open or

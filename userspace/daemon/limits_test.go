@@ -52,7 +52,9 @@ func limitedProcess(t *testing.T, hardText string) {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.NewTextHandler(os.Stdout, nil))
-	setLimits(log)
+	if got, want := setLimits(log), (unix.Rlimit{Cur: 512, Max: hard}); got != want {
+		t.Errorf("inherited %+v, want %+v", got, want)
+	}
 	tellPortLimit(log)
 	var now unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &now); err != nil || now.Cur != hard || now.Max != hard {
@@ -83,5 +85,26 @@ func TestPortLimitIsToldWhereItBinds(t *testing.T) {
 	tellPortLimit(slog.New(slog.NewTextHandler(&out, nil)))
 	if told, binds := out.Len() > 0, now.Cur < allPorts+spareFiles; told != binds {
 		t.Errorf("limit %d: told %q", now.Cur, out.String())
+	}
+}
+
+// The runtime raises the soft limit before anything of ours runs; what it was before
+// is found out all the same.
+func TestInheritedFiles(t *testing.T) {
+	const env = "FAIRWAY_TEST_INHERITED"
+	if os.Getenv(env) != "" {
+		if got, want := inheritedFiles(), (unix.Rlimit{Cur: 300, Max: 1500}); got != want {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
+		return
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("/bin/sh", "-c", `ulimit -S -n 300 && ulimit -H -n 1500 && exec "$0" -test.run='^TestInheritedFiles$'`, exe)
+	cmd.Env = append(os.Environ(), env+"=1")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
 	}
 }

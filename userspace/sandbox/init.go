@@ -42,6 +42,8 @@ type setup struct {
 	// pidfd of a process whose namespaces to enter.
 	Netns bool `json:"netns"`
 	Join  bool `json:"join"`
+	// Nofile is the limit of open files; nil to leave what was inherited.
+	Nofile *rlimit `json:"nofile"`
 }
 
 // Init makes this process the command of a sandbox and doesn't return, if args
@@ -80,6 +82,9 @@ func become(from, result *os.File) error {
 		return err
 	}
 	unix.Umask(0o022)
+	if err := s.Nofile.set(unix.RLIMIT_NOFILE); err != nil {
+		return fmt.Errorf("limit of open files: %w", err)
+	}
 	if s.Dir == "" {
 		s.Dir = "/"
 	}
@@ -95,6 +100,13 @@ func become(from, result *os.File) error {
 	}
 	err = syscall.Exec(path, s.Command, s.Env)
 	return &StartError{Code: codeOf(err), Message: fmt.Sprintf("exec %q: %v", path, err)}
+}
+
+func (l *rlimit) set(resource int) error {
+	if l == nil {
+		return nil
+	}
+	return unix.Setrlimit(resource, &unix.Rlimit{Cur: l.Soft, Max: l.Hard})
 }
 
 // defaultSignals undoes what the daemon may have inherited: a shell starts

@@ -36,6 +36,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 )
 
 // Manager holds the sandboxes of one daemon.
@@ -43,6 +45,13 @@ type Manager struct {
 	dir    string
 	cgroup *cgroupDir
 	log    *slog.Logger
+	nofile *rlimit
+}
+
+// rlimit is a soft and a hard limit.
+type rlimit struct {
+	Soft uint64 `json:"soft"`
+	Hard uint64 `json:"hard"`
 }
 
 // Files are the paths of a sandbox's files.
@@ -75,6 +84,15 @@ func New(root, runDir string, log *slog.Logger) (*Manager, error) {
 		log.Warn("processes that leave their process group can't be stopped with their sandbox", "err", err)
 	}
 	return m, nil
+}
+
+// LimitFiles sets the limit of open files (RLIMIT_NOFILE) that processes start with
+// from now on; zero is that of this process.
+func (m *Manager) LimitFiles(l unix.Rlimit) {
+	m.nofile = nil
+	if l != (unix.Rlimit{}) {
+		m.nofile = &rlimit{Soft: l.Cur, Hard: l.Max}
+	}
 }
 
 // Files returns the paths of the sandbox's files, whether they exist or not.

@@ -356,3 +356,18 @@ func TestDetachedProcessWritesItsLog(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A daemon that has raised its limit of open files for its ports doesn't hand that on,
+// which old programs close one by one: neither to the command nor to what is executed
+// beside it.
+func TestLimitOfOpenFiles(t *testing.T) {
+	m := newManager(t)
+	m.LimitFiles(unix.Rlimit{Cur: 700, Max: 900})
+	spec := newSpec(t, m, "ulimit -S -n; ulimit -H -n; sleep 1000")
+	p := start(t, m, spec)
+	eventually(t, "the command's limits in its log", logHas(spec, "700\n900\n"))
+	beside := Spec{ID: testID, Command: []string{"sh", "-c", "ulimit -S -n; ulimit -H -n"}, Join: p}
+	if got, code := output(t, m.Exec, beside); got != "700\n900\n" || code != 0 {
+		t.Errorf("beside it: got %q, %d", got, code)
+	}
+}

@@ -123,7 +123,7 @@ type launch struct {
 // case of an error too.
 func (m *Manager) prepare(spec Spec) (*launch, error) {
 	l := &launch{spec: spec, own: map[*os.File]bool{}, setup: setup{
-		Command: spec.Command, Env: spec.environment(), Dir: spec.Dir,
+		Command: spec.Command, Env: spec.environment(), Dir: spec.Dir, Nofile: m.nofile,
 	}}
 	if err := l.openStdio(); err != nil {
 		return l, err
