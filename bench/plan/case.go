@@ -58,9 +58,10 @@ type Case struct {
 	// are interleaved, so that a subject of one can be compared to a subject of
 	// another ("10,000 ports over one"). "" is a group of its own.
 	Group string
-	// Slice and Pairs override what the user asked for where a slice is one long
-	// operation, like starting a daemon: the slice to at least this, the pairs
-	// to at most this. 0 overrides nothing.
+	// Slice is the length that suits the case where the engine's own doesn't; 0
+	// where it does. A length that the user names wins.
+	// Pairs is the most that there may be, for a slice that is one long operation,
+	// like starting a daemon; 0 limits nothing.
 	Slice time.Duration
 	Pairs int
 }

@@ -45,6 +45,8 @@ func (f fake) Start(_ context.Context, env plan.Env, s plan.Subject) (plan.Insta
 	return fakeInstance{f, s}, f.happens("start", s.Arm)
 }
 
+func (f fake) Close() error { return f.event("end") }
+
 type fakeInstance struct {
 	fake
 	subject plan.Subject

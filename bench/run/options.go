@@ -17,7 +17,8 @@ type Options struct {
 	Selection plan.Selection
 	// Match is what the full name of a case has to match; nil matches all.
 	Match *regexp.Regexp
-	// Pairs is the number of blocks, Slice the length of a slice.
+	// Pairs is the number of blocks, Slice the length of a slice; 0 leaves the
+	// length to the cases, DefaultSlice for those that don't say.
 	Pairs int
 	Slice time.Duration
 	// Seed of the order of slices.
@@ -31,6 +32,9 @@ type Options struct {
 	Progress Progress
 	Place    Place
 }
+
+// DefaultSlice is long enough for caches to be warm for most of it.
+const DefaultSlice = 200 * time.Millisecond
 
 // Meter reads how busy the machine is; quiet.Meter is the real one.
 type Meter interface {

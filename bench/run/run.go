@@ -5,7 +5,9 @@ package run
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"time"
 
@@ -26,6 +28,9 @@ func Run(ctx context.Context, workloads []plan.Workload, o Options) (*result.Run
 	for i, g := range groups {
 		e := &engine{Options: o, group: g, number: i, random: rand.New(rand.NewPCG(o.Seed, uint64(i)))}
 		cases, err := e.measure(ctx)
+		if err != nil || i+1 == len(groups) || groups[i+1].Workload.Name() != g.Workload.Name() {
+			err = errors.Join(err, end(g.Workload))
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -33,6 +38,14 @@ func Run(ctx context.Context, workloads []plan.Workload, o Options) (*result.Run
 	}
 	r.Took = time.Since(r.Started)
 	return r, nil
+}
+
+// end closes a workload that keeps something.
+func end(w plan.Workload) error {
+	if c, ok := w.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
 }
 
 // Group is what is up at the same time.
@@ -96,11 +109,11 @@ func group(w plan.Workload, s plan.Selection, o Options) []Group {
 		if !ok || c.Group == "" {
 			i = len(groups)
 			at[c.Group] = i
-			groups = append(groups, Group{Workload: w, Pairs: o.Pairs, Slice: o.Slice})
+			groups = append(groups, Group{Workload: w, Pairs: o.Pairs})
 		}
 		g := &groups[i]
 		g.Cases, g.Arms = append(g.Cases, c), append(g.Arms, own)
-		g.Pairs, g.Slice = min(g.Pairs, cmp.Or(c.Pairs, g.Pairs)), max(g.Slice, c.Slice)
+		g.Pairs, g.Slice = min(g.Pairs, cmp.Or(c.Pairs, g.Pairs)), max(g.Slice, cmp.Or(o.Slice, c.Slice, DefaultSlice))
 	}
 	return groups
 }

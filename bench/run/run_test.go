@@ -45,7 +45,7 @@ func TestRunMeasuresEveryArmAndTheFirstAgain(t *testing.T) {
 	for event, want := range map[string]int{
 		"start ebpf": 2, "start veth": 1, "close ebpf": 2, "close veth": 1,
 		// A slice to warm up, three that count; a proof after each.
-		"slice ebpf": 8, "slice veth": 4, "prove ebpf": 4, "prove iptables": 2,
+		"end": 1, "slice ebpf": 8, "slice veth": 4, "prove ebpf": 4, "prove iptables": 2,
 	} {
 		if got := w.count(event); got != want {
 			t.Errorf("%s: %d times, want %d", event, got, want)
@@ -77,7 +77,7 @@ func TestRunInterleavesAGroup(t *testing.T) {
 	a, b := flows(1), flows(1000)
 	a.Group, b.Group, b.Pairs, b.Slice = "g", "g", 2, time.Second
 	w := newWorld(t, a, flows(7), b)
-	w.options.Selection.Arms = []plan.Arm{plan.EBPF}
+	w.options.Selection.Arms, w.options.Slice = []plan.Arm{plan.EBPF}, 0
 	r, err := w.run(t)
 	if err != nil {
 		t.Fatal(err)
@@ -85,7 +85,11 @@ func TestRunInterleavesAGroup(t *testing.T) {
 	var got []string
 	for _, c := range r.Cases {
 		got = append(got, c.Name())
-		if want := c.Group == 0; want != (c.Slice == time.Second) || want != (len(c.Arms[0].Samples) == 2) {
+		want, slice := c.Group == 0, DefaultSlice
+		if want {
+			slice = time.Second
+		}
+		if c.Slice != slice || want != (len(c.Arms[0].Samples) == 2) {
 			t.Errorf("%s: slice %v, %d samples", c.Name(), c.Slice, len(c.Arms[0].Samples))
 		}
 	}

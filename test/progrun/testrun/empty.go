@@ -31,20 +31,22 @@ func (h *Host) empty() error {
 // slots is more than the standard world uses.
 const slots = 16
 
+// deleteAll goes from key to key: to begin anew after each would look at all the
+// empty buckets again.
 func deleteAll(m *ebpf.Map) error {
-	key := make([]byte, m.KeySize())
-	for {
-		err := m.NextKey(nil, key)
-		if errors.Is(err, ebpf.ErrKeyNotExist) {
-			return nil
+	key, next := make([]byte, m.KeySize()), make([]byte, m.KeySize())
+	err := m.NextKey(nil, key)
+	for err == nil {
+		err = m.NextKey(key, next)
+		if gone := m.Delete(key); gone != nil && !errors.Is(gone, ebpf.ErrKeyNotExist) {
+			return fmt.Errorf("empty %s: %w", m, gone)
 		}
-		if err != nil {
-			return fmt.Errorf("empty %s: %w", m, err)
-		}
-		if err := m.Delete(key); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-			return fmt.Errorf("empty %s: %w", m, err)
-		}
+		key, next = next, key
 	}
+	if errors.Is(err, ebpf.ErrKeyNotExist) {
+		return nil
+	}
+	return fmt.Errorf("empty %s: %w", m, err)
 }
 
 func zero(m *ebpf.Map, n uint32) error {
