@@ -37,7 +37,7 @@ func (w *walk) twoNetworks() {
 		w.check(s.has("inet 192.168.0.102/16"), "`one` has an interface with the address that was asked for.", s)
 		w.carries(2, "a request and a reply", func() {
 			s := w.host("docker exec one ping -c 1 192.168.0.101")
-			w.check(s.has("1 packets received"), "`one` pings `two`.", s)
+			w.check(s.has("1 packets received"), "From there it pings `two`.", s)
 		})
 		w.carriesFetches(1, func() {
 			s := w.host("docker exec one wget -q -O - http://192.168.0.101:8000/")
@@ -46,6 +46,12 @@ func (w *walk) twoNetworks() {
 		w.page.says("Disconnected, it has none again:")
 		w.host("docker network disconnect mynet one")
 		w.apart("No packet passes any more.")
+		w.page.says("The address is optional:")
+		w.host("docker network connect mynet one")
+		w.carries(2, "a request and a reply", func() {
+			s := w.host("docker exec one ping -c 1 192.168.0.101")
+			w.check(s.has("1 packets received"), "Connected once more, `one` pings `two` again.", s)
+		})
 	})
 }
 

@@ -78,12 +78,12 @@ func (w *walk) counter() {
 		w.listens("redis", "6379")
 		w.listens("counter", "5000")
 		w.carriesFetches(6, func() {
-			for i := range 3 {
-				s := w.lan("curl -s http://192.0.2.1:5000/")
-				w.check(s.is(fmt.Sprintf("This page has been seen %d times.", i+1)), "The count goes up with each request from outside.", s)
+			for i, from := range []func(string) said{w.lan, w.far, w.lan} {
+				s := from("curl -s http://192.0.2.1:5000/")
+				w.check(s.is(fmt.Sprintf("This page has been seen %d times.", i+1)), "The count goes up with each request, from a neighbour and from outside.", s)
 			}
 		})
 		s := w.lan("curl -s http://192.0.2.1:6379/ " + refused)
-		w.check(s.is("exit code 7"), "Redis isn't reached from outside.", s)
+		w.check(s.is("exit code 7"), "Redis isn't reached through the host.", s)
 	})
 }

@@ -77,9 +77,11 @@ func (s said) has(texts ...string) bool {
 // is tells whether the output is this, but for space around it.
 func (s said) is(text string) bool { return strings.TrimSpace(s.text) == text }
 
-// host runs a command on the host, lan on a neighbour of it; both succeed.
+// host runs a command on the host, lan on a neighbour of it, far on the server
+// outside; it has to succeed.
 func (w *walk) host(command string) said { w.t.Helper(); return w.succeeds(w.Host, "host", command) }
 func (w *walk) lan(command string) said  { w.t.Helper(); return w.succeeds(w.LAN1, "lan", command) }
+func (w *walk) far(command string) said  { w.t.Helper(); return w.succeeds(w.WAN, "outside", command) }
 
 func (w *walk) succeeds(n *harness.Netns, prompt, command string) said {
 	w.t.Helper()
@@ -92,12 +94,10 @@ func (w *walk) succeeds(n *harness.Netns, prompt, command string) said {
 }
 
 // fails runs a command on the host that must not succeed.
-func (w *walk) fails(command string) said { w.t.Helper(); return w.failsAt(w.Host, "host", command) }
-
-func (w *walk) failsAt(n *harness.Netns, prompt, command string) said {
+func (w *walk) fails(command string) said {
 	w.t.Helper()
-	s := w.run(n, command)
-	w.page.command(prompt, command, s.text)
+	s := w.run(w.Host, command)
+	w.page.command("host", command, s.text)
 	if s.err == nil {
 		w.t.Fatalf("%s: %s: succeeds\n%s", w.title, command, s.text)
 	}
