@@ -112,9 +112,9 @@ func onNetwork(v SandboxView, want string) bool {
 	if len(v.Endpoints) == 0 && networkMode(v) == want {
 		return true
 	}
-	return slices.ContainsFunc(v.Endpoints, func(e SandboxEndpoint) bool {
-		return e.NetworkName == want || want != "" && strings.HasPrefix(e.NetworkID, want)
-	})
+	is := func(name, id string) bool { return name == want || want != "" && strings.HasPrefix(id, want) }
+	return slices.ContainsFunc(v.Endpoints, func(e SandboxEndpoint) bool { return is(e.NetworkName, e.NetworkID) }) ||
+		slices.ContainsFunc(v.Former, func(f model.FormerEndpoint) bool { return is(f.Network, f.NetworkID) })
 }
 
 // check refuses values of key that nothing can have.

@@ -93,6 +93,8 @@ func networkMode(v SandboxView) string {
 		return model.NetworkHost
 	case v.Mode == model.ModeContainer:
 		return containerPrefix + v.SharedWith
+	case len(v.Endpoints) == 0 && len(v.Former) > 0:
+		return v.Former[0].Network
 	case len(v.Endpoints) == 0:
 		return model.NetworkNone
 	}
@@ -121,8 +123,11 @@ func portMap(v SandboxView) map[string][]HostBinding {
 
 func endpointMap(v SandboxView) map[string]EndpointInspect {
 	networks := make(map[string]EndpointInspect)
-	if mode := networkMode(v); len(v.Endpoints) == 0 && v.Mode != model.ModeContainer {
+	if mode := networkMode(v); len(v.Endpoints)+len(v.Former) == 0 && v.Mode != model.ModeContainer {
 		networks[mode] = EndpointInspect{}
+	}
+	for _, f := range v.Former {
+		networks[f.Network] = inspectFormer(f)
 	}
 	for _, e := range v.Endpoints {
 		networks[e.NetworkName] = inspectEndpoint(e)
@@ -146,6 +151,15 @@ func inspectEndpoint(e SandboxEndpoint) EndpointInspect {
 	}
 	if e.Requested6 {
 		doc.IPAMConfig.IPv6Address = doc.GlobalIPv6Address
+	}
+	return doc
+}
+
+// inspectFormer is what is left of an endpoint: its network and what was asked for.
+func inspectFormer(f model.FormerEndpoint) EndpointInspect {
+	doc := EndpointInspect{NetworkID: f.NetworkID, Aliases: f.Aliases, GwPriority: f.GwPriority}
+	if f.IPv4.IsValid() || f.IPv6.IsValid() {
+		doc.IPAMConfig = &EndpointIPAM{IPv4Address: text(f.IPv4), IPv6Address: text(f.IPv6)}
 	}
 	return doc
 }

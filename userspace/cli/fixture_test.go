@@ -31,6 +31,10 @@ func fixture(t *testing.T) *apitest.Fake {
 	f.AddSandbox(web())
 	f.AddSandbox(api.SandboxView{Sandbox: model.Sandbox{
 		Name: "job", Mode: model.ModeNetworks, Command: []string{"sh", "-c", "exit 3"},
+		Former: []model.FormerEndpoint{
+			{NetworkID: apitest.ID("network", "front"), Network: "front", IPv4: netip.MustParseAddr("172.20.0.9"), Aliases: []string{"batch"}},
+			{NetworkID: apitest.ID("network", "gone"), Network: "gone"},
+		},
 		State: model.State{
 			Status: model.StatusExited, ExitCode: ptr(3),
 			StartedAt: apitest.Epoch, FinishedAt: apitest.Epoch.Add(time.Hour),

@@ -41,6 +41,10 @@ func TestRunStopRemoveLeavesNothing(t *testing.T) {
 	if stopped.State.Status != model.StatusExited || len(stopped.Endpoints) != 0 || len(stopped.Published) != 0 {
 		t.Errorf("after stop: %+v", stopped)
 	}
+	w.stored()
+	if f := stopped.Former; len(f) != 1 || f[0].Network != "back" || f[0].NetworkID != ep.NetworkID || f[0].IPv4.IsValid() {
+		t.Errorf("remembered %+v of network back", f)
+	}
 	if code, err := w.Wait(ctx, "web"); err != nil || code != 128+int(unix.SIGTERM) {
 		t.Errorf("exit code %d, %v", code, err)
 	}

@@ -24,7 +24,7 @@ func (e *Engine) ended(ctx context.Context, sandboxID string, exit func(*model.S
 	all := e.state.attachments(sandboxID)
 	err := e.disassemble(ctx, sb, all)
 	now := *sb
-	now.Published = nil
+	now.Published, now.Former = nil, former(all)
 	now.State.Status, now.State.Pid, now.State.StartTime = model.StatusExited, 0, 0
 	now.State.FinishedAt = time.Now().UTC()
 	if !sb.Adopted {
@@ -45,6 +45,22 @@ func (e *Engine) ended(ctx context.Context, sandboxID string, exit func(*model.S
 		e.releaseAddresses(a)
 	}
 	return err
+}
+
+// former is what Docker's inspect goes on to show of a container that has ended.
+func former(all []attachment) []model.FormerEndpoint {
+	var out []model.FormerEndpoint
+	for _, a := range all {
+		f := model.FormerEndpoint{NetworkID: a.net.ID, Network: a.net.Name, Aliases: a.ep.Aliases, GwPriority: a.ep.GwPriority}
+		if a.ep.Requested4 {
+			f.IPv4 = a.ep.IPv4.Addr()
+		}
+		if a.ep.Requested6 {
+			f.IPv6 = a.ep.IPv6.Addr()
+		}
+		out = append(out, f)
+	}
+	return out
 }
 
 // disassemble takes everything of a sandbox out of the kernel. It goes on after

@@ -67,6 +67,9 @@ type Sandbox struct {
 	PublishAll bool       `json:"publishAll,omitempty"`
 	// Published holds the publications in force; they belong to the gateway endpoint.
 	Published []PublishedPort `json:"published,omitempty"`
+	// Former are the networks that a sandbox which has ended was attached to when
+	// it did, in the order of its interfaces.
+	Former []FormerEndpoint `json:"former,omitempty"`
 
 	State State `json:"state"`
 }
@@ -91,6 +94,18 @@ type State struct {
 	// daemon wasn't there to see it.
 	ExitCode *int   `json:"exitCode,omitempty"`
 	Error    string `json:"error,omitempty"`
+}
+
+// FormerEndpoint is what is remembered of an endpoint: what the user asked for. The
+// network may be gone.
+type FormerEndpoint struct {
+	NetworkID string `json:"networkID"`
+	Network   string `json:"network"`
+	// IPv4 and IPv6 are the addresses that the user asked for.
+	IPv4       netip.Addr `json:"ipv4,omitzero"`
+	IPv6       netip.Addr `json:"ipv6,omitzero"`
+	Aliases    []string   `json:"aliases,omitempty"`
+	GwPriority int        `json:"gwPriority,omitempty"`
 }
 
 // Endpoint is the attachment of one sandbox to one network.
