@@ -81,11 +81,17 @@ func (b binaries) env() []string {
 	return append(os.Environ(), "PATH="+b.dir+":"+os.Getenv("PATH"))
 }
 
+// numbers are the version's.
+func (b binaries) numbers() [2]int {
+	var n [2]int
+	_, _ = fmt.Sscanf(b.version, "%d.%d", &n[0], &n[1])
+	return n
+}
+
 // atLeast reports whether the engine is of this version or newer.
 func (b binaries) atLeast(major, minor int) bool {
-	var haveMajor, haveMinor int
-	_, _ = fmt.Sscanf(b.version, "%d.%d", &haveMajor, &haveMinor)
-	return haveMajor > major || haveMajor == major && haveMinor >= minor
+	n := b.numbers()
+	return slices.Compare(n[:], []int{major, minor}) >= 0
 }
 
 // onEngines runs fn once per engine, each in a world of its own where neither daemon

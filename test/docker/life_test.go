@@ -3,9 +3,7 @@
 package docker
 
 import (
-	"fmt"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/fairway-project/fairway/test/harness"
@@ -55,39 +53,6 @@ func TestLifeOfAContainer(t *testing.T) {
 	})
 }
 
-// A daemon that is killed is missed by nobody who was there: connections go on and
-// new ones come, while containers come and go unseen; the next daemon knows them.
-func TestDaemonKilled(t *testing.T) {
-	onDocker(t, func(t *testing.T, d *engine) {
-		d.serve("stays", "-p", "7000:80")
-		d.serve("goes", "-p", "7001:80")
-		inside := d.connect(harness.HostIP4 + ":7000")
-		d.Daemon.Kill(t)
-		d.reaches(d.LAN1, harness.HostIP4+":7000", "stays")
-		d.docker("rm", "-f", "goes")
-		d.serve("came", "-p", "7002:80")
-		d.serve("again", "-p", "7001:80")
-		inside.echoes("while the daemon is dead")
-		d.Daemon.Start(t)
-		inside.echoes("after the start")
-		for port, name := range map[int]string{7000: "stays", 7001: "again", 7002: "came"} {
-			d.reaches(d.LAN1, fmt.Sprintf("%s:%d", harness.HostIP4, port), name)
-		}
-		d.docker("rm", "-f", "again", "came")
-		d.closed(d.LAN1, harness.HostIP4+":7001")
-		d.closed(d.LAN1, harness.HostIP4+":7002")
-		inside.echoes("after the others went")
-		d.Daemon.Stop(t)
-		inside.echoes("after a stop")
-		d.Daemon.Start(t)
-		d.reaches(d.LAN1, harness.HostIP4+":7000", "stays")
-		inside.echoes("at the end")
-		if s := d.status(); len(s.Degraded) > 0 {
-			t.Errorf("degraded: %q", s.Degraded)
-		}
-	}, harness.AllowPrivate())
-}
-
 // steady keeps a TCP connection and a UDP socket to a published port busy; no message
 // may be lost.
 func (d *engine) steady(to string) *harness.Flows {
@@ -123,47 +88,6 @@ func (c connection) echoes(when string) {
 	if err := c.Echo(when); err != nil {
 		c.t.Errorf("%s: the connection is broken: %v", when, err)
 	}
-}
-
-// With live-restore an engine may go and come, also the hard way, and the daemon be
-// restarted while it is away: traffic of its containers never stops.
-func TestEngineRestart(t *testing.T) {
-	onEngines(t, func(t *testing.T, d *engine) {
-		d.args = append(d.args, "--live-restore")
-		d.Daemon.Start(t)
-		d.start()
-		d.importImage()
-		d.serve("web", "-p", "7000:80")
-		inside := d.connect(harness.HostIP4 + ":7000")
-		for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
-			d.end(sig)
-			inside.echoes("without an engine")
-			d.reaches(d.LAN1, harness.HostIP4+":7000", "web")
-			d.Daemon.Kill(t)
-			d.Daemon.Start(t)
-			inside.echoes("without an engine, with a new daemon")
-			d.reaches(d.LAN1, harness.HostIP4+":7000", "web")
-			d.start()
-			inside.echoes("with a new engine")
-			d.reaches(d.LAN1, harness.HostIP4+":7000", "web")
-			d.serve("new", "-p", "7001:80")
-			d.reaches(d.LAN1, harness.HostIP4+":7001", "new")
-			d.docker("rm", "-f", "new")
-			d.closed(d.LAN1, harness.HostIP4+":7001")
-		}
-	})
-}
-
-// Without live-restore the containers end with the engine, and come again by their
-// policy.
-func TestEngineRestartWithPolicy(t *testing.T) {
-	onDocker(t, func(t *testing.T, d *engine) {
-		d.serve("web", "-p", "7000:80", "--restart", "always")
-		d.end(syscall.SIGTERM)
-		d.closed(d.LAN1, harness.HostIP4+":7000")
-		d.start()
-		d.reaches(d.LAN1, harness.HostIP4+":7000", "web")
-	})
 }
 
 // Fairway started after an engine that has containers already.

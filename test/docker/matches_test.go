@@ -152,6 +152,7 @@ func (f facts) sorted() facts {
 	return f
 }
 
+// matchesWithin is matches with a limit of the caller's.
 func (d *engine) matchesWithin(limit time.Duration) {
 	d.t.Helper()
 	want, owners := d.listed()
