@@ -66,6 +66,8 @@ type SandboxBackend interface {
 type HostBackend interface {
 	// Flows lists the tracked connections.
 	Flows(ctx context.Context) iter.Seq2[FlowView, error]
+	// Carried returns what others have in the datapath, as far as they say it.
+	Carried(ctx context.Context) (Carried, error)
 	// Status returns what could be read along with the error.
 	Status(ctx context.Context) (Status, error)
 	// Doctor checks the host as the daemon sees it.

@@ -139,6 +139,11 @@ func (c *Client) Ports(ctx context.Context, ref string) (list []PortBinding, err
 	return list, c.call(ctx, "GET", sandboxPath(ref)+"/ports", nil, nil, &list)
 }
 
+// AllPorts returns all published ports of the host, those of others too.
+func (c *Client) AllPorts(ctx context.Context) (list []PublishedBy, err error) {
+	return list, c.call(ctx, "GET", "/v1/ports", nil, nil, &list)
+}
+
 // Exec runs a command and returns its output.
 func (c *Client) Exec(ctx context.Context, ref string, req Exec) (e Executed, err error) {
 	return e, c.call(ctx, "POST", sandboxPath(ref)+"/exec", nil, req, &e)

@@ -35,7 +35,7 @@ func ParseFilters(entries []string, known ...string) (Filters, error) {
 }
 
 func networkFilter(entries []string) (func(NetworkView) bool, error) {
-	f, err := ParseFilters(entries, "dangling", "driver", "id", "label", "name", "scope", "type")
+	f, err := ParseFilters(entries, "dangling", "driver", "id", "label", "name", "owner", "scope", "type")
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +47,7 @@ func networkFilter(entries []string) (func(NetworkView) bool, error) {
 	}
 	return func(n NetworkView) bool {
 		return f.exact("driver", string(n.Driver)) && f.pattern("id", n.ID) && f.pattern("name", n.Name) &&
-			f.exact("scope", ScopeLocal) && f.labels(n.Labels) &&
+			f.exact("scope", ScopeLocal) && f.labels(n.Labels) && f.exact("owner", ownerOf(n.Owner)) &&
 			f.exact("type", networkType(n.Network)) && f.dangling(n)
 	}, nil
 }
@@ -94,8 +94,11 @@ func parseUntil(s string, now time.Time) (time.Time, error) {
 	return time.Time{}, Errorf(ErrInvalid, "filter until=%s: want an age like 24h or a time like 2006-01-02T15:04:05", s)
 }
 
+// sandboxFilters are the keys by which sandboxes are listed.
+func sandboxFilters() []string { return []string{"id", "label", "name", "network", "owner", "status"} }
+
 func sandboxFilter(entries []string) (func(SandboxView) bool, error) {
-	f, err := ParseFilters(entries, "id", "label", "name", "network", "status")
+	f, err := ParseFilters(entries, sandboxFilters()...)
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +107,7 @@ func sandboxFilter(entries []string) (func(SandboxView) bool, error) {
 	}
 	return func(v SandboxView) bool {
 		return f.pattern("id", v.ID) && f.pattern("name", v.Name) && f.labels(v.Labels) &&
-			f.exact("status", string(v.State.Status)) && f.any("network", func(want string) bool { return onNetwork(v, want) })
+			f.exact("owner", ownerOf(v.Owner)) && f.exact("status", string(v.State.Status)) && f.any("network", func(want string) bool { return onNetwork(v, want) })
 	}, nil
 }
 

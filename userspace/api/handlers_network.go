@@ -31,8 +31,12 @@ func (h *handlers) listNetworks(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	carried, err := h.backend.Carried(r.Context())
+	if err != nil {
+		return err
+	}
 	list := []NetworkSummary{}
-	for _, n := range all {
+	for _, n := range append(all, carried.Networks...) {
 		if match(n) {
 			list = append(list, summarizeNetwork(n))
 		}

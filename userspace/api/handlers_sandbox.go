@@ -3,6 +3,7 @@
 package api
 
 import (
+	"errors"
 	"net/http"
 
 	"github.com/fairway-project/fairway/userspace/model"
@@ -34,10 +35,10 @@ func (h *handlers) listSandboxes(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	// As in Docker, to ask for a status is to ask for all.
-	if f, _ := ParseFilters(entries, "id", "label", "name", "network", "status"); len(f["status"]) > 0 {
+	if f, _ := ParseFilters(entries, sandboxFilters()...); len(f["status"]) > 0 {
 		every = true
 	}
-	all, err := h.backend.Sandboxes(r.Context())
+	all, err := h.everySandbox(r.Context())
 	if err != nil {
 		return err
 	}
@@ -82,7 +83,14 @@ func (h *handlers) removeSandbox(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (h *handlers) ports(w http.ResponseWriter, r *http.Request) error {
-	v, err := h.backend.Sandbox(r.Context(), r.PathValue("sandbox"))
+	ref := r.PathValue("sandbox")
+	v, err := h.backend.Sandbox(r.Context(), ref)
+	if errors.Is(err, ErrNotFound) {
+		carried, carriedErr := h.backend.Carried(r.Context())
+		if other, ok := container(carried.Containers, ref); ok || carriedErr != nil {
+			v, err = other, carriedErr
+		}
+	}
 	if err != nil {
 		return err
 	}

@@ -46,6 +46,7 @@ func (h *handlers) routes() []route {
 		{"POST /v1/sandboxes/{sandbox}/stop", nil, h.stop},
 		{"POST /v1/sandboxes/{sandbox}/wait", nil, h.wait},
 
+		{"GET /v1/ports", nil, h.allPorts},
 		{"POST /v1/docker/ports", nil, h.holdDockerPort},
 		{"DELETE /v1/docker/ports", nil, h.releaseDockerPort},
 	}

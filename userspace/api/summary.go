@@ -23,6 +23,8 @@ type NetworkSummary struct {
 	Labels   map[string]string `json:"labels"`
 	// Sandboxes are the names of the sandboxes on the network.
 	Sandboxes []string `json:"sandboxes"`
+	// Owner is fairway, docker or docker-plugin.
+	Owner string `json:"owner"`
 }
 
 // ScopeLocal is the scope of a network of one host.
@@ -32,7 +34,7 @@ func summarizeNetwork(n NetworkView) NetworkSummary {
 	s := NetworkSummary{
 		ID: n.ID, Name: n.Name, Driver: n.Driver, Scope: ScopeLocal, Created: n.Created,
 		IPv4: n.IPv4 != nil, IPv6: n.IPv6 != nil, Internal: n.Internal,
-		Subnets: []netip.Prefix{}, Labels: orEmpty(n.Labels), Sandboxes: []string{},
+		Subnets: []netip.Prefix{}, Labels: orEmpty(n.Labels), Sandboxes: []string{}, Owner: ownerOf(n.Owner),
 	}
 	for _, sub := range []*model.Subnet{n.IPv4, n.IPv6} {
 		if sub != nil {
@@ -65,6 +67,8 @@ type SandboxSummary struct {
 	SharedWith string        `json:"shared_with,omitempty"`
 	Networks   []Attachment  `json:"networks"`
 	Ports      []PortBinding `json:"ports"`
+	// Owner is fairway, docker or docker-plugin.
+	Owner string `json:"owner"`
 }
 
 // Attachment is an endpoint in a SandboxSummary.
@@ -91,7 +95,7 @@ func summarizeSandbox(v SandboxView) SandboxSummary {
 		ExitCode: v.State.ExitCode, Created: v.Created,
 		StartedAt: v.State.StartedAt, FinishedAt: v.State.FinishedAt,
 		Command: v.Command, Labels: orEmpty(v.Labels), NetworkMode: v.Mode, SharedWith: v.SharedWithName,
-		Networks: []Attachment{}, Ports: bindings(v),
+		Networks: []Attachment{}, Ports: bindings(v), Owner: ownerOf(v.Owner),
 	}
 	if s.Command == nil {
 		s.Command = []string{}

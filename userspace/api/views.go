@@ -14,6 +14,8 @@ import (
 type NetworkView struct {
 	model.Network
 	Endpoints []NetworkEndpoint
+	// Owner is who made the network; empty for Fairway itself.
+	Owner string
 }
 
 // NetworkEndpoint is an endpoint with the name of its sandbox.
@@ -29,6 +31,8 @@ type SandboxView struct {
 	Endpoints []SandboxEndpoint
 	// SharedWithName is the name that belongs to SharedWith.
 	SharedWithName string
+	// Owner is who made the container; empty for Fairway itself.
+	Owner string
 	// Dir holds the sandbox's hosts, hostname, resolv.conf and log; empty where
 	// it has none of its own.
 	Dir string
@@ -72,11 +76,13 @@ type Status struct {
 	Networks  int      `json:"networks"`
 	Sandboxes int      `json:"sandboxes"`
 	// Running counts the sandboxes whose process runs, and the adopted ones.
-	Running   int             `json:"running"`
-	Endpoints int             `json:"endpoints"`
-	Ports     int             `json:"ports"`
-	Datapath  datapath.Status `json:"datapath"`
-	Stats     datapath.Stats  `json:"stats"`
+	Running   int `json:"running"`
+	Endpoints int `json:"endpoints"`
+	Ports     int `json:"ports"`
+	// Carried is what the daemon carries for others, which the counts above leave out.
+	Carried  []CarriedCount  `json:"carried,omitempty"`
+	Datapath datapath.Status `json:"datapath"`
+	Stats    datapath.Stats  `json:"stats"`
 	// Degraded has one sentence for each thing that is not as it should be.
 	Degraded []string `json:"degraded,omitempty"`
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/fairway-project/fairway/userspace/api"
 )
 
 // completeTimeout keeps a Tab from hanging with the daemon.
@@ -25,7 +27,7 @@ func (a *app) completeNetworks(cmd *cobra.Command, args []string, _ string) ([]c
 	}
 	var names []cobra.Completion
 	for _, n := range list {
-		if !slices.Contains(args, n.Name) {
+		if n.Owner == api.OwnerFairway && !slices.Contains(args, n.Name) {
 			names = append(names, n.Name)
 		}
 	}
@@ -42,7 +44,7 @@ func (a *app) completeSandboxes(cmd *cobra.Command, args []string, _ string) ([]
 	}
 	var names []cobra.Completion
 	for _, s := range list {
-		if !slices.Contains(args, s.Name) {
+		if s.Owner == api.OwnerFairway && !slices.Contains(args, s.Name) {
 			names = append(names, s.Name)
 		}
 	}

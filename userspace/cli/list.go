@@ -12,6 +12,8 @@ import (
 	"text/template"
 
 	"github.com/spf13/cobra"
+
+	"github.com/fairway-project/fairway/userspace/api"
 )
 
 // listFlags are the flags of every list.
@@ -24,7 +26,7 @@ type listFlags struct {
 // define adds the flags to cmd; filters describes the keys of --filter.
 func (l *listFlags) define(cmd *cobra.Command, filters string) {
 	f := cmd.Flags()
-	f.BoolVarP(&l.quiet, "quiet", "q", false, "only IDs")
+	f.BoolVarP(&l.quiet, "quiet", "q", false, "only IDs, of Fairway's own")
 	f.BoolVar(&l.noTrunc, "no-trunc", false, "nothing shortened")
 	words(f, &l.filters, "filter", "f", "KEY=VALUE", "only these: "+filters)
 	l.defineFormat(cmd)
@@ -66,6 +68,17 @@ func printList[Row any](w io.Writer, l listFlags, header Row, columns, id string
 		return printTable(w, strings.TrimPrefix(l.format, "table "), header, rows)
 	}
 	return printTemplate(w, l.format, rows)
+}
+
+// withOwner adds the owner to a table's columns where one isn't Fairway: without a
+// Docker Engine the tables are just Docker's.
+func withOwner[Row any](columns string, rows []Row, owner func(Row) string) string {
+	for _, r := range rows {
+		if owner(r) != api.OwnerFairway {
+			return columns + "\t{{.Owner}}"
+		}
+	}
+	return columns
 }
 
 // printTable aligns with Docker's parameters.

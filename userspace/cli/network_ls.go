@@ -14,7 +14,7 @@ import (
 
 // networkRow is a network for a template, with Docker's fields.
 type networkRow struct {
-	CreatedAt, Driver, ID, IPv4, IPv6, Internal, Labels, Name, Scope string
+	CreatedAt, Driver, ID, IPv4, IPv6, Internal, Labels, Name, Owner, Scope string
 
 	labels map[string]string
 }
@@ -27,6 +27,8 @@ func (r networkRow) Label(key string) string {
 	return r.labels[key]
 }
 
+func (r networkRow) owner() string { return r.Owner }
+
 const networkColumns = "{{.ID}}\t{{.Name}}\t{{.Driver}}\t{{.Scope}}"
 
 func newNetworkLs(a *app) *cobra.Command {
@@ -37,22 +39,25 @@ func newNetworkLs(a *app) *cobra.Command {
 		Short:   "List networks",
 		Args:    exactly(),
 	}
-	l.define(cmd, "dangling, driver, id, label, name, scope, type (custom, builtin)")
+	l.define(cmd, "dangling, driver, id, label, name, owner (fairway, docker, docker-plugin), scope, type (custom, builtin)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		list, err := a.client().Networks(cmd.Context(), l.filters)
 		if err != nil {
 			return err
 		}
 		slices.SortStableFunc(list, func(x, y api.NetworkSummary) int { return natural(x.Name, y.Name) })
+		if l.quiet {
+			list = slices.DeleteFunc(list, func(n api.NetworkSummary) bool { return n.Owner != api.OwnerFairway })
+		}
 		header := networkRow{
 			CreatedAt: "CREATED AT", Driver: "DRIVER", ID: "NETWORK ID", IPv4: "IPV4", IPv6: "IPV6",
-			Internal: "INTERNAL", Labels: "LABELS", Name: "NAME", Scope: "SCOPE",
+			Internal: "INTERNAL", Labels: "LABELS", Name: "NAME", Owner: "OWNER", Scope: "SCOPE",
 		}
 		rows := make([]networkRow, 0, len(list))
 		for _, n := range list {
 			rows = append(rows, rowOfNetwork(l, n))
 		}
-		return printList(a.env.Stdout, l, header, networkColumns, "{{.ID}}", rows, list)
+		return printList(a.env.Stdout, l, header, withOwner(networkColumns, rows, networkRow.owner), "{{.ID}}", rows, list)
 	}
 	return cmd
 }
@@ -62,7 +67,7 @@ func rowOfNetwork(l listFlags, n api.NetworkSummary) networkRow {
 		CreatedAt: n.Created.String(), Driver: string(n.Driver), ID: l.id(n.ID),
 		IPv4: strconv.FormatBool(n.IPv4), IPv6: strconv.FormatBool(n.IPv6),
 		Internal: strconv.FormatBool(n.Internal), Labels: labelText(n.Labels),
-		Name: n.Name, Scope: n.Scope, labels: n.Labels,
+		Name: n.Name, Owner: n.Owner, Scope: n.Scope, labels: n.Labels,
 	}
 }
 

@@ -4,6 +4,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,7 +18,7 @@ import (
 
 // sandboxRow is a sandbox for a template.
 type sandboxRow struct {
-	Command, CreatedAt, ID, IP, Labels, Name, Networks, Pid, Ports, RunningFor, State, Status string
+	Command, CreatedAt, ID, IP, Labels, Name, Networks, Owner, Pid, Ports, RunningFor, State, Status string
 
 	labels map[string]string
 }
@@ -30,6 +31,8 @@ func (r sandboxRow) Label(key string) string {
 	return r.labels[key]
 }
 
+func (r sandboxRow) owner() string { return r.Owner }
+
 const sandboxColumns = "{{.ID}}\t{{.Name}}\t{{.Status}}\t{{.Command}}\t{{.Networks}}\t{{.IP}}\t{{.Ports}}"
 
 // commandWidth is as much of a command as Docker shows.
@@ -39,23 +42,26 @@ func newPs(a *app) *cobra.Command {
 	var l listFlags
 	var all bool
 	cmd := &cobra.Command{Use: "ps [OPTIONS]", Short: "List sandboxes", Args: exactly()}
-	l.define(cmd, "id, label, name, network, status (created, running, exited)")
+	l.define(cmd, "id, label, name, network, owner (fairway, docker, docker-plugin), status (created, running, exited)")
 	cmd.Flags().BoolVarP(&all, "all", "a", false, "also those that don't run")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		list, err := a.client().Sandboxes(cmd.Context(), all, l.filters)
 		if err != nil {
 			return err
 		}
+		if l.quiet {
+			list = slices.DeleteFunc(list, func(s api.SandboxSummary) bool { return s.Owner != api.OwnerFairway })
+		}
 		header := sandboxRow{
 			Command: "COMMAND", CreatedAt: "CREATED AT", ID: "ID", IP: "IP", Labels: "LABELS",
-			Name: "NAME", Networks: "NETWORKS", Pid: "PID", Ports: "PORTS",
+			Name: "NAME", Networks: "NETWORKS", Owner: "OWNER", Pid: "PID", Ports: "PORTS",
 			RunningFor: "CREATED", State: "STATE", Status: "STATUS",
 		}
 		rows := make([]sandboxRow, 0, len(list))
 		for _, s := range list {
 			rows = append(rows, rowOfSandbox(l, s, a.env.Now()))
 		}
-		return printList(a.env.Stdout, l, header, sandboxColumns, "{{.ID}}", rows, list)
+		return printList(a.env.Stdout, l, header, withOwner(sandboxColumns, rows, sandboxRow.owner), "{{.ID}}", rows, list)
 	}
 	return cmd
 }
@@ -82,12 +88,27 @@ func rowOfSandbox(l listFlags, s api.SandboxSummary, now time.Time) sandboxRow {
 		command = strconv.Quote(command)
 	}
 	return sandboxRow{
-		Command: command, CreatedAt: s.Created.String(), ID: l.id(s.ID), IP: strings.Join(addrs, ","),
-		Labels: labelText(s.Labels), Name: s.Name, Networks: strings.Join(networks, ","),
+		Command: command, CreatedAt: createdAt(s), ID: l.id(s.ID), IP: strings.Join(addrs, ","),
+		Labels: labelText(s.Labels), Name: s.Name, Networks: strings.Join(networks, ","), Owner: s.Owner,
 		Pid: strconv.Itoa(s.Pid), Ports: portsText(s.Ports),
-		RunningFor: units.HumanDuration(now.Sub(s.Created)) + " ago",
+		RunningFor: runningFor(s, now),
 		State:      string(s.Status), Status: statusText(s, now), labels: s.Labels,
 	}
+}
+
+// createdAt and runningFor are empty for containers of others, of whom nobody says it.
+func createdAt(s api.SandboxSummary) string {
+	if s.Created.IsZero() {
+		return ""
+	}
+	return s.Created.String()
+}
+
+func runningFor(s api.SandboxSummary, now time.Time) string {
+	if s.Created.IsZero() {
+		return ""
+	}
+	return units.HumanDuration(now.Sub(s.Created)) + " ago"
 }
 
 // modeText says why a sandbox has no network of its own; one that ended has given

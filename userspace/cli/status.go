@@ -91,7 +91,7 @@ func daemonSections(s api.Status, now time.Time) []section {
 	if metrics == "" {
 		metrics = "off"
 	}
-	return []section{
+	sections := []section{
 		{"Status", state},
 		{"Daemon", []string{fmt.Sprintf("%s, pid %d, up %s", versionLine(s.Version), s.Pid, units.HumanDuration(now.Sub(s.Started)))}},
 		{"Kernel", []string{s.Kernel}},
@@ -104,6 +104,19 @@ func daemonSections(s api.Status, now time.Time) []section {
 		{"Endpoints", []string{fmt.Sprint(s.Endpoints)}},
 		{"Published ports", []string{fmt.Sprint(s.Ports)}},
 	}
+	if rows := carriedRows(s.Carried); len(rows) > 0 {
+		sections = append(sections, section{"For others", rows})
+	}
+	return sections
+}
+
+// carriedRows are what is carried for each of the others.
+func carriedRows(all []api.CarriedCount) []string {
+	var rows []string
+	for _, c := range all {
+		rows = append(rows, fmt.Sprintf("%s\t%d networks, %d endpoints, %d published ports", c.Owner, c.Networks, c.Endpoints, c.Ports))
+	}
+	return rows
 }
 
 func datapathSections(s api.Status) []section {

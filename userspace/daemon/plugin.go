@@ -28,18 +28,21 @@ func (c *Config) checkPlugin() error {
 	return api.CheckSocketPath(c.DockerPlugin)
 }
 
-// openPlugin reads what the network driver for Docker has, if there is to be one.
-// The engine has to know before it looks for leftovers.
+// openPlugin reads what the network driver for Docker has, if there is to be one,
+// or was one whose networks are left: containers may be on them. The engine has to
+// know before it looks for leftovers.
 func (d *daemon) openPlugin(links *link.Host, dp datapath.Datapath) error {
-	if d.config.DockerPlugin == "" {
-		return nil
+	left, err := d.leftToPlugin()
+	if err != nil || d.config.DockerPlugin == "" && left == 0 {
+		return err
 	}
 	shared, ok := dp.(datapath.Shared)
 	if !ok {
-		return fmt.Errorf("docker plugin: datapath %s can't carry networks of others", dp.Mode())
+		return fmt.Errorf("docker plugin: datapath %s can't carry its %d networks: remove them, or uninstall", dp.Mode(), left)
 	}
 	p, err := plugin.New(plugin.Config{
 		Dir: d.config.Root, Links: links, Datapath: shared, Docker: d.config.Docker, Sweep: d.docker == nil, Log: d.log,
+		Unserved:    d.config.DockerPlugin == "",
 		HostChanged: func(ctx context.Context) error { return d.engine.RefreshHost(ctx) },
 	})
 	if err != nil {
@@ -47,7 +50,19 @@ func (d *daemon) openPlugin(links *link.Host, dp datapath.Datapath) error {
 	}
 	d.plugin = p
 	d.onClose(p.Close)
+	if d.config.DockerPlugin == "" {
+		d.log.Warn("docker's calls to the network driver aren't answered, its networks are carried on", "networks", left, "flag", "--docker-plugin")
+	}
 	return nil
+}
+
+// leftToPlugin counts the networks that a driver has left. An uninstall removes
+// them as whatever else is left.
+func (d *daemon) leftToPlugin() (int, error) {
+	if d.sweep {
+		return 0, nil
+	}
+	return plugin.Networks(d.config.Root)
 }
 
 func (d *daemon) startPlugin(ctx context.Context) error {
@@ -59,7 +74,7 @@ func (d *daemon) startPlugin(ctx context.Context) error {
 
 // servePlugin answers Docker from now on, until the function that it returns.
 func (d *daemon) servePlugin(failed chan<- error) (end func(context.Context) error, err error) {
-	if d.plugin == nil {
+	if d.config.DockerPlugin == "" {
 		return func(context.Context) error { return nil }, nil
 	}
 	listener, err := plugin.Listen(d.config.DockerPlugin)
@@ -118,6 +133,15 @@ func (t tenants) Stop() {
 func (t tenants) Degraded() (all []string) {
 	for _, one := range t {
 		all = append(all, one.Degraded()...)
+	}
+	return all
+}
+
+func (t tenants) Carried(ctx context.Context) (all api.Carried) {
+	for _, one := range t {
+		c := one.Carried(ctx)
+		all.Networks = append(all.Networks, c.Networks...)
+		all.Containers = append(all.Containers, c.Containers...)
 	}
 	return all
 }

@@ -28,6 +28,9 @@ func (e *Engine) Status(ctx context.Context) (api.Status, error) {
 		s.Uplinks = append(s.Uplinks, u.Name)
 	}
 	e.state.count(&s)
+	if e.Tenant != nil {
+		s.Carried = e.Tenant.Carried(ctx).Counts()
+	}
 	var statusErr, statsErr error
 	s.Datapath, statusErr = e.datapath.Status(ctx)
 	s.Stats, statsErr = e.datapath.Stats(ctx)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"net/netip"
 
+	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/link"
 )
 
@@ -27,6 +28,8 @@ type Tenant interface {
 	// NamesOf returns the names that belong to an endpoint, empty if the tenant
 	// doesn't know it.
 	NamesOf(endpointID string) (container, network string)
+	// Carried returns the tenant's networks and the containers on them.
+	Carried(ctx context.Context) api.Carried
 }
 
 // RefreshHost looks at the host's devices and addresses, as when what a Tenant
@@ -56,6 +59,14 @@ func (e *Engine) degraded() []string {
 		all = append(all, e.Tenant.Degraded()...)
 	}
 	return all
+}
+
+// Carried implements api.Backend.
+func (e *Engine) Carried(ctx context.Context) (api.Carried, error) {
+	if e.Tenant == nil {
+		return api.Carried{}, nil
+	}
+	return e.Tenant.Carried(ctx), nil
 }
 
 // namesOf returns whose endpoint it is.

@@ -23,6 +23,7 @@ type Source interface {
 	Stats(context.Context) (datapath.Stats, error)
 	Networks(context.Context) ([]api.NetworkView, error)
 	Sandboxes(context.Context) ([]api.SandboxView, error)
+	Carried(context.Context) (api.Carried, error)
 }
 
 // Info is what stays the same as long as the daemon runs.
@@ -59,16 +60,20 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	s.build(c.info)
 	networks, err := c.source.Networks(ctx)
 	if !c.failed(err) {
-		s.add(s.networks, float64(len(networks)))
+		s.add(s.networks, float64(len(networks)), api.OwnerFairway)
 	}
 	sandboxes, err := c.source.Sandboxes(ctx)
 	if !c.failed(err) {
 		s.model(sandboxes)
 	}
+	carried, err := c.source.Carried(ctx)
+	if !c.failed(err) {
+		s.carried(carried)
+	}
 	stats, err := c.source.Stats(ctx)
 	c.failed(err)
 	s.stats(stats)
-	s.endpointTraffic(stats.Endpoints, sandboxes)
+	s.endpointTraffic(stats.Endpoints, append(sandboxes, carried.Containers...))
 	// Last, so that it counts the errors of this scrape too.
 	s.add(s.scrapeErrors, float64(c.errors.Load()))
 }

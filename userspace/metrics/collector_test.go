@@ -32,12 +32,14 @@ type fake struct {
 	stats     datapath.Stats
 	networks  []api.NetworkView
 	sandboxes []api.SandboxView
+	carried   api.Carried
 
 	statsErr, networksErr, sandboxesErr error
 }
 
 func (f *fake) Stats(context.Context) (datapath.Stats, error)       { return f.stats, f.statsErr }
 func (f *fake) Networks(context.Context) ([]api.NetworkView, error) { return f.networks, f.networksErr }
+func (f *fake) Carried(context.Context) (api.Carried, error)        { return f.carried, nil }
 func (f *fake) Sandboxes(context.Context) ([]api.SandboxView, error) {
 	return f.sandboxes, f.sandboxesErr
 }
@@ -62,6 +64,12 @@ func host() *fake {
 	return &fake{
 		networks:  make([]api.NetworkView, 5),
 		sandboxes: []api.SandboxView{web, sandbox("db", model.StatusExited)},
+		carried: api.Carried{
+			Networks: []api.NetworkView{{Owner: api.OwnerDocker}, {Owner: api.OwnerDocker}, {Owner: api.OwnerDockerPlugin}},
+			Containers: []api.SandboxView{
+				{Owner: api.OwnerDocker, Sandbox: model.Sandbox{Name: "web", Published: web.Published}, Endpoints: []api.SandboxEndpoint{endpoint("d1", "front")}},
+			},
+		},
 		stats: datapath.Stats{
 			Forwarded: map[datapath.Path]datapath.Counter{datapath.PathEBPF: {Packets: 100, Bytes: 6400}},
 			Drops: []datapath.Drop{
@@ -70,6 +78,7 @@ func host() *fake {
 			Endpoints: []datapath.EndpointCounters{
 				{EndpointID: "e1", Receive: datapath.Counter{Packets: 10, Bytes: 1000}, Transmit: datapath.Counter{Packets: 20, Bytes: 2000}},
 				{EndpointID: "e2", Receive: datapath.Counter{Packets: 1, Bytes: 60}},
+				{EndpointID: "d1", Receive: datapath.Counter{Packets: 5, Bytes: 500}},
 				{EndpointID: "gone", Receive: datapath.Counter{Packets: 7, Bytes: 70}},
 			},
 			Flows: 12, FlowLimit: 65536,
@@ -145,14 +154,14 @@ func TestScrapeGoesOnPastErrors(t *testing.T) {
 	c := NewCollector(f, testInfo)
 	got := gathered(t, c)
 	for _, line := range []string{
-		"fairway_scrape_errors_total 2", "fairway_flows 12", "fairway_endpoints 2",
-		`fairway_container_transmit_bytes_total{name="web",network="front"} 2000`,
+		"fairway_scrape_errors_total 2", "fairway_flows 12", `fairway_endpoints{owner="fairway"} 2`,
+		`fairway_container_transmit_bytes_total{name="web",network="front",owner="fairway"} 2000`,
 	} {
 		if !strings.Contains(got, line+"\n") {
 			t.Errorf("missing: %s", line)
 		}
 	}
-	if strings.Contains(got, "fairway_networks ") {
+	if strings.Contains(got, `fairway_networks{owner="fairway"}`) {
 		t.Error("the number of networks is exported although it couldn't be read")
 	}
 	f.sandboxesErr = broken

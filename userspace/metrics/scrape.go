@@ -3,6 +3,8 @@
 package metrics
 
 import (
+	"cmp"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/fairway-project/fairway/maps/drop"
@@ -37,8 +39,17 @@ func (s *scrape) model(sandboxes []api.SandboxView) {
 	for name, n := range status {
 		s.add(s.sandboxes, float64(n), string(name))
 	}
-	s.add(s.endpoints, float64(endpoints))
-	s.add(s.publishedPorts, float64(ports))
+	s.add(s.endpoints, float64(endpoints), api.OwnerFairway)
+	s.add(s.publishedPorts, float64(ports), api.OwnerFairway)
+}
+
+// carried exports the counts of what others have.
+func (s *scrape) carried(c api.Carried) {
+	for _, n := range c.Counts() {
+		s.add(s.networks, float64(n.Networks), n.Owner)
+		s.add(s.endpoints, float64(n.Endpoints), n.Owner)
+		s.add(s.publishedPorts, float64(n.Ports), n.Owner)
+	}
 }
 
 // stats exports the datapath's counters.
@@ -90,12 +101,12 @@ func (s *scrape) drops(drops []datapath.Drop) {
 // endpointTraffic exports what each sandbox received and sent on each network.
 // Counters of endpoints that no sandbox has any more are left out.
 func (s *scrape) endpointTraffic(counters []datapath.EndpointCounters, sandboxes []api.SandboxView) {
-	type labels struct{ network, name string }
+	type labels struct{ network, name, owner string }
 	type traffic struct{ receive, transmit datapath.Counter }
 	of := make(map[string]labels)
 	for i := range sandboxes {
 		for _, ep := range sandboxes[i].Endpoints {
-			of[ep.ID] = labels{ep.NetworkName, sandboxes[i].Name}
+			of[ep.ID] = labels{ep.NetworkName, sandboxes[i].Name, cmp.Or(sandboxes[i].Owner, api.OwnerFairway)}
 		}
 	}
 	sums := make(map[labels]traffic)
@@ -106,10 +117,10 @@ func (s *scrape) endpointTraffic(counters []datapath.EndpointCounters, sandboxes
 		}
 	}
 	for l, sum := range sums {
-		s.add(s.receivePackets, float64(sum.receive.Packets), l.network, l.name)
-		s.add(s.receiveBytes, float64(sum.receive.Bytes), l.network, l.name)
-		s.add(s.transmitPackets, float64(sum.transmit.Packets), l.network, l.name)
-		s.add(s.transmitBytes, float64(sum.transmit.Bytes), l.network, l.name)
+		s.add(s.receivePackets, float64(sum.receive.Packets), l.network, l.name, l.owner)
+		s.add(s.receiveBytes, float64(sum.receive.Bytes), l.network, l.name, l.owner)
+		s.add(s.transmitPackets, float64(sum.transmit.Packets), l.network, l.name, l.owner)
+		s.add(s.transmitBytes, float64(sum.transmit.Bytes), l.network, l.name, l.owner)
 	}
 }
 

@@ -30,6 +30,7 @@ type Fake struct {
 
 	dockerPorts []api.DockerPort
 
+	CarriedIs      api.Carried
 	FlowList       []api.FlowView
 	FlowError      error
 	StatusIs       api.Status
@@ -108,6 +109,9 @@ func (f *Fake) Flows(context.Context) iter.Seq2[api.FlowView, error] {
 		}
 	}
 }
+
+// Carried implements api.Backend.
+func (f *Fake) Carried(context.Context) (api.Carried, error) { return f.CarriedIs, nil }
 
 // Status implements api.Backend.
 func (f *Fake) Status(context.Context) (api.Status, error) { return f.StatusIs, nil }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/link"
@@ -36,6 +37,9 @@ type Config struct {
 	// unix:///PATH: those that it doesn't know any more are removed. Empty to keep
 	// what it doesn't delete itself.
 	Docker string
+	// Unserved says that nobody answers Docker's calls: networks of an earlier
+	// daemon's driver go on, and Degraded tells.
+	Unserved bool
 	// Sweep says that nobody else sweeps the datapath.
 	Sweep bool
 	// HostChanged is called when the host has got or lost addresses.
@@ -62,6 +66,9 @@ type Driver struct {
 	file     file
 	stopped  bool
 	troubles map[string]string
+	// names are Docker's as it said them when it was asked last, at asked.
+	names answers
+	asked time.Time
 
 	cancel     context.CancelFunc
 	background sync.WaitGroup

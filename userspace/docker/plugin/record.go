@@ -45,6 +45,12 @@ type endpoint struct {
 	Published   []model.PublishedPort `json:"published,omitempty"`
 }
 
+// Networks counts the networks that a driver in dir has.
+func Networks(dir string) (int, error) {
+	f, err := load(filepath.Join(dir, FileName))
+	return len(f.Networks), err
+}
+
 // load reads the file at path; none is an empty one.
 func load(path string) (file, error) {
 	f := file{Version: fileVersion, Networks: make(map[string]*network), Endpoints: make(map[string]*endpoint)}

@@ -3,10 +3,10 @@
 package plugin
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"net/netip"
-	"path/filepath"
 	"slices"
 )
 
@@ -45,15 +45,20 @@ func (d *Driver) Degraded() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var out []string
+	if d.Unserved && len(d.file.Networks) > 0 {
+		out = append(out, fmt.Sprintf("docker plugin: %d networks are carried on, but Docker's calls aren't answered: start the daemon with --docker-plugin, or remove the networks", len(d.file.Networks)))
+	}
 	for _, what := range slices.Sorted(maps.Keys(d.troubles)) {
 		out = append(out, fmt.Sprintf("docker plugin: %s: %s", what, d.troubles[what]))
 	}
 	return out
 }
 
-// NamesOf returns what is known of an endpoint: the ID of its sandbox in Docker,
-// and the network's ID, for no call of Docker's has names.
+// NamesOf returns the names of an endpoint's container and network, as Carried does.
 func (d *Driver) NamesOf(endpointID string) (container, network string) {
+	if !d.askedLately(endpointID) {
+		d.askNames(context.Background())
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	e := d.file.Endpoints[endpointID]
@@ -61,9 +66,9 @@ func (d *Driver) NamesOf(endpointID string) (container, network string) {
 		return "", ""
 	}
 	if e.SandboxKey != "" {
-		container = filepath.Base(e.SandboxKey)
+		container = d.names.of(e).name
 	}
-	return container, d.file.Networks[e.NetworkID].Name
+	return container, d.networkName(d.file.Networks[e.NetworkID], d.names)
 }
 
 // report notes what failed, or that it doesn't any more.
