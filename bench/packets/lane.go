@@ -30,6 +30,10 @@ type lane struct {
 	there  way
 	back   way
 	used   time.Time
+	// opening is how many packets there were whose connection had no answer yet.
+	opening uint64
+	// begun is how many connections the last call of fresh began.
+	begun uint64
 }
 
 // forgotten is how long connections may be idle before a lane opens them again:
@@ -120,6 +124,7 @@ func (w *way) each(ctx context.Context) error {
 // one back, one there.
 func (l *lane) open(ctx context.Context) error {
 	err := errors.Join(l.there.sink.Verify(true), l.back.sink.Verify(true))
+	l.opening += l.there.generator.Flows()
 	for _, w := range []*way{&l.there, &l.back, &l.there} {
 		if err == nil {
 			err = w.each(ctx)
@@ -145,11 +150,25 @@ type measured struct {
 
 // run sends the client's packets for about d and counts them.
 func (l *lane) run(ctx context.Context, d time.Duration) (measured, error) {
+	return l.send(ctx, func() (pktgen.Sent, error) { return l.there.generator.RunFor(ctx, d) })
+}
+
+// fresh does so with packets that each begin a connection, after all were
+// forgotten: until all there are have begun, if d is longer.
+func (l *lane) fresh(ctx context.Context, d time.Duration) (measured, error) {
+	m, err := l.send(ctx, func() (pktgen.Sent, error) {
+		return l.there.generator.RunAtMost(ctx, l.there.generator.Flows(), d)
+	})
+	l.begun = m.packets
+	return m, err
+}
+
+func (l *lane) send(ctx context.Context, run func() (pktgen.Sent, error)) (measured, error) {
 	before, err := l.there.sink.Count()
 	if err != nil {
 		return measured{}, err
 	}
-	sent, err := l.there.generator.RunFor(ctx, d)
+	sent, err := run()
 	if err != nil {
 		return measured{}, err
 	}
@@ -170,7 +189,7 @@ func (l *lane) run(ctx context.Context, d time.Duration) (measured, error) {
 func (l *lane) traffic() world.Traffic {
 	return world.Traffic{
 		Walk: l.walk, Packets: l.there.sent + l.back.sent, ToServer: l.there.sent,
-		Flows: l.there.generator.Flows(), UDP: true,
+		Flows: l.there.generator.Flows(), UDP: true, Opening: l.opening,
 	}
 }
 

@@ -25,6 +25,7 @@ func subject(w plan.Workload, arm plan.Arm, c plan.Case) plan.Subject {
 func TestPPS(t *testing.T) {
 	w := pps{}
 	cases := map[plan.Arm][]plan.Case{
+		plan.XDP:      {w.newCase(plan.LANToPublished, plan.IPv6, 65536)},
 		plan.EBPF:     w.Cases(plan.Selection{Flows: []int{65536}}),
 		plan.IPTables: w.Cases(plan.Selection{Flows: []int{65536}, Families: []plan.Family{plan.IPv4}}),
 	}

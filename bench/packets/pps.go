@@ -5,6 +5,8 @@ package packets
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/fairway-project/fairway/bench/plan"
@@ -12,7 +14,7 @@ import (
 )
 
 // Workloads returns those of this package.
-func Workloads() []plan.Workload { return []plan.Workload{pps{}} }
+func Workloads() []plan.Workload { return []plan.Workload{pps{}, flows{}, flood{}} }
 
 // pps is what a small packet of an established connection costs.
 type pps struct{}
@@ -55,6 +57,13 @@ func (w pps) newCase(walk plan.Walk, f plan.Family, flows int) plan.Case {
 	return c
 }
 
+func decimal(n int) string { return strconv.Itoa(n) }
+
+// wrongWay is an error that says so.
+func wrongWay(format string, args ...any) error {
+	return fmt.Errorf("%w: "+format, append([]any{plan.ErrWrongWay}, args...)...)
+}
+
 func without(arms []plan.Arm, arm plan.Arm) (others []plan.Arm) {
 	for _, a := range arms {
 		if a != arm {
@@ -80,9 +89,17 @@ type steady struct {
 	before world.Counters
 }
 
-func (i *steady) start(ctx context.Context, env plan.Env, s plan.Subject) (err error) {
-	i.world, err = world.New(ctx, env, world.Options{Arm: s.Arm, Containers: containers(), Connections: s.Case.Flows})
-	if err != nil {
+func (i *steady) start(ctx context.Context, env plan.Env, s plan.Subject) error {
+	o := world.Options{Arm: s.Arm, Containers: containers(), Connections: s.Case.Flows}
+	if err := i.build(ctx, env, s, o); err != nil {
+		return err
+	}
+	return i.lane.open(ctx)
+}
+
+// build makes the world and the lane, and sends nothing.
+func (i *steady) build(ctx context.Context, env plan.Env, s plan.Subject, o world.Options) (err error) {
+	if i.world, err = world.New(ctx, env, o); err != nil {
 		return err
 	}
 	if err = i.world.Meet(ctx, s.Case.Family); err != nil {
@@ -91,10 +108,8 @@ func (i *steady) start(ctx context.Context, env plan.Env, s plan.Subject) (err e
 	if i.before, err = i.world.Counters(ctx); err != nil {
 		return err
 	}
-	if i.lane, err = newLane(i.world, s.Case, env.CPU); err != nil {
-		return err
-	}
-	return i.lane.open(ctx)
+	i.lane, err = newLane(i.world, s.Case, env.CPU)
+	return err
 }
 
 // containers are those of all walks: one with a published port, and another one.

@@ -128,6 +128,16 @@ func (g *Generator) RunFor(ctx context.Context, d time.Duration) (Sent, error) {
 	})
 }
 
+// RunAtMost makes packets until about d is over, or there are count of them.
+func (g *Generator) RunAtMost(ctx context.Context, count uint64, d time.Duration) (Sent, error) {
+	return g.run(ctx, func(made uint64, took time.Duration) uint64 {
+		if made >= count || took >= d {
+			return 0
+		}
+		return min(count-made, chunk/16)
+	})
+}
+
 // run makes as many packets at a time as more says, until it says none.
 func (g *Generator) run(ctx context.Context, more func(made uint64, took time.Duration) uint64) (s Sent, err error) {
 	err = g.ns.Do(func() error {

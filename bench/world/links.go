@@ -53,6 +53,16 @@ func setSysctls(path string, values map[string]string) error {
 	})
 }
 
+// SetSysctl sets one of the host's settings, by its path below /proc/sys, if the
+// kernel has it. It goes with the host.
+func (w *World) SetSysctl(name, value string) error {
+	err := setSysctls(w.host, map[string]string{name: value})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
 // interfaceOf says what an end of a pair is to be.
 type interfaceOf struct {
 	netns, name string
@@ -226,4 +236,26 @@ func detach(path string) error {
 		return fmt.Errorf("unmount %s: %w", path, err)
 	}
 	return nil
+}
+
+// AddBeyondLAN has the LAN host be the way to a network, whose packets it drops.
+func (w *World) AddBeyondLAN(network netip.Prefix) error {
+	via := lanIP4
+	if network.Addr().Is6() {
+		via = lanIP6
+	}
+	return addRoute(w.host, device, network, via)
+}
+
+// UplinkReceived is how many packets came to the host from the LAN.
+func (w *World) UplinkReceived() (packets uint64, err error) {
+	err = netns.Do(w.host, func() error {
+		link, err := netlink.LinkByName(device)
+		if err != nil {
+			return fmt.Errorf("device %s: %w", device, err)
+		}
+		packets = link.Attrs().Statistics.RxPackets
+		return nil
+	})
+	return packets, err
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/fairway-project/fairway/bench/plan/plantest"
 )
 
-var carrying = []plan.Arm{plan.Veth, plan.Route, plan.NFTables, plan.IPTables, plan.IPTablesLegacy, plan.EBPF, plan.Docker, plan.DockerNoProxy}
+var carrying = []plan.Arm{plan.Veth, plan.Route, plan.NFTables, plan.IPTables, plan.IPTablesLegacy, plan.EBPF, plan.XDP, plan.Docker, plan.DockerNoProxy}
 
 func check(t testing.TB, err error) {
 	t.Helper()

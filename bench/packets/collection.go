@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package packets
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/fairway-project/fairway/bench/load"
+	"github.com/fairway-project/fairway/bench/plan"
+	"github.com/fairway-project/fairway/bench/world"
+)
+
+const (
+	// echoPort is published as itself.
+	echoPort = 7000
+	// echoRate is a fraction of what one CPU makes, in requests per second.
+	echoRate = 2000
+	// expiry is soon enough for connections to be collected within a slice.
+	expiry = "2"
+	// collected is long enough for a collection of Fairway's, which comes every 5 s.
+	collected = 8 * time.Second
+)
+
+func (w flows) collection(n int) plan.Case {
+	c := w.newCase(ofCollection, plan.LANToPublished, plan.IPv4, 0)
+	c.Params = append(c.Params, plan.Param{Key: "expiring", Value: decimal(n)})
+	c.Arms, c.Group = []plan.Arm{plan.EBPF, plan.IPTables}, ofCollection
+	c.Metrics = []plan.Metric{plan.TransactionsSec}
+	c.Slice, c.Pairs = collected, 3
+	return c
+}
+
+// startCollection makes a world with a server in it that answers by UDP.
+func (flows) startCollection(ctx context.Context, env plan.Env, s plan.Subject) (plan.Instance, error) {
+	i := &collection{expiring: s.Case.Value("expiring") != "0"}
+	if err := i.start(ctx, env, s); err != nil {
+		return nil, errors.Join(err, i.Close())
+	}
+	return i, nil
+}
+
+// collection is a world in which a request is answered now and then, while many
+// connections come to their end.
+type collection struct {
+	steady
+	expiring       bool
+	server, client *load.Side
+	target         netip.AddrPort
+	requests       uint64
+}
+
+func (i *collection) start(ctx context.Context, env plan.Env, s plan.Subject) error {
+	s.Case.Flows = manyFlows
+	config := filepath.Join(env.Dir, "config.yaml")
+	if err := os.WriteFile(config, []byte("timeouts:\n  udp: "+expiry+"s\n"), 0o644); err != nil {
+		return err
+	}
+	o := world.Options{Arm: s.Arm, Containers: containers(), Connections: manyFlows, DaemonArgs: []string{"--config", config}}
+	o.Containers[0].Publish = append(o.Containers[0].Publish, world.Port{Proto: "udp", Host: echoPort, Container: echoPort})
+	if err := i.build(ctx, env, s, o); err != nil {
+		return err
+	}
+	// nf_conntrack has settings of the namespace instead.
+	if err := i.world.SetSysctl("net/netfilter/nf_conntrack_udp_timeout", expiry); err != nil {
+		return err
+	}
+	return i.serve(ctx, env, s)
+}
+
+func (i *collection) serve(ctx context.Context, env plan.Env, s plan.Subject) (err error) {
+	ends, err := i.world.Ends(s.Case.Walk, s.Case.Family)
+	if err != nil {
+		return err
+	}
+	i.target = ends.Target("udp", echoPort)
+	if i.server, err = load.Start(load.Place{Netns: ends.Server.Netns, CPU: env.CPU}); err != nil {
+		return err
+	}
+	if i.client, err = load.Start(load.Place{Netns: ends.Client.Netns, CPU: env.CPU}); err != nil {
+		return err
+	}
+	_, err = i.server.Serve(ctx, load.Service{Kind: load.UDPRR, Addr: netip.AddrPortFrom(ends.Server.Addr, echoPort), Flows: 1})
+	return err
+}
+
+// Slice implements plan.Instance.
+func (i *collection) Slice(ctx context.Context, d time.Duration) (plan.Sample, error) {
+	if err := i.world.Forget(); err != nil {
+		return plan.Sample{}, err
+	}
+	if i.expiring {
+		if err := i.lane.there.each(ctx); err != nil {
+			return plan.Sample{}, err
+		}
+	}
+	r, err := i.client.Run(ctx, load.Job{
+		Kind: load.UDPRR, Targets: []netip.AddrPort{i.target}, Flows: 16, Rate: echoRate, Duration: d,
+	})
+	if err == nil {
+		err = r.Clean()
+	}
+	i.requests += r.Transactions
+	return plan.Sample{Values: []float64{r.Rate()}, Ops: r.Transactions, Latency: r.Latency}, err
+}
+
+// Prove implements plan.Instance. Connections that should have expired, and are
+// still there, would have been in nobody's way.
+func (i *collection) Prove(ctx context.Context) (plan.Proof, error) {
+	t := i.lane.traffic()
+	t.Packets, t.ToServer, t.Flows = t.Packets+2*i.requests, t.ToServer+i.requests, 0
+	if i.expiring {
+		now, err := i.world.Counters(ctx)
+		if err != nil {
+			return plan.Proof{}, err
+		}
+		if left := max(now.Flows, now.Tracked); left > manyFlows/2 {
+			return plan.Proof{}, wrongWay("%d of %d connections are left after a slice in which they expired", left, manyFlows)
+		}
+	}
+	return i.world.Prove(ctx, i.before, t)
+}
+
+// Close implements plan.Instance.
+func (i *collection) Close() error {
+	var errs []error
+	for _, s := range []*load.Side{i.client, i.server} {
+		if s != nil {
+			errs = append(errs, s.Close())
+		}
+	}
+	return errors.Join(append(errs, i.steady.Close())...)
+}
