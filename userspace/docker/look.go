@@ -28,6 +28,7 @@ func (w *Watcher) look(ctx context.Context) {
 	if w.stopped {
 		return
 	}
+	w.looks++
 	now, err := device.Look()
 	w.report("devices", err)
 	if err != nil {
@@ -40,20 +41,76 @@ func (w *Watcher) look(ctx context.Context) {
 			delete(w.since, index)
 		}
 	}
-	for index, v := range now.Veths {
-		if _, known := w.since[index]; known {
-			continue
-		}
-		w.clock++
-		w.since[index] = appearance{w.clock, time.Now()}
-		if id := w.networkOn(v.Bridge); id != "" {
-			w.todo.network(id)
-		} else {
-			w.todo.everything()
-		}
+	for _, v := range now.Veths {
+		w.meet(v)
 	}
 	w.pass(ctx)
 	w.askOfStrangers()
+}
+
+// meet asks the engine whose a device is that wasn't seen before.
+func (w *Watcher) meet(v device.Veth) {
+	if _, known := w.since[v.Index]; known {
+		return
+	}
+	w.clock++
+	w.since[v.Index] = appearance{w.clock, time.Now()}
+	if id := w.networkOn(v.Bridge); id != "" {
+		w.todo.network(id)
+	} else {
+		w.todo.everything()
+	}
+}
+
+// appeared guards a new device without looking at all the others, of which there may
+// be hundreds: they are looked at once for many changes, which this one is too.
+func (w *Watcher) appeared(v device.Veth) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.stopped || w.applied.guarded[v.Index] {
+		return
+	}
+	if !w.devices.HasBridge(v.Bridge) {
+		w.look(context.Background())
+		return
+	}
+	w.devices.Veths[v.Index] = v
+	w.meet(v)
+	if w.view.complete && w.guardNew(context.Background()) {
+		w.lookLater()
+	}
+}
+
+// settle is how long changes are gathered before the devices are looked at. What
+// waits for it is the end of devices and changes of bridges: new devices are guarded
+// meanwhile, and endpoints are searched for when the engine has told of them.
+const settle = 20 * time.Millisecond
+
+// change notes that something is different; it doesn't wait.
+func (w *Watcher) change() {
+	select {
+	case w.changes <- struct{}{}:
+	default:
+	}
+}
+
+// followChanges looks again after changes, once for all within settle.
+func (w *Watcher) followChanges(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.changes:
+		}
+		sleep(ctx, settle)
+		select {
+		case <-w.changes:
+		default:
+		}
+		if ctx.Err() == nil {
+			w.lookAgain()
+		}
+	}
 }
 
 // How long an event is given to say whose a device is, and how long the engine is

@@ -40,6 +40,9 @@ type Config struct {
 	Socket   string
 	Datapath datapath.Shared
 	Log      *slog.Logger
+	// Absent says that the engine doesn't run, and Start needn't wait for it. It may
+	// be one that waits for the daemon to be up.
+	Absent bool
 	// Subnets are those that the engine takes by itself.
 	Subnets []netip.Prefix
 	// BridgesChanged is called when Owns answers otherwise than before.
@@ -54,6 +57,8 @@ type Watcher struct {
 	todo   *todo
 	// retry asks for another look at the devices after some time.
 	retry chan struct{}
+	// changes asks for another look once they have settled.
+	changes chan struct{}
 	// first is closed when the engine has said everything for the first time, or
 	// can't be reached; once closes it.
 	first chan struct{}
@@ -64,6 +69,8 @@ type Watcher struct {
 	stopped bool
 	view    view
 	devices device.Devices
+	// looks counts the times that all devices were listed.
+	looks int
 	// clock counts the devices that appeared; since tells when each did, by index.
 	clock uint64
 	since map[int]appearance
@@ -111,7 +118,7 @@ func New(c Config) (*Watcher, error) {
 		return nil, err
 	}
 	return &Watcher{
-		Config: c, client: cl, held: proxies.NewTable(), todo: newTodo(), retry: make(chan struct{}, 1), first: make(chan struct{}),
+		Config: c, client: cl, held: proxies.NewTable(), todo: newTodo(), retry: make(chan struct{}, 1), changes: make(chan struct{}, 1), first: make(chan struct{}),
 		view:  view{networks: make(map[string]facts.Network), asked: make(map[string]uint64)},
 		since: make(map[int]appearance), bound: make(map[string]int), applied: newApplied(),
 		troubles: make(map[string]string),
@@ -128,11 +135,18 @@ func (w *Watcher) Start(ctx context.Context) error {
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	w.cancel = cancel
 	w.lookAgain()
-	w.background.Go(func() { sub.Run(running, w.lookAgain) })
+	w.background.Go(func() {
+		sub.Run(running, device.Reports{Appeared: w.appeared, Changed: w.change, Lost: w.lookAgain})
+	})
+	w.background.Go(func() { w.followChanges(running) })
 	w.background.Go(func() { w.followEvents(running) })
 	w.background.Go(func() { w.follow(running) })
 	w.background.Go(func() { w.retryLooks(running) })
-	wait, stop := context.WithTimeout(ctx, firstWait)
+	patience := firstWait
+	if w.Absent {
+		patience = 0
+	}
+	wait, stop := context.WithTimeout(ctx, patience)
 	defer stop()
 	select {
 	case <-w.first:

@@ -133,6 +133,41 @@ func TestEndpointFindsItsDevice(t *testing.T) {
 	w.eventually("the endpoint goes with its device", w.has(map[string]string{}))
 }
 
+// Many containers that start at once cost few listings of all devices, and each
+// device is guarded all the same.
+func TestBurstOfDevices(t *testing.T) {
+	const many = 100
+	w := newWorld(t)
+	count := func() (looks, guarded int) {
+		w.watcher.mu.Lock()
+		defer w.watcher.mu.Unlock()
+		w.dp.mu.Lock()
+		defer w.dp.mu.Unlock()
+		return w.watcher.looks, len(w.dp.guarded)
+	}
+	before, _ := count()
+	began := time.Now()
+	for i := range many {
+		v := &netlink.Veth{
+			LinkAttrs: netlink.LinkAttrs{Name: fmt.Sprintf("veth%07x", i), MasterIndex: w.bridge.Index}, PeerName: fmt.Sprintf("p%d", i),
+		}
+		w.must(netlink.LinkAdd(v))
+		defer func() { w.must(netlink.LinkDel(v)) }()
+		w.must(netlink.LinkSetUp(v))
+	}
+	w.eventually("all devices are guarded", func() bool {
+		_, guarded := count()
+		return guarded == many
+	})
+	after, _ := count()
+	// One for each time that changes settled, some for devices without an endpoint,
+	// which are looked for ever less often.
+	most := int(time.Since(began)/settle) + int(time.Since(began)/maxLook) + 12
+	if looks := after - before; looks > min(most, 3*many) {
+		t.Errorf("%d listings for %d devices in %s, want at most %d", looks, many, time.Since(began), most)
+	}
+}
+
 // What no event told is found after a reconnection.
 func TestLostEvents(t *testing.T) {
 	w := newWorld(t)

@@ -52,6 +52,16 @@ type Devices struct {
 	Veths map[int]Veth
 }
 
+// HasBridge reports whether there was a bridge with this index.
+func (d Devices) HasBridge(index int) bool {
+	for _, b := range d.Bridges {
+		if b.Index == index {
+			return true
+		}
+	}
+	return false
+}
+
 // dockerVeth is how Docker calls a host-side device: "veth" and seven hexadecimal
 // digits. What an operator added to a bridge by hand isn't ours to guard.
 var dockerVeth = regexp.MustCompile(`^veth[0-9a-f]{7}$`)
@@ -75,12 +85,21 @@ func Look() (Devices, error) {
 			copy(b.MAC[:], a.HardwareAddr)
 			d.Bridges[a.Name] = b
 		case "veth":
-			if a.MasterIndex != 0 && dockerVeth.MatchString(a.Name) {
-				d.Veths[a.Index] = Veth{Name: a.Name, Index: a.Index, Bridge: a.MasterIndex, peer: a.ParentIndex, namespace: a.NetNsID}
+			if v, is := vethOf(l); is {
+				d.Veths[a.Index] = v
 			}
 		}
 	}
 	return d, nil
+}
+
+// vethOf returns the device as a host-side one of Docker's that is a port of a bridge.
+func vethOf(l netlink.Link) (v Veth, is bool) {
+	a := l.Attrs()
+	if l.Type() != "veth" || a.MasterIndex == 0 || !dockerVeth.MatchString(a.Name) {
+		return v, false
+	}
+	return Veth{Name: a.Name, Index: a.Index, Bridge: a.MasterIndex, peer: a.ParentIndex, namespace: a.NetNsID}, true
 }
 
 func addressesOf(all []netlink.Addr, index int) []netip.Prefix {

@@ -48,15 +48,25 @@ func (s *Subscription) open() error {
 	return nil
 }
 
-// Run calls changed after every change that may matter, and after reports were
-// lost, until ctx ends. Changed must return soon.
-func (s *Subscription) Run(ctx context.Context, changed func()) {
+// Reports are what a subscription calls, one at a time.
+type Reports struct {
+	// Appeared gets a host-side device that the kernel has just reported as a port
+	// of a bridge, new or not.
+	Appeared func(Veth)
+	// Changed is called after anything else that may matter. It must return soon.
+	Changed func()
+	// Lost is called when reports were lost, new devices among them perhaps.
+	Lost func()
+}
+
+// Run reports until ctx ends.
+func (s *Subscription) Run(ctx context.Context, to Reports) {
 	for ctx.Err() == nil {
-		err := s.drain(ctx, changed)
+		err := s.drain(ctx, to)
 		for ctx.Err() == nil {
 			s.log.Warn("watching Docker's devices: subscribing again", "err", err)
 			if err = s.open(); err == nil {
-				changed()
+				to.Lost()
 				break
 			}
 			sleep(ctx, retry)
@@ -65,7 +75,7 @@ func (s *Subscription) Run(ctx context.Context, changed func()) {
 }
 
 // drain reads reports until that fails, and closes the socket.
-func (s *Subscription) drain(ctx context.Context, changed func()) error {
+func (s *Subscription) drain(ctx context.Context, to Reports) error {
 	events := s.events
 	stop := context.AfterFunc(ctx, events.Close)
 	defer func() {
@@ -75,28 +85,38 @@ func (s *Subscription) drain(ctx context.Context, changed func()) error {
 	}()
 	for {
 		messages, _, err := events.Receive()
-		switch {
-		case errors.Is(err, unix.ENOBUFS):
-			changed()
-		case err != nil:
-			return err
-		case relevant(messages):
-			changed()
+		if errors.Is(err, unix.ENOBUFS) {
+			to.Lost()
+			continue
 		}
+		if err != nil {
+			return err
+		}
+		to.pass(messages)
 	}
 }
 
-func relevant(messages []syscall.NetlinkMessage) bool {
+// pass reports what the kernel said in one go.
+func (r Reports) pass(messages []syscall.NetlinkMessage) {
+	changed := false
 	for _, m := range messages {
 		if m.Header.Type != unix.RTM_NEWLINK && m.Header.Type != unix.RTM_DELLINK {
-			return true
+			changed = true
+			continue
 		}
 		l, err := netlink.LinkDeserialize((*unix.NlMsghdr)(&m.Header), m.Data)
-		if err != nil || l.Type() == "bridge" || l.Type() == "veth" {
-			return true
+		if err != nil {
+			changed = true
+			continue
 		}
+		if v, is := vethOf(l); is && m.Header.Type == unix.RTM_NEWLINK {
+			r.Appeared(v)
+		}
+		changed = changed || l.Type() == "bridge" || l.Type() == "veth"
 	}
-	return false
+	if changed {
+		r.Changed()
+	}
 }
 
 func sleep(ctx context.Context, d time.Duration) {
