@@ -5,10 +5,10 @@
 // UDP request/response (udp-rr).
 //
 // Each end is a Side: a process of its own in a namespace and on a CPU, which it
-// has before its first thread starts. It is this same program run again, so main
-// and TestMain call Init first. The sides wait in blocking or epoll system calls
-// of locked threads, without the runtime's poller and with the garbage collector
-// off while they measure: what is measured is the kernel.
+// has before its first thread starts: this same program, run again by package
+// child. The sides wait in blocking or epoll system calls of locked threads,
+// without the runtime's poller and with the garbage collector off while they
+// measure: what is measured is the kernel.
 //
 //	server, _ := load.Start(load.Place{Netns: "/run/netns/web", CPU: 0})
 //	client, _ := load.Start(load.Place{Netns: "/run/netns/lan", CPU: 0})

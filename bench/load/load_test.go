@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 // ends are two namespaces with a veth between them.
 type ends struct {
 	client, server            *Side
-	clientNS, dir             string
+	clientNS, serverNS, dir   string
 	address, address6, source netip.Addr
 }
 
@@ -40,12 +40,12 @@ func newEnds(t *testing.T) *ends {
 	must(t, netns.PrepareDir(e.dir))
 	t.Cleanup(func() { must(t, netns.RemoveDir(e.dir)) })
 	e.clientNS = filepath.Join(e.dir, "client")
-	serverNS := filepath.Join(e.dir, "server")
+	e.serverNS = filepath.Join(e.dir, "server")
 	must(t, netns.Create(e.clientNS))
-	must(t, netns.Create(serverNS))
-	must(t, veth(e.clientNS, serverNS))
+	must(t, netns.Create(e.serverNS))
+	must(t, veth(e.clientNS, e.serverNS))
 	must(t, netns.Do(e.clientNS, e.reachable))
-	e.client, e.server = start(t, e.clientNS), start(t, serverNS)
+	e.client, e.server = start(t, e.clientNS), start(t, e.serverNS)
 	return e
 }
 

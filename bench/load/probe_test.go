@@ -26,7 +26,7 @@ func TestProbeFindsTheMoment(t *testing.T) {
 		must(t, e.client.Probe(t.Context(), Probe{Netns: ns, Target: target, Every: 200 * time.Microsecond, Timeout: 10 * time.Second}))
 		time.Sleep(20 * time.Millisecond)
 		begun := Clock()
-		server := start(t, e.server.place.Netns)
+		server := start(t, e.serverNS)
 		_, err := server.Serve(t.Context(), Service{Kind: CRR, Addr: target, Flows: 1})
 		must(t, err)
 		served := Clock()

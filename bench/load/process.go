@@ -8,23 +8,15 @@ import (
 	"io"
 	"os"
 	"runtime"
+
+	"github.com/fairway-project/fairway/bench/child"
 )
 
-// initArg makes this program a side.
-const initArg = "bench-load-side"
+// Role is what a side is started as; main and TestMain give it to child.Init.
+var Role = child.Role{Name: "bench-load-side", Run: talk}
 
-// Init turns the process into a side if Start started it for that, and does not
-// return then. Call it first thing in main and in TestMain.
-func Init(args []string) {
-	if len(args) != 2 || args[1] != initArg {
-		return
-	}
-	if err := talk(os.Stdin, os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	os.Exit(0)
-}
+// Init is child.Init for programs whose only role this is.
+func Init(args []string) { child.Init(args, Role) }
 
 // talk serves requests until in ends, which also ends what is under way.
 func talk(in io.Reader, out io.Writer) error {
@@ -37,15 +29,7 @@ func talk(in io.Reader, out io.Writer) error {
 			w.handle(r)
 		}
 	}()
-	for decoder := json.NewDecoder(in); ; {
-		var r request
-		if err := decoder.Decode(&r); err == io.EOF {
-			return nil
-		} else if err != nil {
-			return fmt.Errorf("request: %w", err)
-		}
-		requests <- r
-	}
+	return child.Requests(in, func(r request) { requests <- r })
 }
 
 // worker is the state of a side.

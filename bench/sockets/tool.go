@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/fairway-project/fairway/bench/child"
 	"github.com/fairway-project/fairway/bench/load"
 	"github.com/fairway-project/fairway/bench/plan"
 )
@@ -66,7 +67,7 @@ func (i *instance) startTool(ctx context.Context) (err error) {
 	}
 	t.serving = exec.Command(t.name, t.server(at)...)
 	t.serving.Stdout, t.serving.Stderr = &t.log, &t.log
-	if err := load.StartCommand(place, t.serving); err != nil {
+	if err := child.Command(place, t.serving); err != nil {
 		return fmt.Errorf("%s: %w", t.name, err)
 	}
 	i.tool = t
@@ -107,7 +108,7 @@ func (t *tool) measure(ctx context.Context, p load.Place, to netip.AddrPort, sec
 		cmd := exec.CommandContext(ctx, t.name, t.client(to, seconds)...)
 		var out bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &out, &out
-		if err = load.StartCommand(p, cmd); err != nil {
+		if err = child.Command(p, cmd); err != nil {
 			return 0, 0, err
 		}
 		if err = cmd.Wait(); err == nil {

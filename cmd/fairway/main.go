@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 
+	"github.com/fairway-project/fairway/bench/child"
 	"github.com/fairway-project/fairway/bench/load"
 	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/cli"
@@ -23,7 +24,7 @@ func main() {
 	// Processes of sandboxes and the ends of benchmarks begin as a second run of
 	// this program.
 	sandbox.Init(os.Args)
-	load.Init(os.Args)
+	child.Init(os.Args, load.Role)
 	parts := daemon.Parts{
 		Metrics: func(e *engine.Engine) http.Handler {
 			return metrics.Handler(e, metrics.Info{Version: e.Version, Mode: e.Datapath.Mode()})

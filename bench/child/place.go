@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package load
+package child
 
 import (
 	"errors"
@@ -23,9 +23,21 @@ type Place struct {
 	CPU int
 }
 
-// StartCommand starts cmd in a place: the first thread of the new process has the
+// String names the place in errors.
+func (p Place) String() string {
+	name := p.Netns
+	if name == "" {
+		name = "this namespace"
+	}
+	if p.CPU == AnyCPU {
+		return name
+	}
+	return fmt.Sprintf("%s on CPU %d", name, p.CPU)
+}
+
+// Command starts cmd in a place: the first thread of the new process has the
 // namespace and the CPU already, so all others have.
-func StartCommand(p Place, cmd *exec.Cmd) error {
+func Command(p Place, cmd *exec.Cmd) error {
 	path := p.Netns
 	if path == "" {
 		path = "/proc/self/ns/net"
