@@ -30,6 +30,7 @@ var (
 	peerNumber = regexp.MustCompile(`@if\d+`)
 	// On a busy machine ping(8) adds how many requests were under way at once.
 	roundTrip    = regexp.MustCompile(`= [\d.]+(/[\d.]+)+ ms(, pipe \d+)?`)
+	spaceAtEnd   = regexp.MustCompile(`(?m) +$`)
 	milliseconds = regexp.MustCompile(`\d+(\.\d+)? ?ms\b`)
 )
 
@@ -43,7 +44,8 @@ func (s *stable) of(text string) string {
 	text = devNumber.ReplaceAllString(text, "8: eth")
 	text = peerNumber.ReplaceAllString(text, "@if9")
 	text = roundTrip.ReplaceAllString(text, "= 0.1/0.1/0.1 ms")
-	return milliseconds.ReplaceAllString(text, "0.1 ms")
+	text = milliseconds.ReplaceAllString(text, "0.1 ms")
+	return spaceAtEnd.ReplaceAllString(text, "")
 }
 
 func (s *stable) id(real string) string {
