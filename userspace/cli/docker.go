@@ -44,6 +44,7 @@ func newDockerSetup(a *app) *cobra.Command {
 	flags.BoolVar(&f.check, "check", false, "only tell what is wrong")
 	flags.BoolVar(&f.undo, "undo", false, "put daemon.json back as it was")
 	flags.BoolVarP(&f.force, "force", "f", false, "don't ask")
+	flags.BoolVar(&f.NoForwarding, "no-forwarding", false, "also write ip-forward: false, for hosts that aren't routers; docker run then warns of it")
 	flags.StringVar(&f.Config, "daemon-json", "", "dockerd's configuration file (default: the one that it uses)")
 	flags.StringVar(&f.Proxy, "proxy", "", "Fairway's docker-proxy (default: the one that was installed with this program)")
 	flags.StringVar(&f.Root, "root", daemon.Default().Root, "directory of the daemon's state, where the file as it was is kept")

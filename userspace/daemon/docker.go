@@ -48,13 +48,19 @@ func (d *daemon) openDocker(ctx context.Context, dp datapath.Datapath) error {
 	if err := d.checkUserRules(ctx); err != nil {
 		return err
 	}
-	subnets, err := setup.Subnets()
+	found, err := setup.FindEngine()
+	if err != nil {
+		return err
+	}
+	subnets, err := found.Subnets()
 	if err != nil {
 		// Which dockerd won't start with either.
 		d.log.Warn("addresses of Docker's configuration are left to chance", "err", err)
 	}
 	w, err := docker.New(docker.Config{
 		Socket: d.config.Docker, Datapath: shared, Log: d.log, Subnets: subnets,
+		// Systemd may keep it waiting for us, and its socket open.
+		Absent: found.Pid == 0,
 		BridgesChanged: func(ctx context.Context) {
 			if err := d.engine.RefreshHost(ctx); err != nil {
 				d.log.Error("uplinks after a change of Docker's bridges", "err", err)

@@ -20,6 +20,9 @@ type Options struct {
 	Proxy string
 	// Config is the engine's daemon.json; empty for the one that it uses.
 	Config string
+	// NoForwarding leaves the host's forwarding off, which Fairway doesn't need: what
+	// starts while no daemon runs is then forwarded by nobody.
+	NoForwarding bool
 	// Root is Fairway's state directory, where the saved copy is kept.
 	Root string
 }
@@ -86,6 +89,9 @@ func Make(ctx context.Context, o Options) (Plan, error) {
 func plan(o Options, e Engine, f file, rules []firewall.Rule) (Plan, error) {
 	p := Plan{Config: o.Config, options: o, file: f}
 	want := map[string]string{"iptables": "false", "ip6tables": "false", "userland-proxy-path": strconv.Quote(o.Proxy)}
+	if o.NoForwarding {
+		want["ip-forward"] = "false"
+	}
 	for key, value := range want {
 		flag, given := e.Flags[key]
 		if !given {

@@ -84,6 +84,15 @@ func TestPlan(t *testing.T) {
 	}
 }
 
+func TestNoForwarding(t *testing.T) {
+	o := Options{Proxy: "/lib/docker-proxy", Config: "/d.json", NoForwarding: true}
+	f := keys("iptables", "false", "ip6tables", "false", "userland-proxy-path", `"/lib/docker-proxy"`)
+	p, err := plan(o, Engine{}, f, nil)
+	if want := []string{`/d.json: add "ip-forward": false`}; err != nil || !cmp.Equal(p.Lines(), want) {
+		t.Errorf("got %q, %v, want %q", p.Lines(), err, want)
+	}
+}
+
 func TestApplyAndUndo(t *testing.T) {
 	for name, before := range map[string]string{"there was one": "{\n  \"log-level\": \"warn\",\n  \"iptables\": true\n}", "there was none": ""} {
 		dir := t.TempDir()

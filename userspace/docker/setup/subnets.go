@@ -23,11 +23,7 @@ var docker0 = netip.MustParsePrefix("172.17.0.0/16")
 // Subnets returns what the engine takes by itself, also if it doesn't run yet: the
 // subnet of its default bridge, and all of the pools that were configured. Docker's
 // own pools are shared, since it looks at the host's routes.
-func Subnets() ([]netip.Prefix, error) {
-	e, err := FindEngine()
-	if err != nil {
-		return nil, err
-	}
+func (e Engine) Subnets() ([]netip.Prefix, error) {
 	f, err := readFile(e.Config)
 	if err != nil {
 		return nil, err
