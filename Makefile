@@ -5,7 +5,7 @@ DESTDIR ?=
 GO ?= go
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-docker deps-generate deps-vm deps-builder build generate check-generated check-builder \
+.PHONY: help docker-plugin deps deps-docker deps-generate deps-vm deps-builder build generate check-generated check-builder \
 	lint test test-xdp test-vm update-insns bench demo install clean
 
 help: ## list the targets
@@ -43,6 +43,10 @@ check-builder: ## build Dockerfile.builder on a base made by debootstrap and com
 
 lint: ## vet, staticcheck, errorlint, gofmt, clang-format, netlink dumps, licenses
 	@build/lint
+
+docker-plugin: build ## make Docker's managed plugin of bin/fairway in bin/docker-plugin
+	deploy/docker-plugin/build bin/fairway bin/docker-plugin
+	@echo "docker plugin create fairway bin/docker-plugin && docker plugin enable fairway"
 
 test: ## run all tests (root); ends with a plain count
 	@test "$$(id -u)" = 0 || { echo "make test: the tests make network namespaces and load eBPF programs; run it as root" >&2; exit 1; }
