@@ -16,6 +16,7 @@ import (
 func (d *Datapath) adopt() error {
 	s := state{
 		lost:          make(map[netip.Addr]bool),
+		moved:         make(map[model.Port]bool),
 		networkSlots:  newSlots("network", network.MaxSlots),
 		endpointSlots: newSlots("endpoint", endpoint.MaxSlots),
 		networks:      make(map[string]*networkState),

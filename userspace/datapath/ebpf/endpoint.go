@@ -135,7 +135,9 @@ func (d *Datapath) vacate(slot uint16, former endpoint.Endpoint) error {
 	if err := d.dismiss(slot, former); err != nil {
 		return err
 	}
-	if err := errors.Join(d.syncPorts(slot, nil), d.syncLinks(slot, nil)); err != nil {
+	// Its flows need no walk through the tables: they are void with the generation.
+	_, err := d.replacePorts(slot, nil)
+	if err := errors.Join(err, d.syncLinks(slot, nil)); err != nil {
 		return err
 	}
 	if former.Index != 0 {

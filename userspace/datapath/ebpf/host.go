@@ -11,17 +11,17 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/fairway-project/fairway/loader"
-	"github.com/fairway-project/fairway/maps/flow"
 	"github.com/fairway-project/fairway/maps/host"
-	"github.com/fairway-project/fairway/maps/object"
 	"github.com/fairway-project/fairway/userspace/datapath"
 )
 
 // EnsureHost implements datapath.Datapath. Every call makes the flows ask for
 // their routes again, since it is what tells of changes to them.
 func (d *Datapath) EnsureHost(_ context.Context, h datapath.Host) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	return d.edit(func() error { return d.ensureHost(h) })
+}
+
+func (d *Datapath) ensureHost(h datapath.Host) error {
 	if err := d.ensureAddresses(h); err != nil {
 		return err
 	}
@@ -42,8 +42,9 @@ func (d *Datapath) EnsureHost(_ context.Context, h datapath.Host) error {
 		want[u.Index] = true
 		errs = append(errs, d.ensureUplink(u), d.ensureXDP(u, before))
 	}
-	// Sources go last: no new flow may take one from an uplink that still has it.
-	errs = append(errs, d.dropUplinks(want), d.tables.host.NewRoutes(), d.forgetSources(), d.retryFrames())
+	// Flows with sources that are lost are ended after this: no new one may take such
+	// a source from an uplink that still has it.
+	errs = append(errs, d.dropUplinks(want), d.tables.host.NewRoutes(), d.retryFrames())
 	return errors.Join(errs...)
 }
 
@@ -95,28 +96,6 @@ func (d *Datapath) syncAddresses() error {
 		}
 	}
 	return nil
-}
-
-// forgetSources ends the flows that were masqueraded with an address that isn't
-// the host's any more, as netfilter's MASQUERADE does: no reply can come, and
-// the next packet of the same socket finds the new address.
-func (d *Datapath) forgetSources() error {
-	lost := d.state.lost
-	for a := range lost {
-		if d.state.own[a] {
-			delete(lost, a)
-		}
-	}
-	if len(lost) == 0 {
-		return nil
-	}
-	err := d.collector.purge(func(origin *flow.Half) bool {
-		return origin.Kind() == object.DatapathFlowKindFLOW_MASQUERADE && lost[origin.NATSrc.Addr()]
-	})
-	if err == nil {
-		clear(lost)
-	}
-	return err
 }
 
 // keepOrphanGateways lets the networks of an earlier process work until they are

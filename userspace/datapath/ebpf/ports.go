@@ -15,8 +15,10 @@ import (
 // EnsurePorts implements datapath.Datapath. It touches what differs only, so its
 // cost doesn't depend on what else is published.
 func (d *Datapath) EnsurePorts(_ context.Context, endpointID string, ports []datapath.Port) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	return d.edit(func() error { return d.ensurePorts(endpointID, ports) })
+}
+
+func (d *Datapath) ensurePorts(endpointID string, ports []datapath.Port) error {
 	st, ok := d.state.endpoints[endpointID]
 	if !ok {
 		if len(ports) == 0 {
@@ -47,10 +49,18 @@ func (d *Datapath) portOwner(k publish.Key) (id string, taken bool) {
 	return id, id != "" && d.state.endpoints[id].portsSaid
 }
 
-// syncPorts makes the publications of a slot those in want. Entries go in before
+// syncPorts makes the publications of a slot those in want, and notes whose flows
+// that concerns.
+func (d *Datapath) syncPorts(slot uint16, want map[publish.Key]publish.Entry) error {
+	former, err := d.replacePorts(slot, want)
+	d.noteMoved(former, want)
+	return err
+}
+
+// replacePorts returns the entries that were others before. Entries go in before
 // their bits and out before them too: at no time is an entry without its bit
 // after it was reachable.
-func (d *Datapath) syncPorts(slot uint16, want map[publish.Key]publish.Entry) error {
+func (d *Datapath) replacePorts(slot uint16, want map[publish.Key]publish.Entry) (map[publish.Key]publish.Entry, error) {
 	former := make(map[publish.Key]publish.Entry)
 	for k := range d.state.portsOf[slot] {
 		if e := d.state.ports[k]; want[k] != e {
@@ -66,7 +76,7 @@ func (d *Datapath) syncPorts(slot uint16, want map[publish.Key]publish.Entry) er
 			former[k] = have
 		}
 		if err := d.putPort(k, e); err != nil {
-			return err
+			return former, err
 		}
 	}
 	for k := range former {
@@ -74,10 +84,10 @@ func (d *Datapath) syncPorts(slot uint16, want map[publish.Key]publish.Entry) er
 			continue
 		}
 		if err := d.deletePort(k); err != nil {
-			return err
+			return former, err
 		}
 	}
-	return d.repoint(former, want)
+	return former, nil
 }
 
 func (d *Datapath) putPort(k publish.Key, e publish.Entry) error {

@@ -13,9 +13,7 @@ import (
 // Prune implements datapath.Datapath. What is wanted has been ensured before, so
 // that the maps are complete when older programs are replaced at the end.
 func (d *Datapath) Prune(_ context.Context, want datapath.Desired) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.prune(want)
+	return d.edit(func() error { return d.prune(want) })
 }
 
 func (d *Datapath) prune(want datapath.Desired) error {

@@ -40,8 +40,10 @@ func (d *Datapath) Guard(_ context.Context, device string, index int) error {
 
 // Sweep implements datapath.Shared: a Prune that wants all that this process knows.
 func (d *Datapath) Sweep(context.Context) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	return d.edit(d.sweep)
+}
+
+func (d *Datapath) sweep() error {
 	want := datapath.Desired{Ports: make(map[string][]datapath.Port)}
 	for id := range d.state.networks {
 		want.Networks = append(want.Networks, known(id))

@@ -31,7 +31,10 @@ type state struct {
 	addresses map[netip.Addr]uint32
 	own       map[netip.Addr]bool
 	// lost are former addresses of the host whose flows are still to be ended.
-	lost    map[netip.Addr]bool
+	lost map[netip.Addr]bool
+	// moved are the UDP ports whose flows are still to be compared with what is
+	// published now.
+	moved   map[model.Port]bool
 	uplinks map[int]host.Uplink
 	// l3Uplinks are the names of uplinks that can't be served.
 	l3Uplinks []string

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ebpf
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fairway-project/fairway/maps/publish"
+	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/netns"
+)
+
+// inside is do for goroutines of a test.
+func (w *world) inside(f func() error) {
+	if err := netns.Do(w.netns, f); err != nil {
+		w.t.Error(err)
+	}
+}
+
+// A walk through the flow tables takes as long as it takes; edits don't wait for it.
+func TestEditsDoNotWaitForWalks(t *testing.T) {
+	w, e := flowWorld(t)
+	through := w.connection("198.51.100.1:1", e, 80, 1)
+	w.put(through[0], through[1])
+	moved := publication(e, model.UDP, 53)
+	moved.Port.Num = 81
+	walk := make(chan error, 1)
+	w.dp.collector.working.Lock() // another walk is under way
+	go w.inside(func() error {
+		walk <- w.dp.EnsurePorts(context.Background(), e.ID, []datapath.Port{moved})
+		return nil
+	})
+	edits := make(chan error, 1)
+	go w.inside(func() error {
+		// It gets the lock once the first edit waits for the walk.
+		for {
+			w.dp.mu.Lock()
+			begun := w.dp.state.ports[publish.Key{Addr: moved.HostIP, Port: 53, Proto: model.UDP}].Target.Port() == 81
+			w.dp.mu.Unlock()
+			if begun {
+				break
+			}
+			time.Sleep(time.Millisecond)
+		}
+		edits <- w.dp.EnsurePorts(context.Background(), e.ID, []datapath.Port{moved, publication(e, model.TCP, 54)})
+		return nil
+	})
+	select {
+	case err := <-edits:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("an edit waits for a walk through the flow tables")
+	}
+	select {
+	case err := <-walk:
+		t.Errorf("the first edit didn't wait for its walk: %v", err)
+	default:
+	}
+	w.dp.collector.working.Unlock()
+	if err := <-walk; err != nil {
+		t.Error(err)
+	}
+	w.wantFlows("after the target changed")
+}
+
+// Ports move, addresses of the host come and go, endpoints go and come back and flows
+// appear, all at the same time. In the end every flow leads where its port does.
+func TestFlowsFollowUnderChurn(t *testing.T) {
+	w, e := flowWorld(t)
+	ctx := context.Background()
+	other := w.endpoint(2)
+	const rounds = 40
+	var group sync.WaitGroup
+	churn := func(f func(i int) error) {
+		group.Go(func() {
+			w.inside(func() error {
+				for i := range rounds {
+					if err := f(i); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		})
+	}
+	at := func(target uint16) error {
+		p := publication(e, model.UDP, 53)
+		p.Port.Num = target
+		return w.dp.EnsurePorts(ctx, e.ID, []datapath.Port{p})
+	}
+	churn(func(i int) error { return at(uint16(80 + i%3)) })
+	churn(func(i int) error { return at(uint16(90 + i%2)) })
+	churn(func(i int) error {
+		h := w.host()
+		if i%2 == 0 {
+			h.Addresses = h.Addresses[:0]
+		}
+		return w.dp.EnsureHost(ctx, h)
+	})
+	churn(func(i int) error {
+		if i%2 == 0 {
+			return w.dp.EnsureEndpoint(ctx, other)
+		}
+		return w.dp.DeleteEndpoint(ctx, other.ID)
+	})
+	churn(func(i int) error {
+		for _, h := range w.connection(fmt.Sprintf("198.51.100.%d:7", i), e, uint16(80+i%3), 1) {
+			if err := w.dp.tables.flows.Put(h); err != nil {
+				return err
+			}
+		}
+		_, err := w.dp.Stats(ctx)
+		return err
+	})
+	group.Wait()
+	w.ensure(w.hostIs(w.host()), func(context.Context) error { return at(99) }, func(context.Context) error { return at(80) })
+	for h, err := range w.dp.tables.flows.All() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h.Origin() && h.NATDst.Port() != 80 {
+			t.Errorf("flow %s goes to port %d", h.Src, h.NATDst.Port())
+		}
+	}
+}
