@@ -6,8 +6,8 @@
 // Generator, path and sink are on one CPU, so ns per packet is what one packet
 // costs with everything that happens to it, the generator's own share (the arm
 // veth shows how little that is) included. It is CPU time of the thread that makes
-// the packets, on whose time the softirqs run too; packets per second are those of
-// the clock.
+// the packets, on whose time the softirqs run too, and of the CPU's ksoftirqd;
+// packets per second are those of the clock.
 //
 // A case with n flows has sent each of them in both directions before it measures:
 // what is measured are established connections, packet after packet of another

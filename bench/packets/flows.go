@@ -61,7 +61,7 @@ func (flows) newCase(what string, walk plan.Walk, f plan.Family, n int) plan.Cas
 func (w flows) packets(f plan.Family, n int) plan.Case {
 	c := w.newCase(ofPackets, plan.LANToPublished, f, n)
 	c.Arms, c.Axis = []plan.Arm{plan.EBPF, plan.XDP, plan.IPTables, plan.Veth}, "flows"
-	c.Metrics = []plan.Metric{plan.NsPerPacket, plan.PacketsPerSec}
+	c.Metrics, c.Slice = []plan.Metric{plan.NsPerPacket, plan.PacketsPerSec}, rounds(n)
 	return c
 }
 

@@ -29,7 +29,9 @@ type lane struct {
 	tuples tuples
 	there  way
 	back   way
-	used   time.Time
+	// softirqd is the one of the CPU.
+	softirqd softirqd
+	used     time.Time
 	// opening is how many packets there were whose connection had no answer yet.
 	opening uint64
 	// begun is how many connections the last call of fresh began.
@@ -41,12 +43,15 @@ type lane struct {
 const forgotten = 20 * time.Second
 
 // newLane loads generators and sinks; no packet is sent.
-func newLane(w *world.World, c plan.Case, cpu int) (_ *lane, err error) {
+func newLane(w *world.World, env plan.Env, c plan.Case) (_ *lane, err error) {
 	ends, err := w.Ends(c.Walk, c.Family)
 	if err != nil {
 		return nil, err
 	}
 	l := &lane{world: w, walk: c.Walk}
+	if l.softirqd, err = findSoftirqd(env.Proc, env.CPU); err != nil {
+		return nil, err
+	}
 	if l.tuples, err = newTuples(c.Walk, c.Family, ends, c.Flows); err != nil {
 		return nil, err
 	}
@@ -61,8 +66,8 @@ func newLane(w *world.World, c plan.Case, cpu int) (_ *lane, err error) {
 	if !l.tuples.one {
 		there.DstPort = 0
 	}
-	if l.there, err = newWay(ends.Client, ends.Server, l.tuples.there, there, cpu); err == nil {
-		l.back, err = newWay(ends.Server, ends.Client, l.tuples.back, back, cpu)
+	if l.there, err = newWay(ends.Client, ends.Server, l.tuples.there, there, env.CPU); err == nil {
+		l.back, err = newWay(ends.Server, ends.Client, l.tuples.back, back, env.CPU)
 	}
 	if err != nil {
 		return nil, errors.Join(err, l.close())
@@ -163,8 +168,10 @@ func (l *lane) fresh(ctx context.Context, d time.Duration) (measured, error) {
 	return m, err
 }
 
+// send measures the CPU time of who makes the packets and of ksoftirqd, to which
+// the kernel may leave a part of their path.
 func (l *lane) send(ctx context.Context, run func() (pktgen.Sent, error)) (measured, error) {
-	before, err := l.there.sink.Count()
+	before, err := l.softirqd.time()
 	if err != nil {
 		return measured{}, err
 	}
@@ -176,10 +183,9 @@ func (l *lane) send(ctx context.Context, run func() (pktgen.Sent, error)) (measu
 		return measured{}, err
 	}
 	l.used = time.Now()
-	after, err := l.there.sink.Count()
-	m := measured{packets: sent.Packets, elapsed: sent.Elapsed, cpu: sent.CPU}
-	if after.Handovers-before.Handovers > 1 || chargesSoftirqsApart() {
-		// Others did a part of it: then the clock is the best there is.
+	after, err := l.softirqd.time()
+	m := measured{packets: sent.Packets, elapsed: sent.Elapsed, cpu: sent.CPU + after - before}
+	if chargesSoftirqsApart() {
 		m.cpu = m.elapsed
 	}
 	return m, err

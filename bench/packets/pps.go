@@ -48,7 +48,7 @@ func (w pps) Cases(s plan.Selection) []plan.Case {
 func (w pps) newCase(walk plan.Walk, f plan.Family, flows int) plan.Case {
 	c := plan.Case{
 		Walk: walk, Family: f, Flows: flows,
-		Metrics: []plan.Metric{plan.NsPerPacket, plan.PacketsPerSec},
+		Metrics: []plan.Metric{plan.NsPerPacket, plan.PacketsPerSec}, Slice: rounds(flows),
 	}
 	if walk == plan.ContainerToContainer {
 		// The uplink isn't on this walk, and neither is XDP.
@@ -56,6 +56,9 @@ func (w pps) newCase(walk plan.Walk, f plan.Family, flows int) plan.Case {
 	}
 	return c
 }
+
+// rounds is long enough for every connection to have its turn, more than once.
+func rounds(flows int) time.Duration { return time.Duration(flows) * 4 * time.Microsecond }
 
 func decimal(n int) string { return strconv.Itoa(n) }
 
@@ -108,7 +111,7 @@ func (i *steady) build(ctx context.Context, env plan.Env, s plan.Subject, o worl
 	if i.before, err = i.world.Counters(ctx); err != nil {
 		return err
 	}
-	i.lane, err = newLane(i.world, s.Case, env.CPU)
+	i.lane, err = newLane(i.world, env, s.Case)
 	return err
 }
 

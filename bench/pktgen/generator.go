@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"time"
 
@@ -15,9 +16,9 @@ import (
 	"github.com/fairway-project/fairway/userspace/netns"
 )
 
-// chunk is how many packets one system call makes: long enough that its set-up
-// doesn't show, short enough that a run can be interrupted.
-const chunk = 32768
+// How many packets one system call makes: so few to begin with, and at most so many
+// that a run can be interrupted.
+const sample, chunk = 4096, 1 << 20
 
 // Generator makes the packets of one Config. It is to be closed.
 type Generator struct {
@@ -27,12 +28,14 @@ type Generator struct {
 	objects generatorObjects
 	ns      *netns.NS
 	made    uint64
+	each    time.Duration
 }
 
 // Sent is what a run made: packets, and how long that took with everything that
-// happened to them in the same system calls. CPU is the time of the thread alone,
-// without what others took of its CPU; where the kernel accounts for softirqs
-// apart (CONFIG_IRQ_TIME_ACCOUNTING), it lacks the path.
+// happened to them in the same system calls, as the kernel measures it. CPU is the
+// time of the thread, with the system calls and without what others took of its CPU;
+// where the kernel accounts for softirqs apart (CONFIG_IRQ_TIME_ACCOUNTING), it
+// lacks the path.
 type Sent struct {
 	Packets      uint64
 	Elapsed, CPU time.Duration
@@ -106,46 +109,26 @@ func (g *Generator) Mark() uint64 { return g.cfg.Mark }
 // Flows is how many different flows the packets are of.
 func (g *Generator) Flows() uint64 { return g.cfg.Flows.Total() }
 
-// Run makes at least count packets: more if a signal makes a system call begin
-// again. An end of ctx is no error, the packets made until then count.
+// Run makes count packets. An end of ctx is no error, the packets made until then
+// count.
 func (g *Generator) Run(ctx context.Context, count uint64) (Sent, error) {
-	return g.run(ctx, func(made uint64, _ time.Duration) uint64 {
-		return count - min(made, count)
-	})
+	return g.RunAtMost(ctx, count, math.MaxInt64)
 }
 
 // RunFor makes packets until about d is over.
 func (g *Generator) RunFor(ctx context.Context, d time.Duration) (Sent, error) {
-	return g.run(ctx, func(made uint64, took time.Duration) uint64 {
-		switch {
-		case took >= d:
-			return 0
-		case made == 0:
-			return chunk / 16
-		}
-		left := float64(d-took) / float64(took) * float64(made)
-		return max(uint64(left), 64)
-	})
+	return g.RunAtMost(ctx, math.MaxUint64, d)
 }
 
-// RunAtMost makes packets until about d is over, or there are count of them.
-func (g *Generator) RunAtMost(ctx context.Context, count uint64, d time.Duration) (Sent, error) {
-	return g.run(ctx, func(made uint64, took time.Duration) uint64 {
-		if made >= count || took >= d {
-			return 0
-		}
-		return min(count-made, chunk/16)
-	})
-}
-
-// run makes as many packets at a time as more says, until it says none.
-func (g *Generator) run(ctx context.Context, more func(made uint64, took time.Duration) uint64) (s Sent, err error) {
+// RunAtMost makes packets until about d is over, or there are count of them, with as
+// few system calls as possible: each costs as much as a thousand packets.
+func (g *Generator) RunAtMost(ctx context.Context, count uint64, d time.Duration) (s Sent, err error) {
 	err = g.ns.Do(func() error {
 		return pinned(g.cfg.CPU, func() error {
-			begin, cpu := time.Now(), threadTime()
-			for n := more(0, 0); n > 0 && ctx.Err() == nil; n = more(s.Packets, s.Elapsed) {
-				made, err := g.make(uint32(min(n, chunk)))
-				s.Packets, s.Elapsed, s.CPU = s.Packets+made, time.Since(begin), threadTime()-cpu
+			// A short call at the end would be mostly its own cost.
+			for ctx.Err() == nil && s.Packets < count && s.Elapsed < d-d/10 {
+				made, err := g.make(uint32(min(count-s.Packets, g.next(d-s.Elapsed))))
+				s.add(made)
 				if err != nil {
 					return err
 				}
@@ -156,19 +139,37 @@ func (g *Generator) run(ctx context.Context, more func(made uint64, took time.Du
 	return s, err
 }
 
-// make returns how many packets one call made.
-func (g *Generator) make(count uint32) (uint64, error) {
-	_, runErr := g.program.Run(&ebpf.RunOptions{Data: g.frame, Repeat: count, Flags: unix.BPF_F_TEST_XDP_LIVE_FRAMES})
+func (s *Sent) add(more Sent) {
+	s.Packets, s.Elapsed, s.CPU = s.Packets+more.Packets, s.Elapsed+more.Elapsed, s.CPU+more.CPU
+}
+
+// next is how many packets the next system call should make to take that long, by
+// what the last one took for each.
+func (g *Generator) next(left time.Duration) uint64 {
+	if g.each == 0 {
+		return sample
+	}
+	return max(sample, min(uint64(left/g.each), chunk))
+}
+
+// make has one system call make packets. A signal ends that before its time.
+func (g *Generator) make(count uint32) (s Sent, err error) {
+	begin, cpu := time.Now(), threadTime()
+	each, err := runLive(g.program.FD(), g.frame, count)
+	if errors.Is(err, unix.EINTR) {
+		err = nil
+	}
 	var now uint64
 	if err := g.objects.Sent.Get(&now); err != nil {
-		return 0, err
+		return s, err
 	}
-	made := now - g.made
-	g.made = now
-	if runErr == nil && made < uint64(count) {
-		runErr = fmt.Errorf("made %d of %d packets", made, count)
+	s.Packets, g.made = now-g.made, now
+	s.Elapsed, s.CPU = each*time.Duration(s.Packets), threadTime()-cpu
+	if each == 0 {
+		s.Elapsed = time.Since(begin)
 	}
-	return made, runErr
+	g.each = each
+	return s, err
 }
 
 // threadTime is the CPU time of the calling thread; the clock is always there.

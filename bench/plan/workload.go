@@ -69,6 +69,9 @@ type Env struct {
 	Netns string
 	// BPFFS is a path on a bpffs at which nothing is yet.
 	BPFFS string
+	// Proc is the machine's procfs; "" is /proc, which a process in a PID namespace
+	// of its own has another one at.
+	Proc string
 	// Fairway is the program to start daemons with.
 	Fairway string
 	// CPU is where everything that a slice runs is pinned to, unless the case is

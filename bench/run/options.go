@@ -46,6 +46,8 @@ type Place struct {
 	// Dir exists; the engine makes directories in it and removes them. BPFFS is a
 	// directory on a bpffs.
 	Dir, BPFFS string
+	// Proc is the machine's procfs; "" is /proc.
+	Proc string
 	// Fairway is the program to start daemons with.
 	Fairway string
 	// CPU to pin to.

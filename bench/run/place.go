@@ -20,7 +20,7 @@ func (p Place) instance() (plan.Env, func() error, error) {
 	}
 	env := plan.Env{
 		Dir: filepath.Join(dir, "files"), Netns: filepath.Join(dir, "netns"), BPFFS: filepath.Join(p.BPFFS, filepath.Base(dir)),
-		Fairway: p.Fairway, CPU: p.CPU, Log: p.Log,
+		Proc: p.Proc, Fairway: p.Fairway, CPU: p.CPU, Log: p.Log,
 	}
 	remove := func() error {
 		return errors.Join(netns.RemoveDir(env.Netns), os.RemoveAll(env.BPFFS), os.RemoveAll(dir))

@@ -28,24 +28,13 @@ type fairway struct {
 const benchNetwork = "bench"
 
 func (c *fairway) start(ctx context.Context) (err error) {
-	var environ []string
 	if variant := c.variant(); variant != "" {
 		if c.firewall, err = newFirewall(c.w.env.Dir, c.w.host, variant); err != nil {
 			return err
 		}
-		environ = c.firewall.env
 	}
 	c.client = api.NewClient(c.socket())
-	args := append([]string{"daemon"}, c.args()...)
-	c.daemon, err = startService(c.w.host, filepath.Join(c.w.env.Dir, "log"), environ, c.w.env.Fairway, args...)
-	if err != nil {
-		return err
-	}
-	err = c.daemon.ready(ctx, func() error {
-		_, err := c.client.Version(ctx)
-		return err
-	})
-	if err != nil {
+	if err := c.launch(ctx); err != nil {
 		return err
 	}
 	return c.network(ctx)

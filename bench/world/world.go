@@ -67,7 +67,7 @@ func (w *World) build(ctx context.Context) (err error) {
 	if w.carrier, err = newCarrier(w); err != nil {
 		return err
 	}
-	if w.limits, err = raiseLimits(w.Connections); err != nil {
+	if w.limits, err = raiseLimits(w.env.Proc, w.Connections); err != nil {
 		return err
 	}
 	if w.Arm != plan.Veth {
