@@ -4,9 +4,11 @@ package firewall
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -42,13 +44,14 @@ func rest(all, gone []Rule) (out []string) {
 	return out
 }
 
+// operators are what stays: rules of an operator, and the policies that Docker set.
 var operators = map[string][]string{
 	"iptables-nft": {
 		"iptables-nft -t filter -A INPUT -p tcp -m tcp --dport 22 -j ACCEPT",
 		"iptables-nft -t filter -A FORWARD -i eth0 -o docker0 -m comment --comment mine -j ACCEPT",
 		"iptables-nft -t nat -A POSTROUTING -s 10.1.2.0/24 -j MASQUERADE",
 	},
-	"ip6tables-nft": nil,
+	"ip6tables-nft": {"ip6tables-nft -t filter -P FORWARD DROP"},
 }
 
 func TestLeftovers(t *testing.T) {
@@ -75,8 +78,9 @@ func TestOperatorsChainStays(t *testing.T) {
 	}
 }
 
-// The kernel takes what is written, and what is left is what should be.
-func TestFlush(t *testing.T) {
+// inNamespace runs f in a network namespace of its own.
+func inNamespace(t *testing.T, f func(ctx context.Context) error) {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "ns")
 	if err := netns.Create(path); err != nil {
 		t.Fatal(err)
@@ -86,31 +90,117 @@ func TestFlush(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	err := netns.Do(path, func() error {
-		for tool := range recorded {
-			cmd := exec.Command(tool + "-restore")
-			cmd.Stdin = strings.NewReader(read(t, tool))
-			if out, err := cmd.CombinedOutput(); err != nil {
-				t.Fatalf("%s: %v: %s", tool, err, out)
-			}
-		}
-		all, err := Read(context.Background())
-		if err != nil {
-			return err
-		}
-		if err := Flush(context.Background(), Leftovers(all)); err != nil {
-			return err
-		}
-		left, err := Read(context.Background())
-		if err != nil {
-			return err
-		}
-		if diff := cmp.Diff(operators["iptables-nft"], rest(left, nil)); diff != "" {
-			t.Errorf("what is left (-want +got):\n%s", diff)
-		}
-		return nil
-	})
-	if err != nil {
+	if err := netns.Do(path, func() error { return f(context.Background()) }); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func feed(input, tool string, args ...string) error {
+	cmd := exec.Command(tool, args...)
+	cmd.Stdin = strings.NewReader(input)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w: %s", tool, err, out)
+	}
+	return nil
+}
+
+// flushed is what Read finds after what it found before was flushed.
+func flushed(ctx context.Context) ([]Rule, error) {
+	all, err := Read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := Flush(ctx, Leftovers(all)); err != nil {
+		return nil, err
+	}
+	return Read(ctx)
+}
+
+// The kernel takes what is written, and what is left is what should be, in both
+// variants of iptables.
+func TestFlush(t *testing.T) {
+	for _, variant := range []string{"nft", "legacy"} {
+		t.Run(variant, func(t *testing.T) {
+			inNamespace(t, func(ctx context.Context) error {
+				var want []string
+				for _, tool := range []string{"iptables-nft", "ip6tables-nft"} {
+					really := strings.Replace(tool, "nft", variant, 1)
+					if err := feed(read(t, tool), really+"-restore"); err != nil {
+						return err
+					}
+					for _, r := range operators[tool] {
+						want = append(want, strings.Replace(r, tool, really, 1))
+					}
+				}
+				left, err := flushed(ctx)
+				got := rest(left, nil)
+				slices.Sort(want)
+				slices.Sort(got)
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Errorf("what is left (-want +got):\n%s", diff)
+				}
+				return err
+			})
+		})
+	}
+}
+
+// The tables of an engine with the nftables backend go, those of others stay, with
+// chains of the same names.
+func TestFlushOfDockersTables(t *testing.T) {
+	const table = `table %s {
+	map filter-forward-in-jumps {
+		type ifname : verdict
+		elements = { "docker0" : jump filter-forward-in__docker0 }
+	}
+	chain filter-FORWARD {
+		type filter hook forward priority filter; policy accept;
+		iifname vmap @filter-forward-in-jumps
+	}
+	chain filter-forward-in__docker0 {
+		ct state established,related counter accept
+		counter drop comment "UNPUBLISHED PORT DROP"
+	}
+}
+`
+	inNamespace(t, func(ctx context.Context) error {
+		var script strings.Builder
+		for _, name := range []string{"ip docker-bridges", "ip6 docker-bridges", "ip docker-bridges-mine", "inet docker-bridges"} {
+			fmt.Fprintf(&script, table, name)
+		}
+		if err := feed(script.String(), "nft", "-f", "-"); err != nil {
+			return err
+		}
+		all, err := Read(ctx)
+		want := []string{"nft table ip docker-bridges", "nft table ip6 docker-bridges"}
+		if diff := cmp.Diff(want, rest(Leftovers(all), nil)); err != nil || diff != "" {
+			t.Errorf("found: %v (-want +got):\n%s", err, diff)
+		}
+		left, err := flushed(ctx)
+		if err != nil || len(left) != 0 {
+			t.Errorf("left %v, %v", left, err)
+		}
+		out, err := runNFT(ctx, "", "list", "tables")
+		if got := strings.Fields(strings.ReplaceAll(out, "table ", "")); !cmp.Equal(got, []string{"ip", "docker-bridges-mine", "inet", "docker-bridges"}) {
+			t.Errorf("tables %q", got)
+		}
+		return err
+	})
+}
+
+// Docker's policy is told of and stays.
+func TestPolicies(t *testing.T) {
+	inNamespace(t, func(ctx context.Context) error {
+		for _, tool := range []string{"iptables-legacy", "ip6tables-nft"} {
+			if err := feed("", tool, "-P", "FORWARD", "DROP"); err != nil {
+				return err
+			}
+		}
+		left, err := flushed(ctx)
+		want := []string{"iptables-legacy -t filter -P FORWARD DROP", "ip6tables-nft -t filter -P FORWARD DROP"}
+		if diff := cmp.Diff(want, rest(Policies(left, "FORWARD"), nil)); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		return err
+	})
 }

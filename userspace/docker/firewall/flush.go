@@ -17,7 +17,9 @@ import (
 // table after the other, each in one transaction. Nothing of a table is removed if
 // anything in it can't be.
 func Flush(ctx context.Context, rules []Rule) error {
-	var errs []error
+	tables := slices.DeleteFunc(slices.Clone(rules), func(r Rule) bool { return r.Tool != nft })
+	rules = slices.DeleteFunc(slices.Clone(rules), func(r Rule) bool { return r.Tool == nft })
+	errs := []error{flushTables(ctx, tables)}
 	scripts := scripts(rules)
 	for _, tool := range slices.Sorted(maps.Keys(scripts)) {
 		cmd := exec.CommandContext(ctx, tool+"-restore", "--noflush", "--wait")

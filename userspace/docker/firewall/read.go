@@ -7,7 +7,7 @@
 // Be aware:
 //   - rules are read with iptables-save and its variants, as far as they are
 //     installed; a host without any has no rules of Docker's to find;
-//   - Docker's own nftables backend has tables of its own, which nft lists.
+//   - Docker's own nftables backend (29) has tables of its own, which go as a whole.
 package firewall
 
 import (
@@ -19,18 +19,27 @@ import (
 	"strings"
 )
 
-// Rule is one line of a saved rule set.
+// Rule is one line of a saved rule set, or a table of nft's.
 type Rule struct {
-	// Tool is the iptables program that manages the rule, like "ip6tables-legacy".
+	// Tool is the iptables program that manages the rule, like "ip6tables-legacy", or
+	// nft for a table as a whole.
 	Tool string
 	// Table and Chain are where it is; Spec what follows the chain's name.
 	Table, Chain, Spec string
 	// Declared marks a chain itself rather than a rule in it; Spec is empty then.
 	Declared bool
+	// Policy is what becomes of packets that no rule of Chain, a built-in one, decides
+	// about; the rule is nothing else then.
+	Policy string
 }
 
 func (r Rule) String() string {
-	if r.Declared {
+	switch {
+	case r.Tool == nft:
+		return fmt.Sprintf("nft table %s", r.Table)
+	case r.Policy != "":
+		return fmt.Sprintf("%s -t %s -P %s %s", r.Tool, r.Table, r.Chain, r.Policy)
+	case r.Declared:
 		return fmt.Sprintf("%s -t %s -N %s", r.Tool, r.Table, r.Chain)
 	}
 	return fmt.Sprintf("%s -t %s -A %s %s", r.Tool, r.Table, r.Chain, r.Spec)
@@ -45,7 +54,10 @@ var plainTools = []string{"iptables", "ip6tables"}
 
 // Read lists the rules of all tables in the caller's network namespace.
 func Read(ctx context.Context) ([]Rule, error) {
-	var all []Rule
+	all, err := readTables(ctx)
+	if err != nil {
+		return nil, err
+	}
 	found := false
 	for _, tool := range tools {
 		rules, err := save(ctx, tool)
@@ -93,8 +105,12 @@ func parse(tool, text string) []Rule {
 			table = line[1:]
 		case strings.HasPrefix(line, ":"):
 			chain, policy, _ := strings.Cut(line[1:], " ")
-			if strings.HasPrefix(policy, "-") {
+			policy, _, _ = strings.Cut(policy, " ")
+			switch {
+			case policy == "-":
 				all = append(all, Rule{Tool: tool, Table: table, Chain: chain, Declared: true})
+			case policy != "ACCEPT":
+				all = append(all, Rule{Tool: tool, Table: table, Chain: chain, Policy: policy})
 			}
 		case strings.HasPrefix(line, "-A "):
 			chain, spec, _ := strings.Cut(line[3:], " ")

@@ -22,6 +22,17 @@ func UserRules(all []Rule) []Rule {
 	return out
 }
 
+// Policies are the chains of this name that drop what no rule decides about.
+func Policies(all []Rule, chain string) []Rule {
+	var out []Rule
+	for _, r := range all {
+		if r.Chain == chain && r.Policy == "DROP" {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
 var (
 	// device is in a rule's interface match.
 	device = regexp.MustCompile(`(?:^| )-[io] (\S+)`)
@@ -45,6 +56,10 @@ func Leftovers(all []Rule) []Rule {
 	var rules, chains []Rule
 	for _, r := range all {
 		switch {
+		case r.Tool == nft:
+			chains = append(chains, r)
+		case r.Policy != "":
+			// Without it the host would be a router.
 		case users[r.Tool] && (r.Chain == userChain || r.Spec == "-j "+userChain):
 		case r.Declared && dockers(r.Chain):
 			chains = append(chains, r)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/docker/firewall"
@@ -37,10 +38,11 @@ const setupCommand = "fairway docker setup && systemctl restart docker"
 
 // judge names every combination of settings that doesn't work.
 func judge(o Options, e Engine, f file, rules []firewall.Rule) []api.Check {
-	return []api.Check{
+	checks := []api.Check{
 		engineCheck(o, e), iptablesCheck(e, f), proxyCheck(e, f), iccCheck(e, f), conflictCheck(o, e, f),
-		userCheck(rules), leftoverCheck(e, f, rules),
+		userCheck(rules), policyCheck(rules),
 	}
+	return append(checks, leftoverChecks(e, f, rules)...)
 }
 
 func engineCheck(o Options, e Engine) api.Check {
@@ -112,14 +114,50 @@ func userCheck(rules []firewall.Rule) api.Check {
 		Fix:  "remove them, or fairway daemon --netfilter=bypass"}
 }
 
-func leftoverCheck(e Engine, f file, rules []firewall.Rule) api.Check {
+// leftoverChecks names all that is left, a check for each tool and table.
+func leftoverChecks(e Engine, f file, rules []firewall.Rule) []api.Check {
 	left := firewall.Leftovers(rules)
 	if setting(e, f, "iptables") != "false" {
-		return api.Check{Name: "docker leftovers", Result: api.OK, Fact: fmt.Sprintf("%d rules and chains are the engine's, which uses them", len(left))}
+		return []api.Check{{Name: "docker leftovers", Result: api.OK, Fact: fmt.Sprintf("%d rules, chains and tables are the engine's, which uses them", len(left))}}
 	}
 	if len(left) == 0 {
-		return api.Check{Name: "docker leftovers", Result: api.OK, Fact: "no rules are left of an engine with iptables"}
+		return []api.Check{{Name: "docker leftovers", Result: api.OK, Fact: "no rules are left of an engine with iptables or nftables"}}
 	}
-	return api.Check{Name: "docker leftovers", Result: api.Fail,
-		Fact: fmt.Sprintf("%d rules and chains are left of an engine with iptables, the first: %s", len(left), left[0]), Fix: "fairway docker setup"}
+	var where []string
+	texts := make(map[string][]string)
+	for _, r := range left {
+		key := r.Tool + ", table " + r.Table
+		if texts[key] == nil {
+			where = append(where, key)
+		}
+		texts[key] = append(texts[key], r.String())
+	}
+	var all []api.Check
+	for _, key := range where {
+		all = append(all, api.Check{Name: "docker leftovers", Result: api.Fail,
+			Fact: fmt.Sprintf("%s: %d are left: %s", key, len(texts[key]), strings.Join(texts[key], "; ")), Fix: "fairway docker setup"})
+	}
+	return all
+}
+
+func policyCheck(rules []firewall.Rule) api.Check {
+	fact := policyFact(rules)
+	if fact == "" {
+		fact = "the policy of FORWARD isn't DROP: a host that forwards routes for its neighbours too, unless rules of yours say otherwise"
+	}
+	return api.Check{Name: "docker policy", Result: api.OK, Fact: fact}
+}
+
+// policyFact tells of a policy that Docker may have left, and what it means; empty
+// where there is none.
+func policyFact(rules []firewall.Rule) string {
+	var tools []string
+	for _, r := range firewall.Policies(rules, "FORWARD") {
+		tools = append(tools, r.Tool)
+	}
+	if len(tools) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("the policy of FORWARD is DROP (%s), as Docker sets it where it turns forwarding on; it stays, so that the host doesn't route "+
+		"for its neighbours. Of containers it stops what the host's stack forwards: fragments and odd routes", strings.Join(tools, ", "))
 }

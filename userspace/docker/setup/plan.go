@@ -51,7 +51,10 @@ func (p Plan) Lines() []string {
 	}
 	for _, r := range p.Flush {
 		verb := "remove rule: "
-		if r.Declared {
+		switch {
+		case r.Tool == "nft":
+			verb = "remove table: "
+		case r.Declared:
 			verb = "remove chain: "
 		}
 		out = append(out, verb+r.String())
@@ -113,11 +116,14 @@ func plan(o Options, e Engine, f file, rules []firewall.Rule) (Plan, error) {
 	if n := len(firewall.UserRules(rules)); n > 0 {
 		p.Notes = append(p.Notes, fmt.Sprintf("DOCKER-USER has %d rules, which stay but don't apply to containers any more; fairway daemon wants --netfilter=bypass", n))
 	}
+	if fact := policyFact(rules); fact != "" {
+		p.Notes = append(p.Notes, fact)
+	}
 	left := firewall.Leftovers(rules)
 	switch {
 	case len(left) == 0:
 	case e.Pid != 0 && carries(e, f, p.Edits):
-		p.Notes = append(p.Notes, fmt.Sprintf("%d rules and chains of Docker's carry traffic now and stay: restart dockerd and run this again", len(left)))
+		p.Notes = append(p.Notes, fmt.Sprintf("%d rules, chains and tables of Docker's carry traffic now and stay: restart dockerd and run this again", len(left)))
 	default:
 		p.Flush = left
 	}
@@ -172,38 +178,4 @@ func (p Plan) save() error {
 		return err
 	}
 	return replace(path, content)
-}
-
-// Undo puts the engine's file back as it was and tells what it did. Without a saved
-// copy nothing was set up, and nothing is done.
-func Undo(o Options) ([]string, error) {
-	if o.Config == "" {
-		e, err := FindEngine()
-		if err != nil {
-			return nil, err
-		}
-		o.Config = e.Config
-	}
-	path := filepath.Join(o.Root, savedName)
-	content, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return []string{"nothing to undo: " + path + " doesn't exist"}, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	done := o.Config + ": as it was before"
-	if len(content) == 0 {
-		done = o.Config + ": removed, as there was none before"
-		err = os.Remove(o.Config)
-	} else {
-		err = replace(o.Config, content)
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	if err := os.Remove(path); err != nil {
-		return nil, err
-	}
-	return []string{done, "restart dockerd, which makes its own rules again: systemctl restart docker"}, nil
 }

@@ -17,6 +17,11 @@ import (
 
 var dockerRule = firewall.Rule{Tool: "iptables-nft", Table: "filter", Chain: "FORWARD", Spec: "-o docker0 -j DOCKER"}
 
+var (
+	dockerTable  = firewall.Rule{Tool: "nft", Table: "ip docker-bridges", Declared: true}
+	dockerPolicy = firewall.Rule{Tool: "iptables-nft", Table: "filter", Chain: "FORWARD", Policy: "DROP"}
+)
+
 func keys(pairs ...string) file {
 	f := file{}
 	for i := 0; i < len(pairs); i += 2 {
@@ -55,6 +60,9 @@ func TestPlan(t *testing.T) {
 			notes: []string{"carry traffic now", "restart dockerd"}},
 		"restarted": {engine: Engine{Pid: 7}, file: keys("iptables", "false", "ip6tables", "false", "userland-proxy-path", `"/lib/docker-proxy"`),
 			rules: []firewall.Rule{dockerRule}, lines: []string{"remove rule: iptables-nft -t filter -A FORWARD -o docker0 -j DOCKER"}},
+		"nftables backend": {engine: Engine{Pid: 7}, file: keys("iptables", "false", "ip6tables", "false", "userland-proxy-path", `"/lib/docker-proxy"`),
+			rules: []firewall.Rule{dockerTable, dockerPolicy}, lines: []string{"remove table: nft table ip docker-bridges"},
+			notes: []string{"policy of FORWARD is DROP (iptables-nft)"}},
 		"flags that fit": {engine: Engine{Pid: 7, Flags: map[string]string{"iptables": "false", "ip6tables": "false", "userland-proxy-path": "/lib/docker-proxy"}},
 			file: file{}},
 		"flag that doesn't fit": {engine: Engine{Pid: 7, Flags: map[string]string{"iptables": "true"}}, err: "--iptables=true"},
@@ -159,6 +167,8 @@ func TestEveryWrongCombinationIsNamed(t *testing.T) {
 		"flag and key":       {Engine{Pid: 7, Flags: map[string]string{"iptables": "false"}}, good(), nil, "docker flags", api.Fail},
 		"operator's rules":   {running, good(), []firewall.Rule{user}, "docker user rules", api.Warn},
 		"leftovers":          {running, good(), []firewall.Rule{dockerRule}, "docker leftovers", api.Fail},
+		"nftables leftovers": {running, good(), []firewall.Rule{dockerTable}, "docker leftovers", api.Fail},
+		"Docker's policy":    {running, good(), []firewall.Rule{dockerPolicy}, "", api.OK},
 	} {
 		for _, got := range judge(Options{Config: "/d.json"}, c.engine, c.file, c.rules) {
 			want := api.OK
