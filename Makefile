@@ -6,7 +6,7 @@ GO ?= go
 
 .DEFAULT_GOAL := help
 .PHONY: help docker-plugin deps deps-docker deps-generate deps-vm deps-builder build generate check-generated check-builder \
-	lint test test-xdp test-vm update-insns bench demo install clean
+	lint test test-xdp test-vm update-insns bench bench-docker demo install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,12 @@ update-insns: ## record how many instructions the verifiers of test-vm's kernels
 bench: ## run the benchmarks (root)
 	@test "$$(id -u)" = 0 || { echo "make bench: run it as root" >&2; exit 1; }
 	$(GO) test -run='^$$' -bench=. -count=1 -timeout=30m ./bench/...
+
+bench-docker: ## what Docker costs on Fairway and on its own rules (root; takes long, wants a quiet machine)
+	@test "$$(id -u)" = 0 || { echo "make bench-docker: run it as root" >&2; exit 1; }
+	@mkdir -p bench/out
+	FAIRWAY_FIGURES=$(CURDIR)/bench/out/docker.md $(GO) test -count=1 -parallel=1 -timeout=120m -run='^TestFigures$$' ./test/docker
+	@cat bench/out/docker.md
 
 demo: ## the tour: a network, nginx in a sandbox, requests from everywhere (root)
 	@demo/run.sh

@@ -33,7 +33,9 @@ type engine struct {
 	cgroup string
 	args   []string
 	// own leaves the engine its own rules, unless its configuration says otherwise.
-	own    bool
+	own bool
+	// limit is how long a docker command may take.
+	limit  time.Duration
 	cmd    *exec.Cmd
 	exited chan struct{}
 }
@@ -52,7 +54,7 @@ func onDocker(t *testing.T, fn func(t *testing.T, d *engine), opts ...harness.Op
 // newEngine prepares both daemons and starts none.
 func newEngine(t *testing.T, e *harness.Env, b binaries) *engine {
 	t.Helper()
-	d := &engine{Env: e, binaries: b, t: t, dir: e.Dir(t, "docker"), cgroup: e.ID}
+	d := &engine{Env: e, binaries: b, t: t, dir: e.Dir(t, "docker"), cgroup: e.ID, limit: time.Minute}
 	d.socket = filepath.Join(d.dir, "s")
 	d.args = []string{"--userland-proxy-path", os.Getenv(envProxy)}
 	d.Daemon.Args = append(d.Daemon.Args, "--docker=unix://"+d.socket, "--flow-table-size", "8192")
@@ -215,7 +217,7 @@ func (d *engine) removeCgroups() {
 
 // try runs the docker command line in the host's namespace.
 func (d *engine) try(args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), d.limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, d.path("docker"), append([]string{"-H", "unix://" + d.socket}, args...)...)
 	var out, errs strings.Builder
