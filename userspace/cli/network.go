@@ -3,7 +3,7 @@
 package cli
 
 import (
-	"errors"
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -71,20 +71,9 @@ func newNetworkRm(a *app) *cobra.Command {
 		ValidArgsFunction: a.completeNetworks,
 	}
 	cmd.Flags().BoolVarP(&force, "force", "f", false, "no error for a network that doesn't exist")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		client := a.client()
-		return each(args, func(name string) error {
-			err := client.RemoveNetwork(cmd.Context(), name)
-			if force && errors.Is(err, api.ErrNotFound) {
-				return nil
-			}
-			if err != nil {
-				return err
-			}
-			fmt.Fprintln(a.env.Stdout, name)
-			return nil
-		})
-	}
+	cmd.RunE = a.forEach(func(ctx context.Context, client *api.Client, name string) (string, error) {
+		return removed(name, force, client.RemoveNetwork(ctx, name))
+	})
 	return cmd
 }
 
@@ -145,13 +134,4 @@ func newNetworkDisconnect(a *app) *cobra.Command {
 		return a.client().Disconnect(cmd.Context(), args[0], api.Disconnect{Sandbox: args[1], Force: force})
 	}
 	return cmd
-}
-
-// each does do for every name, also after an error.
-func each(names []string, do func(string) error) error {
-	var errs []error
-	for _, n := range names {
-		errs = append(errs, do(n))
-	}
-	return errors.Join(errs...)
 }

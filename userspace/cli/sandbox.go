@@ -3,8 +3,9 @@
 package cli
 
 import (
-	"errors"
+	"context"
 	"fmt"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -62,17 +63,10 @@ func newStop(a *app) *cobra.Command {
 	}
 	cmd.Flags().IntVarP(&timeout, "timeout", "t", timeout, "seconds until SIGKILL; -1 for never")
 	cmd.Flags().StringVarP(&req.Signal, "signal", "s", "", "signal to send first (default TERM)")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+	cmd.RunE = a.forEach(func(ctx context.Context, client *api.Client, name string) (string, error) {
 		req.Timeout = &timeout
-		client := a.client()
-		return each(args, func(name string) error {
-			if err := client.Stop(cmd.Context(), name, req); err != nil {
-				return err
-			}
-			fmt.Fprintln(a.env.Stdout, name)
-			return nil
-		})
-	}
+		return name, client.Stop(ctx, name, req)
+	})
 	return cmd
 }
 
@@ -82,17 +76,10 @@ func newWait(a *app) *cobra.Command {
 		Short:             "Wait until sandboxes end, and print their exit codes",
 		Args:              atLeast("NAME"),
 		ValidArgsFunction: a.completeSandboxes,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			client := a.client()
-			return each(args, func(name string) error {
-				code, err := client.Wait(cmd.Context(), name)
-				if err != nil {
-					return err
-				}
-				fmt.Fprintln(a.env.Stdout, code)
-				return nil
-			})
-		},
+		RunE: a.forEach(func(ctx context.Context, client *api.Client, name string) (string, error) {
+			code, err := client.Wait(ctx, name)
+			return strconv.Itoa(code), err
+		}),
 	}
 }
 
@@ -106,19 +93,8 @@ func newRm(a *app) *cobra.Command {
 		ValidArgsFunction: a.completeSandboxes,
 	}
 	cmd.Flags().BoolVarP(&force, "force", "f", false, "also those that run; no error for one that doesn't exist")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		client := a.client()
-		return each(args, func(name string) error {
-			err := client.Remove(cmd.Context(), name, force)
-			if force && errors.Is(err, api.ErrNotFound) {
-				return nil
-			}
-			if err != nil {
-				return err
-			}
-			fmt.Fprintln(a.env.Stdout, name)
-			return nil
-		})
-	}
+	cmd.RunE = a.forEach(func(ctx context.Context, client *api.Client, name string) (string, error) {
+		return removed(name, force, client.Remove(ctx, name, force))
+	})
 	return cmd
 }
