@@ -4,7 +4,6 @@ package link
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"reflect"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/nl"
 	"github.com/vishvananda/netlink"
 	rtnl "github.com/vishvananda/netlink/nl"
 	vnetns "github.com/vishvananda/netns"
@@ -116,7 +116,7 @@ func (w *Watcher) receive(ctx context.Context) {
 			}
 			w.Refresh()
 		}
-		err := w.drain(ctx, w.events)
+		err := nl.Drain(ctx, w.events, w.Refresh, w.note)
 		w.events = nil
 		if ctx.Err() == nil {
 			w.log.Warn("watching the host's devices: subscribing again", "err", err)
@@ -127,27 +127,11 @@ func (w *Watcher) receive(ctx context.Context) {
 	}
 }
 
-// drain reads reports until that fails, and closes s.
-func (w *Watcher) drain(ctx context.Context, s *rtnl.NetlinkSocket) error {
-	stop := context.AfterFunc(ctx, s.Close)
-	defer func() {
-		if stop() {
-			s.Close()
-		}
-	}()
-	for {
-		messages, _, err := s.Receive()
-		if errors.Is(err, unix.ENOBUFS) {
+// note marks what the kernel reported.
+func (w *Watcher) note(messages []syscall.NetlinkMessage) {
+	for _, m := range messages {
+		if !noise(m) {
 			w.Refresh()
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		for _, m := range messages {
-			if !noise(m) {
-				w.Refresh()
-			}
 		}
 	}
 }

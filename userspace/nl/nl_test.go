@@ -3,10 +3,16 @@
 package nl
 
 import (
+	"bytes"
+	"context"
 	"errors"
+	"runtime"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
+	rtnl "github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
@@ -86,5 +92,37 @@ func TestLists(t *testing.T) {
 				t.Errorf("%s: %v", what, err)
 			}
 		}
+	}
+}
+
+// Reports are handed on until the context ends; then the socket is closed.
+func TestDrain(t *testing.T) {
+	runtime.LockOSThread() // the namespace goes with the thread
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		t.Fatal(err)
+	}
+	s, err := rtnl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if err := netlink.LinkAdd(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "reported"}}); err != nil {
+		t.Fatal(err)
+	}
+	reported := false
+	err = Drain(ctx, s, func() { t.Error("reports were lost") }, func(messages []syscall.NetlinkMessage) {
+		for _, m := range messages {
+			reported = reported || bytes.Contains(m.Data, []byte("reported"))
+		}
+		if reported {
+			cancel()
+		}
+	})
+	if err == nil || !reported {
+		t.Errorf("ended with %v, reported %t", err, reported)
+	}
+	if _, _, err := s.Receive(); err == nil {
+		t.Error("the socket is still open")
 	}
 }

@@ -4,7 +4,6 @@ package device
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"syscall"
@@ -13,6 +12,8 @@ import (
 	"github.com/vishvananda/netlink"
 	rtnl "github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"github.com/fairway-project/fairway/userspace/nl"
 )
 
 const (
@@ -62,7 +63,7 @@ type Reports struct {
 // Run reports until ctx ends.
 func (s *Subscription) Run(ctx context.Context, to Reports) {
 	for ctx.Err() == nil {
-		err := s.drain(ctx, to)
+		err := nl.Drain(ctx, s.events, to.Lost, to.pass)
 		for ctx.Err() == nil {
 			s.log.Warn("watching Docker's devices: subscribing again", "err", err)
 			if err = s.open(); err == nil {
@@ -71,28 +72,6 @@ func (s *Subscription) Run(ctx context.Context, to Reports) {
 			}
 			sleep(ctx, retry)
 		}
-	}
-}
-
-// drain reads reports until that fails, and closes the socket.
-func (s *Subscription) drain(ctx context.Context, to Reports) error {
-	events := s.events
-	stop := context.AfterFunc(ctx, events.Close)
-	defer func() {
-		if stop() {
-			events.Close()
-		}
-	}()
-	for {
-		messages, _, err := events.Receive()
-		if errors.Is(err, unix.ENOBUFS) {
-			to.Lost()
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		to.pass(messages)
 	}
 }
 
