@@ -57,8 +57,15 @@ func (w pps) newCase(walk plan.Walk, f plan.Family, flows int) plan.Case {
 	return c
 }
 
-// rounds is long enough for every connection to have its turn, more than once.
-func rounds(flows int) time.Duration { return time.Duration(flows) * 4 * time.Microsecond }
+// rounds is a slice in which every connection has its turn more than once; 0 if it
+// has that in any.
+func rounds(flows int) time.Duration {
+	const each, always = 4 * time.Microsecond, 10_000
+	if flows < always {
+		return 0
+	}
+	return time.Duration(flows) * each
+}
 
 func decimal(n int) string { return strconv.Itoa(n) }
 

@@ -34,8 +34,9 @@ func (c *docker) start(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	// A unix socket's path has 107 bytes at most.
-	if c.dir, err = os.MkdirTemp("", "fwb"); err != nil {
+	// A unix socket's path has 107 bytes at most. What is left of control groups with
+	// such a name goes with the run.
+	if c.dir, err = os.MkdirTemp("", "fairway-bench"); err != nil {
 		return err
 	}
 	// The same variant as the arm iptables; Docker takes what PATH has.
