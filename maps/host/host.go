@@ -6,13 +6,13 @@
 package host
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 
 	"github.com/cilium/ebpf"
 
 	"github.com/fairway-project/fairway/maps/object"
+	"github.com/fairway-project/fairway/maps/table"
 	"github.com/fairway-project/fairway/maps/wire"
 )
 
@@ -54,25 +54,12 @@ func (t *Table) PutUplink(index int, u Uplink) error {
 
 // DeleteUplink makes the device an uplink no more; one that isn't is no error.
 func (t *Table) DeleteUplink(index int) error {
-	if err := t.uplinks.Delete(uint32(index)); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-		return fmt.Errorf("uplink %d: %w", index, err)
-	}
-	return nil
+	return table.Delete(t.uplinks, uint32(index), "uplink %d", index)
 }
 
 // Uplinks returns all uplinks by ifindex.
 func (t *Table) Uplinks() (map[int]Uplink, error) {
-	all := make(map[int]Uplink)
-	var index uint32
-	var v object.DatapathUplink
-	it := t.uplinks.Iterate()
-	for it.Next(&index, &v) {
-		all[int(index)] = fromValue(&v)
-	}
-	if err := it.Err(); err != nil {
-		return nil, fmt.Errorf("uplinks: %w", err)
-	}
-	return all, nil
+	return table.All(t.uplinks, "uplinks", func(i *uint32) int { return int(*i) }, fromValue)
 }
 
 // PutAddress makes a an address of the host. network is the slot of the network
@@ -86,25 +73,12 @@ func (t *Table) PutAddress(a netip.Addr, network uint32) error {
 
 // DeleteAddress takes an address from the host; one that it hasn't is no error.
 func (t *Table) DeleteAddress(a netip.Addr) error {
-	if err := t.addrs.Delete(addrKey(a)); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-		return fmt.Errorf("host address %s: %w", a, err)
-	}
-	return nil
+	return table.Delete(t.addrs, addrKey(a), "host address %s", a)
 }
 
 // Addresses returns the host's addresses with the values that PutAddress took.
 func (t *Table) Addresses() (map[netip.Addr]uint32, error) {
-	all := make(map[netip.Addr]uint32)
-	var key object.DatapathAddrKey
-	var network uint32
-	it := t.addrs.Iterate()
-	for it.Next(&key, &network) {
-		all[wire.Addr(key.Addr)] = network
-	}
-	if err := it.Err(); err != nil {
-		return nil, fmt.Errorf("host addresses: %w", err)
-	}
-	return all, nil
+	return table.All(t.addrs, "host addresses", func(k *object.DatapathAddrKey) netip.Addr { return wire.Addr(k.Addr) }, table.Same[uint32])
 }
 
 // NoNetwork is the value of addresses that are no gateway.

@@ -5,13 +5,13 @@
 package icc
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 
 	"github.com/cilium/ebpf"
 
 	"github.com/fairway-project/fairway/maps/object"
+	"github.com/fairway-project/fairway/maps/table"
 	"github.com/fairway-project/fairway/maps/wire"
 	"github.com/fairway-project/fairway/userspace/model"
 )
@@ -43,25 +43,12 @@ func (t *Table) Put(h Hole, slot uint16) error {
 
 // Delete removes a hole; one that is gone is not an error.
 func (t *Table) Delete(h Hole) error {
-	if err := t.m.Delete(toKey(h)); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-		return fmt.Errorf("link %s: %w", h, err)
-	}
-	return nil
+	return table.Delete(t.m, toKey(h), "link %s", h)
 }
 
 // All returns all holes with the slots they were made for.
 func (t *Table) All() (map[Hole]uint16, error) {
-	all := make(map[Hole]uint16)
-	var key object.DatapathLinkKey
-	var slot uint32
-	it := t.m.Iterate()
-	for it.Next(&key, &slot) {
-		all[fromKey(&key)] = uint16(slot)
-	}
-	if err := it.Err(); err != nil {
-		return nil, fmt.Errorf("links: %w", err)
-	}
-	return all, nil
+	return table.All(t.m, "links", fromKey, table.Slot)
 }
 
 func toKey(h Hole) *object.DatapathLinkKey {

@@ -16,6 +16,7 @@ import (
 	"github.com/cilium/ebpf"
 
 	"github.com/fairway-project/fairway/maps/object"
+	"github.com/fairway-project/fairway/maps/table"
 	"github.com/fairway-project/fairway/maps/wire"
 	"github.com/fairway-project/fairway/userspace/model"
 )
@@ -102,25 +103,12 @@ func (t *Table) PutSubnet(p netip.Prefix, slot uint16) error {
 
 // DeleteSubnet takes p away from whatever network has it.
 func (t *Table) DeleteSubnet(p netip.Prefix) error {
-	if err := t.subnets.Delete(subnetKey(p)); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-		return fmt.Errorf("subnet %s: %w", p, err)
-	}
-	return nil
+	return table.Delete(t.subnets, subnetKey(p), "subnet %s", p)
 }
 
 // Subnets returns all subnets with the slot of their network.
 func (t *Table) Subnets() (map[netip.Prefix]uint16, error) {
-	all := make(map[netip.Prefix]uint16)
-	var key object.DatapathSubnetKey
-	var slot uint32
-	it := t.subnets.Iterate()
-	for it.Next(&key, &slot) {
-		all[prefix(&key)] = uint16(slot)
-	}
-	if err := it.Err(); err != nil {
-		return nil, fmt.Errorf("subnets: %w", err)
-	}
-	return all, nil
+	return table.All(t.subnets, "subnets", prefix, table.Slot)
 }
 
 // The trie is over 128 bits: IPv4 prefixes lie below ::ffff:0:0/96.

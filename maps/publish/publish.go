@@ -19,6 +19,7 @@ import (
 	"github.com/cilium/ebpf"
 
 	"github.com/fairway-project/fairway/maps/object"
+	"github.com/fairway-project/fairway/maps/table"
 	"github.com/fairway-project/fairway/maps/wire"
 	"github.com/fairway-project/fairway/userspace/model"
 )
@@ -86,10 +87,7 @@ func (t *Table) Get(k Key) (Entry, bool, error) {
 
 // Delete removes an entry; one that is gone is not an error.
 func (t *Table) Delete(k Key) error {
-	if err := t.entries.Delete(toKey(k)); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-		return fmt.Errorf("published port %s: %w", k, err)
-	}
-	return nil
+	return table.Delete(t.entries, toKey(k), "published port %s", k)
 }
 
 // All returns every entry.

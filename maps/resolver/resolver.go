@@ -5,12 +5,12 @@
 package resolver
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/cilium/ebpf"
 
 	"github.com/fairway-project/fairway/maps/object"
+	"github.com/fairway-project/fairway/maps/table"
 	"github.com/fairway-project/fairway/maps/wire"
 )
 
@@ -34,23 +34,14 @@ func (t *Table) Put(cookie uint64, p Ports) error {
 
 // Delete removes a resolver; one that is gone is not an error.
 func (t *Table) Delete(cookie uint64) error {
-	if err := t.m.Delete(cookie); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-		return fmt.Errorf("resolver of namespace %d: %w", cookie, err)
-	}
-	return nil
+	return table.Delete(t.m, cookie, "resolver of namespace %d", cookie)
 }
 
 // All returns the resolvers by cookie.
 func (t *Table) All() (map[uint64]Ports, error) {
-	all := make(map[uint64]Ports)
-	var cookie uint64
-	var v object.DatapathResolver
-	it := t.m.Iterate()
-	for it.Next(&cookie, &v) {
-		all[cookie] = Ports{UDP: wire.Port(v.UdpPort), TCP: wire.Port(v.TcpPort)}
-	}
-	if err := it.Err(); err != nil {
-		return nil, fmt.Errorf("resolvers: %w", err)
-	}
-	return all, nil
+	return table.All(t.m, "resolvers", table.Same[uint64], fromValue)
+}
+
+func fromValue(v *object.DatapathResolver) Ports {
+	return Ports{UDP: wire.Port(v.UdpPort), TCP: wire.Port(v.TcpPort)}
 }
