@@ -62,15 +62,14 @@ test-vm: ## verify the programs and run a few tests on Debian's 6.1 and 6.12 ker
 update-insns: ## record how many instructions the verifiers of test-vm's kernels look at
 	@FAIRWAY_RECORD_INSNS=1 test/vm/run
 
-bench: ## run the benchmarks (root)
-	@test "$$(id -u)" = 0 || { echo "make bench: run it as root" >&2; exit 1; }
-	$(GO) test -run='^$$' -bench=. -count=1 -timeout=30m ./bench/...
+bench: build ## measure everything and write the report into bench/out (root, a quiet machine, 15 minutes)
+	bin/fairway bench --out bench/out
 
-bench-docker: ## what Docker costs on Fairway and on its own rules (root; takes long, wants a quiet machine)
-	@test "$$(id -u)" = 0 || { echo "make bench-docker: run it as root" >&2; exit 1; }
-	@mkdir -p bench/out
-	FAIRWAY_FIGURES=$(CURDIR)/bench/out/docker.md $(GO) test -count=1 -parallel=1 -timeout=120m -run='^TestFigures$$' ./test/docker
-	@cat bench/out/docker.md
+bench-check: build ## fail if a program is over 10 % slower than bench/baseline.json says (root, a quiet machine)
+	bin/fairway bench prog pps --arms ebpf,iptables,empty --pairs 10 --check bench/baseline.json
+
+bench-update: build ## measure the figures of bench/baseline.json anew (root, a quiet machine)
+	bin/fairway bench prog --update bench/baseline.json
 
 demo: ## the tour: a network, nginx in a sandbox, requests from everywhere (root)
 	@demo/run.sh

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -164,4 +165,17 @@ func (d *daemon) remove(b *testing.B, name string) {
 	b.Helper()
 	check(b, d.Remove(context.Background(), name, true))
 	check(b, netns.Delete(filepath.Join(d.namespaces(), name)))
+}
+
+// median in ns.
+func median(times []time.Duration) float64 {
+	slices.Sort(times)
+	return float64(times[len(times)/2].Nanoseconds())
+}
+
+func check(b *testing.B, err error) {
+	b.Helper()
+	if err != nil {
+		b.Fatal(err)
+	}
 }

@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package bench measures: what a packet costs in each program, on each of its
-// paths, and what the control plane takes to attach and publish.
+// Package bench lists the workloads of the benchmark, fairway bench.
 //
-//	make bench
+//	plan      the seam: what a workload tells the engine
+//	run       the engine: paired slices in random order, A/A, discarded slices
+//	quiet     whether others used the machine
+//	isolate   namespaces that end with the run
+//	stat      medians, ratios, intervals
+//	result    what a run measured
+//	target    what is to be reached
+//	facts     the machine
+//	report    table, Go's benchmark format, Markdown with plots, JSON
+//	command   the command line's side of it
 //
-// Columns beside Go's own:
+// The other packages are workloads and what they are made of. How to read the
+// reports is in docs/benchmarks-reading.md.
 //
-//	ns/packet  the program's time alone, without what it takes to run it
-//	x-empty    that time over the time of the same run with an empty program:
-//	           comparable between machines, which ns/packet is not
-//
-// Be aware:
-//   - programs run by BPF_PROG_TEST_RUN: warm caches, no device, no delivery. It
-//     tells changes of the code apart, not what a link will carry;
-//   - neighbours on the machine show. Compare medians of several runs (benchstat).
+// No product code imports these packages, only the command does.
 package bench

@@ -45,10 +45,10 @@ type Map struct {
 
 // Gather reads the machine's facts. Commands that aren't installed are no error.
 func Gather() (Machine, error) {
-	maps, err := maps()
+	sizes, err := mapSizes()
 	return Machine{
 		System: system(), Versions: versions(), Mitigations: mitigations("/sys/devices/system/cpu/vulnerabilities"),
-		Offloads: offloads(), Maps: maps,
+		Offloads: offloads(), Maps: sizes,
 	}, err
 }
 
@@ -102,7 +102,7 @@ func content(path string) string {
 	return strings.TrimSpace(string(text))
 }
 
-func maps() ([]Map, error) {
+func mapSizes() ([]Map, error) {
 	spec, err := object.LoadDatapath()
 	if err != nil {
 		return nil, err

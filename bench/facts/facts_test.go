@@ -49,6 +49,12 @@ func TestParse(t *testing.T) {
 	if got := cpuModel("processor\t: 0\nmodel name\t: A: B\nmodel name\t: C\n"); got != "A: B" {
 		t.Errorf("cpu %q", got)
 	}
+	if got := parameters("root=/dev/sda mitigations=auto quiet nosmt secret=1"); got != "mitigations=auto nosmt" {
+		t.Errorf("parameters %q", got)
+	}
+	if got := cgroup("2:cpu:/\n0::/\n"); got != "v1 and v2" {
+		t.Errorf("cgroup %q", got)
+	}
 	if got := memory("MemFree: 1 kB\nMemTotal:    2097152 kB\n"); got != "2048 MiB" {
 		t.Errorf("memory %q", got)
 	}

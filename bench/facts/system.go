@@ -4,8 +4,10 @@ package facts
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -23,12 +25,12 @@ func system() []Fact {
 		Fact{"clock source", content("/sys/devices/system/clocksource/clocksource0/current_clocksource")},
 		Fact{"frequency governor", content("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")},
 		Fact{"transparent huge pages", content("/sys/kernel/mm/transparent_hugepage/enabled")},
-		Fact{"kernel command line", content("/proc/cmdline")},
+		Fact{"kernel parameters", parameters(content("/proc/cmdline"))},
 		Fact{"net.core.bpf_jit_enable", content("/proc/sys/net/core/bpf_jit_enable")},
 		Fact{"net.core.bpf_jit_harden", content("/proc/sys/net/core/bpf_jit_harden")},
 		Fact{"kernel.bpf_stats_enabled", content("/proc/sys/kernel/bpf_stats_enabled")},
 		Fact{"load", content("/proc/loadavg")},
-		Fact{"cgroup", strings.ReplaceAll(content("/proc/self/cgroup"), "\n", " ")},
+		Fact{"cgroup", cgroup(content("/proc/self/cgroup"))},
 	)
 }
 
@@ -70,4 +72,36 @@ func memory(meminfo string) string {
 func BPFStats() bool {
 	text, err := os.ReadFile("/proc/sys/kernel/bpf_stats_enabled")
 	return err == nil && strings.TrimSpace(string(text)) != "0"
+}
+
+// parameters are those of the kernel's that change what things cost. The others
+// are the machine's owner's affair.
+func parameters(cmdline string) string {
+	wanted := []string{
+		"mitigations", "spectre_v2", "spec_store_bypass_disable", "retbleed", "nospectre_v1", "nospectre_v2", "nopti", "pti", "nosmt",
+		"isolcpus", "nohz", "nohz_full", "rcu_nocbs", "preempt", "idle", "intel_idle.max_cstate", "processor.max_cstate",
+		"intel_pstate", "amd_pstate", "transparent_hugepage", "psi", "threadirqs", "clocksource", "tsc", "maxcpus",
+	}
+	var kept []string
+	for _, word := range strings.Fields(cmdline) {
+		name, _, _ := strings.Cut(word, "=")
+		if slices.Contains(wanted, name) {
+			kept = append(kept, word)
+		}
+	}
+	return strings.Join(kept, " ")
+}
+
+// cgroup says which hierarchies there are: a line with an empty list of
+// controllers is of version 2 (cgroups(7)).
+func cgroup(self string) string {
+	versions := map[string]bool{}
+	for line := range strings.Lines(self) {
+		if strings.HasPrefix(line, "0::") {
+			versions["v2"] = true
+		} else {
+			versions["v1"] = true
+		}
+	}
+	return strings.Join(slices.Sorted(maps.Keys(versions)), " and ")
 }

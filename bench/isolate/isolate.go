@@ -48,8 +48,9 @@ const grace = time.Minute
 // Enter returns the place if this process is inside. Otherwise it runs this
 // program with the same arguments inside and returns how that ended: nil, an
 // *exec.ExitError with its exit code, or why it could not run. Between outside and
-// inside the standard files are the same ones.
-func Enter(ctx context.Context) (place Place, inside bool, err error) {
+// inside the standard files are the same ones. With wait it lets another run end
+// first, without it there must be none.
+func Enter(ctx context.Context, wait bool) (place Place, inside bool, err error) {
 	switch os.Getenv(stageVar) {
 	case stageInside:
 		place, err = arrive()
@@ -57,7 +58,7 @@ func Enter(ctx context.Context) (place Place, inside bool, err error) {
 	case stageInit:
 		return Place{}, false, beInit()
 	}
-	return Place{}, false, outside(ctx)
+	return Place{}, false, outside(ctx, wait)
 }
 
 func arrive() (Place, error) {
@@ -70,11 +71,11 @@ func arrive() (Place, error) {
 	return p, errors.Join(os.Unsetenv(stageVar), os.Unsetenv(ownVar), os.Setenv("TMPDIR", base+"/tmp"))
 }
 
-func outside(ctx context.Context) (err error) {
+func outside(ctx context.Context, wait bool) (err error) {
 	if os.Geteuid() != 0 {
 		return errors.New("the benchmark makes network namespaces and loads eBPF programs: run it as root")
 	}
-	unlock, err := lock(base + ".lock")
+	unlock, err := lock(ctx, base+".lock", wait)
 	if err != nil {
 		return err
 	}

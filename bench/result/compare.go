@@ -16,12 +16,16 @@ type Comparison struct {
 	// Ratio of the values, and Difference of them in the metric's unit.
 	Ratio, Difference stat.Interval
 	Pairs             int
+	// Noise is how far the A/A ratio of the same slices is from 1, as a factor: 1
+	// where it isn't known.
+	Noise float64
 }
 
 // Verdict of a comparison.
 type Verdict string
 
-// Verdicts: unless the interval excludes 1 nothing is claimed.
+// Verdicts: unless the interval excludes 1, and the ratio is farther from 1 than
+// that of the same arm twice, nothing is claimed.
 const (
 	Wins  Verdict = "better"
 	Loses Verdict = "worse"
@@ -30,7 +34,7 @@ const (
 
 // Verdict says what the interval allows to claim of the arm.
 func (c Comparison) Verdict() Verdict {
-	if c.Metric.Better == plan.Neutral || !c.Ratio.Excludes(1) {
+	if c.Metric.Better == plan.Neutral || !c.Ratio.Excludes(1) || !c.Same && max(c.Ratio.Mid, 1/c.Ratio.Mid) <= c.Noise {
 		return Even
 	}
 	if (c.Ratio.Mid > 1) == (c.Metric.Better == plan.Higher) {
@@ -58,13 +62,19 @@ func (c Case) Comparisons() []Comparison {
 		return nil
 	}
 	for i, m := range c.Metrics {
+		noise := 1.0
 		if c.Again != nil {
 			same := Compare(m, *c.Again, c.Arms[0], i, i)
 			same.Same = true
+			if same.Ratio.Valid() {
+				noise = max(same.Ratio.Mid, 1/same.Ratio.Mid)
+			}
 			all = append(all, same)
 		}
 		for _, other := range c.Arms[1:] {
-			all = append(all, Compare(m, c.Arms[0], other, i, i))
+			cmp := Compare(m, c.Arms[0], other, i, i)
+			cmp.Noise = noise
+			all = append(all, cmp)
 		}
 	}
 	return all

@@ -23,6 +23,9 @@ type Interval struct {
 // Excludes reports whether v is outside: the only ground to claim a difference.
 func (i Interval) Excludes(v float64) bool { return v < i.Low || v > i.High }
 
+// Known reports whether there are ends.
+func (i Interval) Known() bool { return !math.IsInf(i.Low, 0) && !math.IsInf(i.High, 0) }
+
 // Valid reports whether there is an estimate.
 func (i Interval) Valid() bool { return !math.IsNaN(i.Mid) }
 
@@ -69,11 +72,15 @@ func Differences(a, b []float64) []float64 {
 	return all
 }
 
-// MedianInterval returns the median with its 95 % interval. One value has no
-// interval: both ends are infinitely far.
+// Fewest values that an interval can come from: even from the least to the most
+// of five is less than 95 % (binomial).
+const Fewest = 6
+
+// MedianInterval returns the median with its 95 % interval. Too few values have
+// none: both ends are infinitely far, and nothing can be claimed.
 func MedianInterval(values []float64) Interval {
 	mid := Median(values)
-	if len(values) < 2 {
+	if len(values) < Fewest {
 		return Interval{math.Inf(-1), mid, math.Inf(1)}
 	}
 	// The seed is arbitrary, and the same for all data.

@@ -59,7 +59,7 @@ func TestMedianIntervalIsDeterministic(t *testing.T) {
 }
 
 func TestMedianIntervalOfConstant(t *testing.T) {
-	got := MedianInterval([]float64{2, 2, 2, 2})
+	got := MedianInterval([]float64{2, 2, 2, 2, 2, 2})
 	if want := (Interval{2, 2, 2}); got != want {
 		t.Errorf("got %v, want %v", got, want)
 	}
@@ -69,9 +69,12 @@ func TestMedianIntervalOfConstant(t *testing.T) {
 }
 
 func TestMedianIntervalOfFew(t *testing.T) {
-	got := MedianInterval([]float64{3})
-	if got.Excludes(-1e9) || got.Mid != 3 {
-		t.Errorf("one value: %v", got)
+	got := MedianInterval([]float64{3, 3, 3, 3, 3})
+	if got.Excludes(-1e9) || got.Mid != 3 || got.Known() {
+		t.Errorf("five values: %v", got)
+	}
+	if !MedianInterval([]float64{3, 3, 3, 3, 3, 3}).Known() {
+		t.Error("six values have no interval")
 	}
 	if MedianInterval(nil).Valid() {
 		t.Error("no values have an estimate")

@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"github.com/fairway-project/fairway/bench/child"
+	"github.com/fairway-project/fairway/bench/command"
 	"github.com/fairway-project/fairway/bench/load"
 	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/cli"
@@ -37,6 +38,7 @@ func main() {
 		},
 		Doctor:    examine,
 		Uninstall: daemon.Uninstall,
+		Bench:     func(ctx context.Context, b cli.Bench) error { return command.Run(ctx, command.Options(b)) },
 	}, os.Args[1:]))
 }
 
