@@ -78,6 +78,7 @@ func TestCompose(t *testing.T) {
 		d.closed(d.LAN1, harness.HostIP4+":7000")
 		d.compose(file, "up", "-d")
 		d.reaches(d.LAN1, harness.HostIP4+":7000", "proxy")
+		d.matches()
 		d.noRules()
 		d.compose(file, "down", "-t", "0")
 		d.closed(d.LAN1, harness.HostIP4+":7000")

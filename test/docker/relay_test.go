@@ -218,6 +218,51 @@ func TestRelayRefusesInternal(t *testing.T) {
 	}
 }
 
+// Engines from 28.0 hand over the socket, and from 29.0 with a filter that keeps
+// everything away until somebody serves it.
+func TestRelayTakesTheSocket(t *testing.T) {
+	d, port := newFakeDaemon(t, 200, "{}"), freePort(t)
+	shut := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) (err error) {
+		drop := []unix.SockFilter{{Code: unix.BPF_RET | unix.BPF_K}}
+		if e := c.Control(func(fd uintptr) {
+			err = unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: 1, Filter: &drop[0]})
+		}); e != nil {
+			return e
+		}
+		return err
+	}}
+	serve := func(proto string, server net.Addr, given interface{ File() (*os.File, error) }) {
+		f, err := given.File()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		to := netip.MustParseAddrPort(server.String())
+		s := startShim(t, d.socket, f, "-proto", proto, "-host-ip", "::1", "-host-port", port, "-container-ip", "127.0.0.1",
+			"-container-port", fmt.Sprint(to.Port()), "-use-listen-fd")
+		is(t, "status", s.status, "0\n")
+	}
+	to := net.JoinHostPort("::1", port)
+	l, err := shut.Listen(t.Context(), "tcp6", to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	serve("tcp", listen4(t, func(c *net.TCPConn) { _, _ = io.Copy(c, c); c.Close() }), l.(*net.TCPListener))
+	if err := ask(dial6(t, "tcp6", to), "hello"); err != nil {
+		t.Errorf("TCP: %v", err)
+	}
+	p, err := shut.ListenPacket(t.Context(), "udp6", to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	serve("udp", echo4(t), p.(*net.UDPConn))
+	if err := ask(dial6(t, "udp6", to), "hello"); err != nil {
+		t.Errorf("UDP: %v", err)
+	}
+}
+
 // files counts the descriptors of a shim.
 func files(t *testing.T, s *shim) int {
 	t.Helper()

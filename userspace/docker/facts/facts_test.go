@@ -193,6 +193,28 @@ func TestPortsFromTheList(t *testing.T) {
 	}
 }
 
+// Nothing is published on an internal network, whatever proxies the engine starts.
+func TestInternalPublishesNothing(t *testing.T) {
+	all := networks(t)
+	inside := netip.MustParseAddr("172.18.0.2")
+	for id, n := range all {
+		if n.Name == "intern" {
+			n.Endpoints = []Endpoint{{ID: "e", NetworkID: id, IPv4: inside}}
+			all[id] = n
+		}
+	}
+	held := []Held{{
+		PublishedPort: model.PublishedPort{Port: model.Port{Num: 80, Proto: model.TCP}, HostIP: netip.IPv4Unspecified(), HostPort: 8080},
+		Target:        inside,
+	}}
+	if got := Ports(all, nil, held); len(got) != 0 {
+		t.Errorf("published %v", got)
+	}
+	if !Internal(all, inside) || Internal(all, netip.MustParseAddr("172.17.0.2")) {
+		t.Error("the wrong addresses count as internal")
+	}
+}
+
 func TestElection(t *testing.T) {
 	on := func(name string, priority int, internal, v6 bool) Attached {
 		a := Attached{
