@@ -194,8 +194,10 @@ func (w *Watcher) ensureEndpoints(ctx context.Context, want map[string]datapath.
 // port may move from one endpoint to another.
 func (w *Watcher) ensurePorts(ctx context.Context, want map[string][]datapath.Port) (failed bool) {
 	for id, have := range w.applied.ports {
-		kept := slices.DeleteFunc(slices.Clone(have), func(p datapath.Port) bool { return !slices.Contains(want[id], p) })
-		if len(kept) < len(have) {
+		if slices.Equal(have, want[id]) {
+			continue
+		}
+		if kept := common(have, want[id]); len(kept) < len(have) {
 			failed = !w.setPorts(ctx, id, kept) || failed
 		}
 	}
@@ -205,6 +207,15 @@ func (w *Watcher) ensurePorts(ctx context.Context, want map[string][]datapath.Po
 		}
 	}
 	return failed
+}
+
+// common returns what of have is in want too. Containers have thousands of ports.
+func common(have, want []datapath.Port) []datapath.Port {
+	wanted := make(map[datapath.Port]bool, len(want))
+	for _, p := range want {
+		wanted[p] = true
+	}
+	return slices.DeleteFunc(slices.Clone(have), func(p datapath.Port) bool { return !wanted[p] })
 }
 
 func (w *Watcher) setPorts(ctx context.Context, id string, ports []datapath.Port) bool {

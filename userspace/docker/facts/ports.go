@@ -37,23 +37,32 @@ func Listed(containers []client.Container, p model.PublishedPort) bool {
 }
 
 // Ports says what every endpoint publishes, by endpoint ID. What the proxies hold
-// comes first; containers of which they hold nothing (--userland-proxy=false) have
-// the ports that the list of containers says, on their gateway endpoints.
+// comes first, no two with the same key; containers of which they hold nothing
+// (--userland-proxy=false) have the ports that the list of containers says, on
+// their gateway endpoints. It is called for each of a container's thousand ports.
 func Ports(networks map[string]Network, containers []client.Container, held []Held) map[string][]datapath.Port {
 	out := make(map[string][]datapath.Port)
-	seen := make(map[Key]bool)
-	add := func(endpointID string, p datapath.Port) {
-		if k := KeyOf(p.PublishedPort); !seen[k] {
-			seen[k] = true
-			out[endpointID] = append(out[endpointID], p)
-		}
-	}
 	owners := owners(networks)
 	for _, h := range held {
 		if id, ok := owners[h.Target]; ok {
-			add(id, datapath.Port{PublishedPort: h.PublishedPort, Target: h.Target, HostOnly: h.HostIP.Is4() != h.Target.Is4()})
+			if out[id] == nil {
+				out[id] = make([]datapath.Port, 0, len(held))
+			}
+			out[id] = append(out[id], datapath.Port{PublishedPort: h.PublishedPort, Target: h.Target, HostOnly: h.HostIP.Is4() != h.Target.Is4()})
 		}
 	}
+	addListed(out, networks, containers, held)
+	for id := range out {
+		if !slices.IsSortedFunc(out[id], comparePorts) {
+			slices.SortFunc(out[id], comparePorts)
+		}
+	}
+	return out
+}
+
+// addListed adds the ports of containers without proxies.
+func addListed(out map[string][]datapath.Port, networks map[string]Network, containers []client.Container, held []Held) {
+	var seen map[Key]bool
 	for _, c := range containers {
 		ports := published(c)
 		if slices.ContainsFunc(ports, func(p model.PublishedPort) bool { return holds(held, p) }) {
@@ -61,21 +70,36 @@ func Ports(networks map[string]Network, containers []client.Container, held []He
 		}
 		g := Elect(Attachments(c, networks))
 		for _, p := range ports {
-			if id, port := carrier(p, g); id != "" {
-				add(id, port)
+			if seen == nil {
+				seen = keys(held)
+			}
+			if id, port := carrier(p, g); id != "" && !seen[KeyOf(p)] {
+				seen[KeyOf(p)] = true
+				out[id] = append(out[id], port)
 			}
 		}
 	}
-	for id := range out {
-		slices.SortFunc(out[id], comparePorts)
-	}
-	return out
 }
 
-func comparePorts(a, b datapath.Port) int {
-	return cmp.Or(
-		cmp.Compare(a.Port.Proto, b.Port.Proto), cmp.Compare(a.HostPort, b.HostPort), a.HostIP.Compare(b.HostIP),
-	)
+func keys(held []Held) map[Key]bool {
+	all := make(map[Key]bool, len(held))
+	for _, h := range held {
+		all[KeyOf(h.PublishedPort)] = true
+	}
+	return all
+}
+
+func comparePorts(a, b datapath.Port) int { return ComparePublished(a.PublishedPort, b.PublishedPort) }
+
+// ComparePublished orders publications by protocol, host port and host address.
+func ComparePublished(a, b model.PublishedPort) int {
+	if c := cmp.Compare(a.Port.Proto, b.Port.Proto); c != 0 {
+		return c
+	}
+	if c := cmp.Compare(a.HostPort, b.HostPort); c != 0 {
+		return c
+	}
+	return a.HostIP.Compare(b.HostIP)
 }
 
 // Internal reports whether an address is on an internal network.

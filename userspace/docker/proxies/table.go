@@ -3,7 +3,6 @@
 package proxies
 
 import (
-	"cmp"
 	"slices"
 	"sync"
 
@@ -13,8 +12,10 @@ import (
 
 // Table is what the proxies hold, as they said it and as a scan found it.
 type Table struct {
-	mu  sync.Mutex
-	all map[facts.Key]entry
+	mu sync.Mutex
+	// all is sorted by its publications' keys, which are unique: thousands come
+	// and go one by one, and all are asked for after each.
+	all []entry
 }
 
 type entry struct {
@@ -23,14 +24,30 @@ type entry struct {
 }
 
 // NewTable returns an empty table.
-func NewTable() *Table { return &Table{all: make(map[facts.Key]entry)} }
+func NewTable() *Table { return new(Table) }
+
+// find returns where the entry with p's key is, or would be.
+func (t *Table) find(p model.PublishedPort) (i int, found bool) {
+	return slices.BinarySearchFunc(t.all, p, func(e entry, p model.PublishedPort) int {
+		return facts.ComparePublished(e.PublishedPort, p)
+	})
+}
+
+func (t *Table) put(e entry) {
+	i, found := t.find(e.PublishedPort)
+	if found {
+		t.all[i] = e
+		return
+	}
+	t.all = slices.Insert(t.all, i, e)
+}
 
 // Hold notes what the process pid holds. What another had under the same host
 // address and port is replaced: the kernel lets only one have it.
 func (t *Table) Hold(pid int, h facts.Held) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.all[facts.KeyOf(h.PublishedPort)] = entry{h, pid}
+	t.put(entry{h, pid})
 }
 
 // Release forgets what the process pid holds of a publication; what another
@@ -38,8 +55,8 @@ func (t *Table) Hold(pid int, h facts.Held) {
 func (t *Table) Release(pid int, p model.PublishedPort) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if k := facts.KeyOf(p); t.all[k].pid == pid {
-		delete(t.all, k)
+	if i, found := t.find(p); found && t.all[i].pid == pid {
+		t.all = slices.Delete(t.all, i, i+1)
 	}
 }
 
@@ -49,14 +66,10 @@ func (t *Table) Release(pid int, p model.PublishedPort) {
 func (t *Table) Sync(found map[int]facts.Held, keep func(facts.Held) bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for k, e := range t.all {
-		if !holds(e.pid, e.Held) && !keep(e.Held) {
-			delete(t.all, k)
-		}
-	}
+	t.all = slices.DeleteFunc(t.all, func(e entry) bool { return !holds(e.pid, e.Held) && !keep(e.Held) })
 	for pid, h := range found {
 		if holds(pid, h) {
-			t.all[facts.KeyOf(h.PublishedPort)] = entry{h, pid}
+			t.put(entry{h, pid})
 		}
 	}
 }
@@ -69,8 +82,5 @@ func (t *Table) All() []facts.Held {
 	for _, e := range t.all {
 		out = append(out, e.Held)
 	}
-	slices.SortFunc(out, func(a, b facts.Held) int {
-		return cmp.Or(cmp.Compare(a.Port.Proto, b.Port.Proto), cmp.Compare(a.HostPort, b.HostPort), a.HostIP.Compare(b.HostIP))
-	})
 	return out
 }
