@@ -65,7 +65,7 @@ func TestRunOrderIsRandomAndOfTheSeed(t *testing.T) {
 		}
 		return strings.Join(*w.events, "\n")
 	}
-	if order(1) != order(1) {
+	if first, again := order(1), order(1); first != again {
 		t.Error("the same seed has two orders")
 	}
 	if order(1) == order(2) {
