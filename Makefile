@@ -63,7 +63,7 @@ update-insns: ## record how many instructions the verifiers of test-vm's kernels
 	@FAIRWAY_RECORD_INSNS=1 test/vm/run
 
 bench: build ## measure everything and write the report into bench/out (root, a quiet machine, 15 minutes)
-	bin/fairway bench --out bench/out
+	bin/fairway bench --budget 14m --out bench/out
 
 bench-check: build ## fail if a program is over 10 % slower than bench/baseline.json says (root, a quiet machine)
 	bin/fairway bench prog pps --arms ebpf,iptables,empty --pairs 10 --check bench/baseline.json

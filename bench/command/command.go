@@ -77,7 +77,7 @@ func prepare(o Options) ([]plan.Workload, run.Options, error) {
 		return nil, run.Options{}, err
 	}
 	settings := run.Options{
-		Selection: selection, Match: match, Pairs: o.Pairs, Slice: o.Slice, Seed: o.Seed, AllowBusy: o.AllowBusy,
+		Selection: selection, Match: match, Pairs: o.Pairs, Slice: o.Slice, Budget: o.Budget, Seed: o.Seed, AllowBusy: o.AllowBusy,
 		Pause: pause, Progress: progress.New(o.Stderr, o.Terminal),
 	}
 	if settings.Seed == 0 {

@@ -30,6 +30,8 @@ type Options struct {
 	Pairs int
 	// Slice is 0 for the length that suits each case.
 	Slice time.Duration
+	// Budget is how long all of it may take, 0 for as long as it takes.
+	Budget time.Duration
 	// Seed of the order of slices; 0 chooses one.
 	Seed uint64
 	// CPU that everything is pinned to.
@@ -134,6 +136,8 @@ func (o Options) checkNumbers() error {
 		return usagef("%d pairs: want at least 1", o.Pairs)
 	case o.Slice < 0:
 		return usagef("slice of %v: want more than 0", o.Slice)
+	case o.Budget < 0:
+		return usagef("budget of %v: want more than 0", o.Budget)
 	case o.CPU < 0:
 		return usagef("CPU %d: want 0 or more", o.CPU)
 	case o.Check != "" && o.Update != "":

@@ -35,6 +35,9 @@ const erase = "\r\x1b[K"
 // Begin says how many slices there are.
 func (l *Line) Begin(slices int) { l.started, l.total = l.now(), slices }
 
+// Fewer says that some of them are saved.
+func (l *Line) Fewer(slices int) { l.total -= slices }
+
 // Case says what is set up.
 func (l *Line) Case(name string) {
 	l.name = name

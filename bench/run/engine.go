@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"time"
 
 	"github.com/fairway-project/fairway/bench/plan"
 	"github.com/fairway-project/fairway/bench/result"
@@ -15,8 +16,10 @@ import (
 // engine measures one group.
 type engine struct {
 	Options
-	group    Group
-	number   int
+	group  Group
+	number int
+	// deadline of the group; zero if there is none.
+	deadline time.Time
 	random   *rand.Rand
 	subjects []*subject
 	missing  map[int][]result.Missing
@@ -50,9 +53,11 @@ func (e *engine) measure(ctx context.Context) (cases []result.Case, err error) {
 	if err := e.startAll(ctx); err != nil {
 		return nil, err
 	}
+	began := time.Now()
 	if err := e.warmUp(ctx); err != nil {
 		return nil, err
 	}
+	e.afford(time.Since(began))
 	for block := range e.group.Pairs {
 		if err := e.block(ctx, block); err != nil {
 			return nil, err
@@ -116,9 +121,15 @@ func (e *engine) closeAll() error {
 	return errors.Join(errs...)
 }
 
-// warmUp fills caches, neighbours and pools with a slice that doesn't count.
+// warmUp fills caches, neighbours and pools with a slice that doesn't count. It
+// takes as long as a block: the meter is read as often.
 func (e *engine) warmUp(ctx context.Context) error {
 	for _, s := range e.subjects {
+		for range 2 {
+			if _, err := e.Meter.Read(); err != nil {
+				return err
+			}
+		}
 		if _, err := e.slice(ctx, s); err != nil {
 			return err
 		}

@@ -78,6 +78,7 @@ type notes struct {
 func (n *notes) Begin(slices int)             { n.slices = slices }
 func (n *notes) Case(string)                  {}
 func (n *notes) Slice(plan.Subject, int, int) {}
+func (n *notes) Fewer(slices int)             { n.slices -= slices }
 func (n *notes) Counted()                     { n.counted++ }
 func (n *notes) Note(text string)             { n.texts = append(n.texts, text) }
 func (n *notes) End()                         { n.ended = true }

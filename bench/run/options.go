@@ -21,6 +21,10 @@ type Options struct {
 	// length to the cases, DefaultSlice for those that don't say.
 	Pairs int
 	Slice time.Duration
+	// Budget is how long the run may take, 0 for as long as it takes. Cases get
+	// fewer pairs then, but never so few that nothing could be claimed of them:
+	// a budget is missed rather than kept by a report that says nothing.
+	Budget time.Duration
 	// Seed of the order of slices.
 	Seed uint64
 	// AllowBusy counts slices in which the machine was busy. The report says so.
@@ -60,6 +64,8 @@ type Progress interface {
 	// Begin is called once, with the number of slices that there will be if none
 	// is discarded.
 	Begin(slices int)
+	// Fewer is called when so many slices of the first number are saved.
+	Fewer(slices int)
 	// Case is called before a case is set up, Slice before each slice.
 	Case(name string)
 	Slice(s plan.Subject, block, blocks int)

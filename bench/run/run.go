@@ -27,6 +27,10 @@ func Run(ctx context.Context, workloads []plan.Workload, o Options) (*result.Run
 	defer o.Progress.End()
 	for i, g := range groups {
 		e := &engine{Options: o, group: g, number: i, random: rand.New(rand.NewPCG(o.Seed, uint64(i)))}
+		if o.Budget > 0 {
+			now := time.Now()
+			e.deadline = now.Add(share(o.Budget-now.Sub(r.Started), groups[i:]))
+		}
 		cases, err := e.measure(ctx)
 		if err != nil || i+1 == len(groups) || groups[i+1].Workload.Name() != g.Workload.Name() {
 			err = errors.Join(err, end(g.Workload))
@@ -145,12 +149,7 @@ func unique(groups []Group) error {
 // total is how many slices there will be if all arms are available.
 func total(groups []Group) (n int) {
 	for _, g := range groups {
-		// One more for A/A.
-		subjects := 1
-		for _, arms := range g.Arms {
-			subjects += len(arms)
-		}
-		n += subjects * g.Pairs
+		n += g.subjects() * g.Pairs
 	}
 	return n
 }

@@ -242,7 +242,8 @@ func (l *loud) Read() (quiet.Reading, error) {
 }
 
 func busyMeter(t *testing.T, busy int) *loud {
-	l := &loud{}
+	// The warm-up of four subjects comes first.
+	l := &loud{readings: make([]quiet.Reading, 8)}
 	for range busy {
 		l.readings = append(l.readings, quiet.Fixed(0, 0), quiet.Fixed(time.Second, 500*time.Millisecond))
 	}

@@ -30,6 +30,8 @@ type Bench struct {
 	Pairs int
 	// Slice is 0 for the length that suits each case.
 	Slice time.Duration
+	// Budget is how long all of it may take, 0 for as long as it takes.
+	Budget time.Duration
 	// Seed of the order of slices; 0 chooses one.
 	Seed uint64
 	// CPU that everything is pinned to.
@@ -93,6 +95,7 @@ func (b *Bench) define(cmd *cobra.Command) {
 	f.StringVar(&b.Match, "match", "", "only cases whose name matches this regular expression")
 	f.IntVar(&b.Pairs, "pairs", 20, "slices of each arm")
 	f.DurationVar(&b.Slice, "slice", 0, "length of a slice (default what suits the case)")
+	f.DurationVar(&b.Budget, "budget", 0, "with fewer pairs if that is needed to be ready in this time")
 	f.Uint64Var(&b.Seed, "seed", 0, "seed of the order of slices (default a random one, which is reported)")
 	f.IntVar(&b.CPU, "cpu", 0, "CPU to pin to")
 	f.StringVar(&b.Out, "out", "", "directory for raw.txt, summary.json, report.md and plots")
