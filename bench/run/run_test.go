@@ -241,9 +241,10 @@ func (l *loud) Read() (quiet.Reading, error) {
 	return r, nil
 }
 
-func busyMeter(t *testing.T, busy int) *loud {
-	// The warm-up of four subjects comes first.
-	l := &loud{readings: make([]quiet.Reading, 8)}
+// busyMeter finds the machine quiet while so many subjects warm up, and busy for a
+// number of slices after that.
+func busyMeter(subjects, busy int) *loud {
+	l := &loud{readings: make([]quiet.Reading, 2*subjects)}
 	for range busy {
 		l.readings = append(l.readings, quiet.Fixed(0, 0), quiet.Fixed(time.Second, 500*time.Millisecond))
 	}
@@ -253,7 +254,7 @@ func busyMeter(t *testing.T, busy int) *loud {
 
 func TestRunDiscardsBusySlices(t *testing.T) {
 	w := newWorld(t, flows(1))
-	w.options.Meter = busyMeter(t, 2)
+	w.options.Meter = busyMeter(4, 2)
 	r, err := w.run(t)
 	if err != nil {
 		t.Fatal(err)
@@ -269,7 +270,7 @@ func TestRunDiscardsBusySlices(t *testing.T) {
 func TestRunGivesUpOnABusyMachine(t *testing.T) {
 	w := newWorld(t, flows(1))
 	w.options.Pairs, w.options.Selection.Arms = 1, []plan.Arm{plan.Veth}
-	w.options.Meter = busyMeter(t, 100)
+	w.options.Meter = busyMeter(2, 100)
 	if _, err := w.run(t); !errors.Is(err, ErrBusy) {
 		t.Errorf("got %v", err)
 	}
@@ -277,7 +278,7 @@ func TestRunGivesUpOnABusyMachine(t *testing.T) {
 
 func TestRunCountsBusySlicesIfAllowed(t *testing.T) {
 	w := newWorld(t, flows(1))
-	w.options.Meter, w.options.AllowBusy = busyMeter(t, 100), true
+	w.options.Meter, w.options.AllowBusy = busyMeter(4, 100), true
 	r, err := w.run(t)
 	if err != nil {
 		t.Fatal(err)
