@@ -94,7 +94,7 @@ func (i *collection) Slice(ctx context.Context, d time.Duration) (plan.Sample, e
 		return plan.Sample{}, err
 	}
 	if i.expiring {
-		if err := i.lane.there.each(ctx); err != nil {
+		if err := i.lane.each(ctx, &i.lane.there); err != nil {
 			return plan.Sample{}, err
 		}
 	}

@@ -105,38 +105,69 @@ func (l *lane) close() error { return errors.Join(l.there.close(), l.back.close(
 
 // wait returns when all that was sent has arrived, unchanged; what is lost is an
 // error that wraps plan.ErrWrongWay.
-func (w *way) wait(ctx context.Context, sent pktgen.Sent) error {
+func (l *lane) wait(ctx context.Context, w *way, sent pktgen.Sent) error {
 	w.sent += sent.Packets
 	if err := w.sink.Wait(ctx, w.sent); err != nil {
 		if ctx.Err() != nil {
 			return err
 		}
-		return fmt.Errorf("%w: %w", plan.ErrWrongWay, err)
+		where := "there"
+		if w == &l.back {
+			where = "back"
+		}
+		return fmt.Errorf("%w: on the way %s: %w; %s", plan.ErrWrongWay, where, err, l.world.Drops(ctx))
 	}
 	return nil
 }
 
 // each sends one packet of every connection.
-func (w *way) each(ctx context.Context) error {
+func (l *lane) each(ctx context.Context, w *way) error {
 	sent, err := w.generator.Run(ctx, w.generator.Flows())
 	if err != nil {
 		return err
 	}
-	return w.wait(ctx, sent)
+	return l.wait(ctx, w, sent)
 }
 
 // open makes all connections established, packet by packet looked at: one there,
 // one back, one there.
 func (l *lane) open(ctx context.Context) error {
-	err := errors.Join(l.there.sink.Verify(true), l.back.sink.Verify(true))
 	l.opening += l.there.generator.Flows()
-	for _, w := range []*way{&l.there, &l.back, &l.there} {
-		if err == nil {
-			err = w.each(ctx)
-		}
+	err := errors.Join(l.there.sink.Verify(true), l.back.sink.Verify(true), l.greet(ctx))
+	if err == nil {
+		err = l.each(ctx, &l.there)
 	}
 	l.used = time.Now()
 	return errors.Join(err, l.there.sink.Verify(false), l.back.sink.Verify(false))
+}
+
+// greet sends a packet of every connection there and its answer back, of some
+// connections at a time: no arm waits for an answer forever.
+func (l *lane) greet(ctx context.Context) error {
+	atATime := l.there.generator.Flows()
+	if l.tuples.inStep {
+		atATime = min(atATime, 32768)
+	}
+	if err := errors.Join(l.there.generator.Rewind(), l.back.generator.Rewind()); err != nil {
+		return err
+	}
+	for left := l.there.generator.Flows(); left > 0; {
+		n := min(left, atATime)
+		for _, w := range []*way{&l.there, &l.back} {
+			sent, err := w.generator.Run(ctx, n)
+			if err == nil {
+				err = l.wait(ctx, w, sent)
+			}
+			if err == nil {
+				err = context.Cause(ctx)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		left -= n
+	}
+	return nil
 }
 
 // reopen does so if the arm may have forgotten them.
@@ -179,7 +210,7 @@ func (l *lane) send(ctx context.Context, run func() (pktgen.Sent, error)) (measu
 	if err != nil {
 		return measured{}, err
 	}
-	if err := l.there.wait(ctx, sent); err != nil {
+	if err := l.wait(ctx, &l.there, sent); err != nil {
 		return measured{}, err
 	}
 	l.used = time.Now()

@@ -28,6 +28,8 @@ type tuples struct {
 	there, back pktgen.Flows
 	// one says that there is one destination port, which sinks can look at.
 	one bool
+	// inStep says that both ways have the connections in the same order.
+	inStep bool
 }
 
 // newTuples spreads n connections over source ports and, if that isn't enough, over
@@ -42,7 +44,7 @@ func newTuples(walk plan.Walk, f plan.Family, e world.Ends, n int) (tuples, erro
 	seen := e.Seen
 	there := pktgen.Flows{SrcPorts: ports}
 	back := pktgen.Flows{DstPorts: ports}
-	t := tuples{one: true}
+	t := tuples{one: true, inStep: more == 1 || walk == plan.LANToPublished}
 	switch {
 	case more == 1:
 	case walk == plan.LANToPublished:

@@ -59,6 +59,23 @@ func TestFlowsTakeTurns(t *testing.T) {
 	}
 }
 
+func TestRewind(t *testing.T) {
+	p := newPair(t)
+	flows := families["ipv4"]
+	flows.SrcPorts, flows.SrcAddrs = 4, 4
+	g := p.generator(t, p.config(flows))
+	came := receive(t, p, flows.Dst, func() {
+		for range 2 {
+			check(t, g.Rewind())
+			_, err := g.Run(t.Context(), 6)
+			check(t, err)
+		}
+	}, 12)
+	if len(came) != 6 || came[flows.Src] != 2 {
+		t.Errorf("came from %v", came)
+	}
+}
+
 func TestRandomFlows(t *testing.T) {
 	p := newPair(t)
 	flows := families["ipv4"]

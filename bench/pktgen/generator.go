@@ -109,6 +109,11 @@ func (g *Generator) Mark() uint64 { return g.cfg.Mark }
 // Flows is how many different flows the packets are of.
 func (g *Generator) Flows() uint64 { return g.cfg.Flows.Total() }
 
+// Rewind makes the first flow the next one.
+func (g *Generator) Rewind() error {
+	return errors.Join(g.objects.Flow.Set(uint32(0)), g.objects.At.Set([4]uint32{}))
+}
+
 // Run makes count packets. An end of ctx is no error, the packets made until then
 // count.
 func (g *Generator) Run(ctx context.Context, count uint64) (Sent, error) {
