@@ -69,7 +69,11 @@ func (t *Table) ByDevice(index int) (slot uint16, found bool, err error) {
 	if err := t.devices.Lookup(uint32(index)&deviceMask, &d); err != nil {
 		return 0, false, fmt.Errorf("device %d: %w", index, err)
 	}
-	return uint16(d.Endpoint), d.Ifindex == uint32(index), nil
+	return uint16(d.Endpoint), isEndpoint(d) && d.Ifindex == uint32(index), nil
+}
+
+func isEndpoint(d object.DatapathDevice) bool {
+	return d.Flags&uint16(object.DatapathDeviceFlagDEVICE_ENDPOINT) != 0
 }
 
 func (t *Table) referDevice(slot uint16, e Endpoint, stale func(uint16) bool) error {
@@ -79,7 +83,8 @@ func (t *Table) referDevice(slot uint16, e Endpoint, stale func(uint16) bool) er
 		return fmt.Errorf("device slot %d: %w", at, err)
 	}
 	owner := uint16(d.Endpoint)
-	if d.Ifindex != 0 && d.Ifindex != uint32(e.Index) && owner != slot && !stale(owner) {
+	// An uplink has it only to run XDP, which it can do without.
+	if isEndpoint(d) && d.Ifindex != uint32(e.Index) && owner != slot && !stale(owner) {
 		return fmt.Errorf("device %d: %w by device %d (their numbers are equal modulo %d)",
 			e.Index, ErrDeviceSlot, d.Ifindex, deviceMask+1)
 	}

@@ -39,3 +39,24 @@ func TestXDPSlot(t *testing.T) {
 	}
 	put(6, false)
 }
+
+// A container isn't refused because its device's number falls together with an
+// uplink's: the uplink does without XDP.
+func TestXDPSlotGivesWay(t *testing.T) {
+	m := maptest.New(t)
+	table, endpoints := New(m), endpoint.New(m)
+	mac := model.MAC{2, 0, 0, 0, 0, 1}
+	if fits, err := table.PutXDP(7, mac); err != nil || !fits {
+		t.Fatalf("fits %t, %v", fits, err)
+	}
+	if _, found, err := endpoints.ByDevice(7); err != nil || found {
+		t.Errorf("the uplink counts as an endpoint's device: found %t, %v", found, err)
+	}
+	later := endpoint.Endpoint{Index: 7 + 65536, IPv4: netip.MustParseAddr("10.0.0.2"), MAC: mac, Network: 1}
+	if err := endpoints.Refer(1, later, func(uint16) bool { return false }); err != nil {
+		t.Fatal(err)
+	}
+	if fits, err := table.PutXDP(7, mac); err != nil || fits {
+		t.Errorf("the uplink took the slot back: fits %t, %v", fits, err)
+	}
+}
