@@ -124,6 +124,21 @@ static __always_inline enum drop_reason refuse(bool v6, const struct packet *p)
 	return net && is_hidden(v6, net) ? DROP_DIRECT_ROUTING : DROP_NONE;
 }
 
+/*
+ * Whether only from_uplink can tell what the packet is part of: it reads all
+ * headers, puts fragments to their flows, and takes an error about a flow from
+ * whichever router it comes. A flow is carried on, too, when a network was given
+ * its peer's address since.
+ */
+static __always_inline bool is_for_from_uplink(const struct frame *frame, bool v6, struct packet *p)
+{
+	if (p->flags & PKT_FRAGMENT || (v6 && has_ip6_ext(p)))
+		return true;
+	if (p->proto == IPPROTO_UDP)
+		return false;
+	return parse_l4(frame, v6, p) || p->flags & PKT_ICMP_ERROR || flow_find(v6, p, ZONE_WORLD);
+}
+
 static __always_inline int uplink_xdp_ip(const struct frame *frame, bool v6, bool native)
 {
 	struct packet packet = {}, *p = &packet;
@@ -140,7 +155,9 @@ static __always_inline int uplink_xdp_ip(const struct frame *frame, bool v6, boo
 	if (f)
 		return native ? forward_frame(frame, v6, p, f) : XDP_PASS;
 	reason = refuse(v6, p);
-	return reason ? drop_frame(frame, reason) : XDP_PASS;
+	if (!reason || is_for_from_uplink(frame, v6, p))
+		return XDP_PASS;
+	return drop_frame(frame, reason);
 }
 
 static __always_inline int uplink_xdp_frame(struct xdp_md *ctx, const struct frame *frame,

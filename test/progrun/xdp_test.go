@@ -4,6 +4,7 @@ package progrun
 
 import (
 	"encoding/binary"
+	"net/netip"
 	"testing"
 
 	"github.com/fairway-project/fairway/maps/network"
@@ -141,12 +142,39 @@ func refusedByXDPCases(f family) []testCase {
 	}
 }
 
+// carriedOnCases are packets that look as if they had to be refused, and belong to
+// a flow: what tc accepts, XDP must not drop.
+func carriedOnCases(f family) []testCase {
+	asked := f.sends(f.Web, f.far()).TCP(40000, 443, "S")
+	open := fromContainer(f.Web, asked, forwarded(), asked.From(f.host(), 40000).Hop())
+	// far belongs to a network that was made after the flow.
+	taken := func(t *testing.T, h *rig.Host) {
+		if err := h.Networks.PutSubnet(netip.PrefixFrom(f.far(), f.far().BitLen()), h.Net2.Slot); err != nil {
+			t.Fatal(err)
+		}
+	}
+	left := func(name string, in packet) testCase {
+		last := onWire(f.Eth0, in, passed(), nil)
+		last.before = taken
+		return testCase{name: name, world: withXDP(), flows: 1, steps: []step{open, last}}
+	}
+	answer := f.arrives(f.far(), f.host()).TCP(443, 40000, "SA")
+	quoted := asked.From(f.host(), 40000)
+	return []testCase{
+		left("its peer's address is a network's now", answer),
+		left("fragment", raw(answer.Payload(1400).Fragments(800)[0])),
+		left("later fragment", raw(answer.Payload(1400).Fragments(800)[1])),
+		left("error from a router with a container's address", tooBig(f, f.arrives(f.addr(f.App), f.host()), quoted, 1400, whole)),
+	}
+}
+
 // TestXDP: the program decides as those of tc do, or leaves it to them.
 func TestXDP(t *testing.T) {
 	h := rig.New(t, rig.Options{})
 	for name, f := range families() {
 		for kind, cases := range map[string][]testCase{
 			"forwarded": forwardedByXDPCases(f), "left": leftToTCCases(f), "refused": refusedByXDPCases(f),
+			"carried on": carriedOnCases(f),
 		} {
 			for _, c := range cases {
 				t.Run(name+"/"+kind+"/"+c.name, func(t *testing.T) { runCase(t, h, c) })
