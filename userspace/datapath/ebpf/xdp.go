@@ -64,7 +64,7 @@ func (d *Datapath) ensureXDP(u datapath.Uplink, before map[string]string) error 
 
 func (d *Datapath) attachXDP(u datapath.Uplink) error {
 	if d.xdp.forwards() {
-		if err := showVLANs(u.Name); err != nil {
+		if err := readyForXDP(u.Name); err != nil {
 			return err
 		}
 	}
@@ -83,6 +83,10 @@ func reasonOf(err error) string {
 		return "it runs another XDP program"
 	case errors.Is(err, unix.EOPNOTSUPP):
 		return "its driver has no XDP"
+	case errors.Is(err, errHidesVLANs):
+		return errHidesVLANs.Error()
+	case errors.Is(err, errBond):
+		return errBond.Error()
 	}
 	return err.Error()
 }
