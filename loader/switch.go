@@ -64,7 +64,11 @@ func (l *Loader) replace(a Attachment) error {
 		return unpin(filepath.Join(l.linksDir(), cgroupPrefix+string(a.Program)))
 	}
 	if a.Program == UplinkXDP {
-		return replacePinned(l.xdpPath(a.Index), l.xdpProgram(a.How == string(xdpNative)))
+		err := replacePinned(l.xdpPath(a.Index), l.xdpProgram(a.How == string(xdpNative)))
+		if errors.Is(err, unix.ENOLINK) {
+			return nil
+		}
+		return err
 	}
 	prog, err := l.program(a.Program)
 	if err != nil {
