@@ -107,8 +107,8 @@ func (w *Watcher) wantedEndpoints() map[string]datapath.Endpoint {
 // dropOthers removes what isn't wanted any more before anything is added: what is
 // new may have the same addresses.
 func (w *Watcher) dropOthers(ctx context.Context, networks map[string]datapath.Network, endpoints map[string]datapath.Endpoint) (failed bool) {
-	for id := range w.applied.endpoints {
-		if _, wanted := endpoints[id]; wanted {
+	for id, e := range w.applied.endpoints {
+		if now, wanted := endpoints[id]; wanted && now.HostIndex == e.HostIndex {
 			continue
 		}
 		err := w.Datapath.DeleteEndpoint(ctx, id)

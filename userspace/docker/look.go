@@ -183,15 +183,17 @@ func (w *Watcher) bind() (waiting bool) {
 	return waiting
 }
 
-// bindOne gives a device to the endpoint of the network that has its MAC address.
+// bindOne gives a device to the endpoint of the network that has its MAC address. Of
+// several such devices the newest has it: an engine that was killed leaves those of
+// dead containers behind, and gives out their addresses again.
 func (w *Watcher) bindOne(networkID string, v device.Veth) bool {
 	mac, err := v.PeerMAC()
 	if err != nil {
 		return false
 	}
 	for _, e := range w.view.networks[networkID].Endpoints {
-		if _, has := w.bound[e.ID]; !has && e.MAC == mac {
-			w.bound[e.ID] = v.Index
+		if e.MAC == mac {
+			w.bound[e.ID] = max(w.bound[e.ID], v.Index)
 			return true
 		}
 	}

@@ -230,6 +230,24 @@ func TestAddressUsedAgain(t *testing.T) {
 	}
 }
 
+// A killed engine leaves a container's device behind and gives its addresses to the
+// next: that one's device is the newer, whichever is seen first.
+func TestDeviceLeftBehind(t *testing.T) {
+	w := newWorld(t)
+	w.attach("e1")
+	w.veth("veth0000001")
+	w.engine.tell("connect", netID)
+	w.eventually("the first has its device", w.has(map[string]string{"e1": "veth0000001"}))
+	w.attach("e2")
+	w.engine.tell("connect", netID)
+	w.eventually("the second is given the only device", w.has(map[string]string{"e2": "veth0000001"}))
+	w.veth("veth0000002")
+	w.eventually("the second has its own", w.has(map[string]string{"e2": "veth0000002"}))
+	w.attach("e3")
+	w.engine.tell("connect", netID)
+	w.eventually("the third has the newer", w.has(map[string]string{"e3": "veth0000002"}))
+}
+
 // Leftovers go once, when the engine has said everything.
 func TestSweepAfterTheFirstListing(t *testing.T) {
 	w := newWorld(t)

@@ -102,6 +102,23 @@ func TestEndpoints(t *testing.T) {
 	}
 }
 
+// An engine that was killed lists endpoints of nobody's beside the new ones with the
+// same addresses.
+func TestStaleEndpoint(t *testing.T) {
+	n := client.Network{ID: "n", Driver: "bridge", IPAM: client.IPAM{Config: []client.Pool{{Subnet: "10.1.0.0/24"}}}, Containers: map[string]client.Endpoint{
+		"ep-old":   {EndpointID: "old", MacAddress: "02:42:0a:01:00:02", IPv4Address: "10.1.0.2/24"},
+		"web":      {EndpointID: "new", MacAddress: "02:42:0a:01:00:02", IPv4Address: "10.1.0.2/24"},
+		"ep-joins": {EndpointID: "joins", MacAddress: "02:42:0a:01:00:03", IPv4Address: "10.1.0.3/24"},
+	}}
+	got, err := BridgeNetwork(n, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Endpoints) != 2 || got.Endpoints[0].ID != "joins" || got.Endpoints[1].ID != "new" {
+		t.Errorf("endpoints %+v", got.Endpoints)
+	}
+}
+
 func TestOptionsOfLaterEngines(t *testing.T) {
 	n, err := BridgeNetwork(client.Network{ID: strings.Repeat("a", 64), Name: "n", Options: map[string]string{
 		model.OptGatewayMode4: "routed", model.OptGatewayMode6: "isolated", model.OptTrusted: "eth1:wg0", model.OptHostIPv4: "192.0.2.7",

@@ -74,8 +74,19 @@ func BridgeNetwork(n client.Network, bridgeAddrs []netip.Prefix) (Network, error
 		}
 		out.Endpoints = append(out.Endpoints, ep)
 	}
+	out.Endpoints = withoutStale(out.Endpoints)
 	slices.SortFunc(out.Endpoints, func(a, b Endpoint) int { return strings.Compare(a.ID, b.ID) })
 	return out, nil
+}
+
+// withoutStale leaves out what an engine that was killed left behind: an endpoint of
+// nobody's whose address or MAC address a container has got since.
+func withoutStale(all []Endpoint) []Endpoint {
+	return slices.DeleteFunc(slices.Clone(all), func(e Endpoint) bool {
+		return e.Container == "" && slices.ContainsFunc(all, func(o Endpoint) bool {
+			return o.Container != "" && (o.MAC == e.MAC || o.IPv4.IsValid() && o.IPv4 == e.IPv4 || o.IPv6.IsValid() && o.IPv6 == e.IPv6)
+		})
+	})
 }
 
 // withoutGateway takes the gateway away from families in mode isolated.
