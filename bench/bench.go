@@ -7,6 +7,7 @@ import (
 
 	"github.com/fairway-project/fairway/bench/packets"
 	"github.com/fairway-project/fairway/bench/plan"
+	"github.com/fairway-project/fairway/bench/ports"
 	"github.com/fairway-project/fairway/bench/prog"
 	"github.com/fairway-project/fairway/bench/sockets"
 )
@@ -18,5 +19,6 @@ func Workloads() []plan.Workload {
 		[]plan.Workload{&prog.Workload{}},
 		packets.Workloads(),
 		sockets.Workloads(),
+		[]plan.Workload{ports.Workload()},
 	)
 }

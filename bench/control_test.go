@@ -11,7 +11,7 @@ import (
 // The crowd that budgets are written for.
 const (
 	sandboxes = 500
-	ports     = 10000
+	published = 10000
 )
 
 // BenchmarkControl is what users wait for on a host that is full: attaching an
@@ -21,7 +21,7 @@ const (
 // A sandbox is one request to a real daemon; its namespace exists before.
 func BenchmarkControl(b *testing.B) {
 	d := startDaemon(b)
-	d.crowd(b, sandboxes, ports)
+	d.crowd(b, sandboxes, published)
 	b.Run("resident", func(b *testing.B) {
 		b.ReportMetric(0, "ns/op")
 		b.ReportMetric(d.residentMiB(b), "MiB")

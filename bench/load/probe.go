@@ -132,10 +132,11 @@ func (p *prober) attempt() (there bool, err error) {
 	return false, p.poller.add(fd, unix.EPOLLOUT, p.attempts)
 }
 
-// await looks at answers until the next attempt is due.
+// await looks at answers until the next attempt is due, and at those that are there
+// if it is already.
 func (p *prober) await(until time.Duration) (there bool, err error) {
-	for now := Clock(); now < until; now = Clock() {
-		events, err := p.poller.wait(until - now)
+	for {
+		events, err := p.poller.wait(until - Clock())
 		if err != nil {
 			return false, err
 		}
@@ -147,6 +148,8 @@ func (p *prober) await(until time.Duration) (there bool, err error) {
 			unix.Close(fd)
 			delete(p.sockets, int(e.Fd))
 		}
+		if Clock() >= until {
+			return false, nil
+		}
 	}
-	return false, nil
 }

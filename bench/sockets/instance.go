@@ -113,7 +113,7 @@ func (i *instance) startSides(ctx context.Context) (err error) {
 		i.job.Targets = append(i.job.Targets, i.ends.Target(i.proto(), port))
 	}
 	if i.kind == load.CRR && i.subject.Case.Walk == plan.LANToPublished {
-		i.job.Sources = lanSources(i.subject.Case.Family)
+		i.job.Sources = world.LANSources(i.subject.Case.Family)
 	}
 	return nil
 }
@@ -123,14 +123,6 @@ func (i *instance) proto() string {
 		return "udp"
 	}
 	return "tcp"
-}
-
-func lanSources(f plan.Family) []netip.Addr {
-	var all []netip.Addr
-	for addr := world.LANAddress(f); len(all) < world.LANAddresses; addr = addr.Next() {
-		all = append(all, addr)
-	}
-	return all
 }
 
 // Slice implements plan.Instance.

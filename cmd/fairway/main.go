@@ -11,6 +11,7 @@ import (
 	"github.com/fairway-project/fairway/bench/child"
 	"github.com/fairway-project/fairway/bench/command"
 	"github.com/fairway-project/fairway/bench/load"
+	"github.com/fairway-project/fairway/bench/step"
 	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/cli"
 	"github.com/fairway-project/fairway/userspace/daemon"
@@ -26,6 +27,7 @@ func main() {
 	// this program.
 	sandbox.Init(os.Args)
 	child.Init(os.Args, load.Role)
+	step.Init(os.Args)
 	parts := daemon.Parts{
 		Metrics: func(e *engine.Engine) http.Handler {
 			return metrics.Handler(e, metrics.Info{Version: e.Version, Mode: e.Datapath.Mode()})
