@@ -5,6 +5,7 @@ package bench
 import (
 	"slices"
 
+	"github.com/fairway-project/fairway/bench/attach"
 	"github.com/fairway-project/fairway/bench/packets"
 	"github.com/fairway-project/fairway/bench/plan"
 	"github.com/fairway-project/fairway/bench/ports"
@@ -19,6 +20,6 @@ func Workloads() []plan.Workload {
 		[]plan.Workload{&prog.Workload{}},
 		packets.Workloads(),
 		sockets.Workloads(),
-		[]plan.Workload{ports.Workload()},
+		[]plan.Workload{ports.Workload(), attach.Workload()},
 	)
 }
