@@ -19,7 +19,7 @@ static __always_inline int direct(struct __sk_buff *ctx, bool v6, const struct p
 		return drop(ctx, DROP_DIRECT_ROUTING, DIR_RECEIVE);
 	if (net->flags & NETWORK_INTERNAL)
 		return drop(ctx, DROP_INTERNAL, DIR_RECEIVE);
-	if (p->flags & PKT_LATER_FRAGMENT || !admits(v6, p, net))
+	if (p->flags & PKT_LATER_FRAGMENT || !admits(v6, p, network, net, ctx->ifindex))
 		return drop(ctx, DROP_DIRECT_ROUTING, DIR_RECEIVE);
 	if (!endpoint_of_addr(v6, p->daddr, &to->slot))
 		return drop(ctx, DROP_ENDPOINT_GONE, DIR_RECEIVE);

@@ -52,6 +52,14 @@ struct {
 	__type(value, __u32); /* network slot */
 } subnets SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4 * MAX_NETWORKS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct trusted_key);
+	__type(value, __u32); /* 1 */
+} trusted_devices SEC(".maps");
+
 /* The host's own addresses; the value is 1 + network slot for gateways, else 0. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -2,8 +2,8 @@
 /* Opening flows: one function per way in which a connection may begin. */
 #pragma once
 
+#include "admit.h"
 #include "forward.h"
-#include "publish.h"
 
 /* A TCP connection begins with SYN alone. */
 static __always_inline bool begins_connection(const struct packet *p)
@@ -161,23 +161,6 @@ static __always_inline int open_hairpin(struct __sk_buff *ctx, bool v6, const st
 	return apply_opened(ctx, v6, p, ZONE_CONTAINER, DIR_TRANSMIT);
 }
 
-/* Whether a network lets others reach an endpoint's own address. */
-static __always_inline bool admits(bool v6, const struct packet *p, const struct network *net)
-{
-	struct published *pub;
-
-	if (net->flags & NETWORK_INTERNAL)
-		return false;
-	if (network_is_open(net, v6))
-		return true;
-	if (!network_is_routed(net, v6))
-		return false;
-	if (p->proto == icmp_proto(v6))
-		return p->flags & PKT_ECHO_REQUEST;
-	pub = publish_find_key(v6, p->daddr, p->dport, p->proto);
-	return pub && pub->flags & PUBLISHED_ROUTED;
-}
-
 /* Container to an endpoint of another network that admits it: untranslated. */
 static __always_inline int open_between(struct __sk_buff *ctx, bool v6, const struct packet *p,
 					__u32 slot, const struct endpoint *ep,
@@ -191,7 +174,8 @@ static __always_inline int open_between(struct __sk_buff *ctx, bool v6, const st
 
 	if (net->flags & NETWORK_INTERNAL)
 		return drop(ctx, DROP_INTERNAL, DIR_TRANSMIT);
-	if (!plan || !target_net || !admits(v6, p, target_net))
+	if (!plan || !target_net ||
+	    !admits(v6, p, target->network, target_net, net->bridge_ifindex))
 		return drop(ctx, DROP_ISOLATED, DIR_TRANSMIT);
 	if (!begins_connection(p) && !continues_connection(p))
 		return drop(ctx, DROP_NO_FLOW, DIR_TRANSMIT);

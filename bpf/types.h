@@ -131,6 +131,7 @@ enum network_flag {
 	NETWORK_OPEN6 = 128,
 	NETWORK_ROUTED4 = 256, /* direct access to published ports and ICMP */
 	NETWORK_ROUTED6 = 512,
+	NETWORK_TRUSTS = 1024, /* has entries in trusted_devices */
 };
 
 struct network {
@@ -142,6 +143,12 @@ struct network {
 	__u8 snat6[16];
 	__u8 gateway_mac[6];
 	__u16 mtu; /* bytes */
+};
+
+/* Devices of the host that lead straight to a network's published ports. */
+struct trusted_key {
+	__u32 network; /* slot */
+	__u32 ifindex;
 };
 
 /* Endpoints by MAC within a network. */
@@ -163,7 +170,7 @@ struct subnet_key {
 
 enum published_flag {
 	PUBLISHED_HOST_ONLY = 1, /* for sockets of the host itself */
-	PUBLISHED_ROUTED = 2,    /* opens the endpoint's own address and port */
+	PUBLISHED_ROUTED = 2,    /* the endpoint's own address and port, for direct access */
 };
 
 struct published_key {

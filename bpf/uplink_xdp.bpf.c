@@ -104,7 +104,7 @@ static __always_inline int forward_frame(const struct frame *frame, bool v6, con
 static __always_inline bool is_hidden(bool v6, const struct network *net)
 {
 	return network_masquerades(net, v6) && !network_is_open(net, v6) &&
-	       !network_is_routed(net, v6) && !(net->flags & NETWORK_INTERNAL);
+	       !network_is_routed(net, v6) && !(net->flags & (NETWORK_INTERNAL | NETWORK_TRUSTS));
 }
 
 /* What no flow asked for and no policy admits. DROP_NONE leaves the rest to from_uplink. */

@@ -76,6 +76,32 @@ func TestRoutedNetwork(t *testing.T) {
 	}, harness.AllowPrivate())
 }
 
+// Published ports, and nothing else, are open to direct access through a trusted
+// interface, whenever it comes.
+func TestTrustedInterface(t *testing.T) {
+	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
+		e.Network(t, "a", numA, "-o", "com.docker.network.bridge.trusted_host_interfaces=wg0:eth1")
+		c1 := e.Sandbox(t, "c1", "--network", "a", "-p", "8080:80", "-p", "8080:80/udp")
+		serve(t, c1.Netns, 80, "c1")
+		serve(t, c1.Netns, 22, "c1")
+		side := harness.NewSide(t, e.Topology)
+		defer side.Remove(t)
+		routeTo(t, e.LAN2, numA)
+		e.EachFamily(t, func(t *testing.T, f harness.Family) {
+			ip, through := c1.IP(t, "a", f), harness.Subnet4(numA)
+			if f.Is6() {
+				through = harness.Subnet6(numA)
+			}
+			side.IP(t, "route add "+through+" via "+side.HostAddr(f))
+			reachesSoon(t, side.Netns, at(ip, 80), "c1", side.Addr(f))
+			harness.Misses(t, side.Netns, ip, 22)
+			harness.NoPing(t, side.Netns, ip)
+			harness.Misses(t, e.LAN2, ip, 80)
+			harness.Reaches(t, e.LAN2, f.Host, 8080, "c1")
+		})
+	}, harness.AllowPrivate())
+}
+
 // SEC-03: a frame from the LAN to 127.0.0.1 of a port that is published on
 // loopback is dropped, whatever its source is.
 func TestLoopbackPortFromLAN(t *testing.T) {

@@ -47,14 +47,14 @@ func (n Network) String() string {
 		n.GatewayMAC, n.Gateway4, n.Gateway6, n.MTU)
 }
 
-// Table is the two maps together.
+// Table is the three maps together.
 type Table struct {
-	slots, subnets *ebpf.Map
+	slots, subnets, trusted *ebpf.Map
 }
 
 // New returns the table in these maps, which stay the caller's.
 func New(m *object.DatapathMaps) *Table {
-	return &Table{slots: m.Networks, subnets: m.Subnets}
+	return &Table{slots: m.Networks, subnets: m.Subnets, trusted: m.TrustedDevices}
 }
 
 // Get returns the content of a slot.
@@ -170,6 +170,7 @@ func flagNames(f Flags) string {
 		{object.DatapathNetworkFlagNETWORK_OPEN6, "open6"},
 		{object.DatapathNetworkFlagNETWORK_ROUTED4, "routed4"},
 		{object.DatapathNetworkFlagNETWORK_ROUTED6, "routed6"},
+		{object.DatapathNetworkFlagNETWORK_TRUSTS, "trusts"},
 	} {
 		if f&n.bit != 0 {
 			names = append(names, n.name)

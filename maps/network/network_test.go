@@ -66,3 +66,26 @@ func TestSubnets(t *testing.T) {
 		}
 	}
 }
+
+func TestTrusts(t *testing.T) {
+	table := New(maptest.New(t))
+	want := map[Trust]bool{{Slot: 1, Index: 7}: true, {Slot: 1, Index: 8}: true, {Slot: 2, Index: 7}: true}
+	for k := range want {
+		for range 2 {
+			if err := table.PutTrust(k); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if got, err := table.Trusts(); err != nil || !cmp.Equal(got, want) {
+		t.Errorf("got %v, %v", got, err)
+	}
+	for range 2 {
+		if err := table.DeleteTrust(Trust{Slot: 1, Index: 7}); err != nil {
+			t.Error(err)
+		}
+	}
+	if got, err := table.Trusts(); err != nil || len(got) != 2 || got[Trust{Slot: 1, Index: 7}] {
+		t.Errorf("after Delete: %v, %v", got, err)
+	}
+}

@@ -329,6 +329,7 @@ const (
 	DatapathNetworkFlagNETWORK_OPEN6    DatapathNetworkFlag = 128
 	DatapathNetworkFlagNETWORK_ROUTED4  DatapathNetworkFlag = 256
 	DatapathNetworkFlagNETWORK_ROUTED6  DatapathNetworkFlag = 512
+	DatapathNetworkFlagNETWORK_TRUSTS   DatapathNetworkFlag = 1024
 )
 
 type DatapathProgram uint32
@@ -450,6 +451,12 @@ type DatapathSubnetKey struct {
 	Addr      [16]uint8
 }
 
+type DatapathTrustedKey struct {
+	_       structs.HostLayout
+	Network uint32
+	Ifindex uint32
+}
+
 type DatapathUplink struct {
 	_  structs.HostLayout
 	V4 [4]struct {
@@ -503,6 +510,7 @@ const (
 	DatapathMapScratches         = "scratches"
 	DatapathMapSocketOrigins     = "socket_origins"
 	DatapathMapSubnets           = "subnets"
+	DatapathMapTrustedDevices    = "trusted_devices"
 	DatapathMapUplinks           = "uplinks"
 	DatapathMapVerdicts          = "verdicts"
 	DatapathProgCollect          = "collect"
@@ -611,6 +619,7 @@ type DatapathMapSpecs struct {
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
 	SocketOrigins  *ebpf.MapSpec `ebpf:"socket_origins"`
 	Subnets        *ebpf.MapSpec `ebpf:"subnets"`
+	TrustedDevices *ebpf.MapSpec `ebpf:"trusted_devices"`
 	Uplinks        *ebpf.MapSpec `ebpf:"uplinks"`
 	Verdicts       *ebpf.MapSpec `ebpf:"verdicts"`
 }
@@ -667,6 +676,7 @@ type DatapathMaps struct {
 	Scratches      *ebpf.Map `ebpf:"scratches"`
 	SocketOrigins  *ebpf.Map `ebpf:"socket_origins"`
 	Subnets        *ebpf.Map `ebpf:"subnets"`
+	TrustedDevices *ebpf.Map `ebpf:"trusted_devices"`
 	Uplinks        *ebpf.Map `ebpf:"uplinks"`
 	Verdicts       *ebpf.Map `ebpf:"verdicts"`
 }
@@ -693,6 +703,7 @@ func (m *DatapathMaps) Close() error {
 		m.Scratches,
 		m.SocketOrigins,
 		m.Subnets,
+		m.TrustedDevices,
 		m.Uplinks,
 		m.Verdicts,
 	)

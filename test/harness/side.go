@@ -34,5 +34,13 @@ func (s *Side) HostAddr(f Family) string {
 	return sideHostIP4
 }
 
+// Addr is the side's own address.
+func (s *Side) Addr(f Family) string {
+	if f.Is6() {
+		return SideIP6
+	}
+	return SideIP4
+}
+
 // Remove takes the host's second uplink away.
 func (s *Side) Remove(t testing.TB) { t.Helper(); s.host.IP(t, "link del eth1") }

@@ -35,6 +35,11 @@ func directCases(f family) []testCase {
 		h.PutNetwork(t, f.Net1, rig.IPv4|rig.IPv6|rig.ICC|flagOf(f, rig.Routed4, rig.Routed6))
 		publishRouted(t, h, f, f.Web, 80)
 	}
+	trusts := func(t *testing.T, h *rig.Host) {
+		h.PutNetwork(t, f.Net1, rig.Default|rig.Trusts)
+		h.Trust(t, f.Net1, f.Eth0.Device)
+		publishRouted(t, h, f, f.Web, 80)
+	}
 	both := []step{
 		fromUplink(f.Eth0, in, delivered(f.Web), inside),
 		fromContainer(f.Web, answer, forwarded(), answer.Hop()),
@@ -56,6 +61,22 @@ func directCases(f family) []testCase {
 			fromUplink(f.Eth0, in.TCP(50000, 81, "S"), dropped(directRouting), nil),
 			fromUplink(f.Eth0, in.Echo(9), delivered(f.Web), inside.Echo(9)),
 		)},
+		{name: "trusted device", world: trusts, flows: 1, steps: append(both,
+			fromUplink(f.Eth0, in.TCP(50000, 81, "S"), dropped(directRouting), nil),
+			fromUplink(f.Eth0, in.UDP(50000, 80), dropped(directRouting), nil),
+			fromUplink(f.Eth0, in.Echo(9), dropped(directRouting), nil),
+			fromUplink(f.Eth0, in.Proto(frame.GRE), dropped(directRouting), nil),
+			fromUplink(f.Eth1, in.MACs(f.RouterMAC, f.Eth1.MAC).TCP(50001, 80, "S"), dropped(directRouting), nil),
+		)},
+		{name: "trusted device, internal", world: func(t *testing.T, h *rig.Host) {
+			trusts(t, h)
+			h.PutNetwork(t, f.Net1, rig.Default|rig.Trusts|rig.Internal)
+		}, steps: []step{fromUplink(f.Eth0, in, dropped(internalReason), nil)}},
+		{name: "device of another network's trust", world: func(t *testing.T, h *rig.Host) {
+			h.PutNetwork(t, f.Net1, rig.Default|rig.Trusts)
+			h.Trust(t, f.Net2, f.Eth0.Device)
+			publishRouted(t, h, f, f.Web, 80)
+		}, steps: []step{fromUplink(f.Eth0, in, dropped(directRouting), nil)}},
 		{name: "internal", world: with(open, func(t *testing.T, h *rig.Host) {
 			h.PutNetwork(t, f.Net1, rig.Default|rig.Internal|flagOf(f, rig.Open4, rig.Open6))
 		}), steps: []step{fromUplink(f.Eth0, in, dropped(internalReason), nil)}},

@@ -107,6 +107,16 @@ func betweenCases(f family) []testCase {
 			fromContainer(f.Web, out.Echo(5), delivered(f.DB), there.Echo(5)),
 			fromContainer(f.Web, out.EchoReply(6), dropped(isolated), nil),
 		}},
+		{name: "trusted bridge", flows: 1, world: func(t *testing.T, h *rig.Host) {
+			h.PutNetwork(t, f.Net2, rig.Default|rig.Trusts)
+			h.Trust(t, f.Net2, f.Net1.Device)
+			publishRouted(t, h, f, f.DB, 80)
+		}, steps: []step{
+			fromContainer(f.Web, out, delivered(f.DB), there),
+			fromContainer(f.DB, answer, delivered(f.Web), f.into(f.Web, answer)),
+			fromContainer(f.Web, out.TCP(40000, 81, "S"), dropped(isolated), nil),
+			fromContainer(f.Web, out.Echo(5), dropped(isolated), nil),
+		}},
 		{
 			name: "out of an internal network", steps: []step{fromContainer(f.Web, out, dropped(internalReason), nil)},
 			world: func(t *testing.T, h *rig.Host) { open(t, h); h.PutNetwork(t, f.Net1, rig.Default|rig.Internal) },

@@ -137,6 +137,7 @@ func refusedByXDPCases(f family) []testCase {
 		{name: "for another machine", world: withXDP(), steps: wire(in.To(f.far(), 80), passed())},
 		{name: "straight to an open network", world: network(rig.Default | flagOf(f, rig.Open4, rig.Open6)), steps: wire(direct, passed())},
 		{name: "straight to a routed network", world: network(rig.IPv4 | rig.IPv6 | rig.ICC), steps: wire(direct, passed())},
+		{name: "straight to a network that trusts somebody", world: network(rig.Default | rig.Trusts), steps: wire(direct, passed())},
 		{name: "not run by the driver", world: withXDP(), steps: []step{generic(onWire(f.Eth0, direct, dropped(directRouting), nil))}},
 		{name: "not an uplink of ours", steps: wire(direct, passed())},
 	}

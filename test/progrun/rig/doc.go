@@ -49,6 +49,7 @@ const (
 	Open6    = testrun.Open6
 	Routed4  = testrun.Routed4
 	Routed6  = testrun.Routed6
+	Trusts   = testrun.Trusts
 	Default  = testrun.Default
 )
 

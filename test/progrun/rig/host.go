@@ -71,6 +71,12 @@ func (h *Host) PutNetworkSNAT(tb testing.TB, n Network, flags network.Flags, sna
 	check(tb, h.Host.PutNetworkSNAT(n, flags, snat4, snat6))
 }
 
+// Trust lets what comes in on a device reach the network's ports directly.
+func (h *Host) Trust(tb testing.TB, n Network, device string) {
+	tb.Helper()
+	check(tb, h.Host.Trust(n, device))
+}
+
 // PutEndpoint makes e ready in its slot, as the owner with this generation.
 func (h *Host) PutEndpoint(tb testing.TB, e Endpoint, generation uint16) {
 	tb.Helper()

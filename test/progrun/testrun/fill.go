@@ -30,6 +30,7 @@ const (
 	Open6    = object.DatapathNetworkFlagNETWORK_OPEN6
 	Routed4  = object.DatapathNetworkFlagNETWORK_ROUTED4
 	Routed6  = object.DatapathNetworkFlagNETWORK_ROUTED6
+	Trusts   = object.DatapathNetworkFlagNETWORK_TRUSTS
 
 	// Default is what a network has that was created without options.
 	Default = IPv4 | IPv6 | ICC | Masq4 | Masq6
@@ -69,6 +70,11 @@ func (h *Host) PutNetworkSNAT(n Network, flags network.Flags, snat4, snat6 netip
 		h.Networks.PutSubnet(n.Subnet4, n.Slot),
 		h.Networks.PutSubnet(n.Subnet6, n.Slot),
 	)
+}
+
+// Trust lets what comes in on a device reach the network's ports directly.
+func (h *Host) Trust(n Network, device string) error {
+	return h.Networks.PutTrust(network.Trust{Slot: n.Slot, Index: h.Index[device]})
 }
 
 // PutEndpoint makes e ready in its slot, as the owner with this generation.

@@ -46,6 +46,9 @@ func (d *Datapath) adopt() error {
 	if s.addresses, err = d.tables.host.Addresses(); err != nil {
 		return err
 	}
+	if s.trusts, err = d.tables.networks.Trusts(); err != nil {
+		return err
+	}
 	if s.uplinks, err = d.tables.host.Uplinks(); err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"net/netip"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -276,6 +277,53 @@ func TestBitmapCounts(t *testing.T) {
 			t.Errorf("ports %v, want %d", got.Ports, len(step.ports))
 		}
 	}
+}
+
+// Trusted devices are found by their names whenever they come, and published ports
+// get an entry for direct access that goes with them.
+func TestTrustedInterfaces(t *testing.T) {
+	w := newWorld(t)
+	e, n := w.endpoint(1), w.network()
+	n.Bridge.TrustedHostInterfaces = []string{"up0", "wg0"}
+	trusts := func() map[network.Trust]bool {
+		t.Helper()
+		all, err := w.dp.tables.networks.Trusts()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	notes := func() (notes []string) {
+		w.do(func() error {
+			s, err := w.dp.Status(context.Background())
+			notes = s.Notes
+			return err
+		})
+		return notes
+	}
+	w.ensure(w.networkIs(n), w.endpointIs(e), w.portsAre(e.ID, publication(e, model.TCP, 8080), publication(e, model.TCP, 8081)))
+	equal(t, "before the uplink is known", len(trusts()), 0)
+	w.ensure(w.hostIs(w.host()))
+	want := map[network.Trust]bool{{Slot: w.dp.state.networks[n.ID].slot, Index: w.uplink}: true}
+	equal(t, "trusts", trusts(), want)
+	if text := strings.Join(notes(), "\n"); !strings.Contains(text, "Network net1 trusts wg0,") {
+		t.Errorf("notes are %s", text)
+	}
+	equal(t, "ports", len(w.snapshot().Ports), 3)
+	equal(t, "bits", len(w.snapshot().Bits), 2)
+	w.restart()
+	w.ensure(w.hostIs(w.host()))
+	equal(t, "trusts after a restart", trusts(), want)
+	w.ensure(w.networkIs(n), w.endpointIs(e), w.portsAre(e.ID, publication(e, model.TCP, 8080)))
+	equal(t, "ports after a restart", len(w.snapshot().Ports), 2)
+	renamed := w.host()
+	renamed.Uplinks[0].Name = "up1"
+	w.ensure(w.hostIs(renamed))
+	equal(t, "trusts after the name went", len(trusts()), 0)
+	n.Bridge.TrustedHostInterfaces = nil
+	w.ensure(w.hostIs(w.host()), w.networkIs(n), w.portsAre(e.ID, publication(e, model.TCP, 8080)))
+	equal(t, "trusts without the option", len(trusts()), 0)
+	equal(t, "ports without the option", len(w.snapshot().Ports), 1)
 }
 
 func TestBridgePortIsConfigured(t *testing.T) {

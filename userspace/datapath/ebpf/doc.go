@@ -13,8 +13,9 @@
 // Be aware:
 //   - an endpoint that is removed while its device exists keeps its programs,
 //     which drop everything. They go with the device;
-//   - trusted_host_interfaces is not carried out: the programs refuse direct
-//     access on all uplinks alike. Status says so;
+//   - trusted_host_interfaces counts for uplinks with Ethernet headers and for
+//     bridges of other networks; nothing else leads into a network. Status names
+//     those that it trusts in vain;
 //   - two instances in one network namespace work side by side with tcx only:
 //     clsact has one place for our filter.
 package ebpf

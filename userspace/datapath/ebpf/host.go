@@ -28,7 +28,7 @@ func (d *Datapath) ensureHost(h datapath.Host) error {
 	want := make(map[int]bool)
 	var errs []error
 	before := d.state.withoutXDP
-	d.state.l3Uplinks, d.state.withoutXDP = nil, make(map[string]string)
+	d.state.l3Uplinks, d.state.withoutXDP, d.state.uplinkNames = nil, make(map[string]string), make(map[string]int)
 	for _, u := range h.Uplinks {
 		if d.isBridge(u.Index) {
 			continue
@@ -39,12 +39,12 @@ func (d *Datapath) ensureHost(h datapath.Host) error {
 			d.state.l3Uplinks = append(d.state.l3Uplinks, u.Name)
 			continue
 		}
-		want[u.Index] = true
+		want[u.Index], d.state.uplinkNames[u.Name] = true, u.Index
 		errs = append(errs, d.ensureUplink(u), d.ensureXDP(u, before))
 	}
 	// Flows with sources that are lost are ended after this: no new one may take such
 	// a source from an uplink that still has it.
-	errs = append(errs, d.dropUplinks(want), d.tables.host.NewRoutes(), d.retryFrames())
+	errs = append(errs, d.syncTrusted(), d.dropUplinks(want), d.tables.host.NewRoutes(), d.retryFrames())
 	return errors.Join(errs...)
 }
 

@@ -39,10 +39,19 @@ func (d *Datapath) EnsureNetwork(_ context.Context, n datapath.Network) error {
 	}
 	st.gateways = gateways(n)
 	st.everyones = n.Bridge.Default
-	st.trusted = n.Bridge.TrustedHostInterfaces
+	st.trusted = trusted(n)
 	st.name = n.Name
-	st.bridge = n.BridgeIndex
-	return d.syncAddresses()
+	st.bridge, st.bridgeName = n.BridgeIndex, n.Bridge.Name
+	return errors.Join(d.syncTrusted(), d.syncAddresses())
+}
+
+// trusted returns the names of the devices through which the network's published
+// ports are reached directly. Internal networks publish nothing.
+func trusted(n datapath.Network) []string {
+	if n.Internal {
+		return nil
+	}
+	return n.Bridge.TrustedHostInterfaces
 }
 
 // DeleteNetwork implements datapath.Datapath. Endpoints go before their network.
@@ -63,7 +72,7 @@ func (d *Datapath) DeleteNetwork(_ context.Context, id string) error {
 	}
 	delete(d.state.networks, id)
 	d.state.networkSlots.release(st.slot)
-	return d.syncAddresses()
+	return errors.Join(d.syncTrusted(), d.syncAddresses())
 }
 
 // networkState returns the network's slot: the one it has, the one that an earlier
@@ -164,6 +173,9 @@ func networkValue(n datapath.Network) network.Network {
 	}
 	if n.Internal {
 		v.Flags |= object.DatapathNetworkFlagNETWORK_INTERNAL
+	}
+	if len(trusted(n)) > 0 {
+		v.Flags |= object.DatapathNetworkFlagNETWORK_TRUSTS
 	}
 	return v
 }

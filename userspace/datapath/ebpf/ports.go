@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/fairway-project/fairway/maps/publish"
 	"github.com/fairway-project/fairway/userspace/datapath"
@@ -27,7 +28,7 @@ func (d *Datapath) ensurePorts(endpointID string, ports []datapath.Port) error {
 		return fmt.Errorf("published ports: endpoint %s isn't known to the datapath", endpointID)
 	}
 	want := make(map[publish.Key]publish.Entry, len(ports))
-	for _, p := range ports {
+	for _, p := range append(slices.Clone(ports), d.directPorts(st, ports)...) {
 		k, e := portEntry(p, st)
 		if id, taken := d.portOwner(k); taken && id != endpointID {
 			return fmt.Errorf("published port %s: endpoint %s has it", k, id)
@@ -36,6 +37,21 @@ func (d *Datapath) ensurePorts(endpointID string, ports []datapath.Port) error {
 	}
 	st.portsSaid = true
 	return d.syncPorts(st.slot, want)
+}
+
+// directPorts are those that devices which st's network trusts reach by the
+// endpoint's own address, beside the translated ones.
+func (d *Datapath) directPorts(st *endpointState, ports []datapath.Port) (direct []datapath.Port) {
+	if n := d.state.networks[st.network]; n == nil || len(n.trusted) == 0 {
+		return nil
+	}
+	for _, p := range ports {
+		if !p.HostOnly {
+			p.Routed = true
+			direct = append(direct, p)
+		}
+	}
+	return direct
 }
 
 // portOwner returns the endpoint that a port was published for by this process.

@@ -23,6 +23,7 @@ func (d *Datapath) prune(want datapath.Desired) error {
 		d.pruneLinks(),
 		d.pruneNetworks(want),
 		d.pruneResolvers(want),
+		d.syncTrusted(),
 		d.syncAddresses(),
 		d.pruneDevices(),
 	)

@@ -36,6 +36,10 @@ type state struct {
 	// published now.
 	moved   map[model.Port]bool
 	uplinks map[int]host.Uplink
+	// uplinkNames are the indexes of the uplinks that are served.
+	uplinkNames map[string]int
+	// trusts is the map's content.
+	trusts map[network.Trust]bool
 	// l3Uplinks are the names of uplinks that can't be served.
 	l3Uplinks []string
 	// withoutXDP tells why uplinks don't run the XDP program that they should.
@@ -64,11 +68,13 @@ type networkState struct {
 	// everyones says that every network reaches the gateways: those of the default
 	// network are what host-gateway stands for.
 	everyones bool
-	trusted   []string
-	name      string
+	// trusted are the names of devices that may reach published ports directly.
+	trusted []string
+	name    string
 	// bridge is the index of the network's device; 0 until its first EnsureNetwork
 	// succeeded.
-	bridge int
+	bridge     int
+	bridgeName string
 }
 
 type endpointState struct {

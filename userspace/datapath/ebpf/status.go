@@ -51,10 +51,10 @@ func (d *Datapath) notes() []string {
 		notes = append(notes, fmt.Sprintf("Uplink %s has no XDP program: %s.", name, d.state.withoutXDP[name]))
 	}
 	for _, n := range d.state.networks {
-		if len(n.trusted) > 0 {
+		if vain := d.state.untrusted(n); len(vain) > 0 {
 			notes = append(notes, fmt.Sprintf(
-				"Network %s trusts the interfaces %s, which this datapath doesn't carry out: direct access is refused on all uplinks alike.",
-				n.name, strings.Join(n.trusted, ", ")))
+				"Network %s trusts %s, where nothing comes in that this datapath serves: no such uplink, or one without Ethernet headers.",
+				n.name, strings.Join(vain, ", ")))
 		}
 	}
 	return notes
