@@ -38,6 +38,9 @@ func (w *Watcher) pass(ctx context.Context) {
 	networks, endpoints := w.wantedNetworks(), w.wantedEndpoints()
 	w.forgetTroubles(endpoints)
 	ports := facts.Ports(w.view.networks, w.view.containers, w.held.All())
+	for id, routed := range facts.RoutedPorts(w.view.networks, w.openings) {
+		ports[id] = append(ports[id], routed...)
+	}
 	failed := w.dropOthers(ctx, networks, endpoints)
 	failed = w.ensureNetworks(ctx, networks) || failed
 	failed = w.guardNew(ctx) || failed

@@ -22,6 +22,11 @@ type fakeEngine struct {
 	mu         sync.Mutex
 	networks   map[string]client.Network
 	containers []client.Container
+	wanted     map[string]client.Wanted
+	// locked containers aren't inspected before the engine is closed.
+	locked map[string]bool
+	// inspected counts inspections by container.
+	inspected map[string]int
 	// silent keeps every answer but the event stream back until it is closed.
 	silent chan struct{}
 	// streams end when their channel is closed.
@@ -31,7 +36,10 @@ type fakeEngine struct {
 }
 
 func newFakeEngine(t *testing.T) *fakeEngine {
-	e := &fakeEngine{networks: make(map[string]client.Network), socket: filepath.Join(t.TempDir(), "s")}
+	e := &fakeEngine{
+		networks: make(map[string]client.Network), wanted: make(map[string]client.Wanted),
+		locked: make(map[string]bool), inspected: make(map[string]int), socket: filepath.Join(t.TempDir(), "s"),
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /_ping", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Api-Version", "1.41") })
 	mux.HandleFunc("GET /v1.41/events", e.events)
@@ -55,6 +63,18 @@ func newFakeEngine(t *testing.T) *fakeEngine {
 	})
 	mux.HandleFunc("GET /v1.41/containers/json", func(w http.ResponseWriter, r *http.Request) {
 		e.answer(w, r, func() any { return append([]client.Container{}, e.containers...) })
+	})
+	mux.HandleFunc("GET /v1.41/containers/{id}/json", func(w http.ResponseWriter, r *http.Request) {
+		id := r.PathValue("id")
+		e.mu.Lock()
+		e.inspected[id]++
+		locked := e.locked[id]
+		e.mu.Unlock()
+		if locked {
+			<-r.Context().Done()
+			return
+		}
+		e.answer(w, r, func() any { return e.wanted[id] })
 	})
 	e.server = &http.Server{Handler: mux}
 	l, err := net.Listen("unix", e.socket)

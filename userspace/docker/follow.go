@@ -225,6 +225,7 @@ func (w *Watcher) learn(ctx context.Context, edit func(*view)) {
 	w.pass(ctx)
 	changed := !before.equal(w.bridgeNames())
 	w.mu.Unlock()
+	w.inspectMissing()
 	if changed && w.BridgesChanged != nil {
 		w.BridgesChanged(ctx)
 	}

@@ -75,6 +75,8 @@ const (
 	portsPrefix    = "ports of endpoint "
 	devicePrefix   = "device "
 	networkPrefix  = "network "
+	// containerPrefix is for what a container was told to publish.
+	containerPrefix = "ports of container "
 )
 
 func endpointOf(id string) string  { return endpointPrefix + id }
@@ -92,7 +94,10 @@ func (w *Watcher) forgetTroubles(endpoints map[string]datapath.Endpoint) {
 	for id := range endpoints {
 		there[endpointOf(id)], there[portsOf(id)] = true, true
 	}
-	w.forget(there, endpointPrefix, portsPrefix, devicePrefix)
+	for _, c := range w.view.containers {
+		there[containerOf(c.ID)] = true
+	}
+	w.forget(there, endpointPrefix, portsPrefix, devicePrefix, containerPrefix)
 }
 
 // forgetNetworks drops the troubles of networks that the engine doesn't list.

@@ -59,6 +59,8 @@ type Watcher struct {
 	retry chan struct{}
 	// changes asks for another look once they have settled.
 	changes chan struct{}
+	// inspect asks for a look at whose openings are missing.
+	inspect chan struct{}
 	// first is closed when the engine has said everything for the first time, or
 	// can't be reached; once closes it.
 	first chan struct{}
@@ -77,6 +79,9 @@ type Watcher struct {
 	// bound is each endpoint's device, by endpoint ID.
 	bound   map[string]int
 	applied applied
+	// openings are the ports that containers were told to publish, by container ID,
+	// where gateway mode routed makes them matter.
+	openings map[string][]facts.Opening
 	// troubles are what failed, by what it was for.
 	troubles map[string]string
 	// begun is when the engine had said everything for the first time, swept
@@ -119,6 +124,7 @@ func New(c Config) (*Watcher, error) {
 	}
 	return &Watcher{
 		Config: c, client: cl, held: proxies.NewTable(), todo: newTodo(), retry: make(chan struct{}, 1), changes: make(chan struct{}, 1), first: make(chan struct{}),
+		inspect: make(chan struct{}, 1), openings: make(map[string][]facts.Opening),
 		view:  view{networks: make(map[string]facts.Network), asked: make(map[string]uint64)},
 		since: make(map[int]appearance), bound: make(map[string]int), applied: newApplied(),
 		troubles: make(map[string]string),
@@ -142,6 +148,7 @@ func (w *Watcher) Start(ctx context.Context) error {
 	w.background.Go(func() { w.followEvents(running) })
 	w.background.Go(func() { w.follow(running) })
 	w.background.Go(func() { w.retryLooks(running) })
+	w.background.Go(func() { w.inspectAll(running) })
 	patience := firstWait
 	if w.Absent {
 		patience = 0

@@ -295,3 +295,45 @@ func TestLostConnect(t *testing.T) {
 	w.attach("e1")
 	w.eventually("the endpoint has its device", w.has(map[string]string{"e1": "veth0000001"}))
 }
+
+// Ports on a routed network are the containers' own inspections to tell, each asked
+// for once. One that is locked holds up nothing else.
+func TestRoutedPortsAreAskedFor(t *testing.T) {
+	w := newWorld(t)
+	w.attach("e1")
+	w.engine.edit(func() {
+		n := w.engine.networks[netID]
+		n.Options = map[string]string{model.OptGatewayMode4: "routed"}
+		n.Containers["c-locked"] = client.Endpoint{Name: "l", EndpointID: "l", MacAddress: "02:42:0a:03:00:09", IPv4Address: "10.3.0.9/24"}
+		w.engine.networks[netID] = n
+		w.engine.containers = []client.Container{{ID: "c-a", State: "running"}, {ID: "c-e1", State: "running"}, {ID: "c-locked", State: "running"}}
+		w.engine.locked["c-locked"] = true
+		var wanted client.Wanted
+		wanted.HostConfig.PortBindings = map[string][]client.Binding{"80/tcp": {{}}}
+		w.engine.wanted["c-e1"] = wanted
+	})
+	w.veth("veth0000001")
+	w.engine.disconnect()
+	w.eventually("the port is open", func() bool {
+		ports := w.dp.portsNow()["e1"]
+		return len(ports) == 1 && ports[0].Routed && ports[0].Target == netip.MustParseAddr("10.3.0.2")
+	})
+	w.eventually("the locked container is asked for again, and told as the trouble", func() bool {
+		w.engine.mu.Lock()
+		defer w.engine.mu.Unlock()
+		return w.engine.inspected["c-locked"] >= 2 && strings.Contains(fmt.Sprint(w.watcher.Degraded()), "ports of container c-locked")
+	})
+	w.engine.edit(func() {
+		if n := w.engine.inspected["c-e1"]; n != 1 {
+			t.Errorf("c-e1 was inspected %d times", n)
+		}
+		if n := w.engine.inspected["c-a"]; n != 0 {
+			t.Errorf("c-a, which is on no routed network, was inspected %d times", n)
+		}
+		n := w.engine.networks[netID]
+		delete(n.Containers, "c-locked")
+		w.engine.containers = w.engine.containers[:2]
+	})
+	w.engine.disconnect()
+	w.eventually("the trouble is over", func() bool { return len(w.watcher.Degraded()) == 0 })
+}

@@ -5,9 +5,9 @@
 // before API 1.44, and Debian 12's has 1.41.
 //
 // Be aware:
-//   - nothing here waits for the lock of a container: GET /containers/{id}/json
-//     blocks until a starting container runs, so it isn't called at all. Lists
-//     and the inspection of networks are answered from copies;
+//   - Container waits for the container's lock, which is held until a starting
+//     container runs: it is not for any path that Docker waits for. Lists and the
+//     inspection of networks are answered from copies;
 //   - events are best-effort in Docker: a subscriber that is slow loses some and
 //     isn't told. Lists are the truth.
 package client
@@ -126,6 +126,12 @@ func (c *Client) Network(ctx context.Context, id string) (n Network, err error) 
 // Containers lists the running containers.
 func (c *Client) Containers(ctx context.Context) (list []Container, err error) {
 	return list, c.get(ctx, "/containers/json", nil, &list)
+}
+
+// Container returns what a container was created with. It may take until the
+// container runs.
+func (c *Client) Container(ctx context.Context, id string) (w Wanted, err error) {
+	return w, c.get(ctx, "/containers/"+url.PathEscape(id)+"/json", nil, &w)
 }
 
 // get decodes an answer into v.

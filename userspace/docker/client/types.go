@@ -59,6 +59,25 @@ type Port struct {
 	Type                    string
 }
 
+// Wanted is what a container's inspection says of the ports that were asked for;
+// it never changes.
+type Wanted struct {
+	Config struct {
+		// ExposedPorts by port, like "80/tcp".
+		ExposedPorts map[string]struct{}
+	}
+	HostConfig struct {
+		PortBindings    map[string][]Binding
+		PublishAllPorts bool
+	}
+}
+
+// Binding is one -p of a port. Both may be empty; HostPort may be a range.
+type Binding struct {
+	HostIP   string `json:"HostIp"`
+	HostPort string
+}
+
 // Attachment is a container's endpoint as the list of containers has it.
 type Attachment struct {
 	NetworkID, EndpointID string

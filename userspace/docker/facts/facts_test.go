@@ -266,3 +266,61 @@ func TestElection(t *testing.T) {
 		}
 	}
 }
+
+func TestOpenings(t *testing.T) {
+	tcp := func(n uint16, v4, v6 bool) Opening { return Opening{model.Port{Num: n, Proto: model.TCP}, v4, v6} }
+	got, err := Openings(read[client.Wanted](t, "container-all.json"))
+	want := []Opening{tcp(70, true, false), tcp(71, false, true), {model.Port{Num: 53, Proto: model.UDP}, true, true}, tcp(80, true, true)}
+	if diff := cmp.Diff(want, got, compare); err != nil || diff != "" {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+	var w client.Wanted
+	w.Config.ExposedPorts = map[string]struct{}{"80/tcp": {}, "81/tcp": {}}
+	w.HostConfig.PortBindings = map[string][]client.Binding{"80/tcp": {{HostPort: "8000-8010"}, {HostIP: "0.0.0.0"}}, "81/tcp": nil}
+	got, err = Openings(w)
+	if diff := cmp.Diff([]Opening{tcp(80, true, true), tcp(80, true, false)}, got, compare); err != nil || diff != "" {
+		t.Errorf("without -P: %v (-want +got):\n%s", err, diff)
+	}
+	for _, bad := range []string{"x/tcp", "80/xns", "99999/tcp"} {
+		w.HostConfig.PortBindings = map[string][]client.Binding{bad: {{}}}
+		if _, err := Openings(w); err == nil || !strings.Contains(err.Error(), bad) {
+			t.Errorf("port %s: %v", bad, err)
+		}
+	}
+}
+
+// The network's mode decides by family; whether it is the gateway doesn't matter.
+func TestRoutedPorts(t *testing.T) {
+	mode := func(v4, v6 model.GatewayMode, internal bool) map[string]Network {
+		n := network(t, "six")
+		n.Bridge.GatewayMode4, n.Bridge.GatewayMode6, n.Internal = v4, v6, internal
+		return map[string]Network{n.ID: n}
+	}
+	const nat, routed = model.GatewayNAT, model.GatewayRouted
+	v6 := network(t, "six").Endpoints[0]
+	openings := map[string][]Opening{v6.Container: {
+		{model.Port{Num: 80, Proto: model.TCP}, true, true}, {model.Port{Num: 80, Proto: model.TCP}, true, false},
+		{model.Port{Num: 53, Proto: model.UDP}, false, true},
+	}}
+	for name, c := range map[string]struct {
+		networks map[string]Network
+		want     []string
+	}{
+		"neither":  {mode(nat, nat, false), nil},
+		"IPv4":     {mode(routed, nat, false), []string{"10.77.0.2 80/tcp"}},
+		"IPv6":     {mode(nat, routed, false), []string{"fd00:77::2 80/tcp", "fd00:77::2 53/udp"}},
+		"both":     {mode(routed, routed, false), []string{"10.77.0.2 80/tcp", "fd00:77::2 80/tcp", "fd00:77::2 53/udp"}},
+		"internal": {mode(routed, routed, true), nil},
+	} {
+		var got []string
+		for _, p := range RoutedPorts(c.networks, openings)[v6.ID] {
+			if !p.Routed || p.HostPort != 0 || p.HostIP.IsValid() {
+				t.Errorf("%s: %+v", name, p)
+			}
+			got = append(got, p.Target.String()+" "+p.Port.String())
+		}
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}

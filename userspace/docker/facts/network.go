@@ -8,8 +8,9 @@
 //     masqueraded. That isn't believed;
 //   - ports of a container with several networks are the gateway endpoint's, which
 //     no answer names; it is elected here by Docker's order (Endpoint.Less);
-//   - ports on networks in gateway mode routed stay closed: no answer that can be
-//     had without waiting for a container's lock tells them from exposed ones.
+//   - ports on networks in gateway mode routed have no host ports. The list of
+//     containers doesn't tell them from exposed ones, or leaves them out (engines
+//     from 29), so that the containers' own inspections have to (Openings).
 package facts
 
 import (
