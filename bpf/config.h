@@ -16,3 +16,6 @@ volatile const bool have_csum_ipv6 = false;
 /* Source ports that masquerading may choose from when the sender's isn't free. */
 volatile const __u16 masquerade_port_min = 1024;
 volatile const __u16 masquerade_port_max = 65535;
+
+/* Netfilter's rules judge what goes between containers and outside; see netfilter.h. */
+volatile const bool first_packet = false;

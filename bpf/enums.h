@@ -20,6 +20,7 @@ struct enums {
 	enum flow_flag flow_flag;
 	enum flow_state flow_state;
 	enum flow_last_seen flow_last_seen;
+	enum flow_netfilter flow_netfilter;
 };
 
 volatile const struct enums enums = {};

@@ -195,5 +195,7 @@ static __always_inline bool flow_touch(struct flow *f, __u32 bits)
 	if (now - last < touch_jiffies)
 		return true;
 	f->route_generation--;
+	if (first_packet)
+		f->netfilter &= ~FLOW_SETTLED;
 	return __sync_val_compare_and_swap(&f->last_seen, last, now) != FLOW_DEAD;
 }

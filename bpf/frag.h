@@ -63,6 +63,7 @@ static __always_inline int frag_load(bool v6, struct packet *p, __u16 zone)
 		return false;
 	p->sport = frag->sport;
 	p->dport = frag->dport;
+	p->flags |= PKT_RESOLVED;
 	return true;
 }
 

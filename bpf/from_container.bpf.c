@@ -58,8 +58,12 @@ static __always_inline int begin(struct __sk_buff *ctx, bool v6, const struct pa
 			return drop(ctx, peer ? DROP_ICC : DROP_NO_ROUTE, DIR_TRANSMIT);
 		return NEXT;
 	}
-	if (p->flags & PKT_LATER_FRAGMENT)
+	if (p->flags & PKT_LATER_FRAGMENT) {
+		/* Its first one waits in the stack for the rest, perhaps. */
+		if (first_packet && p->flags & PKT_RESOLVED && target == MAX_NETWORKS)
+			return netfilter_ask(ctx);
 		return drop(ctx, DROP_FRAGMENT, DIR_TRANSMIT);
+	}
 	if (p->flags & PKT_ICMP_ERROR)
 		return drop(ctx, DROP_NO_FLOW, DIR_TRANSMIT);
 	if (target != MAX_NETWORKS)

@@ -19,6 +19,8 @@ static __always_inline int direct(struct __sk_buff *ctx, bool v6, const struct p
 		return drop(ctx, DROP_DIRECT_ROUTING, DIR_RECEIVE);
 	if (net->flags & NETWORK_INTERNAL)
 		return drop(ctx, DROP_INTERNAL, DIR_RECEIVE);
+	if (first_packet && p->flags & PKT_RESOLVED)
+		return netfilter_ask(ctx);
 	if (p->flags & PKT_LATER_FRAGMENT || !admits(v6, p, network, net, ctx->ifindex))
 		return drop(ctx, DROP_DIRECT_ROUTING, DIR_RECEIVE);
 	if (!endpoint_of_addr(v6, p->daddr, &to->slot))
@@ -35,7 +37,8 @@ static __always_inline int published(struct __sk_buff *ctx, bool v6, const struc
 {
 	struct published *pub;
 
-	if (p->flags & (PKT_NO_PORTS | PKT_LATER_FRAGMENT))
+	if (p->flags & (PKT_NO_PORTS | PKT_LATER_FRAGMENT) &&
+	    !(first_packet && p->flags & PKT_RESOLVED))
 		return NEXT;
 	/* No container could answer a client that is known on one link only; nor does Docker. */
 	if (v6 && addr6_is_link_local(p->saddr))

@@ -132,6 +132,13 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct flow6_key); /* an IPv4 one lies in its first 16 bytes */
+	__type(value, struct presented);
+} presented SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 65536);
 	__type(key, struct socket_key);
 	__type(value, struct socket_origin);

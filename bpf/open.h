@@ -119,6 +119,10 @@ static __always_inline int open_outside(struct __sk_buff *ctx, bool v6, const st
 	/* The stack refuses it with the ICMP error that fits; it can't forward it. */
 	if (route == ROUTE_LOCAL)
 		return NEXT;
+	if (first_packet) {
+		frag_remember(v6, p, ZONE_CONTAINER);
+		return netfilter_ask(ctx);
+	}
 	reason = port_claim(ctx, v6, p, plan, plan->kind == FLOW_MASQUERADE);
 	if (!reason)
 		reason = flow_complete(ctx, v6, p, plan);
@@ -197,29 +201,24 @@ static __always_inline int open_between(struct __sk_buff *ctx, bool v6, const st
 	return apply_opened(ctx, v6, p, ZONE_CONTAINER, DIR_TRANSMIT);
 }
 
-/*
- * From outside to an endpoint: through a published port, or straight to its
- * address where the network admits that. The client's address is kept; its
- * port changes only if two of its flows would look alike to the container.
- */
-static __always_inline int open_inside(struct __sk_buff *ctx, bool v6, const struct packet *p,
-				       const struct inside *to)
+/* Plans a packet from outside to the endpoint at slot. Returns DROP_NONE, or why not. */
+static __always_inline enum drop_reason plan_inside(struct __sk_buff *ctx, bool v6,
+						    const struct packet *p, const struct inside *to,
+						    struct flow_plan *plan)
 {
 	struct endpoint *ep = endpoint_at(to->slot);
 	struct network *net = ep ? network_at(ep->network) : NULL;
-	struct flow_plan *plan = new_plan();
 	enum route_result route;
-	enum drop_reason reason;
 
-	if (!net || !plan)
-		return drop(ctx, DROP_ENDPOINT_GONE, DIR_RECEIVE);
+	if (!net)
+		return DROP_ENDPOINT_GONE;
 	if (!begins_connection(p) && !continues_connection(p))
-		return drop(ctx, DROP_NO_FLOW, DIR_RECEIVE);
+		return DROP_NO_FLOW;
 	if (p->dport != to->dport && port_is_sealed(p))
-		return drop(ctx, DROP_UNSUPPORTED, DIR_RECEIVE);
+		return DROP_UNSUPPORTED;
 	route = route_lookup(ctx, v6, p->daddr, p->saddr, net->bridge_ifindex, plan);
 	if (route == ROUTE_NONE || route == ROUTE_LOCAL)
-		return drop(ctx, DROP_NO_ROUTE, DIR_RECEIVE);
+		return DROP_NO_ROUTE;
 	addr_copy(v6, plan->saddr, p->saddr);
 	addr_copy(v6, plan->daddr, to->daddr);
 	plan->dport = to->dport;
@@ -230,7 +229,27 @@ static __always_inline int open_inside(struct __sk_buff *ctx, bool v6, const str
 	plan->origin_action = FLOW_DELIVER;
 	plan->reply_action = route == ROUTE_UPLINK ? FLOW_FORWARD : FLOW_STACK;
 	plan->kind = to->kind;
-	reason = port_claim(ctx, v6, p, plan, false);
+	return DROP_NONE;
+}
+
+/*
+ * From outside to an endpoint: through a published port, or straight to its
+ * address where the network admits that. The client's address is kept; its
+ * port changes only if two of its flows would look alike to the container.
+ */
+static __always_inline int open_inside(struct __sk_buff *ctx, bool v6, const struct packet *p,
+				       const struct inside *to)
+{
+	struct flow_plan *plan = new_plan();
+	enum drop_reason reason;
+
+	if (!plan)
+		return TC_ACT_SHOT;
+	reason = plan_inside(ctx, v6, p, to, plan);
+	if (!reason && first_packet)
+		return netfilter_present(ctx, v6, p);
+	if (!reason)
+		reason = port_claim(ctx, v6, p, plan, false);
 	if (!reason)
 		reason = flow_complete(ctx, v6, p, plan);
 	if (reason)

@@ -17,7 +17,8 @@ enum packet_flag {
 	PKT_ECHO_REQUEST = 8,
 	PKT_ECHO_REPLY = 16,
 	PKT_DONT_FRAGMENT = 32,
-	PKT_NO_PORTS = 64, /* protocol without ports, or ICMP that isn't echo */
+	PKT_NO_PORTS = 64,  /* protocol without ports, or ICMP that isn't echo */
+	PKT_RESOLVED = 128, /* later fragment whose first one was let through */
 };
 
 enum tcp_flag {

@@ -5,7 +5,7 @@
  * lock on the door: what the stack routed must be the host's own or admitted.
  */
 #include "host.h"
-#include "open.h"
+#include "let_in.h"
 
 /* Flooded by the bridge from a peer: with icc=false only ARP and ND pass. */
 static __always_inline int from_peer(struct __sk_buff *ctx, const struct network *net,
@@ -41,7 +41,8 @@ static __always_inline int from_host(struct __sk_buff *ctx)
 	return NEXT;
 }
 
-static __always_inline int to_container_frame(struct __sk_buff *ctx, const struct endpoint *ep)
+static __always_inline int to_container_frame(struct __sk_buff *ctx, const struct endpoint *ep,
+					      __u32 slot)
 {
 	__u32 from = 0, ingress = ctx->ingress_ifindex;
 	struct network *net = network_at(ep->network);
@@ -54,6 +55,8 @@ static __always_inline int to_container_frame(struct __sk_buff *ctx, const struc
 	/* Routed from the bridge back to it: on link after all, and allowed to be. */
 	if (ingress == net->bridge_ifindex)
 		return NEXT;
+	if (first_packet && was_asked(ctx))
+		return netfilter_let_in(ctx, slot);
 	peer = endpoint_of_device(ingress, &from);
 	if (peer && peer->network == ep->network)
 		return from_peer(ctx, net, ctx->protocol);
@@ -68,7 +71,7 @@ static __always_inline int to_container_counted(struct __sk_buff *ctx)
 
 	if (!ep)
 		return drop(ctx, DROP_UNMANAGED, DIR_RECEIVE);
-	action = to_container_frame(ctx, ep);
+	action = to_container_frame(ctx, ep, slot);
 	if (action == NEXT)
 		count_receive(ctx, slot);
 	return action;

@@ -214,7 +214,7 @@ struct uplink {
 /* What changes while programs run; slot 0 of host_state. */
 struct host_state {
 	__u32 route_generation; /* flows with another one ask the FIB again */
-	__u32 pad;
+	__u32 rules_generation; /* of netfilter's rules; flows with another one are judged again */
 };
 
 /*
@@ -286,6 +286,12 @@ enum flow_last_seen {
 	FLOW_DEAD = 0,
 };
 
+/* Bits of flow.netfilter below the generation of the rules; see netfilter.h. */
+enum flow_netfilter {
+	FLOW_SETTLED = 1, /* packets of this direction may go past netfilter */
+	FLOW_RULES_SHIFT = 1,
+};
+
 struct flow {
 	__u32 last_seen; /* jiffies, low 32 bits; FLOW_DEAD when condemned */
 	__u32 state;     /* FLOW_SEEN... */
@@ -295,7 +301,8 @@ struct flow {
 	__u32 port_diff; /* ... and of the ports */
 	__u32 oif;       /* ifindex to redirect to */
 	__u32 route_generation;
-	__be16 sport; /* ports after translation */
+	__u32 netfilter; /* rules that let this direction pass, and FLOW_SETTLED */
+	__be16 sport;    /* ports after translation */
 	__be16 dport;
 	__u16 endpoint; /* slot: receiver for FLOW_DELIVER, else sender */
 	__u16 endpoint_generation;
@@ -309,7 +316,6 @@ struct flow4 {
 	__be32 saddr; /* addresses after translation */
 	__be32 daddr;
 	__be32 nexthop;
-	__u32 pad;
 };
 
 struct flow6 {
@@ -317,6 +323,18 @@ struct flow6 {
 	__be32 saddr[4];
 	__be32 daddr[4];
 	__be32 nexthop[4];
+};
+
+/*
+ * What a packet from outside looked like before it was translated for netfilter to
+ * judge, by what it looks like since.
+ */
+struct presented {
+	__be32 daddr[4];
+	__be16 sport;
+	__be16 dport;
+	__u8 kind; /* enum flow_kind */
+	__u8 pad[3];
 };
 
 /* Ports of a fragmented datagram, learned from its first fragment. */
@@ -372,8 +390,8 @@ struct collect_request {
 _Static_assert(sizeof(struct device) == 16, "device");
 _Static_assert(sizeof(struct flow4_key) == 16, "flow4_key");
 _Static_assert(sizeof(struct flow6_key) == 40, "flow6_key");
-_Static_assert(sizeof(struct flow) == 44, "flow");
+_Static_assert(sizeof(struct flow) == 48, "flow");
 _Static_assert(sizeof(struct flow4) == 60, "flow4");
-_Static_assert(sizeof(struct flow6) == 92, "flow6");
+_Static_assert(sizeof(struct flow6) == 96, "flow6");
 _Static_assert(sizeof(struct endpoint) == 36, "endpoint");
 _Static_assert(sizeof(struct published_key) == 20, "published_key");

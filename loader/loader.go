@@ -30,7 +30,9 @@ type Config struct {
 	// MasqueradePorts bounds the source ports that masquerading chooses; zero for
 	// what the object has.
 	MasqueradePorts model.PortRange
-	Logger          *slog.Logger
+	// FirstPacket lets netfilter judge what goes between containers and outside.
+	FirstPacket bool
+	Logger      *slog.Logger
 }
 
 // Loader holds the loaded object. Attach, Detach and Switch are not safe for
@@ -150,6 +152,7 @@ func (l *Loader) setConstants(spec *ebpf.CollectionSpec) error {
 		object.DatapathVarHostNetnsCookie: cookie,
 		object.DatapathVarTouchJiffies:    l.clock.HZ(),
 		object.DatapathVarHaveCsumIpv6:    available(l.features, featureCsumIPv6),
+		object.DatapathVarFirstPacket:     l.cfg.FirstPacket,
 	}
 	if r := l.cfg.MasqueradePorts; r != (model.PortRange{}) {
 		constants[object.DatapathVarMasqueradePortMin] = r.First

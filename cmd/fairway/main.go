@@ -15,6 +15,7 @@ import (
 	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/cli"
 	"github.com/fairway-project/fairway/userspace/daemon"
+	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/docker/setup"
 	"github.com/fairway-project/fairway/userspace/doctor"
 	"github.com/fairway-project/fairway/userspace/engine"
@@ -46,7 +47,7 @@ func main() {
 
 func examine(ctx context.Context, c daemon.Config) ([]api.Check, error) {
 	checks, err := doctor.Run(ctx, doctor.Options{
-		Mode: c.Datapath, RunDir: c.RunDir, BPFFS: c.BPFFS, Uplinks: c.Uplinks, FlowTableSize: c.FlowTableSize,
+		Mode: c.Datapath, Netfilter: datapath.Netfilter(c.Netfilter), RunDir: c.RunDir, BPFFS: c.BPFFS, Uplinks: c.Uplinks, FlowTableSize: c.FlowTableSize,
 	})
 	if err != nil || c.Docker == "" {
 		return checks, err

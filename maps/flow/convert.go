@@ -47,7 +47,7 @@ func from4(k *object.DatapathFlow4Key, v *object.DatapathFlow4) Half {
 	}
 	h.LastSeen, h.State, h.Flags = v.Flow.LastSeen, State(v.Flow.State), Flags(v.Flow.Flags)
 	h.Action, h.OutIndex, h.RouteGeneration = Action(v.Flow.Action), v.Flow.Oif, v.Flow.RouteGeneration
-	h.Endpoint, h.EndpointGeneration = v.Flow.Endpoint, v.Flow.EndpointGeneration
+	h.Endpoint, h.EndpointGeneration, h.Netfilter = v.Flow.Endpoint, v.Flow.EndpointGeneration, v.Flow.Netfilter
 	return h
 }
 
@@ -58,7 +58,7 @@ func from6(k *object.DatapathFlow6Key, v *object.DatapathFlow6) Half {
 	}
 	h.LastSeen, h.State, h.Flags = v.Flow.LastSeen, State(v.Flow.State), Flags(v.Flow.Flags)
 	h.Action, h.OutIndex, h.RouteGeneration = Action(v.Flow.Action), v.Flow.Oif, v.Flow.RouteGeneration
-	h.Endpoint, h.EndpointGeneration = v.Flow.Endpoint, v.Flow.EndpointGeneration
+	h.Endpoint, h.EndpointGeneration, h.Netfilter = v.Flow.Endpoint, v.Flow.EndpointGeneration, v.Flow.Netfilter
 	return h
 }
 
@@ -66,7 +66,7 @@ func to4(h *Half) object.DatapathFlow4 {
 	v := object.DatapathFlow4{Saddr: wire.Word(h.NATSrc.Addr()), Daddr: wire.Word(h.NATDst.Addr())}
 	v.Flow.LastSeen, v.Flow.State, v.Flow.Flags = h.LastSeen, uint32(h.State), uint8(h.Flags)
 	v.Flow.Action, v.Flow.Oif, v.Flow.RouteGeneration = uint8(h.Action), h.OutIndex, h.RouteGeneration
-	v.Flow.Endpoint, v.Flow.EndpointGeneration = h.Endpoint, h.EndpointGeneration
+	v.Flow.Endpoint, v.Flow.EndpointGeneration, v.Flow.Netfilter = h.Endpoint, h.EndpointGeneration, h.Netfilter
 	v.Flow.Sport, v.Flow.Dport = wire.Port(h.NATSrc.Port()), wire.Port(h.NATDst.Port())
 	return v
 }
@@ -75,7 +75,7 @@ func to6(h *Half) object.DatapathFlow6 {
 	v := object.DatapathFlow6{Saddr: wire.Words(h.NATSrc.Addr()), Daddr: wire.Words(h.NATDst.Addr())}
 	v.Flow.LastSeen, v.Flow.State, v.Flow.Flags = h.LastSeen, uint32(h.State), uint8(h.Flags)
 	v.Flow.Action, v.Flow.Oif, v.Flow.RouteGeneration = uint8(h.Action), h.OutIndex, h.RouteGeneration
-	v.Flow.Endpoint, v.Flow.EndpointGeneration = h.Endpoint, h.EndpointGeneration
+	v.Flow.Endpoint, v.Flow.EndpointGeneration, v.Flow.Netfilter = h.Endpoint, h.EndpointGeneration, h.Netfilter
 	v.Flow.Sport, v.Flow.Dport = wire.Port(h.NATSrc.Port()), wire.Port(h.NATDst.Port())
 	return v
 }

@@ -59,8 +59,11 @@ type Half struct {
 	Flags    Flags
 	Action   Action
 	// OutIndex is the ifindex that packets are redirected to.
-	OutIndex           uint32
-	RouteGeneration    uint32
+	OutIndex        uint32
+	RouteGeneration uint32
+	// Netfilter is the generation of rules that let this direction pass, shifted by
+	// FLOW_RULES_SHIFT, and FLOW_SETTLED.
+	Netfilter          uint32
 	Endpoint           uint16
 	EndpointGeneration uint16
 }

@@ -100,6 +100,34 @@ func (t *Table) NewRoutes() error {
 	return nil
 }
 
+// NewRules makes netfilter judge every flow again, in first-packet mode. The
+// generation is never 0, which flows have that were never judged.
+func (t *Table) NewRules() error {
+	var s object.DatapathHostState
+	if err := t.state.Lookup(uint32(0), &s); err != nil {
+		return fmt.Errorf("host state: %w", err)
+	}
+	if s.RulesGeneration = (s.RulesGeneration + 1) & maxRules; s.RulesGeneration == 0 {
+		s.RulesGeneration = 1
+	}
+	if err := t.state.Put(uint32(0), &s); err != nil {
+		return fmt.Errorf("host state: %w", err)
+	}
+	return nil
+}
+
+// maxRules is the largest generation of rules that fits beside the flag in a flow.
+const maxRules = 1<<31 - 1
+
+// RulesGeneration returns the generation that NewRules began last.
+func (t *Table) RulesGeneration() (uint32, error) {
+	var s object.DatapathHostState
+	if err := t.state.Lookup(uint32(0), &s); err != nil {
+		return 0, fmt.Errorf("host state: %w", err)
+	}
+	return s.RulesGeneration, nil
+}
+
 // RouteGeneration returns how often NewRoutes was called.
 func (t *Table) RouteGeneration() (uint32, error) {
 	var s object.DatapathHostState

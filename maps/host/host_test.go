@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/fairway-project/fairway/maps/maptest"
+	"github.com/fairway-project/fairway/maps/object"
 )
 
 func TestUplinks(t *testing.T) {
@@ -61,5 +62,23 @@ func TestAddressesAndRoutes(t *testing.T) {
 	}
 	if after, err := table.RouteGeneration(); err != nil || after != before+1 {
 		t.Errorf("generation %d, then %d, %v", before, after, err)
+	}
+}
+
+func TestRules(t *testing.T) {
+	table := New(maptest.New(t))
+	for _, c := range []struct{ from, want uint32 }{{0, 1}, {1, 2}, {maxRules, 1}} {
+		if err := table.state.Put(uint32(0), &object.DatapathHostState{RouteGeneration: 5, RulesGeneration: c.from}); err != nil {
+			t.Fatal(err)
+		}
+		if err := table.NewRules(); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := table.RulesGeneration(); err != nil || got != c.want {
+			t.Errorf("after %d: %d, %v, want %d", c.from, got, err, c.want)
+		}
+	}
+	if got, err := table.RouteGeneration(); err != nil || got != 5 {
+		t.Errorf("routes are %d, %v", got, err)
 	}
 }

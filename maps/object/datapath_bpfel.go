@@ -127,6 +127,7 @@ type DatapathEnums struct {
 	FlowFlag      uint32
 	FlowState     uint32
 	FlowLastSeen  uint32
+	FlowNetfilter uint32
 }
 
 type DatapathExpired struct {
@@ -150,6 +151,7 @@ type DatapathFlow4 struct {
 		PortDiff           uint32
 		Oif                uint32
 		RouteGeneration    uint32
+		Netfilter          uint32
 		Sport              uint16
 		Dport              uint16
 		Endpoint           uint16
@@ -161,7 +163,6 @@ type DatapathFlow4 struct {
 	Saddr   uint32
 	Daddr   uint32
 	Nexthop uint32
-	Pad     uint32
 }
 
 type DatapathFlow4Key struct {
@@ -187,6 +188,7 @@ type DatapathFlow6 struct {
 		PortDiff           uint32
 		Oif                uint32
 		RouteGeneration    uint32
+		Netfilter          uint32
 		Sport              uint16
 		Dport              uint16
 		Endpoint           uint16
@@ -244,6 +246,13 @@ const (
 	DatapathFlowLastSeenFLOW_DEAD DatapathFlowLastSeen = 0
 )
 
+type DatapathFlowNetfilter uint32
+
+const (
+	DatapathFlowNetfilterFLOW_SETTLED     DatapathFlowNetfilter = 1
+	DatapathFlowNetfilterFLOW_RULES_SHIFT DatapathFlowNetfilter = 1
+)
+
 type DatapathFlowState uint32
 
 const (
@@ -273,7 +282,7 @@ type DatapathFragKey struct {
 type DatapathHostState struct {
 	_               structs.HostLayout
 	RouteGeneration uint32
-	Pad             uint32
+	RulesGeneration uint32
 }
 
 type DatapathLimit uint32
@@ -331,6 +340,15 @@ const (
 	DatapathNetworkFlagNETWORK_ROUTED6  DatapathNetworkFlag = 512
 	DatapathNetworkFlagNETWORK_TRUSTS   DatapathNetworkFlag = 1024
 )
+
+type DatapathPresented struct {
+	_     structs.HostLayout
+	Daddr [4]uint32
+	Sport uint16
+	Dport uint16
+	Kind  uint8
+	Pad   [3]uint8
+}
 
 type DatapathProgram uint32
 
@@ -427,7 +445,6 @@ type DatapathScratch struct {
 	}
 	Flow DatapathFlow6
 	Key  DatapathFlow6Key
-	_    [4]byte
 }
 
 type DatapathSocketKey struct {
@@ -505,6 +522,7 @@ const (
 	DatapathMapIccLinks          = "icc_links"
 	DatapathMapNetworks          = "networks"
 	DatapathMapPortBitmap        = "port_bitmap"
+	DatapathMapPresented         = "presented"
 	DatapathMapPublishedPorts    = "published_ports"
 	DatapathMapResolvers         = "resolvers"
 	DatapathMapScratches         = "scratches"
@@ -529,6 +547,7 @@ const (
 	DatapathProgUplinkXdp        = "uplink_xdp"
 	DatapathProgUplinkXdpGeneric = "uplink_xdp_generic"
 	DatapathVarEnums             = "enums"
+	DatapathVarFirstPacket       = "first_packet"
 	DatapathVarHaveCsumIpv6      = "have_csum_ipv6"
 	DatapathVarHostNetnsCookie   = "host_netns_cookie"
 	DatapathVarMasqueradePortMax = "masquerade_port_max"
@@ -614,6 +633,7 @@ type DatapathMapSpecs struct {
 	IccLinks       *ebpf.MapSpec `ebpf:"icc_links"`
 	Networks       *ebpf.MapSpec `ebpf:"networks"`
 	PortBitmap     *ebpf.MapSpec `ebpf:"port_bitmap"`
+	Presented      *ebpf.MapSpec `ebpf:"presented"`
 	PublishedPorts *ebpf.MapSpec `ebpf:"published_ports"`
 	Resolvers      *ebpf.MapSpec `ebpf:"resolvers"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
@@ -629,6 +649,7 @@ type DatapathMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type DatapathVariableSpecs struct {
 	Enums             *ebpf.VariableSpec `ebpf:"enums"`
+	FirstPacket       *ebpf.VariableSpec `ebpf:"first_packet"`
 	HaveCsumIpv6      *ebpf.VariableSpec `ebpf:"have_csum_ipv6"`
 	HostNetnsCookie   *ebpf.VariableSpec `ebpf:"host_netns_cookie"`
 	MasqueradePortMax *ebpf.VariableSpec `ebpf:"masquerade_port_max"`
@@ -671,6 +692,7 @@ type DatapathMaps struct {
 	IccLinks       *ebpf.Map `ebpf:"icc_links"`
 	Networks       *ebpf.Map `ebpf:"networks"`
 	PortBitmap     *ebpf.Map `ebpf:"port_bitmap"`
+	Presented      *ebpf.Map `ebpf:"presented"`
 	PublishedPorts *ebpf.Map `ebpf:"published_ports"`
 	Resolvers      *ebpf.Map `ebpf:"resolvers"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
@@ -698,6 +720,7 @@ func (m *DatapathMaps) Close() error {
 		m.IccLinks,
 		m.Networks,
 		m.PortBitmap,
+		m.Presented,
 		m.PublishedPorts,
 		m.Resolvers,
 		m.Scratches,
@@ -714,6 +737,7 @@ func (m *DatapathMaps) Close() error {
 // It can be passed to LoadDatapathObjects or ebpf.CollectionSpec.LoadAndAssign.
 type DatapathVariables struct {
 	Enums             *ebpf.Variable `ebpf:"enums"`
+	FirstPacket       *ebpf.Variable `ebpf:"first_packet"`
 	HaveCsumIpv6      *ebpf.Variable `ebpf:"have_csum_ipv6"`
 	HostNetnsCookie   *ebpf.Variable `ebpf:"host_netns_cookie"`
 	MasqueradePortMax *ebpf.Variable `ebpf:"masquerade_port_max"`

@@ -40,6 +40,7 @@ type options struct {
 	noDaemon     bool
 	allowPrivate bool
 	modes        []Mode
+	firstPacket  bool
 	prepare      func(t testing.TB, w *Topology)
 }
 
@@ -58,6 +59,13 @@ func NoDaemon() Option { return func(o *options) { o.noDaemon = true } }
 // AllowPrivate is for tests of routed networks, whose container addresses are
 // meant to be seen outside; all others fail when one leaves the host.
 func AllowPrivate() Option { return func(o *options) { o.allowPrivate = true } }
+
+// FirstPacket has the host forward packets, and its rules in FORWARD judge what goes
+// between containers and outside, as they always do in the iptables mode.
+func FirstPacket() Option { return func(o *options) { o.firstPacket = true } }
+
+// Forwarding makes the host a router, as Docker does.
+func Forwarding() Option { return Prepare(func(t testing.TB, w *Topology) { w.forward(t) }) }
 
 // OnlyMode is for tests of what only one mode has.
 func OnlyMode(m Mode) Option { return func(o *options) { o.modes = []Mode{m} } }
@@ -88,6 +96,11 @@ func ForEach(t *testing.T, fn func(t *testing.T, e *Env), opts ...Option) {
 	}
 }
 
+func (w *Topology) forward(t testing.TB) {
+	w.Host.Sysctl(t, "ipv4/ip_forward", "1")
+	w.Host.Sysctl(t, "ipv6/conf/all/forwarding", "1")
+}
+
 func modeWanted(m Mode) bool {
 	list := os.Getenv(EnvModes)
 	return list == "" || slices.Contains(strings.Split(list, ","), string(m))
@@ -97,6 +110,12 @@ func newEnv(t *testing.T, mode Mode, o options) *Env {
 	t.Helper()
 	dir := testDir(t)
 	e := &Env{Topology: NewTopology(t), Mode: mode, dir: dir, opts: o}
+	if o.firstPacket || os.Getenv(EnvFirstPacket) != "" {
+		e.forward(t)
+		if mode == EBPF {
+			o.daemonArgs = append(slices.Clone(o.daemonArgs), "--netfilter", "first-packet")
+		}
+	}
 	if o.prepare != nil {
 		o.prepare(t, e.Topology)
 	}

@@ -24,6 +24,8 @@ const (
 	EnvPeer = "FAIRWAY_E2E_PEER"
 	// EnvModes restricts the modes, as in "iptables" or "ebpf,iptables".
 	EnvModes = "FAIRWAY_TEST_MODES"
+	// EnvFirstPacket, if not empty, makes every test one with FirstPacket.
+	EnvFirstPacket = "FAIRWAY_TEST_FIRST_PACKET"
 )
 
 // Main is for TestMain: it builds what the tests run, removes what a killed

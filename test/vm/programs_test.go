@@ -18,8 +18,13 @@ import (
 	"github.com/fairway-project/fairway/maps/object"
 )
 
+// firstPacket is what stands behind the names of programs that are loaded for
+// first-packet mode.
+const firstPacket = "+first-packet"
+
 // TestPrograms loads every program on its own, so that one which the kernel
-// refuses doesn't hide the others.
+// refuses doesn't hide the others, and those that netfilter's judgement concerns for
+// both modes.
 func TestPrograms(t *testing.T) {
 	if err := rlimit.RemoveMemlock(); err != nil {
 		t.Fatal(err)
@@ -33,6 +38,9 @@ func TestPrograms(t *testing.T) {
 	names := make([]string, 0, len(spec.Programs))
 	for name := range spec.Programs {
 		names = append(names, name)
+		if strings.Contains(name, "container") || strings.Contains(name, "uplink") {
+			names = append(names, name+firstPacket)
+		}
 	}
 	slices.Sort(names)
 	for _, name := range names {
@@ -42,7 +50,7 @@ func TestPrograms(t *testing.T) {
 				t.Fatal(explain(err))
 			}
 			defer loaded.Close()
-			insns, err := processed(loaded.Programs[name].VerifierLog)
+			insns, err := processed(loaded.Programs[strings.TrimSuffix(name, firstPacket)].VerifierLog)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -74,6 +82,10 @@ func loadMaps(t *testing.T, spec *ebpf.CollectionSpec) map[string]*ebpf.Map {
 // load loads one program and keeps the verifier's log.
 func load(spec *ebpf.CollectionSpec, maps map[string]*ebpf.Map, name string) (*ebpf.Collection, error) {
 	one := spec.Copy()
+	name, judged := strings.CutSuffix(name, firstPacket)
+	if err := one.Variables[object.DatapathVarFirstPacket].Set(judged); err != nil {
+		return nil, err
+	}
 	for other := range one.Programs {
 		if other != name {
 			delete(one.Programs, other)

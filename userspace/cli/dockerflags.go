@@ -22,6 +22,6 @@ func defineDocker(f *pflag.FlagSet, d *daemonFlags) {
 	d.text(f, "", "docker-plugin", "be a network driver for Docker at this socket, "+pluginSocket+" if none is given",
 		func(c *daemon.Config) *string { return &c.DockerPlugin })
 	f.Lookup("docker-plugin").NoOptDefVal = pluginSocket
-	d.text(f, "", "netfilter", "\"bypass\": take containers' traffic past the rules in DOCKER-USER",
+	d.text(f, "", "netfilter", "what the host's own rules mean for containers: \"bypass\" nothing, \"first-packet\" that they judge connections with the outside",
 		func(c *daemon.Config) *string { return &c.Netfilter })
 }

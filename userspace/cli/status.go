@@ -121,6 +121,9 @@ func carriedRows(all []api.CarriedCount) []string {
 
 func datapathSections(s api.Status) []section {
 	mode := string(s.Datapath.Mode)
+	if s.Datapath.Netfilter == datapath.NetfilterFirstPacket {
+		mode += ", connections with the outside judged by netfilter (first-packet)"
+	}
 	if s.BPFFS != "" && s.Datapath.Mode == datapath.EBPF {
 		mode += ", pinned in " + s.BPFFS
 	}

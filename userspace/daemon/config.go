@@ -51,9 +51,10 @@ type Config struct {
 	// DockerPlugin is the path of the socket at which Docker finds the network
 	// driver; its name is the driver's. Empty for none.
 	DockerPlugin string `yaml:"docker_plugin"`
-	// Netfilter says what the host's own rules in Docker's chain DOCKER-USER mean
-	// for containers: "bypass" that they don't apply. Empty refuses to start where
-	// there are any.
+	// Netfilter says what the host's own rules mean for what goes between containers
+	// and outside: nothing ("bypass"), or that they judge the first packets of each
+	// connection ("first-packet"). Empty is "bypass", but doesn't start with Docker
+	// where there are rules in its chain DOCKER-USER.
 	Netfilter string `yaml:"netfilter"`
 	// Debug logs more.
 	Debug bool `yaml:"debug"`
@@ -217,6 +218,9 @@ func (c *Config) Validate() error {
 	}
 	if n := c.FlowTableSize; n != 0 && (n < minFlowTable || n > maxFlowTable) {
 		return fmt.Errorf("flow table size %d: want %d to %d entries, two per connection", n, minFlowTable, maxFlowTable)
+	}
+	if err := c.checkNetfilter(); err != nil {
+		return err
 	}
 	if err := c.checkDocker(); err != nil {
 		return err

@@ -66,6 +66,8 @@ func TestBadConfigIsNamed(t *testing.T) {
 		{"datapath: nft\n", nil, `datapath "nft"`},
 		{"root: ''\n", nil, "root: is empty"},
 		{"uplinks: [a-name-of-sixteen]\n", nil, "a-name-of-sixteen"},
+		{"netfilter: sideways\n", nil, `netfilter "sideways": want bypass, first-packet or nothing`},
+		{"netfilter: first-packet\ndatapath: iptables\n", nil, "netfilter first-packet: not with datapath iptables"},
 		{"", map[string]string{"FAIRWAY_DEBUG": "loud"}, "FAIRWAY_DEBUG=loud"},
 	} {
 		got, err := Load(write(t, c.file), env(c.env))

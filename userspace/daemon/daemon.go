@@ -68,6 +68,9 @@ func Run(ctx context.Context, c Config, p Parts) (err error) {
 	if err := makeSysctlsWritable(); err != nil {
 		return err
 	}
+	if err := c.checkForwarding(); err != nil {
+		return err
+	}
 	d := &daemon{config: c, parts: p, log: newLogger(c)}
 	tellPrivateMounts(d.log)
 	unix.Umask(0o022)

@@ -21,7 +21,7 @@ func openDatapath(ctx context.Context, c Config, m datapath.Mode, log *slog.Logg
 		return ebpf.New(ctx, ebpf.Config{
 			BPFFS: c.BPFFS, RunDir: c.RunDir, Logger: log,
 			FlowTableSize: c.FlowTableSize, MasqueradePorts: c.MasqueradePorts, Timeouts: expiry.Timeouts(c.Timeouts),
-			XDP: c.XDP,
+			XDP: c.XDP, FirstPacket: c.firstPacket(),
 		})
 	case datapath.IPTables:
 		return iptables.New(iptables.Options{Log: log, MasqueradePorts: c.MasqueradePorts})

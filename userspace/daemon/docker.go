@@ -16,13 +16,7 @@ import (
 	"github.com/fairway-project/fairway/userspace/model"
 )
 
-// NetfilterBypass says that the host's own rules don't apply to containers.
-const NetfilterBypass = "bypass"
-
 func (c *Config) checkDocker() error {
-	if c.Netfilter != "" && c.Netfilter != NetfilterBypass {
-		return fmt.Errorf("netfilter %q: want %s or nothing", c.Netfilter, NetfilterBypass)
-	}
 	if c.Docker == "" {
 		return nil
 	}
@@ -84,12 +78,16 @@ func (d *daemon) checkUserRules(ctx context.Context) error {
 	if len(user) == 0 {
 		return nil
 	}
-	if d.config.Netfilter == NetfilterBypass {
+	switch datapath.Netfilter(d.config.Netfilter) {
+	case datapath.NetfilterFirstPacket:
+		d.log.Info("rules in DOCKER-USER apply to containers (netfilter: first-packet)", "rules", len(user), "first", user[0].String())
+		return nil
+	case datapath.NetfilterBypass:
 		d.log.Warn("rules in DOCKER-USER don't apply to containers (netfilter: bypass)", "rules", len(user), "first", user[0].String())
 		return nil
 	}
-	return fmt.Errorf("docker: the chain DOCKER-USER has %d rules that would no longer apply to containers, the first %q: remove them, or start with --netfilter=%s",
-		len(user), user[0].String(), NetfilterBypass)
+	return fmt.Errorf("docker: the chain DOCKER-USER has %d rules that would no longer apply to containers, the first %q: start with --netfilter=%s to have them judge connections with the outside, or with --netfilter=%s to do without them",
+		len(user), user[0].String(), datapath.NetfilterFirstPacket, datapath.NetfilterBypass)
 }
 
 func (d *daemon) startDocker(ctx context.Context) error {

@@ -33,7 +33,7 @@ func Uninstall(ctx context.Context, c Config, purge bool, removed func(string)) 
 		c.Datapath = used[0]
 	}
 	// What it has is Docker's own, but for what the datapath knows of it.
-	c.Docker = ""
+	c.Docker, c.Netfilter = "", ""
 	d := &daemon{config: c, log: newLogger(c), sweep: true}
 	setLimits(d.log)
 	defer func() { err = errors.Join(err, d.close()) }()

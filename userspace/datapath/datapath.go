@@ -39,6 +39,17 @@ const (
 	IPTables Mode = "iptables"
 )
 
+// Netfilter says whether the host's own netfilter rules judge containers' traffic.
+type Netfilter string
+
+const (
+	// NetfilterBypass takes all of it past them.
+	NetfilterBypass Netfilter = "bypass"
+	// NetfilterFirstPacket shows them the first packets of each connection with the
+	// outside, and one per second and direction after that.
+	NetfilterFirstPacket Netfilter = "first-packet"
+)
+
 // Datapath carries the traffic of networks and endpoints.
 type Datapath interface {
 	Mode() Mode

@@ -130,7 +130,10 @@ type Attachment struct {
 
 // Status describes a datapath for an operator.
 type Status struct {
-	Mode        Mode         `json:"mode"`
+	Mode Mode `json:"mode"`
+	// Netfilter is what the host's own rules mean for what goes between containers
+	// and outside.
+	Netfilter   Netfilter    `json:"netfilter,omitempty"`
 	Features    []Feature    `json:"features,omitempty"`
 	Attachments []Attachment `json:"attachments,omitempty"`
 	// Notes are facts that an operator should know, one sentence each.

@@ -12,6 +12,8 @@ import (
 // Options say which daemon the host is checked for; it needn't run.
 type Options struct {
 	Mode datapath.Mode
+	// Netfilter is what the host's own rules mean in Mode ebpf; empty for bypass.
+	Netfilter datapath.Netfilter
 	// RunDir and BPFFS are the daemon's directories.
 	RunDir, BPFFS string
 	// Uplinks are the devices that lead outside; empty for all that may.

@@ -12,6 +12,8 @@ import (
 // facts are all that the judgements look at.
 type facts struct {
 	mode datapath.Mode
+	// firstPacket says that the host's rules judge connections, in mode ebpf.
+	firstPacket bool
 	// flowEntries is how many each flow table is to have.
 	flowEntries uint64
 
@@ -86,9 +88,12 @@ type socketFacts struct {
 type ruleset struct {
 	// policyDrop names the tools whose FORWARD policy is DROP.
 	policyDrop []string
-	// forward and dockerUser count the rules that an administrator made.
-	forward, dockerUser int
-	ufw, firewalld      bool
+	// forward counts the rules that an administrator made, dockerUser are such.
+	forward    int
+	dockerUser []string
+	// userJumps names the tools whose FORWARD leads to DOCKER-USER.
+	userJumps      []string
+	ufw, firewalld bool
 	// nftables are further tables with a chain at the forward hook.
 	nftables []string
 }

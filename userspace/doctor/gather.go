@@ -23,7 +23,7 @@ import (
 // gather reads all facts. Those that can't be read stay empty, unless nothing
 // could be said without them.
 func gather(ctx context.Context, o Options) (*facts, error) {
-	f := &facts{mode: o.Mode, bpffs: o.BPFFS}
+	f := &facts{mode: o.Mode, firstPacket: o.Netfilter == datapath.NetfilterFirstPacket, bpffs: o.BPFFS}
 	if err := f.gatherProcess(); err != nil {
 		return nil, err
 	}
@@ -153,7 +153,7 @@ func (f *facts) gatherHost(o Options) error {
 // gatherSysctls reads below /proc/sys, where net is the calling thread's namespace.
 func (f *facts) gatherSysctls() {
 	names := []string{
-		"net/ipv4/ip_forward", "net/ipv4/conf/all/rp_filter", "net/bridge/bridge-nf-call-iptables",
+		"net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding", "net/ipv4/conf/all/rp_filter", "net/bridge/bridge-nf-call-iptables",
 		"net/ipv4/ip_local_port_range", "net/ipv4/ip_local_reserved_ports",
 		"net/netfilter/nf_conntrack_count", "net/netfilter/nf_conntrack_max", "fs/nr_open",
 	}

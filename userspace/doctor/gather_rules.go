@@ -38,10 +38,12 @@ func (r *ruleset) addIPTables(tool, saved string) {
 		case strings.HasPrefix(line, ":ufw-"), strings.HasPrefix(line, ":ufw6-"):
 			r.ufw = true
 		case strings.HasPrefix(line, "-A FORWARD -j ufw"):
+		case line == "-A FORWARD -j DOCKER-USER":
+			r.userJumps = append(r.userJumps, tool)
 		case strings.HasPrefix(line, "-A FORWARD ") && !dockers.MatchString(line):
 			r.forward++
 		case strings.HasPrefix(line, "-A DOCKER-USER ") && line != "-A DOCKER-USER -j RETURN":
-			r.dockerUser++
+			r.dockerUser = append(r.dockerUser, tool+" "+line)
 		}
 	}
 }

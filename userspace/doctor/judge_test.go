@@ -57,6 +57,7 @@ func TestJudgements(t *testing.T) {
 	const both = datapath.Mode("")
 	port := portFact{sandbox: "web", problem: "not reserved", port: model.PublishedPort{
 		Port: model.Port{Num: 80, Proto: model.TCP}, HostIP: netip.IPv4Unspecified(), HostPort: 8080}}
+	userRule := []string{"iptables -A DOCKER-USER -s 192.0.2.7/32 -j DROP"}
 	for _, tc := range []struct {
 		name   string
 		mode   datapath.Mode
@@ -100,8 +101,24 @@ func TestJudgements(t *testing.T) {
 		{"br_netfilter off", datapath.IPTables, func(f *facts) { delete(f.sysctls, "net/bridge/bridge-nf-call-iptables") }, "br_netfilter", api.Fail, "not loaded"},
 		{"ufw", datapath.EBPF, func(f *facts) { f.rules.ufw = true }, "firewall", api.Warn, "ufw"},
 		{"ufw beside iptables", datapath.IPTables, func(f *facts) { f.rules.ufw = true }, "firewall", api.Warn, "ufw"},
-		{"DOCKER-USER", datapath.EBPF, func(f *facts) { f.rules.dockerUser = 2 }, "firewall", api.Warn, "2 rules in DOCKER-USER"},
-		{"DOCKER-USER beside iptables", datapath.IPTables, func(f *facts) { f.rules.dockerUser = 2 }, "firewall", api.OK, "holds"},
+		{"DOCKER-USER", datapath.EBPF, func(f *facts) { f.rules.dockerUser = userRule }, "firewall", api.Warn, "1 rules in DOCKER-USER"},
+		{"DOCKER-USER rule", datapath.EBPF, func(f *facts) { f.rules.dockerUser = userRule }, "docker user rules", api.Warn, "-s 192.0.2.7/32 -j DROP: doesn't apply"},
+		{"DOCKER-USER beside iptables", datapath.IPTables, func(f *facts) { f.rules.dockerUser = userRule }, "firewall", api.OK, "holds"},
+		{"DOCKER-USER judges", datapath.EBPF, func(f *facts) {
+			f.firstPacket, f.rules.dockerUser, f.rules.userJumps = true, userRule, []string{"iptables"}
+		}, "docker user rules", api.OK, "applies to connections"},
+		{"DOCKER-USER that nothing leads to", datapath.EBPF, func(f *facts) {
+			f.firstPacket, f.rules.dockerUser, f.rules.userJumps = true, userRule, []string{"ip6tables"}
+		}, "docker user rules", api.Warn, "FORWARD doesn't lead there"},
+		{"ufw judges", datapath.EBPF, func(f *facts) { f.firstPacket, f.rules.ufw = true, true }, "firewall", api.OK, "ufw: judge connections"},
+		{"policy judges", datapath.EBPF, func(f *facts) { f.firstPacket, f.rules.policyDrop = true, []string{"iptables"} }, "firewall", api.Warn, "need rules that accept them"},
+		{"judged without forwarding", datapath.EBPF, func(f *facts) {
+			f.firstPacket, f.sysctls["net/ipv4/ip_forward"] = true, "0"
+		}, "ip_forward", api.Fail, "nothing comes to the rules"},
+		{"judged with forwarding", datapath.EBPF, func(f *facts) { f.firstPacket = true }, "ip_forward", api.OK, "FORWARD"},
+		{"conntrack filling beside first-packet", datapath.EBPF, func(f *facts) {
+			f.firstPacket, f.sysctls["net/netfilter/nf_conntrack_count"] = true, "55000"
+		}, "nf_conntrack", api.Warn, "55000 of 65536"},
 		{"policy", datapath.EBPF, func(f *facts) { f.rules.policyDrop = []string{"iptables"} }, "firewall", api.Warn, "iptables policy DROP"},
 		{"all local ports reserved", both, func(f *facts) { f.sysctls["net/ipv4/ip_local_reserved_ports"] = "80,33000-60999" }, "local ports", api.Warn, "232 of them"},
 		{"conntrack filling", datapath.IPTables, func(f *facts) { f.sysctls["net/netfilter/nf_conntrack_count"] = "55000" }, "nf_conntrack", api.Warn, "55000 of 65536"},

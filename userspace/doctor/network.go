@@ -4,6 +4,7 @@ package doctor
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -17,6 +18,10 @@ func forwarding(f *facts) []api.Check {
 	value := f.sysctls["net/ipv4/ip_forward"]
 	fact := "net.ipv4.ip_forward is " + value
 	switch {
+	case f.mode == datapath.EBPF && f.firstPacket && value != "1":
+		return []api.Check{fail("ip_forward", fact+": nothing comes to the rules that are to judge it (netfilter: first-packet)", "sysctl -w net.ipv4.ip_forward=1")}
+	case f.mode == datapath.EBPF && f.firstPacket:
+		return []api.Check{ok("ip_forward", fact+"; the host routes what its FORWARD rules let it")}
 	case f.mode == datapath.EBPF:
 		return []api.Check{ok("ip_forward", fact+"; forwarding is set on the networks' bridges alone")}
 	case value == "1":
@@ -70,15 +75,45 @@ func firewall(f *facts) []api.Check {
 		return []api.Check{ok("firewall", "no rules for forwarded packets but Docker's and Fairway's")}
 	}
 	what := strings.Join(found, ", ")
-	if f.mode == datapath.EBPF {
-		return []api.Check{warn("firewall", what+": containers' traffic doesn't pass it, only what takes the slow path does",
-			"fairway daemon --datapath iptables, where these rules have to hold")}
+	switch {
+	case f.mode == datapath.EBPF && f.firstPacket:
+		return append(userRules(f), judging(f, what))
+	case f.mode == datapath.EBPF:
+		return append(userRules(f), warn("firewall", what+": containers' traffic doesn't pass it, only what takes the slow path does",
+			"fairway daemon --netfilter first-packet, where these rules have to hold"))
 	}
 	if f.rules.ufw || f.rules.firewalld {
 		return []api.Check{warn("firewall", what+": published ports bypass ufw, and a reload may remove the rules of networks",
 			"filter in DOCKER-USER; restart the daemon after a reload")}
 	}
 	return []api.Check{ok("firewall", what+": holds for containers' traffic too")}
+}
+
+// judging is for first-packet mode.
+func judging(f *facts, what string) api.Check {
+	if len(f.rules.policyDrop) > 0 {
+		return warn("firewall", what+": connections of containers with the outside need rules that accept them (netfilter: first-packet)",
+			"see Your own firewall rules in docs/docker.md")
+	}
+	return ok("firewall", what+": judge connections of containers with the outside (netfilter: first-packet)")
+}
+
+// userRules shows the rules that an operator made for containers, and whether they
+// apply.
+func userRules(f *facts) (checks []api.Check) {
+	const name = "docker user rules"
+	for _, r := range f.rules.dockerUser {
+		tool, _, _ := strings.Cut(r, " ")
+		switch {
+		case !f.firstPacket:
+			checks = append(checks, warn(name, r+": doesn't apply to containers", "fairway daemon --netfilter first-packet"))
+		case !slices.Contains(f.rules.userJumps, tool):
+			checks = append(checks, warn(name, r+": FORWARD doesn't lead there", tool+" -I FORWARD -j DOCKER-USER"))
+		default:
+			checks = append(checks, ok(name, r+": applies to connections of containers with the outside"))
+		}
+	}
+	return checks
 }
 
 func (r *ruleset) names() []string {
@@ -95,8 +130,8 @@ func (r *ruleset) names() []string {
 	if r.forward > 0 {
 		found = append(found, fmt.Sprintf("%d rules in FORWARD", r.forward))
 	}
-	if r.dockerUser > 0 {
-		found = append(found, fmt.Sprintf("%d rules in DOCKER-USER", r.dockerUser))
+	if n := len(r.dockerUser); n > 0 {
+		found = append(found, fmt.Sprintf("%d rules in DOCKER-USER", n))
 	}
 	for _, t := range r.nftables {
 		found = append(found, "nft table "+t)
@@ -144,7 +179,7 @@ func reservedWithin(list string, low, high int) int {
 }
 
 func conntrack(f *facts) []api.Check {
-	if f.mode != datapath.IPTables {
+	if f.mode != datapath.IPTables && !f.firstPacket {
 		return nil
 	}
 	count, err1 := strconv.ParseUint(f.sysctls["net/netfilter/nf_conntrack_count"], 10, 64)

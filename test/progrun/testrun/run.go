@@ -41,6 +41,9 @@ type Run struct {
 	Generic bool
 	// Segments and SegmentSize make it a GSO packet.
 	Segments, SegmentSize uint32
+	// TCIndex is the packet's skb->tc_index, which test runs don't take: a program of
+	// the rig's sets it.
+	TCIndex uint16
 }
 
 // Result is what a program made of a packet.
@@ -89,7 +92,16 @@ func (h *Host) RunHere(r Run) (Result, error) {
 		DataOut: make([]byte, len(r.Frame)+room),
 		Context: h.context(r),
 	}
-	code, err := h.program(r).Run(opts)
+	prog := h.program(r)
+	if r.TCIndex != 0 {
+		setter, err := newSetter(prog, r.TCIndex)
+		if err != nil {
+			return Result{}, err
+		}
+		defer setter.close()
+		prog = setter.prog
+	}
+	code, err := prog.Run(opts)
 	if err != nil {
 		return Result{}, fmt.Errorf("run %v on %s: %w", r.Program, r.Device, err)
 	}

@@ -35,6 +35,8 @@ type collector struct {
 	timeouts  expiry.Timeouts
 	interval  time.Duration
 	wake      chan struct{}
+	// conntrack is nil where netfilter sees no flows.
+	conntrack *conntrack
 
 	// working is held during a pass: there is one expired map.
 	working sync.Mutex

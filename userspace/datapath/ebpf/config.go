@@ -46,6 +46,9 @@ type Config struct {
 	CollectInterval time.Duration
 	// XDP says which uplinks run the XDP program.
 	XDP XDP
+	// FirstPacket lets the host's netfilter rules judge what goes between containers
+	// and outside; the host has to forward packets. Else they see none of it.
+	FirstPacket bool
 	// Logger defaults to slog.Default().
 	Logger *slog.Logger
 }
@@ -62,8 +65,11 @@ type Datapath struct {
 	state state
 
 	collector *collector
-	stop      context.CancelFunc
-	done      chan struct{}
+	strict    strictness
+	// rules is nil unless netfilter judges.
+	rules *rules
+	stop  context.CancelFunc
+	done  chan struct{}
 }
 
 var _ datapath.Datapath = (*Datapath)(nil)
@@ -94,14 +100,14 @@ func New(ctx context.Context, cfg Config) (*Datapath, error) {
 	}
 	l, err := loader.Open(loader.Config{
 		Dir: cfg.BPFFS, RunDir: cfg.RunDir, CgroupPath: cfg.CgroupPath,
-		FlowTableSize: cfg.FlowTableSize, MasqueradePorts: cfg.MasqueradePorts, Logger: cfg.Logger,
+		FlowTableSize: cfg.FlowTableSize, MasqueradePorts: cfg.MasqueradePorts, FirstPacket: cfg.FirstPacket, Logger: cfg.Logger,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("ebpf datapath: %w", err)
 	}
 	d := &Datapath{log: cfg.Logger, loader: l, tables: newTables(l), xdp: cfg.XDP, done: make(chan struct{})}
 	if err := d.start(cfg); err != nil {
-		return nil, fmt.Errorf("ebpf datapath: %w", errors.Join(err, l.Close()))
+		return nil, fmt.Errorf("ebpf datapath: %w", errors.Join(err, d.rules.close(), l.Close()))
 	}
 	return d, nil
 }
@@ -113,12 +119,18 @@ func (d *Datapath) start(cfg Config) error {
 	if err := d.loader.AttachSockets(); err != nil {
 		return err
 	}
+	if err := d.openRules(cfg); err != nil {
+		return err
+	}
 	d.collector = newCollector(cfg, d.loader, d.tables)
+	d.collector.conntrack = d.rules.connections()
 	run, stop := context.WithCancel(context.Background())
 	d.stop = stop
 	go func() {
 		defer close(d.done)
+		watched := d.rules.watch(run, d.newRules)
 		d.collector.run(run, d.sweepPins)
+		<-watched
 	}()
 	return nil
 }
@@ -130,7 +142,7 @@ func (d *Datapath) Mode() datapath.Mode { return datapath.EBPF }
 func (d *Datapath) Close() error {
 	d.stop()
 	<-d.done
-	return d.loader.Close()
+	return errors.Join(d.rules.close(), d.loader.Close())
 }
 
 // Uninstall removes every program, map and directory of this instance. The
@@ -141,7 +153,7 @@ func (d *Datapath) Uninstall(context.Context) error {
 	<-d.done
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.loader.Uninstall()
+	return errors.Join(d.loader.Uninstall(), d.strict.restore())
 }
 
 func newTables(l *loader.Loader) tables {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/fairway-project/fairway/userspace/datapath"
 )
@@ -26,6 +27,37 @@ func forwardFrom(n datapath.Network) error {
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("network %s: %w", n.Name, err)
+	}
+	return nil
+}
+
+// checkForwarding refuses networks that couldn't reach the outside in first-packet
+// mode, where the host's stack forwards the packets that are judged. The host isn't
+// made a router here: what it may route then, its FORWARD rules have to say.
+func (d *Datapath) checkForwarding(n datapath.Network) error {
+	if d.rules == nil || n.Internal {
+		return nil
+	}
+	if n.IPv4 != nil {
+		if err := forwards("net.ipv4.ip_forward"); err != nil {
+			return fmt.Errorf("network %s: %w", n.Name, err)
+		}
+	}
+	if n.IPv6 != nil {
+		if err := forwards("net.ipv6.conf.all.forwarding"); err != nil {
+			return fmt.Errorf("network %s: %w", n.Name, err)
+		}
+	}
+	return nil
+}
+
+func forwards(sysctl string) error {
+	raw, err := os.ReadFile(filepath.Join("/proc/sys", strings.ReplaceAll(sysctl, ".", "/")))
+	if err != nil {
+		return fmt.Errorf("%s: %w", sysctl, err)
+	}
+	if value := strings.TrimSpace(string(raw)); value == "0" {
+		return fmt.Errorf("%s is 0: netfilter can't judge what isn't forwarded (first-packet): set it, and see to what FORWARD lets the host route", sysctl)
 	}
 	return nil
 }

@@ -24,6 +24,9 @@ func (d *Datapath) EnsureNetwork(_ context.Context, n datapath.Network) error {
 	if err := d.checkSubnets(n); err != nil {
 		return err
 	}
+	if err := d.checkForwarding(n); err != nil {
+		return err
+	}
 	if err := forwardFrom(n); err != nil {
 		return err
 	}

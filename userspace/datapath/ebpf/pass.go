@@ -3,6 +3,7 @@
 package ebpf
 
 import (
+	"errors"
 	"iter"
 	"time"
 
@@ -20,9 +21,11 @@ type pass struct {
 	// condemn picks flows by their origin half, besides those that expired.
 	condemn func(origin *flow.Half) bool
 	// sweep looks at halves whose origin may be missing.
-	sweep   bool
-	owners  map[uint16]endpoint.Endpoint
-	batch   []expired.Entry
+	sweep  bool
+	owners map[uint16]endpoint.Endpoint
+	batch  []expired.Entry
+	// tracks are netfilter's connections of the batch, where it has some.
+	tracks  []*track
 	removed uint64
 	tally   fill
 }
@@ -82,6 +85,7 @@ func (p *pass) walk(halves iter.Seq2[flow.Half, error], count *uint64) error {
 		if !dead {
 			continue
 		}
+		p.tracks = append(p.tracks, p.trackOf(&h))
 		if p.batch = append(p.batch, e); len(p.batch) == expired.Batch {
 			if err := p.flush(); err != nil {
 				return err
@@ -93,11 +97,27 @@ func (p *pass) walk(halves iter.Seq2[flow.Half, error], count *uint64) error {
 
 func (p *pass) flush() error {
 	err := p.program.Collect(p.batch)
-	for _, e := range p.batch {
+	for i, e := range p.batch {
 		p.removed += uint64(e.Collected)
+		if e.Collected != 0 && p.tracks[i] != nil {
+			err = errors.Join(err, p.conntrack.remove(*p.tracks[i]))
+		}
 	}
-	p.batch = p.batch[:0]
+	p.batch, p.tracks = p.batch[:0], p.tracks[:0]
 	return err
+}
+
+// trackOf returns netfilter's view of the connection that h is a half of, nil if
+// there is none that has to be removed.
+func (p *pass) trackOf(h *flow.Half) *track {
+	if p.conntrack == nil {
+		return nil
+	}
+	t, tracked := trackOf(h)
+	if !tracked {
+		return nil
+	}
+	return &t
 }
 
 // look decides about the connection that h is a half of. Connections are judged

@@ -19,7 +19,10 @@ import (
 func (d *Datapath) Status(context.Context) (datapath.Status, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	s := datapath.Status{Mode: datapath.EBPF, Notes: d.notes()}
+	s := datapath.Status{Mode: datapath.EBPF, Netfilter: datapath.NetfilterBypass, Notes: d.notes()}
+	if d.rules != nil {
+		s.Netfilter = datapath.NetfilterFirstPacket
+	}
 	for _, r := range d.loader.Features() {
 		s.Features = append(s.Features, datapath.Feature{
 			Name: r.Name, Available: r.Available(), Since: r.Since, Used: r.Used(),

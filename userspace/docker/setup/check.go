@@ -110,8 +110,8 @@ func userCheck(rules []firewall.Rule) api.Check {
 		return api.Check{Name: "docker user rules", Result: api.OK, Fact: "DOCKER-USER has no rules"}
 	}
 	return api.Check{Name: "docker user rules", Result: api.Warn,
-		Fact: fmt.Sprintf("DOCKER-USER has %d rules that don't apply to containers, the first: %s", len(user), user[0]),
-		Fix:  "remove them, or fairway daemon --netfilter=bypass"}
+		Fact: fmt.Sprintf("DOCKER-USER has %d rules, which apply to containers with --netfilter=first-packet only, the first: %s", len(user), user[0]),
+		Fix:  "fairway daemon --netfilter=first-packet, or --netfilter=bypass to do without them"}
 }
 
 // leftoverChecks names all that is left, a check for each tool and table.

@@ -114,7 +114,7 @@ func plan(o Options, e Engine, f file, rules []firewall.Rule) (Plan, error) {
 	}
 	p.Edits = f.edits(want)
 	if n := len(firewall.UserRules(rules)); n > 0 {
-		p.Notes = append(p.Notes, fmt.Sprintf("DOCKER-USER has %d rules, which stay but don't apply to containers any more; fairway daemon wants --netfilter=bypass", n))
+		p.Notes = append(p.Notes, fmt.Sprintf("DOCKER-USER has %d rules, which stay; fairway daemon wants --netfilter=first-packet, with which they judge connections with the outside, or --netfilter=bypass", n))
 	}
 	if fact := policyFact(rules); fact != "" {
 		p.Notes = append(p.Notes, fact)
