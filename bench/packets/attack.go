@@ -4,6 +4,7 @@ package packets
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"runtime"
 	"time"
@@ -24,6 +25,7 @@ const (
 
 // attack sends the first packets of connections that nobody wants.
 type attack struct {
+	world     *world.World
 	generator *pktgen.Generator
 	sent      uint64
 }
@@ -47,17 +49,36 @@ func newAttack(w *world.World, e world.Ends, f plan.Family, cpu int) (*attack, e
 	if err != nil {
 		return nil, err
 	}
-	return &attack{generator: g}, nil
+	return &attack{world: w, generator: g}, nil
 }
 
 // otherCPU is one that clients and servers aren't on, if there is any.
 func otherCPU(cpu int) int { return (cpu + 1) % runtime.NumCPU() }
 
-// fill sends as many as fit into tables, as fast as can be.
+// fill has the host receive as many as fit into tables, as fast as can be.
 func (a *attack) fill(ctx context.Context) error {
-	sent, err := a.generator.Run(ctx, floodFill)
-	a.sent += sent.Packets
-	return err
+	before, _, err := a.world.UplinkReceived()
+	if err != nil {
+		return err
+	}
+	const step, patience = floodFill / 8, 10 * time.Second
+	for received, begin := uint64(0), time.Now(); received < floodFill; {
+		sent, err := a.generator.Run(ctx, step)
+		if a.sent += sent.Packets; err != nil {
+			return err
+		}
+		now, _, err := a.world.UplinkReceived()
+		if err != nil {
+			return err
+		}
+		if received = now - before; time.Since(begin) > patience {
+			return fmt.Errorf("flood: the uplink received %d of %d packets in %v", received, floodFill, patience)
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+	return nil
 }
 
 // begin sends at a rate until the function that it returns is called, which tells

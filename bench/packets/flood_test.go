@@ -12,7 +12,7 @@ import (
 // The flood is sent and arrives, and clients are counted, served or not.
 func TestFlood(t *testing.T) {
 	w := flood{}
-	for arm, family := range map[plan.Arm]plan.Family{plan.EBPF: plan.IPv4, plan.IPTables: plan.IPv6} {
+	for arm, family := range map[plan.Arm]plan.Family{plan.EBPF: plan.IPv4, plan.XDP: plan.IPv4, plan.IPTables: plan.IPv6} {
 		t.Run(string(arm), func(t *testing.T) {
 			plantest.Run(t, w, plantest.WithFairway(t), subject(w, arm, w.newCase(family)), 3*settle, 1)
 		})

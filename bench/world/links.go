@@ -23,8 +23,8 @@ import (
 // closeTimeout is for the removal of one world, with the end of its daemons.
 const closeTimeout = 2 * time.Minute
 
-// newNetns makes a namespace in which IPv6 addresses can be used at once, and
-// which asks nobody for routers.
+// newNetns makes a namespace in which IPv6 addresses can be used at once, which asks
+// nobody for routers, and is none itself, whatever it has from the machine.
 func newNetns(path string) error {
 	if err := netns.Create(path); err != nil {
 		return err
@@ -32,6 +32,7 @@ func newNetns(path string) error {
 	return setSysctls(path, map[string]string{
 		"net/ipv6/conf/all/accept_dad": "0", "net/ipv6/conf/default/accept_dad": "0",
 		"net/ipv6/conf/all/router_solicitations": "0", "net/ipv6/conf/default/router_solicitations": "0",
+		"net/ipv4/ip_forward": "0", "net/ipv6/conf/all/forwarding": "0", "net/ipv6/conf/default/forwarding": "0",
 	})
 }
 
@@ -247,15 +248,16 @@ func (w *World) AddBeyondLAN(network netip.Prefix) error {
 	return addRoute(w.host, device, network, via)
 }
 
-// UplinkReceived is how many packets came to the host from the LAN.
-func (w *World) UplinkReceived() (packets uint64, err error) {
+// UplinkReceived is how many packets came to the host from the LAN, and how many
+// more would have if its queue hadn't been full.
+func (w *World) UplinkReceived() (packets, dropped uint64, err error) {
 	err = netns.Do(w.host, func() error {
 		link, err := netlink.LinkByName(device)
 		if err != nil {
 			return fmt.Errorf("device %s: %w", device, err)
 		}
-		packets = link.Attrs().Statistics.RxPackets
+		packets, dropped = link.Attrs().Statistics.RxPackets, link.Attrs().Statistics.RxDropped
 		return nil
 	})
-	return packets, err
+	return packets, dropped, err
 }
