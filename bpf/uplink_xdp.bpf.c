@@ -54,6 +54,21 @@ static __always_inline bool checksum_is_partial(bool v6, const struct packet *p,
 	return udp->check == (__u16)~csum_fold(udp_pseudo_sum(v6, p, udp));
 }
 
+/* VXLAN (also at the port of old Linux) and Geneve. */
+static __always_inline bool is_tunnel_port(__be16 port)
+{
+	return port == bpf_htons(4789) || port == bpf_htons(8472) || port == bpf_htons(6081);
+}
+
+/*
+ * Across a veth, the packet inside of a tunnel's may have its checksum left to
+ * the device while that of the outer one is complete (local checksum offload).
+ */
+static __always_inline bool is_tunnel(const struct packet *p, const struct flow *f)
+{
+	return is_tunnel_port(p->dport) || is_tunnel_port(f->dport);
+}
+
 /* 0 stands for no checksum, so a sum of 0 is written as its other form (RFC 768). */
 static __always_inline void rewrite_udp(struct udphdr *udp, const struct flow *f)
 {
@@ -83,7 +98,7 @@ static __always_inline int forward_frame(const struct frame *frame, bool v6, con
 	if (!net || f->action != FLOW_DELIVER || p->ttl <= 1 || !flow_is_current(f) ||
 	    !(ep->flags & ENDPOINT_TAKES_FRAMES) || frame->len > (__u32)net->mtu + ETH_HLEN)
 		return XDP_PASS;
-	if ((void *)(udp + 1) > frame->end || checksum_is_partial(v6, p, udp))
+	if ((void *)(udp + 1) > frame->end || checksum_is_partial(v6, p, udp) || is_tunnel(p, f))
 		return XDP_PASS;
 	/* Not every kernel's veth takes frames in several pieces. */
 	if (frame->end - frame->data != frame->len)

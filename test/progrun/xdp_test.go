@@ -111,6 +111,17 @@ func leftToTCCases(f family) []testCase {
 			h.TakesFrames(t, h.Web)
 			published(t, h)
 		}, 1),
+		{
+			name: "tunnel", flows: 2,
+			world: withXDP(
+				func(t *testing.T, h *rig.Host) { h.Publish(t, rig.Any(f.v6), 4789, protoUDP, f.Web, 80) },
+				func(t *testing.T, h *rig.Host) { h.Publish(t, rig.Any(f.v6), 5000, protoUDP, f.Web, 6081) }),
+			steps: []step{
+				visit(f, in.To(f.host(), 4789), f.Web, 80)[0], onWire(f.Eth0, in.To(f.host(), 4789), passed(), nil),
+				visit(f, in.To(f.host(), 5000).From(f.client(), 50001), f.Web, 6081)[0],
+				onWire(f.Eth0, in.To(f.host(), 5000).From(f.client(), 50001), passed(), nil),
+			},
+		},
 		after("endpoint isn't ready", func(t *testing.T, h *rig.Host) { h.Unready(t, h.Web) }),
 		after("slot has a new owner", func(t *testing.T, h *rig.Host) {
 			h.PutEndpoint(t, h.Web, rig.Generation+1)
