@@ -11,7 +11,8 @@
 //	           and vmalloc memory of the machine
 //
 // Be aware:
-//   - a namespace tries a SYN every 100 µs, which is what the times are rounded to;
+//   - a namespace tries a SYN when the call has returned, as a container does, and
+//     every 100 µs from then on;
 //   - the namespaces themselves are made before and are no part of the figures;
 //   - tables of fixed size, as those of the programs, don't grow: what they take is
 //     in workload flows;

@@ -90,12 +90,13 @@ func (n *newcomer) once(ctx context.Context) (took time.Duration, err error) {
 		n.namespaces = n.namespaces[:len(n.namespaces)-1]
 		err = errors.Join(err, n.forget(name))
 	}()
-	probe := load.Probe{Netns: n.path(name), Target: n.target, Every: probeEvery, Timeout: patience}
-	if err := n.prober.Probe(ctx, probe); err != nil {
-		return 0, err
-	}
 	begun := load.Clock()
 	if err := n.attach(ctx, name); err != nil {
+		return 0, err
+	}
+	// As a container does, which runs once the call has returned.
+	probe := load.Probe{Netns: n.path(name), Target: n.target, Every: probeEvery, Timeout: patience, Early: true}
+	if err := n.prober.Probe(ctx, probe); err != nil {
 		return 0, err
 	}
 	answer, err := n.prober.Await(ctx)

@@ -26,6 +26,9 @@ type Probe struct {
 	Every time.Duration
 	// Timeout of the whole.
 	Timeout time.Duration
+	// Early says that the target may answer the first attempt, which otherwise
+	// shows that whatever is measured was there before.
+	Early bool
 }
 
 // Answer is what a probe found.
@@ -86,27 +89,30 @@ func (p *prober) run() (answer *Answer, err error) {
 		}
 		err = errors.Join(err, p.poller.close())
 	}()
+	return p.loop()
+}
+
+func (p *prober) loop() (*Answer, error) {
 	begun := Clock()
 	for due := begun; ; due += p.Every {
 		there, err := p.attempt()
-		if err != nil {
-			return nil, err
-		}
-		if !there {
+		if err == nil && !there {
 			there, err = p.await(due + p.Every)
 		}
+		now := Clock()
 		switch {
 		case err != nil:
 			return nil, err
-		case there && p.attempts == 1:
+		case there && p.attempts == 1 && !p.Early:
 			return nil, fmt.Errorf("probe of %s: answered before anything was done", p.Target)
-		case there:
-			return &Answer{At: Clock(), Attempts: p.attempts}, nil
-		case Clock()-begun > p.Timeout:
+		case !there && now-begun > p.Timeout:
 			return nil, fmt.Errorf("probe of %s: no answer within %v to %d attempts", p.Target, p.Timeout, p.attempts)
 		}
 		if p.attempts == 1 {
 			p.armed()
+		}
+		if there {
+			return &Answer{At: now, Attempts: p.attempts}, nil
 		}
 		// An attempt that took long is not made up for.
 		due = max(due, Clock()-p.Every)

@@ -47,6 +47,19 @@ func TestProbeOfWhatIsThere(t *testing.T) {
 	}
 }
 
+func TestEarlyProbe(t *testing.T) {
+	e := newEnds(t)
+	begun := Clock()
+	must(t, e.client.Probe(t.Context(), Probe{
+		Target: e.serve(t, CRR, e.address, 1), Every: time.Second, Timeout: 10 * time.Second, Early: true,
+	}))
+	a, err := e.client.Await(t.Context())
+	must(t, err)
+	if a.At < begun || a.Attempts < 1 {
+		t.Errorf("begun at %v, answered at %v to attempt %d", begun, a.At, a.Attempts)
+	}
+}
+
 func TestProbeGivesUp(t *testing.T) {
 	e := newEnds(t)
 	for _, target := range []string{"192.0.2.2:9", "192.0.2.99:9", "203.0.113.1:9"} {
