@@ -89,8 +89,8 @@ func (c *lone) response() error {
 }
 
 func (c *lone) open(begun time.Duration) (err error) {
-	at := c.tuples.take(&c.Job)
-	if c.fd, err = openFlow(&c.Job, at, 0); err != nil {
+	var at tuple
+	if c.fd, at, err = c.tuples.open(&c.Job, 0); err != nil {
 		return err
 	}
 	if err := limit(c.fd, c.Timeout); err != nil {
@@ -103,30 +103,6 @@ func (c *lone) open(begun time.Duration) (err error) {
 		record(c.meter.connect, connected-begun)
 	}
 	return nil
-}
-
-// openFlow returns a socket that is ready to be connected; only crr cares about
-// what it is bound to.
-func openFlow(j *Job, at tuple, flags int) (int, error) {
-	typ := unix.SOCK_STREAM
-	if j.Kind == UDPRR {
-		typ = unix.SOCK_DGRAM
-	}
-	fd, err := newSocket(at.target.Addr(), typ|flags)
-	if err != nil {
-		return -1, err
-	}
-	switch j.Kind {
-	case CRR:
-		err = bindTo(fd, at.source)
-	case RR:
-		err = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
-	}
-	if err != nil {
-		unix.Close(fd)
-		return -1, err
-	}
-	return fd, nil
 }
 
 func dial(fd int, to netip.AddrPort) error { return unix.Connect(fd, sockaddr(to)) }

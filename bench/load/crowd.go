@@ -161,8 +161,8 @@ func (c *many) begin(due, now time.Duration) {
 // the life of a connection.
 func (c *many) open(i int) (err error) {
 	f := &c.flows[i]
-	at := c.tuples.take(&c.Job)
-	if f.fd, err = openFlow(&c.Job, at, unix.SOCK_NONBLOCK); err != nil {
+	var at tuple
+	if f.fd, at, err = c.tuples.open(&c.Job, unix.SOCK_NONBLOCK); err != nil {
 		return err
 	}
 	err = dial(f.fd, at.target)

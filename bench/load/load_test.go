@@ -273,3 +273,17 @@ func TestCRRBindsToSources(t *testing.T) {
 		t.Errorf("connected from an address that the client doesn't have: %+v", r)
 	}
 }
+
+// A port that somebody listens on is no tuple for a client.
+func TestCRRPassesOverTakenPorts(t *testing.T) {
+	e := newEnds(t)
+	for port := uint16(firstPort + 10); port < firstPort+13; port++ {
+		_, err := e.client.Serve(t.Context(), Service{Kind: CRR, Addr: netip.AddrPortFrom(e.source, port), Flows: 1})
+		must(t, err)
+	}
+	r := e.run(t, Job{Kind: CRR, Targets: []netip.AddrPort{e.serve(t, CRR, e.address, 1)}, Flows: 1})
+	must(t, r.Clean())
+	if r.Transactions < 20 {
+		t.Errorf("only %d transactions, which may not have come so far", r.Transactions)
+	}
+}

@@ -2,7 +2,12 @@
 
 package load
 
-import "net/netip"
+import (
+	"errors"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+)
 
 // Ports that connections of crr are bound to: all that need no privilege.
 const (
@@ -42,4 +47,45 @@ func unspecified(like netip.Addr) netip.Addr {
 		return netip.IPv4Unspecified()
 	}
 	return netip.IPv6Unspecified()
+}
+
+// taken is how many ports in a row others may have, like the resolver of a
+// container, which listens somewhere on 127.0.0.11.
+const taken = 16
+
+// open returns a socket that is ready to be connected to the target of the next
+// tuple. Ports that somebody has are passed over, as the kernel does where the
+// choice is its own.
+func (t *tuples) open(j *Job, flags int) (fd int, at tuple, err error) {
+	for range taken {
+		at = t.take(j)
+		fd, err = openFlow(j, at, flags)
+		if !errors.Is(err, unix.EADDRINUSE) {
+			break
+		}
+	}
+	return fd, at, err
+}
+
+// openFlow opens the socket; only crr cares about what it is bound to.
+func openFlow(j *Job, at tuple, flags int) (int, error) {
+	typ := unix.SOCK_STREAM
+	if j.Kind == UDPRR {
+		typ = unix.SOCK_DGRAM
+	}
+	fd, err := newSocket(at.target.Addr(), typ|flags)
+	if err != nil {
+		return -1, err
+	}
+	switch j.Kind {
+	case CRR:
+		err = bindTo(fd, at.source)
+	case RR:
+		err = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	}
+	if err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
 }
