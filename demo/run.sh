@@ -122,7 +122,7 @@ look() {
 	step fairway status
 	expect "Datapath: +$mode"
 	step_host sh -c "curl -sS -m 5 http://$metrics/metrics | grep -e ^fairway_container_receive_packets -e ^fairway_forwarded_packets -e ^fairway_flows"
-	expect 'fairway_container_receive_packets_total\{name="web",network="demo"\} [1-9]'
+	expect 'fairway_container_receive_packets_total\{name="web",network="demo",owner="fairway"\} [1-9]'
 	say "What the host lacks, or has in the way"
 	step_report fairway doctor
 	expect '^OK +daemon '

@@ -30,23 +30,23 @@ func Table() []Target {
 		over("TCP crr container → container", "crr/"+peers+one, plan.EBPF, plan.Veth, crr, atLeast(0.97)),
 		{
 			What: "TCP crr with 10,000 ports over one port", Unit: crr, Bound: atLeast(0.97),
-			Of:   Side{"ports/measure=crr/ports=10000/position=last", plan.EBPF},
-			Over: Side{"ports/measure=crr/ports=1/position=last", plan.EBPF},
+			Of:   Side{"ports/walk=lan-published/family=ipv4/flows=1/op=crr/ports=10000/at=last", plan.EBPF},
+			Over: Side{"ports/walk=lan-published/family=ipv4/flows=1/op=crr/ports=1/at=last", plan.EBPF},
 		},
 		over("TCP stream LAN → published", "stream/"+lan+one, plan.EBPF, plan.IPTables, bulk, atLeast(1.15)),
 		over("TCP stream LAN → published", "stream/"+lan+one, plan.EBPF, plan.Veth, bulk, atLeast(0.97)),
 		over("127.0.0.1 → published, rr", "rr/"+local+one, plan.EBPF, plan.Docker, rr, atLeast(2)),
 		{
 			What: "publish one port, p99, 10,000 present", Unit: plan.NsPerOp.Unit, Quantile: 0.99, Bound: atMost(2e6),
-			Of: Side{"ports/measure=publish/ports=10000", plan.EBPF},
+			Of: Side{"ports/op=publish/count=1/present=10000", plan.EBPF},
 		},
 		{
 			What: "publish one port, p99, 10,000 present over none", Unit: plan.NsPerOp.Unit, Quantile: 0.99, Bound: atMost(1.2),
-			Of: Side{"ports/measure=publish/ports=10000", plan.EBPF}, Over: Side{"ports/measure=publish/ports=0", plan.EBPF},
+			Of: Side{"ports/op=publish/count=1/present=10000", plan.EBPF}, Over: Side{"ports/op=publish/count=1/present=0", plan.EBPF},
 		},
 		{
 			What: "one container with 206 ports, datapath step", Unit: plan.NsPerOp.Unit, Bound: atMost(50e6),
-			Of: Side{"ports/measure=publish-206/ports=0", plan.EBPF},
+			Of: Side{"ports/op=publish/count=206/present=0", plan.EBPF},
 		},
 		over("memory of a tracked connection", "flows/"+lan+"/flows=131072/measure=memory", plan.EBPF, plan.IPTables, plan.BytesPerFlow.Unit, atMost(1)),
 		{

@@ -10,6 +10,8 @@ import (
 	"iter"
 	"net/http"
 	"net/url"
+
+	"golang.org/x/sys/unix"
 )
 
 // The methods below are the API's calls one by one; docs/api.md describes them.
@@ -32,6 +34,13 @@ func (c *Client) Doctor(ctx context.Context) (checks []Check, err error) {
 // Uninstall removes everything and ends the daemon. It tells removed one line per
 // thing removed as that happens.
 func (c *Client) Uninstall(ctx context.Context, purge bool, removed func(string)) error {
+	process, err := c.daemonProcess()
+	if err != nil {
+		return err
+	}
+	if process >= 0 {
+		defer unix.Close(process)
+	}
 	resp, err := c.open(ctx, http.MethodPost, "/v1/uninstall", nil, Uninstall{Purge: purge, Progress: true})
 	if err != nil {
 		return err
@@ -45,7 +54,7 @@ func (c *Client) Uninstall(ctx context.Context, purge bool, removed func(string)
 		}
 		switch err := dec.Decode(&line); {
 		case errors.Is(err, io.EOF):
-			return nil
+			return waitGone(process)
 		case err != nil:
 			return c.explain(ctx, err)
 		case line.Error != "":
