@@ -6,11 +6,18 @@
 #pragma once
 
 #include "csum.h"
+#include "early_drop.h"
 #include "flow.h"
 #include "scratch.h"
 #include "track.h"
 
 #define EEXIST 17
+
+static __always_inline enum drop_reason table_full(bool v6)
+{
+	pressure_begin(v6);
+	return DROP_FLOW_TABLE_FULL;
+}
 
 static __always_inline __u32 route_generation(void)
 {
@@ -118,6 +125,7 @@ static __always_inline long flow4_insert_origin(const struct __sk_buff *ctx, con
 {
 	struct flow4 *f = (struct flow4 *)new_flow();
 	struct flow4_key key;
+	long err;
 
 	if (!f)
 		return -1;
@@ -126,7 +134,10 @@ static __always_inline long flow4_insert_origin(const struct __sk_buff *ctx, con
 	f->daddr = plan->daddr[0];
 	f->nexthop = plan->nexthop[0];
 	flow4_key_of(&key, p, plan->zone);
-	return bpf_map_update_elem(&flows4, &key, f, BPF_NOEXIST);
+	err = bpf_map_update_elem(&flows4, &key, f, BPF_NOEXIST);
+	if (!err)
+		remember4(&key);
+	return err;
 }
 
 static __always_inline void flow4_remove_reply(const struct packet *p, const struct flow_plan *plan)
@@ -177,6 +188,7 @@ static __always_inline long flow6_insert_origin(const struct __sk_buff *ctx, con
 {
 	struct flow6_key *key = new_key();
 	struct flow6 *f = new_flow();
+	long err;
 
 	if (!f || !key)
 		return -1;
@@ -185,7 +197,10 @@ static __always_inline long flow6_insert_origin(const struct __sk_buff *ctx, con
 	addr6_copy(f->daddr, plan->daddr);
 	addr6_copy(f->nexthop, plan->nexthop);
 	flow6_key_of(key, p, plan->zone);
-	return bpf_map_update_elem(&flows6, key, f, BPF_NOEXIST);
+	err = bpf_map_update_elem(&flows6, key, f, BPF_NOEXIST);
+	if (!err)
+		remember6(key);
+	return err;
 }
 
 static __always_inline void flow6_remove_reply(const struct packet *p, const struct flow_plan *plan)
@@ -210,7 +225,7 @@ __noinline int flow4_claim(struct __sk_buff *ctx, const struct packet *p,
 	err = flow4_insert_reply(ctx, p, plan);
 	if (!err)
 		return DROP_NONE;
-	return err == -EEXIST ? DROP_NO_PORT : DROP_FLOW_TABLE_FULL;
+	return err == -EEXIST ? DROP_NO_PORT : table_full(false);
 }
 
 __noinline int flow6_claim(struct __sk_buff *ctx, const struct packet *p,
@@ -223,7 +238,7 @@ __noinline int flow6_claim(struct __sk_buff *ctx, const struct packet *p,
 	err = flow6_insert_reply(ctx, p, plan);
 	if (!err)
 		return DROP_NONE;
-	return err == -EEXIST ? DROP_NO_PORT : DROP_FLOW_TABLE_FULL;
+	return err == -EEXIST ? DROP_NO_PORT : table_full(true);
 }
 
 static __always_inline enum drop_reason flow_claim(struct __sk_buff *ctx, bool v6,
@@ -249,7 +264,7 @@ __noinline int flow4_complete(struct __sk_buff *ctx, const struct packet *p,
 	if (!err)
 		return DROP_NONE;
 	flow4_remove_reply(p, plan);
-	return err == -EEXIST ? DROP_NONE : DROP_FLOW_TABLE_FULL;
+	return err == -EEXIST ? DROP_NONE : table_full(false);
 }
 
 __noinline int flow6_complete(struct __sk_buff *ctx, const struct packet *p,
@@ -264,7 +279,7 @@ __noinline int flow6_complete(struct __sk_buff *ctx, const struct packet *p,
 	if (!err)
 		return DROP_NONE;
 	flow6_remove_reply(p, plan);
-	return err == -EEXIST ? DROP_NONE : DROP_FLOW_TABLE_FULL;
+	return err == -EEXIST ? DROP_NONE : table_full(true);
 }
 
 static __always_inline enum drop_reason flow_complete(struct __sk_buff *ctx, bool v6,

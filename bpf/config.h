@@ -17,5 +17,8 @@ volatile const bool have_csum_ipv6 = false;
 volatile const __u16 masquerade_port_min = 1024;
 volatile const __u16 masquerade_port_max = 65535;
 
+/* Slots of the rings of connections opened last, less one; a power of two. */
+volatile const __u32 recent_mask = 65535;
+
 /* Netfilter's rules judge what goes between containers and outside; see netfilter.h. */
 volatile const bool first_packet = false;

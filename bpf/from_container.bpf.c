@@ -84,6 +84,8 @@ __noinline int from_container_begin6(struct __sk_buff *ctx, const struct packet 
 static __always_inline int from_container_begin(struct __sk_buff *ctx, bool v6,
 						const struct packet *p)
 {
+	if (begins_connection(p))
+		make_room(v6);
 	return v6 ? from_container_begin6(ctx, p) : from_container_begin4(ctx, p);
 }
 

@@ -107,6 +107,7 @@ static __always_inline int from_uplink_begin(struct __sk_buff *ctx, bool v6, con
 
 	if (action != OPEN_INSIDE)
 		return action;
+	make_room(v6);
 	return v6 ? open_inside6(ctx, p) : open_inside4(ctx, p);
 }
 

@@ -106,6 +106,7 @@ static __always_inline int let_in(struct __sk_buff *ctx, bool v6, __u32 slot)
 	if (v6 ? let_in_known6(ctx, p) : let_in_known4(ctx, p))
 		return NEXT;
 	to->slot = slot;
+	make_room(v6);
 	reason = v6 ? open_presented6(ctx, p) : open_presented4(ctx, p);
 	return reason ? drop(ctx, reason, DIR_RECEIVE) : NEXT;
 }

@@ -32,6 +32,7 @@ static __always_inline int open_here(struct __sk_buff *ctx, bool v6, const struc
 
 	if (!plan)
 		return TC_ACT_SHOT;
+	make_room(v6);
 	reason = plan_outside(ctx, v6, p, slot, ep, net, &route, plan);
 	if (!reason && route == ROUTE_LOCAL)
 		reason = DROP_NO_ROUTE;

@@ -217,6 +217,15 @@ struct host_state {
 	__u32 rules_generation; /* of netfilter's rules; flows with another one are judged again */
 };
 
+/* How full the flow table of a family is; IPv4's slot is 0, IPv6's 1. */
+struct pressure {
+	__u64 early_dropped; /* connections given up for others */
+	__u32 next;          /* connections ever remembered in the ring, which holds the last */
+	__u32 oldest;        /* of those, the first that wasn't looked at to give it up */
+	__u32 until;         /* jiffies; till then room is made. 0: never was full */
+	__u32 pad;
+};
+
 /*
  * Flow table. Every connection owns two entries, one per direction, each with
  * the whole verdict for a packet that matches the key. The zone tells where

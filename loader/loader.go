@@ -130,10 +130,17 @@ func (l *Loader) load() error {
 	}
 	spec.Maps[object.DatapathMapFlows4].MaxEntries = entries
 	spec.Maps[object.DatapathMapFlows6].MaxEntries = entries
+	spec.Maps[object.DatapathMapRecent4].MaxEntries = recentEntries(entries)
+	spec.Maps[object.DatapathMapRecent6].MaxEntries = recentEntries(entries)
 	pinned, err := pinMaps(spec, l.mapsDir())
 	defer closeMaps(pinned)
 	if err != nil {
 		return err
+	}
+	// Of the ring that there is, which may be an earlier process's.
+	mask := pinned[object.DatapathMapRecent4].MaxEntries() - 1
+	if err := spec.Variables[object.DatapathVarRecentMask].Set(mask); err != nil {
+		return fmt.Errorf("constant %s: %w", object.DatapathVarRecentMask, err)
 	}
 	opts := &ebpf.CollectionOptions{MapReplacements: pinned}
 	if err := spec.LoadAndAssign(&l.objects, opts); err != nil {

@@ -41,7 +41,7 @@ func pinMap(ms *ebpf.MapSpec, path string) (*ebpf.Map, error) {
 	if err != nil {
 		return nil, explain(fmt.Errorf("pinned map %s: %w", path, err))
 	}
-	if flowTable(ms.Name) {
+	if sizedByFlows(ms.Name) {
 		ms.MaxEntries = m.MaxEntries()
 	}
 	incompatible := ms.Compatible(m)

@@ -31,8 +31,13 @@ func counters() map[string]bool {
 // internal maps hold the constants of one load, such as .rodata.
 func internalMap(name string) bool { return strings.HasPrefix(name, ".") }
 
-func flowTable(name string) bool {
-	return name == object.DatapathMapFlows4 || name == object.DatapathMapFlows6
+// sizedByFlows reports whether a map's size follows from that of the flow tables.
+func sizedByFlows(name string) bool {
+	switch name {
+	case object.DatapathMapFlows4, object.DatapathMapFlows6, object.DatapathMapRecent4, object.DatapathMapRecent6:
+		return true
+	}
+	return false
 }
 
 // schema returns a hash of the layout of all maps whose content belongs together:
@@ -47,7 +52,7 @@ func schema(spec *ebpf.CollectionSpec) string {
 		}
 		m := spec.Maps[name]
 		entries := m.MaxEntries
-		if flowTable(name) {
+		if sizedByFlows(name) {
 			entries = 0
 		}
 		fmt.Fprintf(h, "%s %s %d %d %d %#x ", name, m.Type, m.KeySize, m.ValueSize, entries, m.Flags)

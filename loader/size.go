@@ -23,6 +23,17 @@ func DefaultFlowEntries(memory uint64) uint32 {
 	return uint32(min(max(memory/perConnection*halves, MinFlowEntries), MaxFlowEntries))
 }
 
+// recentEntries is the size of the ring of connections opened last, for a flow
+// table of this size: room for all of its connections, as a power of two.
+func recentEntries(flowEntries uint32) uint32 {
+	const entriesPerConnection = 2
+	n := uint32(1)
+	for n < flowEntries/entriesPerConnection {
+		n *= 2
+	}
+	return n
+}
+
 func totalMemory() (uint64, error) {
 	var info unix.Sysinfo_t
 	if err := unix.Sysinfo(&info); err != nil {

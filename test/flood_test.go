@@ -28,14 +28,7 @@ func TestHalfOpenConnectionsExpire(t *testing.T) {
 		}
 		f := harness.V4()
 		before := e.Drops(t)
-		eth := harness.Ethernet(harness.HardwareAddr(t, e.LAN2, "eth0"), harness.HardwareAddr(t, e.Host, "eth0"), f)
-		src := netip.MustParseAddr("198.18.0.1")
-		var frames [][]byte
-		for range attempts {
-			frames = append(frames, harness.Frame(t, eth, harness.IPHeader(f, src.String(), f.Host, layers.IPProtocolTCP),
-				&layers.TCP{SrcPort: 1234, DstPort: 8080, SYN: true, Seq: 1, Window: 1000}))
-			src = src.Next()
-		}
+		frames := madeUpClients(t, e, f, attempts)
 		harness.Inject(t, e.LAN2, "eth0", frames...)
 		old.Advance(t, 100)
 		e.Dropped(t, "flow_table_full", before, 1)
@@ -51,6 +44,50 @@ func TestHalfOpenConnectionsExpire(t *testing.T) {
 		old.Stop(t)
 	}, harness.OnlyMode(harness.EBPF), harness.DaemonArgs("--flow-table-size", fmt.Sprint(table)),
 		harness.Config("timeouts: {tcp_syn_sent: 1s, tcp_syn_recv: 1s}\n"))
+}
+
+// madeUpClients are SYNs to port 8080 of the host, each from an address of its own
+// that nobody has.
+func madeUpClients(t *testing.T, e *harness.Env, f harness.Family, n int) (frames [][]byte) {
+	t.Helper()
+	eth := harness.Ethernet(harness.HardwareAddr(t, e.LAN2, "eth0"), harness.HardwareAddr(t, e.Host, "eth0"), f)
+	src := netip.MustParseAddr("198.18.0.1")
+	for range n {
+		frames = append(frames, harness.Frame(t, eth, harness.IPHeader(f, src.String(), f.Host, layers.IPProtocolTCP),
+			&layers.TCP{SrcPort: 1234, DstPort: 8080, SYN: true, Seq: 1, Window: 1000}))
+		src = src.Next()
+	}
+	return frames
+}
+
+// CAP-03: the table is full of connections that nobody has answered, and stays so.
+// New clients get in, in their place; what is established is not touched.
+func TestNewClientsGetInDuringAFlood(t *testing.T) {
+	const table, attempts, clients = 1024, 1500, 20
+	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
+		e.Network(t, "a", numA)
+		c1 := e.Sandbox(t, "c1", "--network", "a", "-p", "8080:80")
+		serve(t, c1.Netns, 80, "c1")
+		old := harness.NewFlows(t)
+		for range 5 {
+			old.TCP(t, e.LAN1, at(harness.HostIP4, 8080))
+		}
+		f := harness.V4()
+		frames := madeUpClients(t, e, f, attempts)
+		before := e.Drops(t)
+		for range clients {
+			harness.Inject(t, e.LAN2, "eth0", frames...)
+			if _, err := harness.GetTCP(e.LAN1, at(f.Host, 8080)); err != nil {
+				t.Errorf("new client: %v", err)
+			}
+		}
+		e.Dropped(t, "flow_table_full", before, 1)
+		if n := e.Scrape(t).Sum("fairway_flows_early_dropped_total"); n < clients {
+			t.Errorf("%v connections were given up, want at least one for each client", n)
+		}
+		old.Advance(t, 100)
+		old.Stop(t)
+	}, harness.OnlyMode(harness.EBPF), harness.DaemonArgs("--flow-table-size", fmt.Sprint(table), "--metrics", harness.MetricsAddr))
 }
 
 // Many commands at once: each sandbox gets an address and a port of its own.

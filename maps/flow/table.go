@@ -18,14 +18,28 @@ const chunk = 4096
 
 // Table is both tables.
 type Table struct {
-	v4, v6 *ebpf.Map
+	v4, v6, pressures *ebpf.Map
 }
 
 // New returns the table in these maps, which stay the caller's.
-func New(m *object.DatapathMaps) *Table { return &Table{v4: m.Flows4, v6: m.Flows6} }
+func New(m *object.DatapathMaps) *Table {
+	return &Table{v4: m.Flows4, v6: m.Flows6, pressures: m.Pressures}
+}
 
 // Limit returns how many halves each family's table has room for.
 func (t *Table) Limit() (v4, v6 uint32) { return t.v4.MaxEntries(), t.v6.MaxEntries() }
+
+// EarlyDropped returns how many connections of each family were given up for others
+// because the table was full.
+func (t *Table) EarlyDropped() (v4, v6 uint64, err error) {
+	var all [2]object.DatapathPressure
+	for family := range all {
+		if err := t.pressures.Lookup(uint32(family), &all[family]); err != nil {
+			return 0, 0, fmt.Errorf("pressure on the flow tables: %w", err)
+		}
+	}
+	return all[0].EarlyDropped, all[1].EarlyDropped, nil
+}
 
 // Lookup returns the half with this key, and whether there is one.
 func (t *Table) Lookup(k Key) (Half, bool, error) {

@@ -350,6 +350,15 @@ type DatapathPresented struct {
 	Pad   [3]uint8
 }
 
+type DatapathPressure struct {
+	_            structs.HostLayout
+	EarlyDropped uint64
+	Next         uint32
+	Oldest       uint32
+	Until        uint32
+	Pad          uint32
+}
+
 type DatapathProgram uint32
 
 const (
@@ -523,7 +532,10 @@ const (
 	DatapathMapNetworks          = "networks"
 	DatapathMapPortBitmap        = "port_bitmap"
 	DatapathMapPresented         = "presented"
+	DatapathMapPressures         = "pressures"
 	DatapathMapPublishedPorts    = "published_ports"
+	DatapathMapRecent4           = "recent4"
+	DatapathMapRecent6           = "recent6"
 	DatapathMapResolvers         = "resolvers"
 	DatapathMapScratches         = "scratches"
 	DatapathMapSocketOrigins     = "socket_origins"
@@ -552,6 +564,7 @@ const (
 	DatapathVarHostNetnsCookie   = "host_netns_cookie"
 	DatapathVarMasqueradePortMax = "masquerade_port_max"
 	DatapathVarMasqueradePortMin = "masquerade_port_min"
+	DatapathVarRecentMask        = "recent_mask"
 	DatapathVarTouchJiffies      = "touch_jiffies"
 )
 
@@ -634,7 +647,10 @@ type DatapathMapSpecs struct {
 	Networks       *ebpf.MapSpec `ebpf:"networks"`
 	PortBitmap     *ebpf.MapSpec `ebpf:"port_bitmap"`
 	Presented      *ebpf.MapSpec `ebpf:"presented"`
+	Pressures      *ebpf.MapSpec `ebpf:"pressures"`
 	PublishedPorts *ebpf.MapSpec `ebpf:"published_ports"`
+	Recent4        *ebpf.MapSpec `ebpf:"recent4"`
+	Recent6        *ebpf.MapSpec `ebpf:"recent6"`
 	Resolvers      *ebpf.MapSpec `ebpf:"resolvers"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
 	SocketOrigins  *ebpf.MapSpec `ebpf:"socket_origins"`
@@ -654,6 +670,7 @@ type DatapathVariableSpecs struct {
 	HostNetnsCookie   *ebpf.VariableSpec `ebpf:"host_netns_cookie"`
 	MasqueradePortMax *ebpf.VariableSpec `ebpf:"masquerade_port_max"`
 	MasqueradePortMin *ebpf.VariableSpec `ebpf:"masquerade_port_min"`
+	RecentMask        *ebpf.VariableSpec `ebpf:"recent_mask"`
 	TouchJiffies      *ebpf.VariableSpec `ebpf:"touch_jiffies"`
 }
 
@@ -693,7 +710,10 @@ type DatapathMaps struct {
 	Networks       *ebpf.Map `ebpf:"networks"`
 	PortBitmap     *ebpf.Map `ebpf:"port_bitmap"`
 	Presented      *ebpf.Map `ebpf:"presented"`
+	Pressures      *ebpf.Map `ebpf:"pressures"`
 	PublishedPorts *ebpf.Map `ebpf:"published_ports"`
+	Recent4        *ebpf.Map `ebpf:"recent4"`
+	Recent6        *ebpf.Map `ebpf:"recent6"`
 	Resolvers      *ebpf.Map `ebpf:"resolvers"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
 	SocketOrigins  *ebpf.Map `ebpf:"socket_origins"`
@@ -721,7 +741,10 @@ func (m *DatapathMaps) Close() error {
 		m.Networks,
 		m.PortBitmap,
 		m.Presented,
+		m.Pressures,
 		m.PublishedPorts,
+		m.Recent4,
+		m.Recent6,
 		m.Resolvers,
 		m.Scratches,
 		m.SocketOrigins,
@@ -742,6 +765,7 @@ type DatapathVariables struct {
 	HostNetnsCookie   *ebpf.Variable `ebpf:"host_netns_cookie"`
 	MasqueradePortMax *ebpf.Variable `ebpf:"masquerade_port_max"`
 	MasqueradePortMin *ebpf.Variable `ebpf:"masquerade_port_min"`
+	RecentMask        *ebpf.Variable `ebpf:"recent_mask"`
 	TouchJiffies      *ebpf.Variable `ebpf:"touch_jiffies"`
 }
 

@@ -88,13 +88,15 @@ type Collection struct {
 
 // Stats are the datapath's counters. Missing facts are zero or nil.
 type Stats struct {
-	Forwarded  map[Path]Counter   `json:"forwarded"`
-	Drops      []Drop             `json:"drops"`
-	Endpoints  []EndpointCounters `json:"endpoints"`
-	Flows      uint64             `json:"flows"`
-	FlowLimit  uint64             `json:"flowLimit"`
-	Maps       []Fill             `json:"maps"`
-	Collection Collection         `json:"collection"`
+	Forwarded map[Path]Counter   `json:"forwarded"`
+	Drops     []Drop             `json:"drops"`
+	Endpoints []EndpointCounters `json:"endpoints"`
+	Flows     uint64             `json:"flows"`
+	FlowLimit uint64             `json:"flowLimit"`
+	// EarlyDropped counts connections that gave way to others in full tables.
+	EarlyDropped uint64     `json:"earlyDropped"`
+	Maps         []Fill     `json:"maps"`
+	Collection   Collection `json:"collection"`
 	// Programs counts the runs of each program since it was attached, where known.
 	Programs []ProgramStats `json:"programs,omitempty"`
 }

@@ -23,7 +23,7 @@ func gauge(name, help string, labels ...string) family {
 // families are all metrics of the package, which descriptions lists too.
 type families struct {
 	buildInfo, networks, sandboxes, endpoints, publishedPorts family
-	flows, flowsLimit                                         family
+	flows, flowsLimit, flowsEarlyDropped                      family
 	receivePackets, receiveBytes                              family
 	transmitPackets, transmitBytes                            family
 	forwardedPackets, forwardedBytes                          family
@@ -36,24 +36,25 @@ type families struct {
 
 func newFamilies() families {
 	return families{
-		buildInfo:        gauge("build_info", "A constant 1 with the build of the daemon and the datapath it works with.", "version", "commit", "goversion", "datapath"),
-		networks:         gauge("networks", "Networks by whose they are (fairway, docker, docker-plugin), the predefined ones among them.", "owner"),
-		sandboxes:        gauge("sandboxes", "Sandboxes by status.", "status"),
-		endpoints:        gauge("endpoints", "Attachments of sandboxes and containers to networks.", "owner"),
-		publishedPorts:   gauge("published_ports", "Host ports that lead to a sandbox or container, counted per host address.", "owner"),
-		flows:            gauge("flows", "Tracked connections, as of the last collection in eBPF mode."),
-		flowsLimit:       gauge("flows_limit", "Connections that the tables have room for. New ones beyond it are refused."),
-		receivePackets:   counter("container_receive_packets_total", "Packets delivered to a sandbox or container on a network.", "network", "name", "owner"),
-		receiveBytes:     counter("container_receive_bytes_total", "Bytes delivered to a sandbox or container on a network, from the network header on.", "network", "name", "owner"),
-		transmitPackets:  counter("container_transmit_packets_total", "Packets sent by a sandbox or container on a network.", "network", "name", "owner"),
-		transmitBytes:    counter("container_transmit_bytes_total", "Bytes sent by a sandbox or container on a network, from the network header on.", "network", "name", "owner"),
-		forwardedPackets: counter("forwarded_packets_total", "Packets of containers by how they were forwarded: by the programs alone (ebpf) or through the host's stack (stack).", "path"),
-		forwardedBytes:   counter("forwarded_bytes_total", "Bytes of containers by how they were forwarded.", "path"),
-		droppedPackets:   counter("dropped_packets_total", "Packets refused, by reason and by direction as seen from the container.", "reason", "direction"),
-		droppedBytes:     counter("dropped_bytes_total", "Bytes of refused packets, by reason and direction.", "reason", "direction"),
-		mapEntries:       gauge("map_entries", "Entries in use of a table of the datapath.", "map"),
-		mapMaxEntries:    gauge("map_max_entries", "Entries that a table of the datapath has room for.", "map"),
-		programRuns:      counter("program_runs_total", "Runs of a program of the datapath since its tables exist, by what it did with the packet.", "program", "verdict"),
+		buildInfo:         gauge("build_info", "A constant 1 with the build of the daemon and the datapath it works with.", "version", "commit", "goversion", "datapath"),
+		networks:          gauge("networks", "Networks by whose they are (fairway, docker, docker-plugin), the predefined ones among them.", "owner"),
+		sandboxes:         gauge("sandboxes", "Sandboxes by status.", "status"),
+		endpoints:         gauge("endpoints", "Attachments of sandboxes and containers to networks.", "owner"),
+		publishedPorts:    gauge("published_ports", "Host ports that lead to a sandbox or container, counted per host address.", "owner"),
+		flows:             gauge("flows", "Tracked connections, as of the last collection in eBPF mode."),
+		flowsLimit:        gauge("flows_limit", "Connections that the tables have room for. New ones beyond it are refused, or take the place of half-open ones."),
+		flowsEarlyDropped: counter("flows_early_dropped_total", "Half-open connections that gave way to others because the tables were full."),
+		receivePackets:    counter("container_receive_packets_total", "Packets delivered to a sandbox or container on a network.", "network", "name", "owner"),
+		receiveBytes:      counter("container_receive_bytes_total", "Bytes delivered to a sandbox or container on a network, from the network header on.", "network", "name", "owner"),
+		transmitPackets:   counter("container_transmit_packets_total", "Packets sent by a sandbox or container on a network.", "network", "name", "owner"),
+		transmitBytes:     counter("container_transmit_bytes_total", "Bytes sent by a sandbox or container on a network, from the network header on.", "network", "name", "owner"),
+		forwardedPackets:  counter("forwarded_packets_total", "Packets of containers by how they were forwarded: by the programs alone (ebpf) or through the host's stack (stack).", "path"),
+		forwardedBytes:    counter("forwarded_bytes_total", "Bytes of containers by how they were forwarded.", "path"),
+		droppedPackets:    counter("dropped_packets_total", "Packets refused, by reason and by direction as seen from the container.", "reason", "direction"),
+		droppedBytes:      counter("dropped_bytes_total", "Bytes of refused packets, by reason and direction.", "reason", "direction"),
+		mapEntries:        gauge("map_entries", "Entries in use of a table of the datapath.", "map"),
+		mapMaxEntries:     gauge("map_max_entries", "Entries that a table of the datapath has room for.", "map"),
+		programRuns:       counter("program_runs_total", "Runs of a program of the datapath since its tables exist, by what it did with the packet.", "program", "verdict"),
 
 		collectionRuns:    counter("collection_runs_total", "Searches of the flow tables for expired connections."),
 		collectionSeconds: counter("collection_seconds_total", "Time spent on searching the flow tables for expired connections."),
@@ -64,7 +65,7 @@ func newFamilies() families {
 
 func (f *families) all() []family {
 	return []family{
-		f.buildInfo, f.networks, f.sandboxes, f.endpoints, f.publishedPorts, f.flows, f.flowsLimit,
+		f.buildInfo, f.networks, f.sandboxes, f.endpoints, f.publishedPorts, f.flows, f.flowsLimit, f.flowsEarlyDropped,
 		f.receivePackets, f.receiveBytes, f.transmitPackets, f.transmitBytes,
 		f.forwardedPackets, f.forwardedBytes, f.droppedPackets, f.droppedBytes,
 		f.mapEntries, f.mapMaxEntries, f.programRuns,

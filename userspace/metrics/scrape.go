@@ -56,6 +56,7 @@ func (s *scrape) carried(c api.Carried) {
 func (s *scrape) stats(st datapath.Stats) {
 	s.add(s.flows, float64(st.Flows))
 	s.add(s.flowsLimit, float64(st.FlowLimit))
+	s.add(s.flowsEarlyDropped, float64(st.EarlyDropped))
 	for _, path := range []datapath.Path{datapath.PathEBPF, datapath.PathStack} {
 		c := st.Forwarded[path]
 		s.add(s.forwardedPackets, float64(c.Packets), string(path))

@@ -89,6 +89,17 @@ func (h *Host) Unready(tb testing.TB, e Endpoint) {
 	check(tb, h.Host.Unready(e))
 }
 
+// EarlyDropped counts the connections of a family that were given up for others.
+func (h *Host) EarlyDropped(tb testing.TB, v6 bool) uint64 {
+	tb.Helper()
+	n4, n6, err := h.Flows.EarlyDropped()
+	check(tb, err)
+	if v6 {
+		return n6
+	}
+	return n4
+}
+
 // TakesFrames lets XDP send frames to an endpoint.
 func (h *Host) TakesFrames(tb testing.TB, e Endpoint) {
 	tb.Helper()

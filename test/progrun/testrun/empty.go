@@ -20,8 +20,9 @@ func (h *Host) empty() error {
 		errs = append(errs, deleteAll(hash))
 	}
 	for array, n := range map[*ebpf.Map]uint32{
-		m.Endpoints: slots, m.Networks: slots, m.EndpointStats: slots, m.HostState: 1, m.PortBitmap: m.PortBitmap.MaxEntries(),
-		m.Drops: m.Drops.MaxEntries(), m.Verdicts: m.Verdicts.MaxEntries(),
+		m.Endpoints: slots, m.Networks: slots, m.EndpointStats: slots, m.HostState: 1, m.Pressures: 2,
+		m.PortBitmap: m.PortBitmap.MaxEntries(),
+		m.Drops:      m.Drops.MaxEntries(), m.Verdicts: m.Verdicts.MaxEntries(),
 	} {
 		errs = append(errs, zero(array, n))
 	}

@@ -20,13 +20,15 @@ func (d *Datapath) Stats(context.Context) (datapath.Stats, error) {
 	var s datapath.Stats
 	var f fill
 	counted := d.collector.recount()
+	early4, early6, pressure := d.tables.flows.EarlyDropped()
+	s.EarlyDropped = early4 + early6
 	s.Collection, f = d.collector.stats()
 	max4, max6 := d.tables.flows.Limit()
 	s.Flows, s.FlowLimit = f.origins, uint64(max4+max6)/2
 	s.Maps = append(d.mapFill(),
 		datapath.Fill{Map: object.DatapathMapFlows4, Entries: f.v4, Max: uint64(max4)},
 		datapath.Fill{Map: object.DatapathMapFlows6, Entries: f.v6, Max: uint64(max6)})
-	err := errors.Join(counted, d.readVerdicts(&s), d.readDrops(&s), d.readEndpoints(&s))
+	err := errors.Join(counted, pressure, d.readVerdicts(&s), d.readDrops(&s), d.readEndpoints(&s))
 	return s, err
 }
 

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Room for new connections where the table is full of half-open ones, as a SYN
+ * flood leaves it: the oldest of the connections opened last that nobody has
+ * answered gives way (netfilter's early_drop() does the like). What is
+ * established is never given up.
+ *
+ * A ring holds the keys of the connections opened last, as many as the table has
+ * room for. It is looked at only while the table is full, or was some seconds
+ * ago, and each of its slots once.
+ */
+#pragma once
+
+#include "flow.h"
+
+/*
+ * For so long after the table was full, who opens a connection makes room first.
+ * What met the full table is sent again within it (TCP: after 1 and 3 seconds).
+ */
+#define PRESSURE_SECONDS 10
+
+/* How many of the oldest are looked at for one packet. */
+#define EARLY_DROP_TRIES 16
+
+static __always_inline struct pressure *pressure_of(bool v6)
+{
+	__u32 family = v6;
+
+	return bpf_map_lookup_elem(&pressures, &family);
+}
+
+/* The table had no room. */
+static __always_inline void pressure_begin(bool v6)
+{
+	struct pressure *pr = pressure_of(v6);
+
+	if (pr)
+		pr->until = flow_now() + PRESSURE_SECONDS * touch_jiffies;
+}
+
+static __always_inline bool under_pressure(bool v6)
+{
+	struct pressure *pr = pressure_of(v6);
+
+	return pr && pr->until && (__s32)(pr->until - flow_now()) > 0;
+}
+
+static __always_inline void remember4(const struct flow4_key *key)
+{
+	struct pressure *pr = pressure_of(false);
+	struct flow4_key *slot;
+	__u32 at;
+
+	if (!pr)
+		return;
+	at = __sync_fetch_and_add(&pr->next, 1) & recent_mask;
+	slot = bpf_map_lookup_elem(&recent4, &at);
+	if (slot)
+		__builtin_memcpy(slot, key, sizeof(*key));
+}
+
+static __always_inline void remember6(const struct flow6_key *key)
+{
+	struct pressure *pr = pressure_of(true);
+	struct flow6_key *slot;
+	__u32 at;
+
+	if (!pr)
+		return;
+	at = __sync_fetch_and_add(&pr->next, 1) & recent_mask;
+	slot = bpf_map_lookup_elem(&recent6, &at);
+	if (slot)
+		__builtin_memcpy(slot, key, sizeof(*key));
+}
+
+/*
+ * Whether a connection may be given up: its beginner hasn't shown that the answer
+ * reached it, or nobody answered, or it was reset.
+ */
+static __always_inline bool is_unanswered(const struct flow *f, const struct flow *twin, __u8 proto)
+{
+	if (!(f->flags & FLOW_ORIGIN))
+		return false;
+	if (!twin || !(twin->state & FLOW_SEEN))
+		return true;
+	return proto == IPPROTO_TCP &&
+	       (!(f->state & FLOW_ACK) || (f->state | twin->state) & FLOW_RST);
+}
+
+/* The key is a copy: another CPU may write the ring's slot meanwhile. */
+static __always_inline bool give_up4(const struct flow4_key *slot)
+{
+	struct flow4_key key = *slot, twin_key;
+	struct flow4 *f = bpf_map_lookup_elem(&flows4, &key), *twin;
+
+	if (!f)
+		return false;
+	flow4_twin_key(&twin_key, f, key.proto);
+	twin = bpf_map_lookup_elem(&flows4, &twin_key);
+	if (!is_unanswered(&f->flow, twin ? &twin->flow : NULL, key.proto) ||
+	    !flow_condemn(&f->flow, f->flow.last_seen))
+		return false;
+	bpf_map_delete_elem(&flows4, &twin_key);
+	bpf_map_delete_elem(&flows4, &key);
+	return true;
+}
+
+static __always_inline bool give_up6(const struct flow6_key *slot)
+{
+	struct flow6_key key = *slot, twin_key;
+	struct flow6 *f = bpf_map_lookup_elem(&flows6, &key), *twin;
+
+	if (!f)
+		return false;
+	flow6_twin_key(&twin_key, f, key.proto);
+	twin = bpf_map_lookup_elem(&flows6, &twin_key);
+	if (!is_unanswered(&f->flow, twin ? &twin->flow : NULL, key.proto) ||
+	    !flow_condemn(&f->flow, f->flow.last_seen))
+		return false;
+	bpf_map_delete_elem(&flows6, &twin_key);
+	bpf_map_delete_elem(&flows6, &key);
+	return true;
+}
+
+static __always_inline bool give_up(bool v6, __u32 at)
+{
+	void *slot = v6 ? bpf_map_lookup_elem(&recent6, &at) : bpf_map_lookup_elem(&recent4, &at);
+
+	if (!slot)
+		return false;
+	return v6 ? give_up6(slot) : give_up4(slot);
+}
+
+static __always_inline int early_drop(bool v6)
+{
+	struct pressure *pr = pressure_of(v6);
+	int i;
+
+	if (!pr)
+		return false;
+	for (i = 0; i < EARLY_DROP_TRIES; i++) {
+		__u32 at = pr->oldest, next = pr->next;
+
+		if (next - at > recent_mask + 1)
+			at = next - recent_mask - 1;
+		if (at == next)
+			return false;
+		/* Two CPUs may take the same: only one of them can condemn it. */
+		pr->oldest = at + 1;
+		if (give_up(v6, at & recent_mask)) {
+			__sync_fetch_and_add(&pr->early_dropped, 1);
+			return true;
+		}
+	}
+	return false;
+}
+
+__noinline int early_drop4(void)
+{
+	return early_drop(false);
+}
+
+__noinline int early_drop6(void)
+{
+	return early_drop(true);
+}
+
+/* Before a connection is opened. */
+static __always_inline void make_room(bool v6)
+{
+	if (!under_pressure(v6))
+		return;
+	if (v6)
+		early_drop6();
+	else
+		early_drop4();
+}

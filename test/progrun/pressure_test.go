@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package progrun
+
+import (
+	"testing"
+
+	"github.com/fairway-project/fairway/maps/object"
+	"github.com/fairway-project/fairway/test/progrun/frame"
+	"github.com/fairway-project/fairway/test/progrun/rig"
+)
+
+// roomForFour is a host whose flow tables and rings hold four connections.
+func roomForFour(t *testing.T) *rig.Host {
+	return rig.New(t, rig.Options{
+		MaxEntries: map[string]uint32{
+			object.DatapathMapFlows4: 8, object.DatapathMapFlows6: 8, object.DatapathMapRecent4: 4, object.DatapathMapRecent6: 4,
+		},
+		Constants: map[string]any{object.DatapathVarRecentMask: uint32(3)},
+	})
+}
+
+// A full table gives up its oldest half-open connection for a new one, and none
+// that is established: SYNs from everywhere keep nobody out.
+func TestHalfOpenConnectionGivesWay(t *testing.T) {
+	h := roomForFour(t)
+	for name, f := range families() {
+		t.Run(name, func(t *testing.T) {
+			syn := func(port uint16) frame.Frame {
+				return f.arrives(f.client(), f.host()).TCP(port, 8080, "S").Seq(1000, 0)
+			}
+			in := func(p frame.Frame, want verdict) step {
+				if want.action == rig.Drop {
+					return fromUplink(f.Eth0, p, want, nil)
+				}
+				return fromUplink(f.Eth0, p, want, f.into(f.Web, p.To(f.addr(f.Web), 80)))
+			}
+			answer := func(port uint16, flags string) frame.Frame {
+				return f.sends(f.Web, f.client()).TCP(80, port, flags).Seq(5000, 1001)
+			}
+			out := func(port uint16, flags string) step {
+				p := answer(port, flags)
+				return fromContainer(f.Web, p, forwarded(), p.From(f.host(), 8080).Hop())
+			}
+			accepted := delivered(f.Web)
+			runCase(t, h, testCase{world: publishAny(f, protoTCP), flows: 4, steps: []step{
+				in(syn(1), accepted), out(1, "SA"), in(syn(1).Flags("A").Seq(1001, 5001), accepted),
+				in(syn(2), accepted), out(2, "SA"), // answered, but the answer reached nobody
+				in(syn(3), accepted),
+				in(syn(4), accepted),
+				in(syn(5), dropped(tableFull)),
+				in(syn(5), accepted), // in the place of 2
+				fromContainer(f.Web, answer(2, "SA"), dropped(noFlow), nil),
+				in(syn(6), accepted), // in the place of 3
+				out(4, "SA"), in(syn(4).Flags("A").Seq(1001, 5001), accepted),
+				out(1, "A"), in(syn(1).Flags("PA").Seq(1001, 5001), accepted),
+			}})
+			if n := h.EarlyDropped(t, f.v6); n != 2 {
+				t.Errorf("%d connections count as given up, want 2", n)
+			}
+		})
+	}
+}
+
+// Answered connections are nobody's to take, whatever their protocol.
+func TestAnsweredConnectionsStay(t *testing.T) {
+	h := roomForFour(t)
+	for name, f := range families() {
+		t.Run(name, func(t *testing.T) {
+			var steps []step
+			for port := range uint16(4) {
+				steps = append(steps, roundTrip(f, f.sends(f.Web, f.far()).UDP(1001+port, 53))...)
+			}
+			refused := fromContainer(f.Web, f.sends(f.Web, f.far()).UDP(2000, 53), dropped(tableFull), nil)
+			steps = append(steps, refused, refused)
+			for port := range uint16(4) {
+				steps = append(steps, roundTrip(f, f.sends(f.Web, f.far()).UDP(1001+port, 53))...)
+			}
+			runCase(t, h, testCase{flows: 4, steps: steps})
+		})
+	}
+}
