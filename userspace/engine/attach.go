@@ -41,6 +41,9 @@ func (e *Engine) attach(ctx context.Context, sb *model.Sandbox, a attachment, u 
 	if err := box.SetUp(iface); err != nil {
 		return err
 	}
+	if err := e.links.AwaitCarrier(ctx, a.ep.HostIf); err != nil {
+		return err
+	}
 	if err := box.Announce(iface); err != nil {
 		// Peers that remember a former owner of the address find out by themselves.
 		e.log.Warn("endpoint not announced to its network", "sandbox", sb.Name, "network", a.net.Name, "err", err)
