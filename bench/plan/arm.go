@@ -37,3 +37,6 @@ func Arms() []Arm {
 
 // Known reports whether there is such an arm in any workload.
 func (a Arm) Known() bool { return slices.Contains(Arms(), a) }
+
+// OfEBPF reports whether the arm is Fairway's eBPF mode, with XDP or without.
+func (a Arm) OfEBPF() bool { return a == EBPF || a == XDP }
