@@ -15,8 +15,8 @@ import (
 const goneTimeout = 10 * time.Second
 
 // daemonProcess is a descriptor of the process that listens at the socket, which
-// the caller closes; -1 where it can't be seen from this PID namespace, and where it
-// is the caller's own.
+// the caller closes; -1 where it can't be seen from this PID namespace, and where
+// nobody can wait for it.
 func (c *Client) daemonProcess() (pidfd int, err error) {
 	conn, err := net.Dial("unix", c.socket)
 	if err != nil {
@@ -34,7 +34,7 @@ func (c *Client) daemonProcess() (pidfd int, err error) {
 	}); err != nil {
 		return -1, err
 	}
-	if peerErr != nil || peer.Pid <= 0 || int(peer.Pid) == os.Getpid() {
+	if peerErr != nil || peer.Pid <= 0 || isOwnOrParents(int(peer.Pid)) {
 		return -1, peerErr
 	}
 	if pidfd, err = unix.PidfdOpen(int(peer.Pid), 0); err != nil {
@@ -42,6 +42,10 @@ func (c *Client) daemonProcess() (pidfd int, err error) {
 	}
 	return pidfd, nil
 }
+
+// isOwnOrParents reports a process that doesn't end before this one: its parent may
+// be waiting for it.
+func isOwnOrParents(pid int) bool { return pid == os.Getpid() || pid == os.Getppid() }
 
 // waitGone waits for the end of the daemon: it removes its files last.
 func waitGone(pidfd int) error {
