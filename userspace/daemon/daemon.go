@@ -126,6 +126,13 @@ func (d *daemon) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	pins, err := lockBPFFS(d.config)
+	if err != nil {
+		return err
+	}
+	if pins != nil {
+		d.onClose(pins.Close)
+	}
 	dp, err := openDatapath(ctx, d.config, d.config.Datapath, d.log)
 	if err != nil {
 		return fmt.Errorf("%s datapath: %w", d.config.Datapath, err)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -46,6 +47,38 @@ func TestSecondDaemonIsRefused(t *testing.T) {
 	}
 	if err := again.release(); err != nil {
 		t.Error(err)
+	}
+}
+
+// Pinned maps are one daemon's, whatever its other directories.
+func TestPinsAreOneDaemons(t *testing.T) {
+	c := testConfig(t)
+	c.Datapath, c.BPFFS = datapath.EBPF, filepath.Join("/sys/fs/bpf", "fairway-test-lock-"+strconv.Itoa(os.Getpid()))
+	t.Cleanup(func() { _ = os.Remove(c.BPFFS) })
+	first, err := lockBPFFS(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, mode := range []datapath.Mode{datapath.EBPF, datapath.IPTables} {
+		other := c
+		other.Datapath = mode
+		if f, err := lockBPFFS(other); !errors.Is(err, ErrRunning) || !strings.Contains(err.Error(), c.BPFFS) {
+			t.Errorf("%s: got %v, %v", mode, f, err)
+		}
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := lockBPFFS(c)
+	if err != nil {
+		t.Fatalf("after the end of the first: %v", err)
+	}
+	if err := errors.Join(again.Close(), os.Remove(c.BPFFS)); err != nil {
+		t.Error(err)
+	}
+	c.Datapath = datapath.IPTables
+	if f, err := lockBPFFS(c); f != nil || err != nil {
+		t.Errorf("nothing pinned: got %v, %v", f, err)
 	}
 }
 
