@@ -5,14 +5,18 @@ package engine
 import (
 	"context"
 	"errors"
+	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/netns"
 )
@@ -274,4 +278,25 @@ func TestLinksOnTheDefaultNetwork(t *testing.T) {
 	if links := w.fake.endpoint(app.Endpoints[0].ID).Links; len(links) != 0 {
 		t.Errorf("links %+v after the end of db", links)
 	}
+}
+
+// The datapath was told of a moment in which the host was another; when the host has
+// been again what it was before, an event that changes nothing else corrects that.
+func TestDatapathIsToldWhatTheHostIsNow(t *testing.T) {
+	w := newWorld(t)
+	lo, err := netlink.LinkByName("lo")
+	must(t, err)
+	own := netip.MustParsePrefix("192.0.2.77/32")
+	address := &netlink.Addr{IPNet: &net.IPNet{IP: own.Addr().AsSlice(), Mask: net.CIDRMask(32, 32)}}
+	must(t, netlink.AddrAdd(lo, address))
+	defer func() { must(t, netlink.AddrDel(lo, address)) }()
+	told := func() bool { return slices.Contains(w.fake.hostNow().Addresses, own.Addr()) }
+	eventually(t, "the datapath to know the address", told)
+
+	w.hostLook.Lock()
+	w.facts.setHost(datapath.Host{})
+	must(t, w.fake.EnsureHost(ctx, datapath.Host{}))
+	w.hostLook.Unlock()
+	must(t, netlink.AddrReplace(lo, address))
+	eventually(t, "the datapath to know the address again", told)
 }

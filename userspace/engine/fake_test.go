@@ -75,6 +75,12 @@ func (f *fakeDatapath) failed() bool {
 	return f.failAt > 0 && f.calls >= f.failAt
 }
 
+func (f *fakeDatapath) hostNow() datapath.Host {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.host
+}
+
 func (f *fakeDatapath) takeLog() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()

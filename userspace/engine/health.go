@@ -18,15 +18,18 @@ type health struct {
 
 func newHealth() *health { return &health{open: make(map[string]string)} }
 
-// report notes err for a subject, or forgets it for a nil err.
-func (h *health) report(subject string, err error) {
+// report notes err for a subject, or forgets it for a nil err. It tells whether that
+// is news.
+func (h *health) report(subject string, err error) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	before, had := h.open[subject]
 	if err == nil {
 		delete(h.open, subject)
-		return
+		return had
 	}
 	h.open[subject] = fmt.Sprintf("%s: %v", subject, err)
+	return h.open[subject] != before
 }
 
 func (h *health) sentences() []string {

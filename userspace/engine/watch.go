@@ -6,8 +6,6 @@ import (
 	"context"
 	"fmt"
 	"reflect"
-
-	"github.com/fairway-project/fairway/userspace/datapath"
 )
 
 // startWatching tells the datapath of the host's uplinks and addresses, and
@@ -16,25 +14,26 @@ func (e *Engine) startWatching(ctx context.Context) error {
 	if err := e.refreshHost(ctx, true); err != nil {
 		return err
 	}
-	w, err := e.links.NewWatcher(e.scope(), e.log)
+	w, err := e.links.NewWatcher(e.log)
 	if err != nil {
 		return err
 	}
-	e.background.Go(func() {
-		w.Run(e.running, func(datapath.Host) {
-			// What it saw may be older than what an edit told the datapath
-			// meanwhile, so it only gives the occasion to look.
-			err := e.refreshHost(e.running, false)
-			if err != nil && e.running.Err() == nil {
-				e.log.Error("change of the host's devices or addresses", "err", err)
-			}
-			if e.running.Err() == nil {
-				e.health.report("uplinks", err)
-			}
-			e.wakeUp()
-		})
-	})
+	e.background.Go(func() { w.Run(e.running, e.hostChanged) })
 	return nil
+}
+
+// hostChanged tells the datapath what the host has become, and the log if that
+// fails for another reason than the last time.
+func (e *Engine) hostChanged(ctx context.Context) error {
+	err := e.refreshHost(ctx, false)
+	if ctx.Err() != nil {
+		return err
+	}
+	if news := e.health.report("uplinks", err); news && err != nil {
+		e.log.Error("change of the host's devices or addresses", "err", err)
+	}
+	e.wakeUp()
+	return err
 }
 
 // refreshHost looks at the host's devices and addresses and tells the datapath

@@ -23,8 +23,7 @@ type Scope struct {
 	// device counts that isn't Fairway's, Docker's or a container's.
 	Uplinks []string
 	// Ignore reports devices that don't count although Fairway did not make
-	// them: bridges that were adopted. It may be nil, and is called from the
-	// watcher's goroutine.
+	// them: bridges that were adopted. It may be nil.
 	Ignore func(name string) bool
 }
 
@@ -44,15 +43,11 @@ var (
 
 // Observe lists the devices that lead outside and the host's addresses.
 func (h *Host) Observe(scope Scope) (datapath.Host, error) {
-	return observe(h.nl, scope)
-}
-
-func observe(h *netlink.Handle, scope Scope) (datapath.Host, error) {
-	links, err := nl.LinkList(h)
+	links, err := nl.LinkList(h.nl)
 	if err != nil {
 		return datapath.Host{}, err
 	}
-	addrs, err := nl.AddrList(h, nil, netlink.FAMILY_ALL)
+	addrs, err := nl.AddrList(h.nl, nil, netlink.FAMILY_ALL)
 	if err != nil {
 		return datapath.Host{}, err
 	}

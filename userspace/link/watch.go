@@ -6,11 +6,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"reflect"
 	"syscall"
 	"time"
 
-	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/nl"
 	"github.com/vishvananda/netlink"
 	rtnl "github.com/vishvananda/netlink/nl"
@@ -21,19 +19,19 @@ import (
 const (
 	// settle is how long changes are gathered before the host is looked at.
 	settle = 50 * time.Millisecond
-	// retry is the pause after the kernel refused to answer.
-	retry = time.Second
+	// retry is the pause after something failed, and longestRetry what it grows to
+	// if it fails again.
+	retry        = time.Second
+	longestRetry = 30 * time.Second
 	// receiveBuffer in bytes; more than fits only makes one look superfluous.
 	receiveBuffer = 1 << 20
 )
 
-// Watcher tells when the host's uplinks or addresses change. What the kernel
-// reports only makes it look again at everything, so that a report that was lost
-// (ENOBUFS) costs nothing.
+// Watcher tells when the host's uplinks or addresses may have changed. What the
+// kernel reports only makes its user look again at everything, so that a report that
+// was lost (ENOBUFS) costs nothing.
 type Watcher struct {
-	scope  Scope
 	log    *slog.Logger
-	nl     *netlink.Handle
 	events *rtnl.NetlinkSocket
 	ns     vnetns.NsHandle
 	dirty  chan struct{}
@@ -41,20 +39,15 @@ type Watcher struct {
 
 // NewWatcher subscribes to the host's devices and addresses. Run has to be
 // called, which also frees what the watcher holds; h stays open until then.
-func (h *Host) NewWatcher(scope Scope, log *slog.Logger) (*Watcher, error) {
-	handle, err := h.ns.Handle()
-	if err != nil {
-		return nil, err
-	}
-	w := &Watcher{scope: scope, log: log, nl: handle, ns: vnetns.NsHandle(h.ns.Fd()), dirty: make(chan struct{}, 1)}
+func (h *Host) NewWatcher(log *slog.Logger) (*Watcher, error) {
+	w := &Watcher{log: log, ns: vnetns.NsHandle(h.ns.Fd()), dirty: make(chan struct{}, 1)}
 	if err := w.subscribe(); err != nil {
-		handle.Close()
 		return nil, err
 	}
 	return w, nil
 }
 
-// Refresh makes the watcher look again, as when what Scope.Ignore says changed.
+// Refresh makes the watcher call look again, as when what Scope.Ignore says changed.
 func (w *Watcher) Refresh() {
 	select {
 	case w.dirty <- struct{}{}:
@@ -62,46 +55,36 @@ func (w *Watcher) Refresh() {
 	}
 }
 
-// Run calls changed with what the host is like now and again after every change,
-// never at the same time, until ctx ends.
-func (w *Watcher) Run(ctx context.Context, changed func(datapath.Host)) {
+// Run calls look at once and again after every change, never at the same time,
+// until ctx ends. After an error look is called again though nothing changed, at
+// growing intervals. It is for look to compare what it sees with what it acted on:
+// the host may have been another between two calls, and somebody else have acted on that.
+func (w *Watcher) Run(ctx context.Context, look func(context.Context) error) {
 	received := make(chan struct{})
 	ctx, cancel := context.WithCancel(ctx)
 	go func() {
 		defer close(received)
 		w.receive(ctx)
 	}()
-	defer w.nl.Close()
 	defer func() { <-received }()
 	defer cancel()
 
-	w.Refresh()
-	var last datapath.Host
-	for first := true; ; {
-		pause := settle
-		now, err := w.look(ctx)
-		switch {
-		case ctx.Err() != nil:
+	pause := retry
+	for again := time.After(0); ; {
+		select {
+		case <-ctx.Done():
 			return
-		case err != nil:
-			w.log.Error("looking at the host's devices", "err", err)
-			w.Refresh()
-			pause = retry
-		case first || !reflect.DeepEqual(now, last):
-			first, last = false, now
-			changed(now)
+		case <-w.dirty:
+		case <-again:
 		}
-		sleep(ctx, pause)
-	}
-}
-
-// look waits until there is something to see.
-func (w *Watcher) look(ctx context.Context) (datapath.Host, error) {
-	select {
-	case <-ctx.Done():
-		return datapath.Host{}, ctx.Err()
-	case <-w.dirty:
-		return observe(w.nl, w.scope)
+		again = nil
+		if look(ctx) == nil {
+			pause = retry
+		} else {
+			again = time.After(pause)
+			pause = min(2*pause, longestRetry)
+		}
+		sleep(ctx, settle)
 	}
 }
 

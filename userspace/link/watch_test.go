@@ -4,6 +4,7 @@ package link
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -95,10 +96,21 @@ func TestUplinkAddressesPutTheBestFirst(t *testing.T) {
 	}
 }
 
-// watched collects what a watcher reports.
+// reportTo looks at the host and passes on what it sees.
+func reportTo(reports chan<- datapath.Host, h *Host, scope Scope) func(context.Context) error {
+	return func(context.Context) error {
+		now, err := h.Observe(scope)
+		if err == nil {
+			reports <- now
+		}
+		return err
+	}
+}
+
+// watched collects what is seen when a watcher says so.
 func watched(t *testing.T, h *Host, scope Scope) (*Watcher, func(what string, is func(datapath.Host) bool)) {
 	t.Helper()
-	w, err := h.NewWatcher(scope, slog.New(slog.DiscardHandler))
+	w, err := h.NewWatcher(slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +118,7 @@ func watched(t *testing.T, h *Host, scope Scope) (*Watcher, func(what string, is
 	reports, done := make(chan datapath.Host, 1000), make(chan struct{})
 	go func() {
 		defer close(done)
-		w.Run(ctx, func(host datapath.Host) { reports <- host })
+		w.Run(ctx, reportTo(reports, h, scope))
 	}()
 	t.Cleanup(func() { cancel(); <-done })
 	return w, func(what string, is func(datapath.Host) bool) {
@@ -197,11 +209,10 @@ func TestEndpointsAreNoise(t *testing.T) {
 	h, _ := newTestHost(t)
 	sb, _ := newTestSandbox(t)
 	ensure(t, h, testBridge())
-	w, err := h.NewWatcher(Scope{}, slog.New(slog.DiscardHandler))
+	w, err := h.NewWatcher(slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer w.nl.Close()
 	defer w.events.Close()
 	attach(t, h, sb, testVeth(), testInterface())
 	if err := h.DeleteVeth(testVeth().HostName, testVeth().EndpointID); err != nil {
@@ -234,7 +245,7 @@ func TestWatcherSurvivesAFlood(t *testing.T) {
 	h, _ := newTestHost(t)
 	lan, _ := newTestSandbox(t)
 	eth0 := addLink(t, h, lan, "eth0")
-	w, err := h.NewWatcher(Scope{}, slog.New(slog.DiscardHandler))
+	w, err := h.NewWatcher(slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -252,7 +263,7 @@ func TestWatcherSurvivesAFlood(t *testing.T) {
 	reports, done := make(chan datapath.Host, 100), make(chan struct{})
 	go func() {
 		defer close(done)
-		w.Run(ctx, func(host datapath.Host) { reports <- host })
+		w.Run(ctx, reportTo(reports, h, Scope{}))
 	}()
 	if first := <-reports; len(first.Uplinks) != 1 || len(first.Uplinks[0].Addresses) != 50 {
 		t.Errorf("got %+v, want all 50 addresses", first)
@@ -270,7 +281,7 @@ func TestWatcherSurvivesAFlood(t *testing.T) {
 func TestWatcherSubscribesAgain(t *testing.T) {
 	h, _ := newTestHost(t)
 	lan, _ := newTestSandbox(t)
-	w, err := h.NewWatcher(Scope{}, slog.New(slog.DiscardHandler))
+	w, err := h.NewWatcher(slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -280,7 +291,7 @@ func TestWatcherSubscribesAgain(t *testing.T) {
 	reports, done := make(chan datapath.Host, 100), make(chan struct{})
 	go func() {
 		defer close(done)
-		w.Run(ctx, func(host datapath.Host) { reports <- host })
+		w.Run(ctx, reportTo(reports, h, Scope{}))
 	}()
 	<-reports
 	addLink(t, h, lan, "eth0")
@@ -288,6 +299,28 @@ func TestWatcherSubscribesAgain(t *testing.T) {
 	}
 	cancel()
 	<-done
+}
+
+// A look that failed is repeated though nothing changes any more.
+func TestWatcherLooksAgainAfterAnError(t *testing.T) {
+	h, _ := newTestHost(t)
+	w, err := h.NewWatcher(slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	looks := 0
+	w.Run(ctx, func(context.Context) error {
+		if looks++; looks == 1 {
+			return errors.New("the first look fails")
+		}
+		cancel()
+		return nil
+	})
+	if looks != 2 {
+		t.Errorf("%d looks, want a second one after the first failed", looks)
+	}
 }
 
 func TestRefreshAsksWhatIsIgnored(t *testing.T) {
