@@ -19,7 +19,7 @@ static __always_inline enum drop_reason table_full(bool v6)
 	return DROP_FLOW_TABLE_FULL;
 }
 
-static __always_inline __u32 route_generation(void)
+static __always_inline __u16 route_generation(void)
 {
 	__u32 zero = 0;
 	struct host_state *state = bpf_map_lookup_elem(&host_state, &zero);
@@ -28,7 +28,7 @@ static __always_inline __u32 route_generation(void)
 }
 
 /* A route whose MTU isn't known yet counts as outdated: the next packet asks again. */
-static __always_inline __u32 route_generation_of(const struct flow_plan *plan)
+static __always_inline __u16 route_generation_of(const struct flow_plan *plan)
 {
 	return route_generation() - !plan->mtu;
 }
@@ -56,10 +56,6 @@ static __always_inline void flow_fill_origin(bool v6, const struct __sk_buff *ct
 		f->tcp_ack = p->tcp_ack;
 		f->tcp_end = tcp_end(ctx, p);
 	}
-	f->addr_diff = csum_add(csum_addr_diff(v6, p->saddr, plan->saddr),
-				csum_addr_diff(v6, p->daddr, plan->daddr));
-	f->port_diff = csum_add(csum_field_diff(p->sport, plan->sport),
-				csum_field_diff(p->dport, plan->dport));
 	f->oif = plan->oif;
 	f->route_generation = route_generation_of(plan);
 	f->sport = plan->sport;
@@ -85,8 +81,6 @@ static __always_inline void flow_flip(const struct packet *p, const struct flow_
 	f->state = 0;
 	f->tcp_ack = 0;
 	f->tcp_end = 0;
-	f->addr_diff = ~f->addr_diff;
-	f->port_diff = ~f->port_diff;
 	f->sport = p->dport;
 	f->dport = p->sport;
 	f->endpoint = plan->reply_endpoint;

@@ -5,9 +5,11 @@
  * answered gives way (netfilter's early_drop() does the like). What is
  * established is never given up.
  *
- * A ring holds the keys of the connections opened last, as many as the table has
- * room for. It is looked at only while the table is full, or was some seconds
- * ago, and each of its slots once.
+ * A ring holds the keys of the connections opened last, a quarter of what the
+ * table has room for. It is looked at only while the table is full, or was some
+ * seconds ago, and each of its slots once. A half-open connection can be given up
+ * from when the ring has come round; a published one goes on all the same with the
+ * next segment of its client (continues_connection).
  */
 #pragma once
 

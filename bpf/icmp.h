@@ -137,7 +137,8 @@ static __always_inline int rewrite_quote(struct __sk_buff *ctx, bool v6, const s
 					 const struct flow *f, __u32 *sum)
 {
 	const struct packet *r = &q->reversed;
-	__u32 addrs = f->addr_diff, ports = f->flags & FLOW_PORTS ? f->port_diff : 0, l4;
+	__u32 addrs = flow_addr_diff(v6, r, f), l4;
+	__u32 ports = f->flags & FLOW_PORTS ? flow_port_diff(r, f) : 0;
 	__be32 saddr[4], daddr[4];
 	int off = csum_offset(r->proto);
 

@@ -2,8 +2,7 @@
 /*
  * Rewriting packets as a flow entry says.
  *
- * All header fields are written directly, with the checksum differences that
- * were computed when the flow was opened; only the transport checksum goes
+ * All header fields are written directly; only the transport checksum goes
  * through the helper, because what it holds depends on the offload state
  * (a pseudo-header sum under CHECKSUM_PARTIAL). The helper comes last: it
  * invalidates every packet pointer.
@@ -20,6 +19,25 @@ struct macs {
 	const __u8 *src;
 };
 
+/* What the entry's change of addresses adds to a sum that covers them; p has its key's. */
+static __always_inline __u32 flow_addr_diff(bool v6, const struct packet *p, const struct flow *f)
+{
+	const struct flow4 *f4 = (const struct flow4 *)f;
+	const struct flow6 *f6 = (const struct flow6 *)f;
+
+	if (!v6)
+		return csum_add(csum_addr_diff(false, p->saddr, &f4->saddr),
+				csum_addr_diff(false, p->daddr, &f4->daddr));
+	return csum_add(csum_addr_diff(true, p->saddr, f6->saddr),
+			csum_addr_diff(true, p->daddr, f6->daddr));
+}
+
+/* The same for the ports. */
+static __always_inline __u32 flow_port_diff(const struct packet *p, const struct flow *f)
+{
+	return csum_add(csum_field_diff(p->sport, f->sport), csum_field_diff(p->dport, f->dport));
+}
+
 static __always_inline void rewrite_macs(struct ethhdr *eth, const struct macs *macs)
 {
 	if (macs->dst) {
@@ -29,7 +47,7 @@ static __always_inline void rewrite_macs(struct ethhdr *eth, const struct macs *
 }
 
 static __always_inline int rewrite_ip4(void *data, void *end, const struct flow4 *f,
-				       const struct macs *macs, bool decrement_ttl)
+				       __u32 addr_diff, const struct macs *macs, bool decrement_ttl)
 {
 	struct ethhdr *eth = data;
 	struct iphdr *ip = (void *)(eth + 1);
@@ -38,7 +56,7 @@ static __always_inline int rewrite_ip4(void *data, void *end, const struct flow4
 	if ((void *)(ip + 1) > end)
 		return -1;
 	rewrite_macs(eth, macs);
-	sum = csum_add(~(__u32)ip->check & 0xffff, f->flow.addr_diff);
+	sum = csum_add(~(__u32)ip->check & 0xffff, addr_diff);
 	if (decrement_ttl) {
 		ip->ttl--;
 		/* TTL is the first byte of its 16-bit word. */
@@ -86,11 +104,11 @@ static __always_inline int rewrite_ports(struct __sk_buff *ctx, const struct pac
 
 /* Everything but the ports and the transport checksum. */
 static __always_inline int rewrite_ip(void *data, void *end, bool v6, const struct flow *f,
-				      const struct macs *macs, bool decrement_ttl)
+				      __u32 addr_diff, const struct macs *macs, bool decrement_ttl)
 {
 	if (v6)
 		return rewrite_ip6(data, end, (const struct flow6 *)f, macs, decrement_ttl);
-	return rewrite_ip4(data, end, (const struct flow4 *)f, macs, decrement_ttl);
+	return rewrite_ip4(data, end, (const struct flow4 *)f, addr_diff, macs, decrement_ttl);
 }
 
 static __always_inline int rewrite_checksum(struct __sk_buff *ctx, bool v6, const struct packet *p,
@@ -115,9 +133,9 @@ static __always_inline int flow_rewrite(struct __sk_buff *ctx, bool v6, const st
 					const struct flow *f, const struct macs *macs,
 					bool decrement_ttl)
 {
-	__u32 addr_diff = f->addr_diff, port_diff = f->port_diff;
+	__u32 addr_diff = flow_addr_diff(v6, p, f), port_diff = flow_port_diff(p, f);
 	bool rewrite = f->flags & FLOW_REWRITE, ports = f->flags & FLOW_PORTS;
-	int err = rewrite_ip(data_of(ctx), data_end_of(ctx), v6, f, macs, decrement_ttl);
+	int err = rewrite_ip(data_of(ctx), data_end_of(ctx), v6, f, addr_diff, macs, decrement_ttl);
 
 	if (err)
 		return err;

@@ -36,7 +36,7 @@
 /* Source ports that are tried so that two flows of a client don't look alike. */
 #define PRESENT_TRIES 8
 
-static __always_inline __u32 rules_generation(void)
+static __always_inline __u16 rules_generation(void)
 {
 	__u32 zero = 0;
 	struct host_state *state = bpf_map_lookup_elem(&host_state, &zero);
@@ -44,7 +44,7 @@ static __always_inline __u32 rules_generation(void)
 	return state ? state->rules_generation : 0;
 }
 
-static __always_inline __u16 asked_mark(__u32 generation)
+static __always_inline __u16 asked_mark(__u16 generation)
 {
 	return TC_INDEX_ASKED | (generation & (__u16)~TC_INDEX_ASKED_MASK);
 }
@@ -73,7 +73,7 @@ static __always_inline bool flow_is_settled(const struct packet *p, const struct
 {
 	if (p->proto == IPPROTO_TCP && p->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST))
 		return false;
-	return f->netfilter == (rules_generation() << FLOW_RULES_SHIFT | FLOW_SETTLED);
+	return f->netfilter == (__u16)(rules_generation() << FLOW_RULES_SHIFT | FLOW_SETTLED);
 }
 
 /* Leaves a packet of a known flow to the stack, as a container would see it. */
@@ -91,7 +91,7 @@ static __always_inline int flow_ask(struct __sk_buff *ctx, bool v6, const struct
 static __always_inline void flow_settle(const struct __sk_buff *ctx, const struct packet *p,
 					struct flow *f, const struct flow *twin)
 {
-	__u32 generation = rules_generation();
+	__u16 generation = rules_generation();
 
 	if (ctx->tc_index != asked_mark(generation) || p->flags & PKT_LATER_FRAGMENT)
 		return;

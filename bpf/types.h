@@ -213,8 +213,8 @@ struct uplink {
 
 /* What changes while programs run; slot 0 of host_state. */
 struct host_state {
-	__u32 route_generation; /* flows with another one ask the FIB again */
-	__u32 rules_generation; /* of netfilter's rules; flows with another one are judged again */
+	__u16 route_generation; /* flows with another one ask the FIB again */
+	__u16 rules_generation; /* of netfilter's rules; flows with another one are judged again */
 };
 
 /* How full the flow table of a family is; IPv4's slot is 0, IPv6's 1. */
@@ -301,16 +301,20 @@ enum flow_netfilter {
 	FLOW_RULES_SHIFT = 1,
 };
 
+/*
+ * Nothing that follows from the key and the rest is kept, such as the checksum's
+ * differences: the size is what bounds how many connections fit into memory. The
+ * generations may wrap around: within a second of an entry's idling neither of
+ * them counts any more (flow_touch).
+ */
 struct flow {
 	__u32 last_seen; /* jiffies, low 32 bits; FLOW_DEAD when condemned */
 	__u32 state;     /* FLOW_SEEN... */
 	__u32 tcp_ack;   /* last acknowledgement sent in this direction */
 	__u32 tcp_end;   /* sequence number after the last segment sent */
-	__u32 addr_diff; /* checksum difference of the addresses */
-	__u32 port_diff; /* ... and of the ports */
 	__u32 oif;       /* ifindex to redirect to */
-	__u32 route_generation;
-	__u32 netfilter; /* rules that let this direction pass, and FLOW_SETTLED */
+	__u16 route_generation;
+	__u16 netfilter; /* rules that let this direction pass, and FLOW_SETTLED */
 	__be16 sport;    /* ports after translation */
 	__be16 dport;
 	__u16 endpoint; /* slot: receiver for FLOW_DELIVER, else sender */
@@ -399,8 +403,8 @@ struct collect_request {
 _Static_assert(sizeof(struct device) == 16, "device");
 _Static_assert(sizeof(struct flow4_key) == 16, "flow4_key");
 _Static_assert(sizeof(struct flow6_key) == 40, "flow6_key");
-_Static_assert(sizeof(struct flow) == 48, "flow");
-_Static_assert(sizeof(struct flow4) == 60, "flow4");
-_Static_assert(sizeof(struct flow6) == 96, "flow6");
+_Static_assert(sizeof(struct flow) == 36, "flow");
+_Static_assert(sizeof(struct flow4) == 48, "flow4");
+_Static_assert(sizeof(struct flow6) == 84, "flow6");
 _Static_assert(sizeof(struct endpoint) == 36, "endpoint");
 _Static_assert(sizeof(struct published_key) == 20, "published_key");

@@ -70,7 +70,8 @@ static __always_inline bool is_tunnel(const struct packet *p, const struct flow 
 }
 
 /* 0 stands for no checksum, so a sum of 0 is written as its other form (RFC 768). */
-static __always_inline void rewrite_udp(struct udphdr *udp, const struct flow *f)
+static __always_inline void rewrite_udp(struct udphdr *udp, const struct packet *p,
+					const struct flow *f, __u32 addr_diff)
 {
 	__u32 sum;
 
@@ -78,7 +79,7 @@ static __always_inline void rewrite_udp(struct udphdr *udp, const struct flow *f
 	udp->dest = f->dport;
 	if (!udp->check)
 		return;
-	sum = csum_add(~(__u32)udp->check & 0xffff, csum_add(f->addr_diff, f->port_diff));
+	sum = csum_add(~(__u32)udp->check & 0xffff, csum_add(addr_diff, flow_port_diff(p, f)));
 	udp->check = csum_fold(sum);
 	if (!udp->check)
 		udp->check = 0xffff;
@@ -92,7 +93,7 @@ static __always_inline int forward_frame(const struct frame *frame, bool v6, con
 	struct endpoint *ep = endpoint_at(f->endpoint);
 	struct network *net = ep ? network_at(ep->network) : NULL;
 	struct endpoint_counters *c;
-	__u32 slot = f->endpoint;
+	__u32 slot = f->endpoint, addr_diff;
 	struct macs macs;
 
 	if (!net || f->action != FLOW_DELIVER || p->ttl <= 1 || !flow_is_current(f) ||
@@ -107,8 +108,9 @@ static __always_inline int forward_frame(const struct frame *frame, bool v6, con
 		return XDP_PASS;
 	macs.dst = ep->mac;
 	macs.src = net->gateway_mac;
-	rewrite_udp(udp, f);
-	if (rewrite_ip(frame->data, frame->end, v6, f, &macs, true))
+	addr_diff = flow_addr_diff(v6, p, f);
+	rewrite_udp(udp, p, f, addr_diff);
+	if (rewrite_ip(frame->data, frame->end, v6, f, addr_diff, &macs, true))
 		return drop_frame(frame, DROP_REWRITE_FAILED);
 	c = bpf_map_lookup_elem(&endpoint_stats, &slot);
 	count_frame(c ? &c->receive : NULL, frame);

@@ -131,6 +131,15 @@ func TestDefaultFlowEntries(t *testing.T) {
 	}
 }
 
+// The ring's size is a power of two, because the programs take a number's low bits.
+func TestRecentEntries(t *testing.T) {
+	for flows, want := range map[uint32]uint32{2: 1, 8: 1, 64: 8, 65536: 8192, 100000: 16384, MaxFlowEntries: 65536} {
+		if got := recentEntries(flows); got != want {
+			t.Errorf("%d entries: got a ring of %d, want %d", flows, got, want)
+		}
+	}
+}
+
 // What one process attached and stored, the next one finds, and nothing is
 // detached in between.
 func TestNextProcessAdopts(t *testing.T) {

@@ -16,19 +16,20 @@ const (
 
 // DefaultFlowEntries is the rule for the size of each of the two flow tables: two
 // entries, which is one connection, per 64 KiB of memory, at least MinFlowEntries
-// and at most MaxFlowEntries. A preallocated entry takes about 130 bytes for IPv4
-// and 190 for IPv6, so both tables together stay below 1 % of the memory.
+// and at most MaxFlowEntries. A preallocated entry takes 128 bytes for IPv4 and 192
+// for IPv6, so both tables together stay below 1 % of the memory.
 func DefaultFlowEntries(memory uint64) uint32 {
 	const perConnection, halves = 64 << 10, 2
 	return uint32(min(max(memory/perConnection*halves, MinFlowEntries), MaxFlowEntries))
 }
 
 // recentEntries is the size of the ring of connections opened last, for a flow
-// table of this size: room for all of its connections, as a power of two.
+// table of this size: a quarter of the connections that the table has room for, as a
+// power of two. The older ones of a flood's half-open connections are the collector's.
 func recentEntries(flowEntries uint32) uint32 {
-	const entriesPerConnection = 2
+	const entriesPerConnection, part = 2, 4
 	n := uint32(1)
-	for n < flowEntries/entriesPerConnection {
+	for n < flowEntries/entriesPerConnection/part {
 		n *= 2
 	}
 	return n

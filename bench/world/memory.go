@@ -19,7 +19,7 @@ import (
 
 // ConnectionMemory is how many bytes of the kernel's memory one of n connections
 // takes, where open makes that many beside none. With programs it is a connection's
-// share of their table, which is there whether it is used or not. Otherwise it is
+// share of their tables, which are there whether they are used or not. Otherwise it is
 // what nf_conntrack allocates for each, and a share of its buckets: those have to
 // be as many as connections may be, which is where the machine's own default is.
 func (w *World) ConnectionMemory(ctx context.Context, f plan.Family, n int, open func(context.Context) error) (float64, error) {
@@ -47,27 +47,37 @@ func (w *World) ConnectionMemory(ctx context.Context, f plan.Family, n int, open
 // bucket is the head of one of nf_conntrack's lists.
 const bucket = 8
 
-// tableShare is a flow table's memory over the connections that it can have: two
-// entries for each.
+// tableShare is the memory of a flow table, and of the ring of connections opened
+// last, over the connections that the table can have: two entries for each.
 func (w *World) tableShare(f plan.Family) (float64, error) {
-	name := object.DatapathMapFlows4
+	flows, recent := object.DatapathMapFlows4, object.DatapathMapRecent4
 	if f == plan.IPv6 {
-		name = object.DatapathMapFlows6
+		flows, recent = object.DatapathMapFlows6, object.DatapathMapRecent6
 	}
-	m, err := openPinned(w.env.BPFFS, name)
+	table, entries, err := mapMemory(w.env.BPFFS, flows)
 	if err != nil {
 		return 0, err
+	}
+	ring, _, err := mapMemory(w.env.BPFFS, recent)
+	return float64(table+ring) / float64(entries/2), err
+}
+
+// mapMemory is what the kernel says that a pinned map takes, and for how many entries.
+func mapMemory(bpffs, name string) (bytes uint64, entries uint32, err error) {
+	m, err := openPinned(bpffs, name)
+	if err != nil {
+		return 0, 0, err
 	}
 	defer m.Close()
 	info, err := m.Info()
 	if err != nil {
-		return 0, fmt.Errorf("map %s: %w", name, err)
+		return 0, 0, fmt.Errorf("map %s: %w", name, err)
 	}
 	bytes, ok := info.Memlock()
 	if !ok || bytes == 0 {
-		return 0, fmt.Errorf("map %s: the kernel doesn't tell its memory", name)
+		return 0, 0, fmt.Errorf("map %s: the kernel doesn't tell its memory", name)
 	}
-	return float64(bytes) / float64(info.MaxEntries/2), nil
+	return bytes, info.MaxEntries, nil
 }
 
 func openPinned(bpffs, name string) (*ebpf.Map, error) {

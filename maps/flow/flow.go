@@ -60,10 +60,10 @@ type Half struct {
 	Action   Action
 	// OutIndex is the ifindex that packets are redirected to.
 	OutIndex        uint32
-	RouteGeneration uint32
+	RouteGeneration uint16
 	// Netfilter is the generation of rules that let this direction pass, shifted by
 	// FLOW_RULES_SHIFT, and FLOW_SETTLED.
-	Netfilter          uint32
+	Netfilter          uint16
 	Endpoint           uint16
 	EndpointGeneration uint16
 }

@@ -87,7 +87,7 @@ const NoNetwork uint32 = 0
 // Gateway is the value of the gateway address of the network in slot.
 func Gateway(slot uint16) uint32 { return 1 + uint32(slot) }
 
-// NewRoutes makes every flow ask for its route again.
+// NewRoutes makes every flow ask for its route again. The generation wraps around.
 func (t *Table) NewRoutes() error {
 	var s object.DatapathHostState
 	if err := t.state.Lookup(uint32(0), &s); err != nil {
@@ -117,10 +117,10 @@ func (t *Table) NewRules() error {
 }
 
 // maxRules is the largest generation of rules that fits beside the flag in a flow.
-const maxRules = 1<<31 - 1
+const maxRules = 1<<15 - 1
 
 // RulesGeneration returns the generation that NewRules began last.
-func (t *Table) RulesGeneration() (uint32, error) {
+func (t *Table) RulesGeneration() (uint16, error) {
 	var s object.DatapathHostState
 	if err := t.state.Lookup(uint32(0), &s); err != nil {
 		return 0, fmt.Errorf("host state: %w", err)
@@ -129,7 +129,7 @@ func (t *Table) RulesGeneration() (uint32, error) {
 }
 
 // RouteGeneration returns how often NewRoutes was called.
-func (t *Table) RouteGeneration() (uint32, error) {
+func (t *Table) RouteGeneration() (uint16, error) {
 	var s object.DatapathHostState
 	if err := t.state.Lookup(uint32(0), &s); err != nil {
 		return 0, fmt.Errorf("host state: %w", err)

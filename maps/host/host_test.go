@@ -67,7 +67,7 @@ func TestAddressesAndRoutes(t *testing.T) {
 
 func TestRules(t *testing.T) {
 	table := New(maptest.New(t))
-	for _, c := range []struct{ from, want uint32 }{{0, 1}, {1, 2}, {maxRules, 1}} {
+	for _, c := range []struct{ from, want uint16 }{{0, 1}, {1, 2}, {maxRules, 1}} {
 		if err := table.state.Put(uint32(0), &object.DatapathHostState{RouteGeneration: 5, RulesGeneration: c.from}); err != nil {
 			t.Fatal(err)
 		}

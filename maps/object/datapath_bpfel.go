@@ -147,11 +147,9 @@ type DatapathFlow4 struct {
 		State              uint32
 		TcpAck             uint32
 		TcpEnd             uint32
-		AddrDiff           uint32
-		PortDiff           uint32
 		Oif                uint32
-		RouteGeneration    uint32
-		Netfilter          uint32
+		RouteGeneration    uint16
+		Netfilter          uint16
 		Sport              uint16
 		Dport              uint16
 		Endpoint           uint16
@@ -184,11 +182,9 @@ type DatapathFlow6 struct {
 		State              uint32
 		TcpAck             uint32
 		TcpEnd             uint32
-		AddrDiff           uint32
-		PortDiff           uint32
 		Oif                uint32
-		RouteGeneration    uint32
-		Netfilter          uint32
+		RouteGeneration    uint16
+		Netfilter          uint16
 		Sport              uint16
 		Dport              uint16
 		Endpoint           uint16
@@ -281,8 +277,8 @@ type DatapathFragKey struct {
 
 type DatapathHostState struct {
 	_               structs.HostLayout
-	RouteGeneration uint32
-	RulesGeneration uint32
+	RouteGeneration uint16
+	RulesGeneration uint16
 }
 
 type DatapathLimit uint32
@@ -454,6 +450,7 @@ type DatapathScratch struct {
 	}
 	Flow DatapathFlow6
 	Key  DatapathFlow6Key
+	_    [4]byte
 }
 
 type DatapathSocketKey struct {

@@ -42,7 +42,7 @@ func (w *world) firstPacket(on bool) {
 	w.open()
 }
 
-func (w *world) generation() uint32 {
+func (w *world) generation() uint16 {
 	w.t.Helper()
 	g, err := w.dp.tables.host.RulesGeneration()
 	if err != nil {
