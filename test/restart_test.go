@@ -82,7 +82,7 @@ func (w *killWorld) fresh(t *testing.T, when string) {
 		t.Errorf("%s: port on loopback: %v", when, err)
 	}
 	if w.Daemon.Pid() == 0 {
-		_, err := harness.GetTCP(w.Host, "[::1]:8080", harness.Within(harness.Silence))
+		_, err := harness.GetTCP(w.Host, "[::1]:8080", harness.Answer(w.Protects("REL-02")))
 		w.Expect(t, "REL-02", fmt.Sprintf("%s: port on ::1: %v", when, err), err == nil)
 	}
 }

@@ -100,7 +100,8 @@ func (i *instance) toolSlice(ctx context.Context, d time.Duration) (plan.Sample,
 	return plan.Sample{Values: []float64{rate}, Ops: ops}, nil
 }
 
-// measure tries until the server listens, which the tools don't tell.
+// measure tries until the server listens, which the tools don't tell. Some of them
+// end without an error then, and only write that there was one.
 func (t *tool) measure(ctx context.Context, p load.Place, to netip.AddrPort, seconds int) (rate float64, ops uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(seconds)*time.Second+30*time.Second)
 	defer cancel()
@@ -111,10 +112,11 @@ func (t *tool) measure(ctx context.Context, p load.Place, to netip.AddrPort, sec
 		if err = child.Command(p, cmd); err != nil {
 			return 0, 0, err
 		}
-		if err = cmd.Wait(); err == nil {
-			return t.parse(out.Bytes())
+		if err = cmd.Wait(); err != nil {
+			err = fmt.Errorf("%w\n%s", err, out.Bytes())
+		} else if rate, ops, err = t.parse(out.Bytes()); err == nil {
+			return rate, ops, nil
 		}
-		err = fmt.Errorf("%w\n%s", err, out.Bytes())
 		select {
 		case <-ctx.Done():
 			return 0, 0, errors.Join(ctx.Err(), err)

@@ -92,6 +92,15 @@ func From(local string) DialOption { return func(d *dialing) { d.local = local }
 // Within sets how long the client waits.
 func Within(limit time.Duration) DialOption { return func(d *dialing) { d.timeout = limit } }
 
+// Answer sets how long the client waits by whether an answer has to come: a test must
+// not fail because the machine is busy, nor wait long for what never comes.
+func Answer(comes bool) DialOption {
+	if comes {
+		return Within(Patience)
+	}
+	return Within(Silence)
+}
+
 // Socket lets the caller set options of the socket before it connects.
 func Socket(fn func(fd int) error) DialOption { return func(d *dialing) { d.control = fn } }
 
