@@ -68,16 +68,10 @@ static __always_inline void flow_fill_origin(bool v6, const struct __sk_buff *ct
 		   (plan->twin_zone == ZONE_WORLD ? FLOW_TWIN_WORLD : 0);
 }
 
-/*
- * Turns an origin's entry into its twin: the inverse translation, for packets
- * not seen yet. last_seen is old enough for the first of them to renew it.
- */
+/* Turns an origin's entry into its twin: the inverse translation, for packets not seen yet. */
 static __always_inline void flow_flip(const struct packet *p, const struct flow_plan *plan,
 				      struct flow *f)
 {
-	__u32 stale = f->last_seen - touch_jiffies;
-
-	f->last_seen = stale == FLOW_DEAD ? stale - 1 : stale;
 	f->state = 0;
 	f->tcp_ack = 0;
 	f->tcp_end = 0;

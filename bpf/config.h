@@ -13,6 +13,9 @@ volatile const __u32 touch_jiffies = 256;
 /* The kernel knows BPF_F_IPV6 for bpf_l4_csum_replace. */
 volatile const bool have_csum_ipv6 = false;
 
+/* The kernel has bpf_cast_to_kern_ctx(); see checksum_state(). */
+volatile const bool have_kern_ctx = false;
+
 /* Source ports that masquerading may choose from when the sender's isn't free. */
 volatile const __u16 masquerade_port_min = 1024;
 volatile const __u16 masquerade_port_max = 65535;

@@ -2,10 +2,10 @@
 /*
  * Rewriting packets as a flow entry says.
  *
- * All header fields are written directly; only the transport checksum goes
- * through the helper, because what it holds depends on the offload state
- * (a pseudo-header sum under CHECKSUM_PARTIAL). The helper comes last: it
- * invalidates every packet pointer.
+ * All header fields are written directly. What the transport checksum's field
+ * holds depends on the offload state; where a program can't tell, or the kernel
+ * keeps a sum beside the packet, it goes through the helpers. They come last: they
+ * invalidate every packet pointer.
  */
 #pragma once
 
@@ -111,20 +111,29 @@ static __always_inline int rewrite_ip(void *data, void *end, bool v6, const stru
 	return rewrite_ip4(data, end, (const struct flow4 *)f, addr_diff, macs, decrement_ttl);
 }
 
-static __always_inline int rewrite_checksum(struct __sk_buff *ctx, bool v6, const struct packet *p,
-					    __u32 addr_diff, __u32 port_diff, bool ports)
+/* Through the helpers, whatever the state. */
+static __always_inline int rewrite_checksum_any(struct __sk_buff *ctx, bool v6,
+						const struct packet *p, __u32 at, __u32 addr_diff,
+						__u32 port_diff)
 {
-	int off = csum_offset(p->proto);
-	__u32 at;
-
-	if (off < 0)
-		return 0;
-	at = (p->l4_off & MAX_L4_OFF) + off;
 	/* ICMP has no pseudo-header, ICMPv6 has one. */
 	if (p->proto != IPPROTO_ICMP && csum_address(ctx, v6, at, p->proto, addr_diff))
 		return -1;
-	if (ports && csum_payload(ctx, at, p->proto, port_diff))
+	return port_diff ? csum_payload(ctx, at, p->proto, port_diff) : 0;
+}
+
+static __always_inline int rewrite_checksum(struct __sk_buff *ctx, bool v6, const struct packet *p,
+					    __u32 state, __u32 addr_diff, __u32 port_diff)
+{
+	__u32 at = (p->l4_off + csum_offset(p->proto)) & MAX_L4_OFF;
+	__u16 *check = data_of(ctx) + at;
+
+	if (state == CHECKSUM_COMPLETE)
+		return rewrite_checksum_any(ctx, v6, p, at, addr_diff, port_diff);
+	if ((void *)(check + 1) > data_end_of(ctx))
 		return -1;
+	csum_in_place(check, p->proto, state == CHECKSUM_PARTIAL,
+		      p->proto == IPPROTO_ICMP ? 0 : addr_diff, port_diff);
 	return 0;
 }
 
@@ -133,24 +142,27 @@ static __always_inline int flow_rewrite(struct __sk_buff *ctx, bool v6, const st
 					const struct flow *f, const struct macs *macs,
 					bool decrement_ttl)
 {
-	__u32 addr_diff = flow_addr_diff(v6, p, f), port_diff = flow_port_diff(p, f);
+	__u32 addr_diff = flow_addr_diff(v6, p, f), port_diff = 0, state = checksum_state(ctx);
 	bool rewrite = f->flags & FLOW_REWRITE, ports = f->flags & FLOW_PORTS;
 	int err = rewrite_ip(data_of(ctx), data_end_of(ctx), v6, f, addr_diff, macs, decrement_ttl);
 
 	if (err)
 		return err;
-	/* IPv4's header checksum makes up for the TTL; here skb->csum must (CHECKSUM_COMPLETE). */
-	if (v6 && decrement_ttl)
+	/* IPv4's header checksum makes up for the TTL; here skb->csum must. */
+	if (v6 && decrement_ttl && state == CHECKSUM_COMPLETE)
 		bpf_csum_update(ctx, ~(__u32)bpf_htons(0x0001));
 	if (!rewrite)
 		return 0;
 	if (p->flags & PKT_LATER_FRAGMENT || csum_offset(p->proto) < 0) {
 		/* No transport checksum takes the change of the addresses up. */
-		if (v6)
+		if (v6 && state == CHECKSUM_COMPLETE)
 			bpf_csum_update(ctx, addr_diff);
 		return 0;
 	}
-	if (ports && rewrite_ports(ctx, p, f))
-		return -1;
-	return rewrite_checksum(ctx, v6, p, addr_diff, port_diff, ports);
+	if (ports) {
+		port_diff = flow_port_diff(p, f);
+		if (rewrite_ports(ctx, p, f))
+			return -1;
+	}
+	return rewrite_checksum(ctx, v6, p, state, addr_diff, port_diff);
 }

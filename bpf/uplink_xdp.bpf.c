@@ -69,20 +69,12 @@ static __always_inline bool is_tunnel(const struct packet *p, const struct flow 
 	return is_tunnel_port(p->dport) || is_tunnel_port(f->dport);
 }
 
-/* 0 stands for no checksum, so a sum of 0 is written as its other form (RFC 768). */
 static __always_inline void rewrite_udp(struct udphdr *udp, const struct packet *p,
 					const struct flow *f, __u32 addr_diff)
 {
-	__u32 sum;
-
 	udp->source = f->sport;
 	udp->dest = f->dport;
-	if (!udp->check)
-		return;
-	sum = csum_add(~(__u32)udp->check & 0xffff, csum_add(addr_diff, flow_port_diff(p, f)));
-	udp->check = csum_fold(sum);
-	if (!udp->check)
-		udp->check = 0xffff;
+	csum_in_place(&udp->check, IPPROTO_UDP, false, addr_diff, flow_port_diff(p, f));
 }
 
 /* Into the container whose flow it is; XDP_PASS if anything about it is unusual. */

@@ -159,6 +159,7 @@ func (l *Loader) setConstants(spec *ebpf.CollectionSpec) error {
 		object.DatapathVarHostNetnsCookie: cookie,
 		object.DatapathVarTouchJiffies:    l.clock.HZ(),
 		object.DatapathVarHaveCsumIpv6:    available(l.features, featureCsumIPv6),
+		object.DatapathVarHaveKernCtx:     available(l.features, featureKernCtx),
 		object.DatapathVarFirstPacket:     l.cfg.FirstPacket,
 	}
 	if r := l.cfg.MasqueradePorts; r != (model.PortRange{}) {

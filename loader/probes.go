@@ -8,6 +8,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/btf"
 	kernel "github.com/cilium/ebpf/features"
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
@@ -16,6 +17,7 @@ import (
 // Names of the features that the loader itself asks for.
 const (
 	featureTCX      = "tcx"
+	featureKernCtx  = "bpf_cast_to_kern_ctx"
 	featureCsumIPv6 = "bpf_l4_csum_replace with BPF_F_IPV6"
 )
 
@@ -38,6 +40,9 @@ func features() []Feature {
 		{Name: "bpf_loop", Since: "5.17", Required: true,
 			With:  "searches and collection are loops of a bounded length",
 			probe: haveHelper(ebpf.Syscall, asm.FnLoop)},
+		{Name: featureKernCtx, Since: "6.2",
+			With:    "transport checksums are rewritten in place",
+			Without: "transport checksums are rewritten by helpers", probe: HaveKernCtx},
 		{Name: featureTCX, Since: "6.6",
 			With:    "programs are attached by pinned links",
 			Without: "programs are clsact filters", probe: haveTCX},
@@ -49,6 +54,23 @@ func features() []Feature {
 
 func haveHelper(t ebpf.ProgramType, helper asm.BuiltinFunc) func() error {
 	return func() error { return kernel.HaveProgramHelper(t, helper) }
+}
+
+// HaveKernCtx looks whether the kernel has the function by which programs see its own
+// view of a packet: it came for all kinds of programs at once. An error that wraps
+// ebpf.ErrNotSupported says that it hasn't.
+func HaveKernCtx() error {
+	types, err := btf.LoadKernelSpec()
+	if err != nil {
+		return fmt.Errorf("%s: %w", featureKernCtx, err)
+	}
+	var fn *btf.Func
+	if err := types.TypeByName("bpf_cast_to_kern_ctx", &fn); errors.Is(err, btf.ErrNotFound) {
+		return ebpf.ErrNotSupported
+	} else if err != nil {
+		return fmt.Errorf("%s: %w", featureKernCtx, err)
+	}
+	return nil
 }
 
 // haveTCX asks which tcx programs lo has, which kernels without tcx can't read.

@@ -558,6 +558,7 @@ const (
 	DatapathVarEnums             = "enums"
 	DatapathVarFirstPacket       = "first_packet"
 	DatapathVarHaveCsumIpv6      = "have_csum_ipv6"
+	DatapathVarHaveKernCtx       = "have_kern_ctx"
 	DatapathVarHostNetnsCookie   = "host_netns_cookie"
 	DatapathVarMasqueradePortMax = "masquerade_port_max"
 	DatapathVarMasqueradePortMin = "masquerade_port_min"
@@ -664,6 +665,7 @@ type DatapathVariableSpecs struct {
 	Enums             *ebpf.VariableSpec `ebpf:"enums"`
 	FirstPacket       *ebpf.VariableSpec `ebpf:"first_packet"`
 	HaveCsumIpv6      *ebpf.VariableSpec `ebpf:"have_csum_ipv6"`
+	HaveKernCtx       *ebpf.VariableSpec `ebpf:"have_kern_ctx"`
 	HostNetnsCookie   *ebpf.VariableSpec `ebpf:"host_netns_cookie"`
 	MasqueradePortMax *ebpf.VariableSpec `ebpf:"masquerade_port_max"`
 	MasqueradePortMin *ebpf.VariableSpec `ebpf:"masquerade_port_min"`
@@ -759,6 +761,7 @@ type DatapathVariables struct {
 	Enums             *ebpf.Variable `ebpf:"enums"`
 	FirstPacket       *ebpf.Variable `ebpf:"first_packet"`
 	HaveCsumIpv6      *ebpf.Variable `ebpf:"have_csum_ipv6"`
+	HaveKernCtx       *ebpf.Variable `ebpf:"have_kern_ctx"`
 	HostNetnsCookie   *ebpf.Variable `ebpf:"host_netns_cookie"`
 	MasqueradePortMax *ebpf.Variable `ebpf:"masquerade_port_max"`
 	MasqueradePortMin *ebpf.Variable `ebpf:"masquerade_port_min"`

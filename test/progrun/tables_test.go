@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/fairway-project/fairway/maps/drop"
+	"github.com/fairway-project/fairway/maps/object"
 	"github.com/fairway-project/fairway/test/progrun/rig"
 )
 
@@ -39,8 +40,15 @@ func tables() []table {
 	}
 }
 
-func TestPrograms(t *testing.T) {
-	h := rig.New(t, rig.Options{})
+func TestPrograms(t *testing.T) { runTables(t, rig.Options{}) }
+
+// Kernels before 6.2 leave transport checksums to the helpers.
+func TestProgramsWithoutKernCtx(t *testing.T) {
+	runTables(t, rig.Options{Constants: map[string]any{object.DatapathVarHaveKernCtx: false}})
+}
+
+func runTables(t *testing.T, o rig.Options) {
+	h := rig.New(t, o)
 	for _, table := range tables() {
 		for name, f := range families() {
 			for _, c := range table.cases(f) {

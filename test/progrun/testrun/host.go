@@ -11,6 +11,7 @@ import (
 	"github.com/cilium/ebpf/rlimit"
 	"github.com/vishvananda/netlink"
 
+	"github.com/fairway-project/fairway/loader"
 	"github.com/fairway-project/fairway/maps/counter"
 	"github.com/fairway-project/fairway/maps/drop"
 	"github.com/fairway-project/fairway/maps/endpoint"
@@ -96,7 +97,10 @@ func (h *Host) load(opts Options) error {
 	for name, n := range opts.MaxEntries {
 		spec.Maps[name].MaxEntries = n
 	}
-	constants := map[string]any{object.DatapathVarHostNetnsCookie: h.Cookie}
+	constants := map[string]any{
+		object.DatapathVarHostNetnsCookie: h.Cookie,
+		object.DatapathVarHaveKernCtx:     loader.HaveKernCtx() == nil,
+	}
 	for name, v := range opts.Constants {
 		constants[name] = v
 	}
