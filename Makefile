@@ -64,7 +64,7 @@ update-insns: ## record how many instructions the verifiers of test-vm's kernels
 
 # The cases that bench/target says something of.
 bench_cases := ^(pps|rr|crr|stream)/walk=(lan-published|container-container)/family=ipv4/flows=1$$|^pps/walk=lan-published/family=ipv4/flows=65536$$|^rr/walk=loopback-published/family=ipv4/flows=1$$|^ports/.*op=(crr/ports=(1|10000)/at=last|publish/count=(1|206)/present=(0|10000))$$|^flows/walk=lan-published/.*measure=memory|^flood/walk=lan-published/family=ipv4
-bench_arms := ebpf,ebpf-xdp,iptables,docker,veth
+bench_arms := ebpf,ebpf-xdp,iptables,docker,redirect,veth,veth-xdp
 
 bench: build ## measure what has a target and write the report into bench/out (root, a quiet machine, under 15 minutes)
 	bin/fairway bench --budget 14m --arms $(bench_arms) --match '$(bench_cases)' --out bench/out

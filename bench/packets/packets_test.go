@@ -28,6 +28,7 @@ func TestPPS(t *testing.T) {
 		plan.XDP:      {w.newCase(plan.LANToPublished, plan.IPv6, 65536)},
 		plan.EBPF:     w.Cases(plan.Selection{Flows: []int{65536}}),
 		plan.IPTables: w.Cases(plan.Selection{Flows: []int{65536}, Families: []plan.Family{plan.IPv4}}),
+		plan.Redirect: w.Cases(plan.Selection{Flows: []int{65536}, Families: []plan.Family{plan.IPv4}}),
 	}
 	for _, arm := range w.Arms() {
 		for _, c := range append(cases[arm], w.newCase(plan.LANToPublished, plan.IPv4, 1)) {

@@ -25,7 +25,7 @@ func (pps) About() string { return "small UDP packets made in the kernel, on one
 func (pps) Arms() []plan.Arm {
 	return []plan.Arm{
 		plan.EBPF, plan.XDP, plan.IPTables, plan.IPTablesLegacy, plan.NFTables,
-		plan.DockerNoProxy, plan.Route, plan.Veth,
+		plan.DockerNoProxy, plan.Redirect, plan.Route, plan.Veth,
 	}
 }
 

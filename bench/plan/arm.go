@@ -9,10 +9,15 @@ type Arm string
 
 // Arms of the workloads that send traffic.
 const (
-	// Veth is one direct pair between the two ends: the ceiling.
-	Veth Arm = "veth"
+	// Veth is one direct pair between the two ends: the ceiling. VethXDP is the same
+	// with an XDP program at one end that passes everything.
+	Veth    Arm = "veth"
+	VethXDP Arm = "veth-xdp"
 	// Route is plain forwarding by the kernel, without conntrack.
 	Route Arm = "route"
+	// Redirect is programs at tc's hooks that know everything beforehand: what any
+	// datapath there costs at the least.
+	Redirect Arm = "redirect"
 	// IPTables is Fairway's iptables mode with the nft variant of the commands,
 	// and IPTablesLegacy with the legacy one.
 	IPTables       Arm = "iptables"
@@ -32,7 +37,7 @@ const (
 
 // Arms returns every arm, in the order of tables.
 func Arms() []Arm {
-	return []Arm{EBPF, XDP, IPTables, IPTablesLegacy, NFTables, Docker, DockerNoProxy, Route, Veth, Empty}
+	return []Arm{EBPF, XDP, IPTables, IPTablesLegacy, NFTables, Docker, DockerNoProxy, Redirect, Route, Veth, VethXDP, Empty}
 }
 
 // Known reports whether there is such an arm in any workload.

@@ -17,8 +17,9 @@ type loss struct {
 
 // losses are the cases in which ebpf is worse than another way to carry the same
 // traffic, then those without a difference. Ceilings are no other ways: nothing
-// is published on a veth pair, and plain forwarding isolates nobody. It also
-// returns how many comparisons there are.
+// is published on a veth pair, and neither plain forwarding nor programs that know
+// everything beforehand isolate anybody. It also returns how many comparisons there
+// are.
 func losses(r *result.Run) (all []loss, compared int) {
 	var worse, even []loss
 	for _, c := range r.Cases {
@@ -40,5 +41,5 @@ func losses(r *result.Run) (all []loss, compared int) {
 
 // isCeiling reports whether nothing that isolates and publishes can win over it.
 func isCeiling(a plan.Arm) bool {
-	return slices.Contains([]plan.Arm{plan.Veth, plan.Route, plan.Empty}, a)
+	return slices.Contains([]plan.Arm{plan.Redirect, plan.Route, plan.Veth, plan.VethXDP, plan.Empty}, a)
 }

@@ -63,8 +63,12 @@ func colour(a plan.Arm) string {
 		return "#7f3c00"
 	case plan.DockerNoProxy:
 		return "#b8860b"
+	case plan.Redirect:
+		return "#5e3c99"
 	case plan.Route:
 		return "#009e73"
+	case plan.VethXDP:
+		return "#999999"
 	}
 	return "#555555"
 }

@@ -118,8 +118,8 @@ func (w workload) finish(c *plan.Case) {
 	case c.Walk == plan.Hairpin:
 		c.Arms = []plan.Arm{plan.EBPF, plan.IPTables, plan.Docker}
 	case c.Walk == plan.LANToPublished && len(c.Params) == 0:
-		c.Arms = []plan.Arm{plan.EBPF, plan.XDP, plan.IPTables, plan.Veth}
+		c.Arms = append([]plan.Arm{plan.EBPF, plan.XDP, plan.IPTables, plan.Redirect, plan.Veth}, w.vethXDP()...)
 	default:
-		c.Arms = []plan.Arm{plan.EBPF, plan.IPTables, plan.Veth}
+		c.Arms = []plan.Arm{plan.EBPF, plan.IPTables, plan.Redirect, plan.Veth}
 	}
 }

@@ -44,7 +44,7 @@ func run(t *testing.T, k load.Kind, arm plan.Arm, c plan.Case) []plan.Sample {
 
 func TestEveryKindOnArms(t *testing.T) {
 	for _, k := range load.Kinds() {
-		for _, arm := range []plan.Arm{plan.EBPF, plan.IPTables, plan.Veth} {
+		for _, arm := range append(of(t, k).vethXDP(), plan.EBPF, plan.IPTables, plan.Redirect, plan.Veth) {
 			t.Run(fmt.Sprintf("%s/%s", k, arm), func(t *testing.T) {
 				run(t, k, arm, plan.Case{Walk: plan.LANToPublished, Family: plan.IPv4, Flows: 16})
 			})
@@ -58,6 +58,19 @@ func TestEveryWalk(t *testing.T) {
 			for _, k := range []load.Kind{load.CRR, load.UDPRR} {
 				t.Run(fmt.Sprintf("%s/%s/%s", walk, family, k), func(t *testing.T) {
 					run(t, k, plan.EBPF, plan.Case{Walk: walk, Family: family, Flows: 1})
+				})
+			}
+		}
+	}
+}
+
+// Translated TCP is carried with all its offloads.
+func TestRedirectCarriesTCP(t *testing.T) {
+	for _, walk := range []plan.Walk{plan.LANToPublished, plan.ContainerToLAN, plan.ContainerToContainer} {
+		for _, family := range []plan.Family{plan.IPv4, plan.IPv6} {
+			for _, k := range []load.Kind{load.CRR, load.Stream} {
+				t.Run(fmt.Sprintf("%s/%s/%s", walk, family, k), func(t *testing.T) {
+					run(t, k, plan.Redirect, plan.Case{Walk: walk, Family: family, Flows: 1})
 				})
 			}
 		}

@@ -29,10 +29,18 @@ func (w workload) Name() string  { return string(w.kind) }
 func (w workload) About() string { return w.about }
 
 func (w workload) Arms() []plan.Arm {
-	return []plan.Arm{
+	return append([]plan.Arm{
 		plan.EBPF, plan.XDP, plan.IPTables, plan.IPTablesLegacy, plan.NFTables,
-		plan.Docker, plan.DockerNoProxy, plan.Route, plan.Veth,
+		plan.Docker, plan.DockerNoProxy, plan.Redirect, plan.Route, plan.Veth,
+	}, w.vethXDP()...)
+}
+
+// vethXDP is an arm where offloads are what XDP on a veth costs.
+func (w workload) vethXDP() []plan.Arm {
+	if w.kind == load.Stream {
+		return []plan.Arm{plan.VethXDP}
 	}
+	return nil
 }
 
 func (w workload) Start(ctx context.Context, env plan.Env, s plan.Subject) (plan.Instance, error) {

@@ -23,6 +23,18 @@ type bridge struct {
 const bridgeName = "br-" + benchNetwork
 
 func (b *bridge) start(context.Context) error {
+	if err := b.make(); err != nil {
+		return err
+	}
+	return setSysctls(b.w.host, map[string]string{
+		"net/ipv4/ip_forward": "1", "net/ipv6/conf/all/forwarding": "1", "net/ipv6/conf/default/forwarding": "1",
+		"net/bridge/bridge-nf-call-iptables": "1", "net/bridge/bridge-nf-call-ip6tables": "1",
+		"net/ipv4/conf/" + bridgeName + "/route_localnet": "1",
+	})
+}
+
+// make makes the bridge with its addresses, and nothing of the host's settings.
+func (b *bridge) make() error {
 	b.bridged = bridged{w: b.w, ip4: network4.Addr().Next(), ip6: network6.Addr().Next()}
 	err := netns.Do(b.w.host, func() error {
 		attrs := netlink.NewLinkAttrs()
@@ -37,15 +49,11 @@ func (b *bridge) start(context.Context) error {
 	}
 	on := interfaceOf{netns: b.w.host, name: bridgeName, addrs: []netip.Prefix{
 		netip.PrefixFrom(b.ip4, network4.Bits()), netip.PrefixFrom(b.ip6, network6.Bits())}}
-	if err := on.configure(); err != nil {
-		return err
-	}
-	return setSysctls(b.w.host, map[string]string{
-		"net/ipv4/ip_forward": "1", "net/ipv6/conf/all/forwarding": "1", "net/ipv6/conf/default/forwarding": "1",
-		"net/bridge/bridge-nf-call-iptables": "1", "net/bridge/bridge-nf-call-ip6tables": "1",
-		"net/ipv4/conf/" + bridgeName + "/route_localnet": "1",
-	})
+	return on.configure()
 }
+
+// outerName is what the host calls its end of a container's veth.
+func outerName(n *node) string { return "to-" + n.Name }
 
 func (b *bridge) add(_ context.Context, n *node) error {
 	err := newNetns(n.netns)
@@ -59,7 +67,7 @@ func (b *bridge) add(_ context.Context, n *node) error {
 }
 
 func (b *bridge) connect(n *node) error {
-	outer := "to-" + n.Name
+	outer := outerName(n)
 	err := newPair(
 		interfaceOf{netns: n.netns, name: device, addrs: []netip.Prefix{netip.PrefixFrom(n.ip4, network4.Bits()), netip.PrefixFrom(n.ip6, network6.Bits())}},
 		interfaceOf{netns: b.w.host, name: outer})

@@ -9,8 +9,10 @@
 //	    .16 to .31                                    └── c1
 //
 // In the arm veth there is no host: lan and c0 are two ends of one pair, and so
-// are c0 and c1. In the arm route the host forwards without firewall, tracking,
-// translation or bridge, and each container is behind a link of its own.
+// are c0 and c1; in veth-xdp, c0's end towards lan has an XDP program too. In the arm
+// route the host forwards without firewall, tracking, translation or bridge, and
+// each container is behind a link of its own. In the arm redirect programs carry
+// what is between lan, c0 and c1, and know all of it beforehand.
 //
 //	w, err := world.New(ctx, env, world.Options{Arm: plan.EBPF, Containers: []world.Container{{Name: "c0", Publish: ports}}})
 //	ends, err := w.Ends(plan.LANToPublished, plan.IPv4)
@@ -24,7 +26,7 @@
 //   - generic receive offload is on at both ends of every veth in every arm, and
 //     everything else as the kernel has it. The packet generator needs that at the
 //     far ends, the XDP program at the containers';
-//   - published ports of the arms veth and route are the container's own: Target
-//     knows;
+//   - published ports of the arms redirect, route, veth and veth-xdp are the
+//     container's own: Target knows;
 //   - a world that can't be built removes what there is of it.
 package world

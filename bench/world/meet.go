@@ -38,7 +38,7 @@ func (w *World) Meet(ctx context.Context, f plan.Family) error {
 
 func (w *World) everybody() []string {
 	all := []string{w.lan}
-	if w.Arm != plan.Veth {
+	if w.hasHost() {
 		all = append(all, w.host)
 	}
 	for _, n := range w.nodes {

@@ -70,7 +70,7 @@ func (w *World) build(ctx context.Context) (err error) {
 	if w.limits, err = raiseLimits(w.env.Proc, w.Connections); err != nil {
 		return err
 	}
-	if w.Arm != plan.Veth {
+	if w.hasHost() {
 		if err := w.wireLAN(); err != nil {
 			return err
 		}
@@ -90,10 +90,14 @@ func newCarrier(w *World) (carrier, error) {
 	switch w.Arm {
 	case plan.Veth:
 		return &pair{w: w}, nil
+	case plan.VethXDP:
+		return &pairXDP{pair: pair{w: w}}, nil
 	case plan.Route:
 		return &route{w: w}, nil
 	case plan.NFTables:
 		return &nftables{bridge: bridge{w: w}}, nil
+	case plan.Redirect:
+		return &redirecting{bridge: bridge{w: w}}, nil
 	case plan.IPTables, plan.IPTablesLegacy, plan.EBPF, plan.XDP:
 		return &fairway{w: w}, nil
 	case plan.Docker, plan.DockerNoProxy:
@@ -137,8 +141,10 @@ func (w *World) node(i int) (*node, error) {
 	return w.nodes[i], nil
 }
 
-// Host is the namespace of the host; the arm veth has none.
+// Host is the namespace of the host; the arms veth and veth-xdp have none.
 func (w *World) Host() string { return w.host }
+
+func (w *World) hasHost() bool { return w.Arm != plan.Veth && w.Arm != plan.VethXDP }
 
 // Close removes everything, also of a world that was never finished. It doesn't
 // look at the context that the world was built with.

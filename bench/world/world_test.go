@@ -14,7 +14,18 @@ import (
 	"github.com/fairway-project/fairway/bench/plan/plantest"
 )
 
-var carrying = []plan.Arm{plan.Veth, plan.Route, plan.NFTables, plan.IPTables, plan.IPTablesLegacy, plan.EBPF, plan.XDP, plan.Docker, plan.DockerNoProxy}
+var carrying = []plan.Arm{
+	plan.Veth, plan.VethXDP, plan.Route, plan.Redirect, plan.NFTables, plan.IPTables, plan.IPTablesLegacy,
+	plan.EBPF, plan.XDP, plan.Docker, plan.DockerNoProxy,
+}
+
+// walksOf are those between namespaces, without what an arm isn't about.
+func walksOf(arm plan.Arm) []plan.Walk {
+	if arm == plan.VethXDP {
+		return []plan.Walk{plan.LANToPublished, plan.ContainerToLAN}
+	}
+	return []plan.Walk{plan.LANToPublished, plan.ContainerToLAN, plan.ContainerToContainer}
+}
 
 func check(t testing.TB, err error) {
 	t.Helper()
@@ -43,6 +54,12 @@ var two = []Container{
 // sent goes from the client's to the server's port of a walk and is counted there.
 func cross(t *testing.T, e Ends, reply bool) {
 	t.Helper()
+	check(t, arrive(t, e, reply))
+}
+
+// arrive is cross, where packets that don't arrive are no end of the test.
+func arrive(t *testing.T, e Ends, reply bool) error {
+	t.Helper()
 	const port, source = 5001, 2000
 	flows := pktgen.Flows{Src: netip.AddrPortFrom(e.Client.Addr, source), Dst: e.Target("udp", port), SrcPorts: 4}
 	from, to := e.Client, e.Server
@@ -61,7 +78,7 @@ func cross(t *testing.T, e Ends, reply bool) {
 	check(t, s.Verify(true))
 	sent, err := g.Run(t.Context(), 40)
 	check(t, err)
-	check(t, s.Wait(t.Context(), sent.Packets))
+	return s.Wait(t.Context(), sent.Packets)
 }
 
 // Packets cross every arm on every walk in both directions, translated as the walk
@@ -70,7 +87,7 @@ func TestEveryArmCarriesEveryWalk(t *testing.T) {
 	for _, arm := range carrying {
 		t.Run(string(arm), func(t *testing.T) {
 			w := newWorld(t, Options{Arm: arm, Containers: two})
-			for _, walk := range []plan.Walk{plan.LANToPublished, plan.ContainerToLAN, plan.ContainerToContainer} {
+			for _, walk := range walksOf(arm) {
 				for _, family := range []plan.Family{plan.IPv4, plan.IPv6} {
 					t.Run(fmt.Sprintf("%s-%s", walk, family), func(t *testing.T) {
 						e, err := w.Ends(walk, family)
@@ -93,8 +110,8 @@ func TestEveryArmCarriesEveryWalk(t *testing.T) {
 // More packets than there were are what no counter can confirm.
 func TestProofFails(t *testing.T) {
 	for _, arm := range carrying {
-		if arm == plan.Veth {
-			continue // has no other way
+		if arm == plan.Veth || arm == plan.VethXDP {
+			continue // have no other way
 		}
 		t.Run(string(arm), func(t *testing.T) {
 			w := newWorld(t, Options{Arm: arm, Containers: two})
@@ -105,5 +122,57 @@ func TestProofFails(t *testing.T) {
 				t.Errorf("proof: %v", err)
 			}
 		})
+	}
+}
+
+// Walks that an arm doesn't have are unavailable, and no error of the run.
+func TestCeilingsHaveFewerWalks(t *testing.T) {
+	for arm, walks := range map[plan.Arm][]plan.Walk{
+		plan.Redirect: {plan.LoopbackToPublished, plan.Hairpin},
+		plan.VethXDP:  {plan.LoopbackToPublished, plan.Hairpin, plan.ContainerToContainer},
+	} {
+		w := newWorld(t, Options{Arm: arm, Containers: two})
+		for _, walk := range walks {
+			if e, err := w.Ends(walk, plan.IPv4); !errors.Is(err, plan.ErrUnavailable) {
+				t.Errorf("%s on %s: %+v, %v", walk, arm, e, err)
+			}
+		}
+	}
+}
+
+// Without the programs, the bridge carries what goes from container to container,
+// and nobody what comes from the LAN.
+func TestProofFailsWithoutRedirectingPrograms(t *testing.T) {
+	w := newWorld(t, Options{Arm: plan.Redirect, Containers: two})
+	check(t, w.carrier.(*redirecting).programs.Detach())
+	for _, family := range []plan.Family{plan.IPv4, plan.IPv6} {
+		e, err := w.Ends(plan.ContainerToContainer, family)
+		check(t, err)
+		check(t, w.Meet(t.Context(), family))
+		before, err := w.Counters(t.Context())
+		check(t, err)
+		cross(t, e, false)
+		cross(t, e, true)
+		proof, err := w.Prove(t.Context(), before, Traffic{Walk: plan.ContainerToContainer, Packets: 80, ToServer: 40})
+		if !errors.Is(err, plan.ErrWrongWay) {
+			t.Errorf("%s: %q, %v", family, proof.Text, err)
+		}
+	}
+	e, err := w.Ends(plan.LANToPublished, plan.IPv4)
+	check(t, err)
+	if err := arrive(t, e, false); !errors.Is(err, pktgen.ErrLost) {
+		t.Errorf("packets from the LAN: %v", err)
+	}
+}
+
+// The kernel is asked whether XDP is still there.
+func TestProofFailsWithoutXDP(t *testing.T) {
+	w := newWorld(t, Options{Arm: plan.VethXDP, Containers: two})
+	_, err := w.Prove(t.Context(), Counters{}, Traffic{Walk: plan.LANToPublished})
+	check(t, err)
+	check(t, w.carrier.(*pairXDP).link.Close())
+	proof, err := w.Prove(t.Context(), Counters{}, Traffic{Walk: plan.LANToPublished})
+	if !errors.Is(err, plan.ErrWrongWay) {
+		t.Errorf("%q, %v", proof.Text, err)
 	}
 }

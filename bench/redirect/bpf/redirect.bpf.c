@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * What any datapath at tc's hooks does at the least: rewrite, correct checksums,
+ * redirect. Addresses, MACs, devices and what they do to checksums are known before
+ * the first packet, so there is no table to ask, no policy and nothing to remember.
+ *
+ * TCP and UDP right behind a plain IP header are carried; what else comes is the
+ * stack's.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/pkt_cls.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+/* TCX_NEXT, which older headers don't have. */
+#define NEXT TC_ACT_UNSPEC
+
+/* skb->pkt_type, linux/if_packet.h */
+#define PACKET_HOST 0
+
+#define IP_MF 0x2000
+#define IP_OFFSET 0x1fff
+
+#define L4_OFF4 (ETH_HLEN + sizeof(struct iphdr))
+#define L4_OFF6 (ETH_HLEN + sizeof(struct ipv6hdr))
+
+/* struct ethhdr is packed: its MACs would be copied byte by byte. */
+struct ethernet {
+	__u16 dst[3], src[3];
+	__be16 proto;
+};
+
+/* Where packets go, and what is written into them. */
+struct way {
+	__u32 device;
+	/* The address that takes the place of the container's or the host's. */
+	__be32 ip4, ip6[4];
+	/*
+	 * What that adds to checksums, folded: to those of TCP and UDP, and to
+	 * IPv4's own, which the TTL's step is part of.
+	 */
+	__u32 sum4, sum6, header;
+	__u16 dst[3], src[3];
+};
+
+/*
+ * Into the first container, with its address as the destination, and out to the
+ * LAN, with the host's as the source. Of the way to the second container only the
+ * device and the destination's MAC count.
+ */
+struct way in, out, second;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} redirected SEC(".maps");
+
+static __always_inline void count(void)
+{
+	__u32 key = 0;
+	__u64 *n = bpf_map_lookup_elem(&redirected, &key);
+
+	if (n)
+		(*n)++;
+}
+
+static __always_inline bool same_mac(const __u16 *a, const __u16 *b)
+{
+	return a[0] == b[0] && a[1] == b[1] && a[2] == b[2];
+}
+
+static __always_inline bool same_ip6(const struct in6_addr *a, const __be32 *b)
+{
+	const __be32 *words = a->in6_u.u6_addr32;
+
+	return words[0] == b[0] && words[1] == b[1] && words[2] == b[2] && words[3] == b[3];
+}
+
+static __always_inline bool is_carried(__u8 proto)
+{
+	return proto == IPPROTO_TCP || proto == IPPROTO_UDP;
+}
+
+static __always_inline bool is_plain4(const struct iphdr *ip)
+{
+	return ip->ihl == 5 && ip->ttl > 1 && !(ip->frag_off & bpf_htons(IP_MF | IP_OFFSET)) &&
+	       is_carried(ip->protocol);
+}
+
+static __always_inline bool is_plain6(const struct ipv6hdr *ip)
+{
+	return ip->hop_limit > 1 && is_carried(ip->nexthdr);
+}
+
+/* Both sums are folded: there is one carry at most. */
+static __always_inline void step4(struct iphdr *ip, const struct way *way)
+{
+	__u32 sum = (__u16)~ip->check + way->header;
+
+	ip->ttl--;
+	ip->check = ~((sum & 0xffff) + (sum >> 16));
+}
+
+static __always_inline void write_macs(struct ethernet *eth, const struct way *way)
+{
+	__builtin_memcpy(eth->dst, way->dst, sizeof(way->dst));
+	__builtin_memcpy(eth->src, way->src, sizeof(way->src));
+}
+
+/*
+ * The field may hold a pseudo-header's sum alone, so the helper changes it. For
+ * CHECKSUM_COMPLETE and IPv6 that wouldn't be all, but nothing here has it: it comes
+ * from network cards.
+ */
+static __always_inline int checksum(struct __sk_buff *skb, __u32 l4, __u8 proto, __u32 sum)
+{
+	if (proto == IPPROTO_TCP)
+		return bpf_l4_csum_replace(skb, l4 + offsetof(struct tcphdr, check), 0, sum,
+					   BPF_F_PSEUDO_HDR);
+	return bpf_l4_csum_replace(skb, l4 + offsetof(struct udphdr, check), 0, sum,
+				   BPF_F_PSEUDO_HDR | BPF_F_MARK_MANGLED_0);
+}
+
+static __always_inline int let_in(struct __sk_buff *skb, __u32 l4, __u8 proto, __u32 sum)
+{
+	if (checksum(skb, l4, proto, sum))
+		return TC_ACT_SHOT;
+	if (skb->pkt_type != PACKET_HOST)
+		bpf_skb_change_type(skb, PACKET_HOST);
+	count();
+	return bpf_redirect_peer(in.device, 0);
+}
+
+static __always_inline int let_out(struct __sk_buff *skb, __u32 l4, __u8 proto, __u32 sum)
+{
+	if (checksum(skb, l4, proto, sum))
+		return TC_ACT_SHOT;
+	count();
+	return bpf_redirect(out.device, 0);
+}
+
+static __always_inline int from_lan4(struct __sk_buff *skb)
+{
+	struct ethernet *eth = (void *)(long)skb->data;
+	struct iphdr *ip = (void *)(eth + 1);
+	__u8 proto;
+
+	if ((void *)(ip + 1) > (void *)(long)skb->data_end || ip->daddr != out.ip4 ||
+	    !is_plain4(ip))
+		return NEXT;
+	proto = ip->protocol;
+	write_macs(eth, &in);
+	ip->daddr = in.ip4;
+	step4(ip, &in);
+	return let_in(skb, L4_OFF4, proto, in.sum4);
+}
+
+static __always_inline int from_lan6(struct __sk_buff *skb)
+{
+	struct ethernet *eth = (void *)(long)skb->data;
+	struct ipv6hdr *ip = (void *)(eth + 1);
+	__u8 proto;
+
+	if ((void *)(ip + 1) > (void *)(long)skb->data_end || !same_ip6(&ip->daddr, out.ip6) ||
+	    !is_plain6(ip))
+		return NEXT;
+	proto = ip->nexthdr;
+	write_macs(eth, &in);
+	__builtin_memcpy(&ip->daddr, in.ip6, sizeof(in.ip6));
+	ip->hop_limit--;
+	return let_in(skb, L4_OFF6, proto, in.sum6);
+}
+
+/* At the uplink: what comes for the host's address is the first container's. */
+SEC("tc")
+int from_lan(struct __sk_buff *skb)
+{
+	if (skb->protocol == bpf_htons(ETH_P_IP))
+		return from_lan4(skb);
+	if (skb->protocol == bpf_htons(ETH_P_IPV6))
+		return from_lan6(skb);
+	return NEXT;
+}
+
+static __always_inline int to_lan4(struct __sk_buff *skb)
+{
+	struct ethernet *eth = (void *)(long)skb->data;
+	struct iphdr *ip = (void *)(eth + 1);
+	__u8 proto;
+
+	if ((void *)(ip + 1) > (void *)(long)skb->data_end || !same_mac(eth->dst, in.src) ||
+	    ip->saddr != in.ip4 || !is_plain4(ip))
+		return NEXT;
+	proto = ip->protocol;
+	write_macs(eth, &out);
+	ip->saddr = out.ip4;
+	step4(ip, &out);
+	return let_out(skb, L4_OFF4, proto, out.sum4);
+}
+
+static __always_inline int to_lan6(struct __sk_buff *skb)
+{
+	struct ethernet *eth = (void *)(long)skb->data;
+	struct ipv6hdr *ip = (void *)(eth + 1);
+	__u8 proto;
+
+	if ((void *)(ip + 1) > (void *)(long)skb->data_end || !same_mac(eth->dst, in.src) ||
+	    !same_ip6(&ip->saddr, in.ip6) || !is_plain6(ip))
+		return NEXT;
+	proto = ip->nexthdr;
+	write_macs(eth, &out);
+	__builtin_memcpy(&ip->saddr, out.ip6, sizeof(out.ip6));
+	ip->hop_limit--;
+	return let_out(skb, L4_OFF6, proto, out.sum6);
+}
+
+/* At the first container: what is for the gateway's MAC goes to the LAN. */
+SEC("tc")
+int to_lan(struct __sk_buff *skb)
+{
+	if (skb->protocol == bpf_htons(ETH_P_IP))
+		return to_lan4(skb);
+	if (skb->protocol == bpf_htons(ETH_P_IPV6))
+		return to_lan6(skb);
+	return NEXT;
+}
+
+/*
+ * From one container to the other nothing is written. These programs are none that
+ * write, because the kernel has those begin with making the packet writable.
+ */
+static __always_inline int switched(struct __sk_buff *skb, const struct way *way)
+{
+	struct ethernet *eth = (void *)(long)skb->data;
+
+	if ((void *)(eth + 1) > (void *)(long)skb->data_end || !same_mac(eth->dst, way->dst))
+		return NEXT;
+	bpf_skb_change_type(skb, PACKET_HOST);
+	count();
+	return bpf_redirect_peer(way->device, 0);
+}
+
+SEC("tc")
+int to_first(struct __sk_buff *skb)
+{
+	return switched(skb, &in);
+}
+
+SEC("tc")
+int to_second(struct __sk_buff *skb)
+{
+	return switched(skb, &second);
+}
+
+char _license[] SEC("license") = "Dual BSD/GPL";
