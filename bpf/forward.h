@@ -5,8 +5,8 @@
 #include "frag.h"
 #include "icmp_reply.h"
 #include "nat.h"
+#include "neighbour.h"
 #include "netfilter.h"
-#include "route.h"
 
 /*
  * skb->tc_index of packets that a program of ours sent to an uplink, so that
@@ -28,8 +28,8 @@ static __always_inline int deliver(struct __sk_buff *ctx, const struct endpoint 
 	return bpf_redirect_peer(ep->ifindex, 0);
 }
 
-/* Out of an uplink; the neighbour layer writes the MACs and queues while it resolves. */
-static __always_inline int forward(struct __sk_buff *ctx, bool v6, const struct flow *f)
+/* The neighbour layer writes the MACs, and queues while it resolves. */
+static __always_inline int forward_by_layer(bool v6, const struct flow *f)
 {
 	struct bpf_redir_neigh neigh = {};
 
@@ -40,8 +40,21 @@ static __always_inline int forward(struct __sk_buff *ctx, bool v6, const struct 
 		neigh.nh_family = AF_INET;
 		neigh.ipv4_nh = ((const struct flow4 *)f)->nexthop;
 	}
-	ctx->tc_index = TC_INDEX_FORWARDED;
 	return bpf_redirect_neigh(f->oif, &neigh, sizeof(neigh), 0);
+}
+
+/* Out of an uplink. p is the packet as it came. */
+static __always_inline int forward(struct __sk_buff *ctx, bool v6, const struct packet *p,
+				   const struct flow *f)
+{
+	const struct neighbour *n = neighbour_of(ctx, v6, p, f);
+	struct ethhdr *eth = data_of(ctx);
+
+	ctx->tc_index = TC_INDEX_FORWARDED;
+	if (!n || (void *)(eth + 1) > data_end_of(ctx))
+		return forward_by_layer(v6, f);
+	rewrite_macs(eth, &(const struct macs){ .dst = n->mac, .src = n->own_mac });
+	return bpf_redirect(f->oif, 0);
 }
 
 static __always_inline int apply_deliver(struct __sk_buff *ctx, bool v6, const struct packet *p,
@@ -78,10 +91,7 @@ static __always_inline bool refresh_route(struct __sk_buff *ctx, bool v6, const 
 
 	if (!net || !plan)
 		return false;
-	flow_addrs(v6, f, saddr, daddr);
-	/* As when the flow was opened: routing rules see containers, not what hides them. */
-	if (f->flags & FLOW_ORIGIN)
-		addr_copy(v6, saddr, p->saddr);
+	flow_route_addrs(v6, p, f, saddr, daddr);
 	if (route_lookup(ctx, v6, saddr, daddr, net->bridge_ifindex, plan) != ROUTE_UPLINK)
 		return false;
 	f->oif = plan->oif;
@@ -109,7 +119,7 @@ static __always_inline int apply_forward(struct __sk_buff *ctx, bool v6, const s
 	}
 	if (flow_rewrite(ctx, v6, p, f, &macs, true))
 		return drop(ctx, DROP_REWRITE_FAILED, direction);
-	return forward(ctx, v6, f);
+	return forward(ctx, v6, p, f);
 }
 
 /* Does with a packet what its flow says. */
@@ -123,7 +133,8 @@ static __always_inline int apply(struct __sk_buff *ctx, bool v6, const struct pa
 		return flow_ask(ctx, v6, p, f, zone);
 	if (f->action == FLOW_DELIVER)
 		return apply_deliver(ctx, v6, p, f, direction);
-	if (f->action == FLOW_FORWARD)
+	/* What comes from outside goes into containers, never out again. */
+	if (zone == ZONE_CONTAINER && f->action == FLOW_FORWARD)
 		return apply_forward(ctx, v6, p, f, direction);
 	return NEXT;
 }

@@ -201,7 +201,8 @@ static __always_inline int rewrite_outer(struct __sk_buff *ctx, bool v6, const s
 	return csum_payload(ctx, check, p->proto, quote_sum);
 }
 
-static __always_inline int send_translated_error(struct __sk_buff *ctx, bool v6, struct flow *f,
+static __always_inline int send_translated_error(struct __sk_buff *ctx, bool v6,
+						 const struct packet *p, struct flow *f,
 						 enum direction direction)
 {
 	__u32 slot = f->endpoint;
@@ -209,7 +210,7 @@ static __always_inline int send_translated_error(struct __sk_buff *ctx, bool v6,
 	struct network *net;
 
 	if (f->action == FLOW_FORWARD)
-		return forward(ctx, v6, f);
+		return forward(ctx, v6, p, f);
 	if (f->action != FLOW_DELIVER)
 		return drop(ctx, DROP_UNSUPPORTED, direction);
 	ep = endpoint_at(slot);
@@ -248,7 +249,7 @@ static __always_inline int translate_error(struct __sk_buff *ctx, bool v6, const
 		return drop(ctx, DROP_REWRITE_FAILED, direction);
 	if (rewrite_outer(ctx, v6, p, &q, f, zone, sum))
 		return drop(ctx, DROP_REWRITE_FAILED, direction);
-	return send_translated_error(ctx, v6, f, direction);
+	return send_translated_error(ctx, v6, p, f, direction);
 }
 
 __noinline int translate_error4(struct __sk_buff *ctx, const struct packet *p, __u32 zone)

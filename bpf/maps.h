@@ -146,6 +146,13 @@ struct {
 } pressures SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1 << NEIGHBOUR_BITS);
+	__type(key, __u32);
+	__type(value, struct neighbour);
+} neighbours SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);
 	__type(key, struct frag_key);

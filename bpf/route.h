@@ -37,6 +37,18 @@ static __always_inline void route_query(struct bpf_fib_lookup *fib, bool v6, con
 	}
 }
 
+/*
+ * What to look up for a flow's packets: as when it was opened, routing rules see
+ * containers, not what hides them.
+ */
+static __always_inline void flow_route_addrs(bool v6, const struct packet *p, const struct flow *f,
+					     __be32 *saddr, __be32 *daddr)
+{
+	flow_addrs(v6, f, saddr, daddr);
+	if (f->flags & FLOW_ORIGIN)
+		addr_copy(v6, saddr, p->saddr);
+}
+
 static __always_inline struct bpf_fib_lookup *new_fib_lookup(void)
 {
 	struct scratch *s = scratch();

@@ -90,6 +90,7 @@ enum limit {
 	UPLINK_ADDRS = 4,  /* masquerade candidates per uplink and family */
 	PORT_WORDS = 1024, /* of 64 bits, one bit per port */
 	COLLECT_BATCH = 1024,
+	NEIGHBOUR_BITS = 10, /* of the index of a slot in neighbours */
 };
 
 enum device_flag {
@@ -224,6 +225,17 @@ struct pressure {
 	__u32 oldest;        /* of those, the first that wasn't looked at to give it up */
 	__u32 until;         /* jiffies; till then room is made. 0: never was full */
 	__u32 pad;
+};
+
+/* A next hop of the uplinks; see neighbour.h. */
+struct neighbour {
+	__be32 nexthop[4]; /* IPv4: first word only */
+	__u32 oif;
+	__u32 asked;  /* jiffies */
+	__u16 family; /* AF_*; 0: the MAC isn't known */
+	__u8 mac[6];
+	__u8 own_mac[6]; /* the uplink's */
+	__u16 pad;
 };
 
 /*

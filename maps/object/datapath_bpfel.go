@@ -284,13 +284,14 @@ type DatapathHostState struct {
 type DatapathLimit uint32
 
 const (
-	DatapathLimitDEVICE_SLOTS  DatapathLimit = 65536
-	DatapathLimitMAX_ENDPOINTS DatapathLimit = 8192
-	DatapathLimitMAX_NETWORKS  DatapathLimit = 4096
-	DatapathLimitMAX_PUBLISHED DatapathLimit = 262144
-	DatapathLimitUPLINK_ADDRS  DatapathLimit = 4
-	DatapathLimitPORT_WORDS    DatapathLimit = 1024
-	DatapathLimitCOLLECT_BATCH DatapathLimit = 1024
+	DatapathLimitDEVICE_SLOTS   DatapathLimit = 65536
+	DatapathLimitMAX_ENDPOINTS  DatapathLimit = 8192
+	DatapathLimitMAX_NETWORKS   DatapathLimit = 4096
+	DatapathLimitMAX_PUBLISHED  DatapathLimit = 262144
+	DatapathLimitUPLINK_ADDRS   DatapathLimit = 4
+	DatapathLimitPORT_WORDS     DatapathLimit = 1024
+	DatapathLimitCOLLECT_BATCH  DatapathLimit = 1024
+	DatapathLimitNEIGHBOUR_BITS DatapathLimit = 10
 )
 
 type DatapathLinkKey struct {
@@ -306,6 +307,17 @@ type DatapathMacKey struct {
 	_       structs.HostLayout
 	Network uint32
 	Mac     [6]uint8
+	Pad     uint16
+}
+
+type DatapathNeighbour struct {
+	_       structs.HostLayout
+	Nexthop [4]uint32
+	Oif     uint32
+	Asked   uint32
+	Family  uint16
+	Mac     [6]uint8
+	OwnMac  [6]uint8
 	Pad     uint16
 }
 
@@ -526,6 +538,7 @@ const (
 	DatapathMapHostAddrs         = "host_addrs"
 	DatapathMapHostState         = "host_state"
 	DatapathMapIccLinks          = "icc_links"
+	DatapathMapNeighbours        = "neighbours"
 	DatapathMapNetworks          = "networks"
 	DatapathMapPortBitmap        = "port_bitmap"
 	DatapathMapPresented         = "presented"
@@ -642,6 +655,7 @@ type DatapathMapSpecs struct {
 	HostAddrs      *ebpf.MapSpec `ebpf:"host_addrs"`
 	HostState      *ebpf.MapSpec `ebpf:"host_state"`
 	IccLinks       *ebpf.MapSpec `ebpf:"icc_links"`
+	Neighbours     *ebpf.MapSpec `ebpf:"neighbours"`
 	Networks       *ebpf.MapSpec `ebpf:"networks"`
 	PortBitmap     *ebpf.MapSpec `ebpf:"port_bitmap"`
 	Presented      *ebpf.MapSpec `ebpf:"presented"`
@@ -706,6 +720,7 @@ type DatapathMaps struct {
 	HostAddrs      *ebpf.Map `ebpf:"host_addrs"`
 	HostState      *ebpf.Map `ebpf:"host_state"`
 	IccLinks       *ebpf.Map `ebpf:"icc_links"`
+	Neighbours     *ebpf.Map `ebpf:"neighbours"`
 	Networks       *ebpf.Map `ebpf:"networks"`
 	PortBitmap     *ebpf.Map `ebpf:"port_bitmap"`
 	Presented      *ebpf.Map `ebpf:"presented"`
@@ -737,6 +752,7 @@ func (m *DatapathMaps) Close() error {
 		m.HostAddrs,
 		m.HostState,
 		m.IccLinks,
+		m.Neighbours,
 		m.Networks,
 		m.PortBitmap,
 		m.Presented,

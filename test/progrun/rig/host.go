@@ -149,6 +149,24 @@ func (h *Host) Route(tb testing.TB, dst string, u Uplink, via netip.Addr) {
 	check(tb, h.Host.Route(dst, u, via))
 }
 
+// Neighbour makes it known for good that addr is behind an uplink with this MAC.
+func (h *Host) Neighbour(tb testing.TB, u Uplink, addr netip.Addr, mac model.MAC) {
+	tb.Helper()
+	check(tb, h.Host.Neighbour(u, addr, mac))
+}
+
+// NoNeighbour makes nothing known of addr.
+func (h *Host) NoNeighbour(tb testing.TB, u Uplink, addr netip.Addr) {
+	tb.Helper()
+	check(tb, h.Host.NoNeighbour(u, addr))
+}
+
+// ForgetNeighbours empties what the programs remember of them.
+func (h *Host) ForgetNeighbours(tb testing.TB) {
+	tb.Helper()
+	check(tb, h.Host.ForgetNeighbours())
+}
+
 // AddAddress gives a device one more address.
 func (h *Host) AddAddress(tb testing.TB, device string, p netip.Prefix) {
 	tb.Helper()

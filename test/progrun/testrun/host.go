@@ -10,6 +10,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/rlimit"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/fairway-project/fairway/loader"
 	"github.com/fairway-project/fairway/maps/counter"
@@ -23,6 +24,7 @@ import (
 	"github.com/fairway-project/fairway/maps/object"
 	"github.com/fairway-project/fairway/maps/publish"
 	"github.com/fairway-project/fairway/maps/resolver"
+	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/netns"
 )
 
@@ -154,6 +156,30 @@ func (t Thread) Close() error { return t.t.close() }
 func (h *Host) Route(dst string, u Uplink, via netip.Addr) (err error) {
 	h.Do(func() { err = netlink.RouteReplace(routeOf(dst, h.Index[u.Device], via, 0)) })
 	return wrap(err, "route", dst)
+}
+
+// Neighbour makes it known for good that addr is behind an uplink with this MAC.
+func (h *Host) Neighbour(u Uplink, addr netip.Addr, mac model.MAC) (err error) {
+	h.Do(func() {
+		err = netlink.NeighSet(&netlink.Neigh{
+			LinkIndex: h.Index[u.Device], State: netlink.NUD_PERMANENT, IP: addr.AsSlice(), HardwareAddr: mac[:],
+		})
+	})
+	return wrap(err, "neighbour", addr.String())
+}
+
+// NoNeighbour makes nothing known of addr.
+func (h *Host) NoNeighbour(u Uplink, addr netip.Addr) (err error) {
+	h.Do(func() { err = netlink.NeighDel(&netlink.Neigh{LinkIndex: h.Index[u.Device], IP: addr.AsSlice()}) })
+	if errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	return wrap(err, "neighbour", addr.String())
+}
+
+// ForgetNeighbours empties what the programs remember of them.
+func (h *Host) ForgetNeighbours() error {
+	return zero(h.DatapathMaps.Neighbours, h.DatapathMaps.Neighbours.MaxEntries())
 }
 
 // AddAddress gives a device one more address.
