@@ -32,7 +32,9 @@ type jsonTarget struct {
 	What   string        `json:"what"`
 	Bound  string        `json:"bound"`
 	Status target.Status `json:"status"`
-	Figure *jsonInterval `json:"figure"`
+	// Ceiling is what the same ratio can be at the best, if that was measured.
+	Ceiling *jsonInterval `json:"ceiling,omitempty"`
+	Figure  *jsonInterval `json:"figure"`
 }
 
 type jsonCase struct {
@@ -117,6 +119,10 @@ func JSON(w io.Writer, r Report) error {
 		if o.Status != target.NotMeasured {
 			i := interval(o.Figure)
 			t.Figure = &i
+		}
+		if o.AtBest.Valid() {
+			i := interval(o.AtBest)
+			t.Ceiling = &i
 		}
 		out.Targets = append(out.Targets, t)
 	}

@@ -85,13 +85,13 @@ func (p page) losses(r *result.Run) {
 
 func (p page) targets(r *result.Run) {
 	p.line("## Targets\n")
-	p.header("what", "to reach", "measured", "status")
+	p.header("what", "to reach", "measured", "status", "ceiling")
 	for _, o := range target.Judge(r, target.Table()) {
 		status := string(o.Status)
 		if o.Status == target.NotMet {
 			status = "**" + status + "**"
 		}
-		p.row(o.What, bound(o), figure(o), status)
+		p.row(o.What, bound(o), figure(o), status, atBest(o))
 	}
 	p.line("")
 }

@@ -22,6 +22,14 @@ func figure(o target.Outcome) string {
 	return number(o.Figure.Mid, o.Unit)
 }
 
+// atBest is what the ceiling reaches, if the run has one.
+func atBest(o target.Outcome) string {
+	if !o.AtBest.Valid() {
+		return "-"
+	}
+	return ratio(o.AtBest) + ", " + string(o.Ceiling.Arm) + " over " + string(o.CeilingOver.Arm)
+}
+
 // bound is what the figure has to be, in the same form.
 func bound(o target.Outcome) string {
 	if o.Over.Arm != "" {
@@ -38,14 +46,14 @@ func bound(o target.Outcome) string {
 func targetTable(w io.Writer, r *result.Run) error {
 	missing := 0
 	tw := tabwriter.NewWriter(w, 0, 1, 3, ' ', 0)
-	fmt.Fprintln(tw, "\nTARGET\tTO REACH\tMEASURED\tSTATUS\t")
+	fmt.Fprintln(tw, "\nTARGET\tTO REACH\tMEASURED\tSTATUS\tCEILING\t")
 	outcomes := target.Judge(r, target.Table())
 	for _, o := range outcomes {
 		if o.Status == target.NotMeasured {
 			missing++
 			continue
 		}
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t\n", o.What, bound(o), figure(o), o.Status)
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t\n", o.What, bound(o), figure(o), o.Status, atBest(o))
 	}
 	if missing == len(outcomes) {
 		return nil

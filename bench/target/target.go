@@ -20,7 +20,10 @@ type Target struct {
 	// Of has the figure, and Over what it is a ratio to; without an arm there, it
 	// is the figure itself.
 	Of, Over Side
-	Unit     string
+	// Ceiling is what Of can't beat, CeilingOver what that is compared to: what
+	// such a ratio shows, no datapath of this kind can pass here. Zero for none.
+	Ceiling, CeilingOver Side
+	Unit                 string
 	// Quantile of the samples that is compared; 0 is the median.
 	Quantile float64
 	Bound    Bound
@@ -62,42 +65,51 @@ const (
 	NotMeasured Status = "not measured"
 )
 
-// Outcome is a target in a run. Figure is only valid if it was measured.
+// Outcome is a target in a run. Figure and AtBest, which is the ceiling's, are only
+// valid if they were measured.
 type Outcome struct {
 	Target
-	Status Status
-	Figure stat.Interval
+	Status         Status
+	Figure, AtBest stat.Interval
 }
 
 // Judge compares a run with targets.
 func Judge(r *result.Run, targets []Target) []Outcome {
 	var all []Outcome
 	for _, t := range targets {
-		o := Outcome{Target: t, Status: NotMeasured, Figure: stat.Interval{Low: math.NaN(), Mid: math.NaN(), High: math.NaN()}}
-		if figure, ok := t.figure(r); ok {
+		o := Outcome{Target: t, Status: NotMeasured, Figure: unknown(), AtBest: unknown()}
+		if figure, ok := t.figure(r, t.Of, t.Over); ok {
 			o.Figure, o.Status = figure, NotMet
 			if t.Bound.holds(figure.Mid) {
 				o.Status = Met
 			}
+		}
+		if best, ok := t.figure(r, t.Ceiling, t.CeilingOver); ok {
+			o.AtBest = best
 		}
 		all = append(all, o)
 	}
 	return all
 }
 
-func (t Target) figure(r *result.Run) (stat.Interval, bool) {
-	of, group, ok := t.Of.values(r, t.Unit)
+func unknown() stat.Interval {
+	return stat.Interval{Low: math.NaN(), Mid: math.NaN(), High: math.NaN()}
+}
+
+// figure is that of a side over another, or of a side if the other is zero.
+func (t Target) figure(r *result.Run, side, base Side) (stat.Interval, bool) {
+	of, group, ok := side.values(r, t.Unit)
 	if !ok {
 		return stat.Interval{}, false
 	}
-	if t.Over.Arm == "" {
+	if base.Arm == "" {
 		if t.Quantile == 0 {
 			return stat.MedianInterval(of), true
 		}
 		v := stat.Quantile(of, t.Quantile)
 		return stat.Interval{Low: v, Mid: v, High: v}, true
 	}
-	over, overGroup, ok := t.Over.values(r, t.Unit)
+	over, overGroup, ok := base.values(r, t.Unit)
 	if !ok {
 		return stat.Interval{}, false
 	}

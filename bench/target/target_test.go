@@ -3,6 +3,7 @@
 package target
 
 import (
+	"math"
 	"testing"
 
 	"github.com/fairway-project/fairway/bench/plan"
@@ -21,6 +22,24 @@ func someCase(flows, group int, arms ...result.Arm) result.Case {
 	return result.Case{
 		Case:    plan.Case{Workload: "pps", Flows: flows},
 		Metrics: []plan.Metric{plan.NsPerPacket}, Arms: arms, Group: group,
+	}
+}
+
+// What a ceiling reaches stands beside the figure, and doesn't change the judgement.
+func TestCeiling(t *testing.T) {
+	r := &result.Run{Cases: []result.Case{
+		someCase(1, 0, arm(plan.EBPF, 50, 50), arm(plan.Veth, 100, 100), arm(plan.Redirect, 60, 60)),
+	}}
+	t1 := over("", "pps/flows=1", plan.EBPF, plan.Veth, plan.NsPerPacket.Unit, atLeast(0.9))
+	for _, tt := range []struct {
+		t    Target
+		best float64
+	}{{t1.below(plan.Redirect, plan.Veth), 0.6}, {t1.below(plan.VethXDP, plan.Veth), math.NaN()}, {t1, math.NaN()}} {
+		o := Judge(r, []Target{tt.t})[0]
+		same := o.AtBest.Mid == tt.best || math.IsNaN(o.AtBest.Mid) && math.IsNaN(tt.best)
+		if o.Status != NotMet || !same {
+			t.Errorf("%s, at best %v, want %s, %v", o.Status, o.AtBest.Mid, NotMet, tt.best)
+		}
 	}
 }
 
