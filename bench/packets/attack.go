@@ -61,7 +61,8 @@ func (a *attack) fill(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	const step, patience = floodFill / 8, 10 * time.Second
+	// A slow machine takes 25 µs for a SYN that meets a full table of netfilter's.
+	const step, patience = floodFill / 8, time.Minute
 	for received, begin := uint64(0), time.Now(); received < floodFill; {
 		sent, err := a.generator.Run(ctx, step)
 		if a.sent += sent.Packets; err != nil {
@@ -71,7 +72,7 @@ func (a *attack) fill(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if received = now - before; time.Since(begin) > patience {
+		if received = now - before; received < floodFill && time.Since(begin) > patience {
 			return fmt.Errorf("flood: the uplink received %d of %d packets in %v", received, floodFill, patience)
 		}
 		if ctx.Err() != nil {
