@@ -5,7 +5,7 @@ DESTDIR ?=
 GO ?= go
 
 .DEFAULT_GOAL := help
-.PHONY: help docker-plugin deps deps-docker deps-generate deps-vm deps-builder build generate check-generated check-builder \
+.PHONY: help docker-plugin deps deps-docker deps-firewalls deps-generate deps-vm deps-builder build generate check-generated check-builder \
 	lint test test-xdp test-vm update-insns bench bench-all bench-docker demo install clean
 
 help: ## list the targets
@@ -15,9 +15,13 @@ deps: ## install what build, test and demo need (apt; Debian 12, Ubuntu 22.04 or
 	@build/deps test
 	@$(GO) mod download
 	@build/docker-engine trixie
+	@build/firewalls
 
 deps-docker: ## a part of deps: unpack Debian 13's Docker Engine in .cache, for tests beside the installed one
 	@build/docker-engine trixie
+
+deps-firewalls: ## a part of deps: unpack ufw and firewalld in .cache, for tests with both
+	@build/firewalls
 
 deps-generate: ## install the compiler that generate and lint need (Debian 12)
 	@build/deps generate

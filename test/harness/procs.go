@@ -5,9 +5,13 @@ package harness
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
+	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -59,3 +63,42 @@ func commandLine(pid int) string {
 }
 
 func unmount(point string) error { return unix.Unmount(point, unix.MNT_DETACH) }
+
+// process is a program that goes on while a test does something else.
+type process struct {
+	*os.Process
+	exited chan struct{}
+}
+
+// startProcess starts a program in the namespace. It ends with the test at the latest.
+func startProcess(t testing.TB, n *Netns, name string, args ...string) *process {
+	t.Helper()
+	var out strings.Builder
+	cmd := exec.Command(name, args...)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	// What it leaves running must not keep the output open for ever.
+	cmd.WaitDelay = time.Second
+	if err := n.Start(cmd); err != nil {
+		t.Fatalf("start of %s: %v", name, err)
+	}
+	p := &process{cmd.Process, make(chan struct{})}
+	go func() { _ = cmd.Wait(); close(p.exited) }()
+	t.Cleanup(func() {
+		p.stop()
+		if t.Failed() {
+			t.Logf("%s said:\n%s", strings.Join(args, " "), out.String())
+		}
+	})
+	return p
+}
+
+// stop ends the process as an init system does.
+func (p *process) stop() {
+	_ = p.Signal(syscall.SIGTERM)
+	select {
+	case <-p.exited:
+	case <-time.After(15 * time.Second):
+		_ = p.Kill()
+		<-p.exited
+	}
+}

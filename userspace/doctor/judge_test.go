@@ -111,6 +111,7 @@ func TestJudgements(t *testing.T) {
 			f.firstPacket, f.rules.dockerUser, f.rules.userJumps = true, userRule, []string{"ip6tables"}
 		}, "docker user rules", api.Warn, "FORWARD doesn't lead there"},
 		{"ufw judges", datapath.EBPF, func(f *facts) { f.firstPacket, f.rules.ufw = true, true }, "firewall", api.OK, "ufw: judge connections"},
+		{"firewalld judges", datapath.EBPF, func(f *facts) { f.firstPacket, f.rules.firewalld = true, true }, "firewall", api.Warn, "firewalld: connections of containers with the outside need rules"},
 		{"policy judges", datapath.EBPF, func(f *facts) { f.firstPacket, f.rules.policyDrop = true, []string{"iptables"} }, "firewall", api.Warn, "need rules that accept them"},
 		{"judged without forwarding", datapath.EBPF, func(f *facts) {
 			f.firstPacket, f.sysctls["net/ipv4/ip_forward"] = true, "0"

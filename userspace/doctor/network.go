@@ -89,9 +89,10 @@ func firewall(f *facts) []api.Check {
 	return []api.Check{ok("firewall", what+": holds for containers' traffic too")}
 }
 
-// judging is for first-packet mode.
+// judging is for first-packet mode. What no zone or policy of firewalld's accepts, it
+// refuses without a policy of FORWARD.
 func judging(f *facts, what string) api.Check {
-	if len(f.rules.policyDrop) > 0 {
+	if len(f.rules.policyDrop) > 0 || f.rules.firewalld {
 		return warn("firewall", what+": connections of containers with the outside need rules that accept them (netfilter: first-packet)",
 			"see Your own firewall rules in docs/docker.md")
 	}
