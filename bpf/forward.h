@@ -54,7 +54,8 @@ static __always_inline int forward(struct __sk_buff *ctx, bool v6, const struct 
 	if (!n || (void *)(eth + 1) > data_end_of(ctx))
 		return forward_by_layer(v6, f);
 	rewrite_macs(eth, &(const struct macs){ .dst = n->mac, .src = n->own_mac });
-	return bpf_redirect(f->oif, 0);
+	/* Not the flow's device, which another CPU may have changed since. */
+	return bpf_redirect(n->oif, 0);
 }
 
 static __always_inline int apply_deliver(struct __sk_buff *ctx, bool v6, const struct packet *p,

@@ -316,8 +316,8 @@ enum flow_netfilter {
 /*
  * Nothing that follows from the key and the rest is kept, such as the checksum's
  * differences: the size is what bounds how many connections fit into memory. The
- * generations may wrap around: within a second of an entry's idling neither of
- * them counts any more (flow_touch).
+ * generations may wrap around, because no entry relies on one for longer than a
+ * second (flow_touch).
  */
 struct flow {
 	__u32 last_seen; /* jiffies, low 32 bits; FLOW_DEAD when condemned */
