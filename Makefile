@@ -6,7 +6,7 @@ GO ?= go
 
 .DEFAULT_GOAL := help
 .PHONY: help docker-plugin deps deps-docker deps-firewalls deps-generate deps-vm deps-builder build generate check-generated check-builder \
-	lint test test-xdp test-vm update-insns bench bench-all bench-docker demo install clean
+	lint test test-xdp test-vm update-insns bench bench-all bench-page bench-check bench-update bench-docker demo install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,11 +76,20 @@ bench: build ## measure what has a target and write the report into bench/out (r
 bench-all: build ## measure every case on every arm (root, a quiet machine, 40 minutes)
 	bin/fairway bench --out bench/out
 
+bench-page: ## make docs/benchmarks.md of the report in bench/out
+	@build/benchmarks-page
+
 bench-check: build ## fail if a program is over 10 % slower than bench/baseline.json says (root, a quiet machine)
 	bin/fairway bench prog pps --arms ebpf,iptables,empty --pairs 10 --check bench/baseline.json
 
 bench-update: build ## measure the figures of bench/baseline.json anew (root, a quiet machine)
 	bin/fairway bench prog --update bench/baseline.json
+
+bench-docker: ## measure what Docker costs on Fairway and on its own rules (root, a quiet machine, 25 minutes)
+	@test "$$(id -u)" = 0 || { echo "make bench-docker: run it as root" >&2; exit 1; }
+	@mkdir -p bench/out
+	FAIRWAY_FIGURES=$(CURDIR)/bench/out/docker.md $(GO) test -count=1 -parallel=1 -timeout=120m -run='^TestFigures$$' ./test/docker
+	@cat bench/out/docker.md
 
 demo: ## the tour: a network, nginx in a sandbox, requests from everywhere (root)
 	@demo/run.sh
