@@ -9,7 +9,9 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 
+	"github.com/fairway-project/fairway/bench/facts"
 	"github.com/fairway-project/fairway/bench/plan"
 	"github.com/fairway-project/fairway/bench/result"
 )
@@ -18,8 +20,11 @@ import (
 // program on the same machine at the same time: the figures that a change of the
 // programs is checked against.
 type baseline struct {
-	About  string             `json:"about"`
-	Ratios map[string]float64 `json:"ratio_to_empty"`
+	About string `json:"about"`
+	// Machine is where the last figures were measured. Caches and mitigations
+	// change ratios, too: they don't carry over well.
+	Machine string             `json:"machine"`
+	Ratios  map[string]float64 `json:"ratio_to_empty"`
 }
 
 const aboutBaseline = "Median ratio of the arm ebpf to the arm empty in the workload prog, by case. Written by: fairway bench prog --update FILE"
@@ -45,7 +50,7 @@ func ratios(r *result.Run) map[string]result.Comparison {
 
 // updateBaseline replaces the figures of the cases that the run has, and keeps
 // those of others that still are cases.
-func updateBaseline(path string, r *result.Run) error {
+func updateBaseline(path string, r *result.Run, m facts.Machine) error {
 	b, err := readBaseline(path)
 	if errors.Is(err, os.ErrNotExist) {
 		b, err = baseline{Ratios: map[string]float64{}}, nil
@@ -57,7 +62,7 @@ func updateBaseline(path string, r *result.Run) error {
 	if len(fresh) == 0 {
 		return errors.New("the run has no figures of prog with the arms ebpf and empty")
 	}
-	b.About = aboutBaseline
+	b.About, b.Machine = aboutBaseline, machineName(m)
 	for name, cmp := range fresh {
 		// Three digits: more would be noise in the diff.
 		b.Ratios[name] = float64(int(cmp.Ratio.Mid*1000+0.5)) / 1000
@@ -83,10 +88,23 @@ func readBaseline(path string) (b baseline, err error) {
 	return b, nil
 }
 
+// machineName is a machine in a line: what changes between the two runs of a comparison
+// is the datapath only where it stays the same.
+func machineName(m facts.Machine) string {
+	var parts []string
+	for _, f := range m.System {
+		switch f.Name {
+		case "cpu", "kernel":
+			parts = append(parts, f.Name+" "+f.Value)
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
 // checkBaseline fails if a case costs more than the tolerance allows, and if one
 // has no figure to compare with. The whole interval has to be above the limit:
 // noise alone is no regression.
-func checkBaseline(w io.Writer, path string, r *result.Run) error {
+func checkBaseline(w io.Writer, path string, r *result.Run, m facts.Machine) error {
 	b, err := readBaseline(path)
 	if err != nil {
 		return err
@@ -94,6 +112,10 @@ func checkBaseline(w io.Writer, path string, r *result.Run) error {
 	fresh := ratios(r)
 	if len(fresh) == 0 {
 		return errors.New("the run has no figures of prog with the arms ebpf and empty")
+	}
+	if here := machineName(m); b.Machine != here {
+		fmt.Fprintf(w, "%s was measured on another machine (%s; this is %s): compare with figures that make bench-update writes here, before the change\n",
+			path, b.Machine, here)
 	}
 	names := make([]string, 0, len(fresh))
 	for name := range fresh {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/fairway-project/fairway/bench/facts"
 	"github.com/fairway-project/fairway/bench/plan"
 	"github.com/fairway-project/fairway/bench/result"
 )
@@ -38,12 +39,14 @@ func costs(times map[string]float64, noise float64) *result.Run {
 }
 
 func TestBaseline(t *testing.T) {
+	here := facts.Machine{System: []facts.Fact{{Name: "kernel", Value: "6.1"}, {Name: "cpu", Value: "a"}, {Name: "load", Value: "9"}}}
+	there := facts.Machine{System: []facts.Fact{{Name: "kernel", Value: "6.1"}, {Name: "cpu", Value: "b"}}}
 	path := filepath.Join(t.TempDir(), "baseline.json")
-	if err := updateBaseline(path, costs(map[string]float64{"hit": 4, "miss": 3}, 0)); err != nil {
+	if err := updateBaseline(path, costs(map[string]float64{"hit": 4, "miss": 3}, 0), here); err != nil {
 		t.Fatal(err)
 	}
 	// Another run replaces what it has and keeps the rest.
-	if err := updateBaseline(path, costs(map[string]float64{"hit": 4.12345}, 0)); err != nil {
+	if err := updateBaseline(path, costs(map[string]float64{"hit": 4.12345}, 0), here); err != nil {
 		t.Fatal(err)
 	}
 	b, err := readBaseline(path)
@@ -67,18 +70,22 @@ func TestBaseline(t *testing.T) {
 		{"slower, or noise", map[string]float64{"miss": 4}, 0.9, nil, "allows no claim"},
 	} {
 		var out strings.Builder
-		err := checkBaseline(&out, path, costs(tt.cost, tt.noise))
-		if !errors.Is(err, tt.want) || !strings.Contains(out.String(), tt.says) {
+		err := checkBaseline(&out, path, costs(tt.cost, tt.noise), here)
+		if !errors.Is(err, tt.want) || !strings.Contains(out.String(), tt.says) || strings.Contains(out.String(), "another machine") {
 			t.Errorf("%s: %v, %q", tt.name, err, out.String())
 		}
 	}
-	if err := checkBaseline(io.Discard, path, costs(map[string]float64{"new": 1}, 0)); err == nil {
+	var out strings.Builder
+	if err := checkBaseline(&out, path, costs(map[string]float64{"hit": 4}, 0), there); err != nil || !strings.Contains(out.String(), "cpu a; this is kernel 6.1, cpu b") {
+		t.Errorf("on another machine: %v, %q", err, out.String())
+	}
+	if err := checkBaseline(io.Discard, path, costs(map[string]float64{"new": 1}, 0), here); err == nil {
 		t.Error("a case without a figure is no error")
 	}
-	if err := checkBaseline(io.Discard, path, &result.Run{}); err == nil {
+	if err := checkBaseline(io.Discard, path, &result.Run{}, here); err == nil {
 		t.Error("a run without prog is no error")
 	}
-	if err := checkBaseline(io.Discard, path+"x", costs(nil, 0)); !errors.Is(err, os.ErrNotExist) {
+	if err := checkBaseline(io.Discard, path+"x", costs(nil, 0), here); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no file: %v", err)
 	}
 }

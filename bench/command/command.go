@@ -18,7 +18,6 @@ import (
 	"github.com/fairway-project/fairway/bench/progress"
 	"github.com/fairway-project/fairway/bench/quiet"
 	"github.com/fairway-project/fairway/bench/report"
-	"github.com/fairway-project/fairway/bench/result"
 	"github.com/fairway-project/fairway/bench/run"
 )
 
@@ -134,15 +133,15 @@ func write(o Options, r report.Report) error {
 	if err != nil {
 		return err
 	}
-	return compare(o, r.Run)
+	return compare(o, r)
 }
 
-func compare(o Options, r *result.Run) error {
+func compare(o Options, r report.Report) error {
 	switch {
 	case o.Update != "":
-		return updateBaseline(o.Update, r)
+		return updateBaseline(o.Update, r.Run, r.Machine)
 	case o.Check != "":
-		return checkBaseline(o.Stdout, o.Check, r)
+		return checkBaseline(o.Stdout, o.Check, r.Run, r.Machine)
 	}
 	return nil
 }
