@@ -182,6 +182,45 @@ func TestNextProcessAdopts(t *testing.T) {
 	}
 }
 
+// Maps that nothing depends on may have had another layout: they are begun anew, and
+// connections stay.
+func TestExpendableMapsAreBegunAnew(t *testing.T) {
+	i := newInstance(t)
+	first := i.open(t)
+	half := flow.Half{Key: flow.Key{Proto: 6}, LastSeen: 77}
+	half.Src, half.Dst = mustAddrPort("192.0.2.1:1"), mustAddrPort("192.0.2.2:2")
+	half.NATSrc, half.NATDst = half.Src, half.Dst
+	if err := flow.New(first.Maps()).Put(half); err != nil {
+		t.Fatal(err)
+	}
+	dir := first.mapsDir()
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for name := range expendable() {
+		replaceMap(t, filepath.Join(dir, name))
+	}
+	second := i.open(t)
+	defer second.Close()
+	if _, found, err := flow.New(second.Maps()).Lookup(half.Key); !found || err != nil {
+		t.Errorf("flow of the earlier process: found %t, %v", found, err)
+	}
+	i.do(t, second.Uninstall)
+}
+
+// replaceMap pins one of another layout.
+func replaceMap(t *testing.T, path string) {
+	t.Helper()
+	m, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 4, MaxEntries: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if err := errors.Join(os.Remove(path), m.Pin(path)); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // programs returns the IDs of the programs on a device, ingress first, by tcx or
 // by clsact, whichever the kernel makes the loader use.
 func (i *instance) programs(t *testing.T, index int) []ebpf.ProgramID {

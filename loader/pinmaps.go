@@ -51,7 +51,7 @@ func pinMap(ms *ebpf.MapSpec, path string) (*ebpf.Map, error) {
 	if err := m.Close(); err != nil {
 		return nil, fmt.Errorf("pinned map %s: %w", path, err)
 	}
-	if !counters()[ms.Name] {
+	if !expendable()[ms.Name] {
 		return nil, fmt.Errorf("pinned map %s: %w", path, incompatible)
 	}
 	if err := os.Remove(path); err != nil {

@@ -17,10 +17,12 @@ import (
 	"github.com/fairway-project/fairway/maps/object"
 )
 
-// counters lists the maps that nothing depends on: when their layout changes they
-// are begun anew, and the rest stays.
-func counters() map[string]bool {
+// expendable lists the maps that nothing depends on: when their layout changes they
+// are begun anew, and the rest stays. They hold counters, or nothing from one packet
+// to the next.
+func expendable() map[string]bool {
 	return map[string]bool{
+		object.DatapathMapScratches:     true,
 		object.DatapathMapDrops:         true,
 		object.DatapathMapVerdicts:      true,
 		object.DatapathMapEndpointStats: true,
@@ -44,7 +46,7 @@ func sizedByFlows(name string) bool {
 // names, types, sizes, and the members of keys and values. Objects with the same
 // schema can share maps. The size of the flow tables isn't part of it.
 func schema(spec *ebpf.CollectionSpec) string {
-	skip := counters()
+	skip := expendable()
 	h := sha256.New()
 	for _, name := range slices.Sorted(maps.Keys(spec.Maps)) {
 		if skip[name] || internalMap(name) {
