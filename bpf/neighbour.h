@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Next hops' MAC addresses, remembered for an eighth of a second, so that most packets
- * leave an uplink without a visit to the neighbour layer, which costs more than the
- * rest of their way through the programs.
+ * leave an uplink without a visit to the neighbour layer, which costs about as much as
+ * all that the program does otherwise.
  *
  * The layer stays in charge: the first packet in each such time takes its way, which
  * keeps the neighbour in use and has it probed when it is due. What the FIB says of
