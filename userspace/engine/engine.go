@@ -76,6 +76,9 @@ type Engine struct {
 
 	// hostLook orders looks at the host's devices.
 	hostLook sync.Mutex
+	// hostInDoubt says that the datapath failed to follow the host the last time, and may
+	// have done so in part; guarded by hostLook.
+	hostInDoubt bool
 	// uninstalled is guarded by hostLook; once set, nothing is told to the datapath.
 	uninstalled bool
 	purged      atomic.Bool

@@ -280,6 +280,23 @@ func TestLinksOnTheDefaultNetwork(t *testing.T) {
 	}
 }
 
+// The datapath failed in the middle of following the host, which then is again what
+// it was before: what was done of it is taken back.
+func TestDatapathThatFailedIsToldAgain(t *testing.T) {
+	w := newWorld(t)
+	lo, err := netlink.LinkByName("lo")
+	must(t, err)
+	own := netip.MustParsePrefix("192.0.2.78/32")
+	address := &netlink.Addr{IPNet: &net.IPNet{IP: own.Addr().AsSlice(), Mask: net.CIDRMask(32, 32)}}
+	told := func() bool { return slices.Contains(w.fake.hostNow().Addresses, own.Addr()) }
+	w.fake.setFailHost(true)
+	must(t, netlink.AddrAdd(lo, address))
+	eventually(t, "the datapath to be told of the address", told)
+	must(t, netlink.AddrDel(lo, address))
+	w.fake.setFailHost(false)
+	eventually(t, "the datapath to be told that it went", func() bool { return !told() })
+}
+
 // The datapath was told of a moment in which the host was another; when the host has
 // been again what it was before, an event that changes nothing else corrects that.
 func TestDatapathIsToldWhatTheHostIsNow(t *testing.T) {

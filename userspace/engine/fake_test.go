@@ -20,9 +20,11 @@ var errInjected = errors.New("injected")
 // fakeDatapath remembers what it was told, and fails the call of the number
 // given in failAt.
 type fakeDatapath struct {
-	mu        sync.Mutex
-	calls     int
-	failAt    int
+	mu     sync.Mutex
+	calls  int
+	failAt int
+	// failHost lets EnsureHost fail after it has done a part of its work.
+	failHost  bool
 	host      datapath.Host
 	networks  map[string]datapath.Network
 	endpoints map[string]datapath.Endpoint
@@ -75,6 +77,12 @@ func (f *fakeDatapath) failed() bool {
 	return f.failAt > 0 && f.calls >= f.failAt
 }
 
+func (f *fakeDatapath) setFailHost(fail bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.failHost = fail
+}
+
 func (f *fakeDatapath) hostNow() datapath.Host {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -123,7 +131,13 @@ func (f *fakeDatapath) content() map[string][]string {
 func (f *fakeDatapath) Mode() datapath.Mode { return datapath.IPTables }
 
 func (f *fakeDatapath) EnsureHost(_ context.Context, h datapath.Host) error {
-	return f.take("host", func() { f.host = h })
+	err := f.take("host", func() { f.host = h })
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.failHost {
+		err = fmt.Errorf("host: %w", errInjected)
+	}
+	return err
 }
 
 func (f *fakeDatapath) EnsureNetwork(_ context.Context, n datapath.Network) error {

@@ -48,12 +48,14 @@ func (e *Engine) refreshHost(ctx context.Context, always bool) error {
 	if err != nil {
 		return err
 	}
-	if !always && reflect.DeepEqual(now, e.facts.hostNow()) {
+	if !always && !e.hostInDoubt && reflect.DeepEqual(now, e.facts.hostNow()) {
 		return nil
 	}
+	e.hostInDoubt = true
 	if err := e.datapath.EnsureHost(ctx, now); err != nil {
 		return fmt.Errorf("uplinks: %w", err)
 	}
+	e.hostInDoubt = false
 	e.facts.setHost(now)
 	return nil
 }
