@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/fairway-project/fairway/maps/flow"
+	"github.com/fairway-project/fairway/maps/object"
 	"github.com/fairway-project/fairway/userspace/netns"
 	"github.com/fairway-project/fairway/userspace/nl"
 )
@@ -140,18 +141,25 @@ func TestRecentEntries(t *testing.T) {
 	}
 }
 
+// putFlow stores half a flow.
+func putFlow(t *testing.T, l *Loader) flow.Half {
+	t.Helper()
+	half := flow.Half{Key: flow.Key{Proto: 6}, LastSeen: 77}
+	half.Src, half.Dst = mustAddrPort("192.0.2.1:1"), mustAddrPort("192.0.2.2:2")
+	half.NATSrc, half.NATDst = half.Src, half.Dst
+	if err := flow.New(l.Maps()).Put(half); err != nil {
+		t.Fatal(err)
+	}
+	return half
+}
+
 // What one process attached and stored, the next one finds, and nothing is
 // detached in between.
 func TestNextProcessAdopts(t *testing.T) {
 	i := newInstance(t)
 	dev := i.device(t, "up0")
 	first := i.open(t)
-	half := flow.Half{Key: flow.Key{Proto: 6}, LastSeen: 77}
-	half.Src, half.Dst = mustAddrPort("192.0.2.1:1"), mustAddrPort("192.0.2.2:2")
-	half.NATSrc, half.NATDst = half.Src, half.Dst
-	if err := flow.New(first.Maps()).Put(half); err != nil {
-		t.Fatal(err)
-	}
+	half := putFlow(t, first)
 	i.do(t, func() error {
 		return errors.Join(first.Attach(dev, FromUplink), first.Attach(dev, ToUplink), first.AttachSockets())
 	})
@@ -187,17 +195,12 @@ func TestNextProcessAdopts(t *testing.T) {
 func TestExpendableMapsAreBegunAnew(t *testing.T) {
 	i := newInstance(t)
 	first := i.open(t)
-	half := flow.Half{Key: flow.Key{Proto: 6}, LastSeen: 77}
-	half.Src, half.Dst = mustAddrPort("192.0.2.1:1"), mustAddrPort("192.0.2.2:2")
-	half.NATSrc, half.NATDst = half.Src, half.Dst
-	if err := flow.New(first.Maps()).Put(half); err != nil {
-		t.Fatal(err)
-	}
+	half := putFlow(t, first)
 	dir := first.mapsDir()
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for name := range expendable() {
+	for _, name := range []string{object.DatapathMapScratches, object.DatapathMapVerdicts, object.DatapathMapDrops} {
 		replaceMap(t, filepath.Join(dir, name))
 	}
 	second := i.open(t)

@@ -52,8 +52,7 @@ func TestRouterChangesItsMAC(t *testing.T) {
 	})
 }
 
-// Nobody answers for a next hop any more: the host says so, as a router has to, and
-// goes on as soon as somebody does.
+// Nobody answers for a next hop any more: nothing arrives, until somebody does again.
 func TestRouterVanishes(t *testing.T) {
 	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
 		e.Network(t, "a", numA)
