@@ -4,23 +4,21 @@ package harness
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/fairway-project/fairway/userspace/netns"
 )
 
 // Netns is a network namespace that tests work in.
 type Netns struct {
 	// Name is for messages; Path can be opened and given to setns(2).
 	Name, Path string
-	f          *os.File
+	ns         *netns.NS
 }
 
 // OpenNetns opens the namespace at path; it is closed with the test.
@@ -34,50 +32,27 @@ func OpenNetns(t testing.TB, name, path string) *Netns {
 // holdNetns is OpenNetns for one who closes the namespace himself.
 func holdNetns(t testing.TB, name, path string) *Netns {
 	t.Helper()
-	f, err := os.Open(path)
+	ns, err := netns.Open(path)
 	if err != nil {
 		t.Fatalf("namespace of %s: %v", name, err)
 	}
-	return &Netns{Name: name, Path: path, f: f}
+	return &Netns{Name: name, Path: path, ns: ns}
 }
 
-func (n *Netns) close() { n.f.Close() }
+func (n *Netns) close() { n.ns.Close() }
 
 // Inode identifies the namespace as /proc/PID/ns/net does.
 func (n *Netns) Inode() uint64 {
-	var st unix.Stat_t
-	if unix.Fstat(int(n.f.Fd()), &st) != nil {
+	id, err := n.ns.ID()
+	if err != nil {
 		return 0
 	}
-	return st.Ino
+	return id.Ino
 }
 
 // Do runs fn on a thread that is in the namespace. Sockets that fn creates stay
-// there, wherever they are used later. A thread that can't be brought back is
-// left locked, so that the runtime ends it.
-func (n *Netns) Do(fn func() error) error {
-	done := make(chan error, 1)
-	go func() {
-		err := errors.New("function left its namespace by Goexit")
-		defer func() { done <- err }()
-		runtime.LockOSThread()
-		own, openErr := os.Open("/proc/thread-self/ns/net")
-		if openErr != nil {
-			err = openErr
-			return
-		}
-		defer own.Close()
-		if setErr := unix.Setns(int(n.f.Fd()), unix.CLONE_NEWNET); setErr != nil {
-			err = fmt.Errorf("enter namespace %s: %w", n.Name, setErr)
-			return
-		}
-		err = fn()
-		if unix.Setns(int(own.Fd()), unix.CLONE_NEWNET) == nil {
-			runtime.UnlockOSThread()
-		}
-	}()
-	return <-done
-}
+// there, wherever they are used later.
+func (n *Netns) Do(fn func() error) error { return n.ns.Do(fn) }
 
 // Command starts nothing: it returns a command that is to be started with Start
 // of this namespace. Output collects both streams.

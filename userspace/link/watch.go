@@ -9,10 +9,10 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/fairway-project/fairway/userspace/netns"
 	"github.com/fairway-project/fairway/userspace/nl"
 	"github.com/vishvananda/netlink"
 	rtnl "github.com/vishvananda/netlink/nl"
-	vnetns "github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
 
@@ -33,14 +33,14 @@ const (
 type Watcher struct {
 	log    *slog.Logger
 	events *rtnl.NetlinkSocket
-	ns     vnetns.NsHandle
+	ns     *netns.NS
 	dirty  chan struct{}
 }
 
 // NewWatcher subscribes to the host's devices and addresses. Run has to be
 // called, which also frees what the watcher holds; h stays open until then.
 func (h *Host) NewWatcher(log *slog.Logger) (*Watcher, error) {
-	w := &Watcher{log: log, ns: vnetns.NsHandle(h.ns.Fd()), dirty: make(chan struct{}, 1)}
+	w := &Watcher{log: log, ns: h.ns, dirty: make(chan struct{}, 1)}
 	if err := w.subscribe(); err != nil {
 		return nil, err
 	}
@@ -120,8 +120,12 @@ func (w *Watcher) note(messages []syscall.NetlinkMessage) {
 }
 
 func (w *Watcher) subscribe() error {
-	s, err := rtnl.SubscribeAt(w.ns, vnetns.None(), unix.NETLINK_ROUTE,
-		unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR)
+	var s *rtnl.NetlinkSocket
+	err := w.ns.Do(func() (err error) {
+		s, err = rtnl.Subscribe(unix.NETLINK_ROUTE,
+			unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("subscribe to devices and addresses: %w", err)
 	}

@@ -12,7 +12,8 @@ import (
 // Do runs f in the namespace at path, on an operating system thread that does
 // nothing else meanwhile, and returns f's error. It is for what the kernel
 // resolves by the thread's namespace: sockets, /proc/sys/net, new devices.
-// Goroutines that f starts are not in the namespace.
+// Goroutines that f starts are not in the namespace. The process's first thread
+// never goes there: what /proc/self/ns and /proc/net show is that one's namespace.
 func Do(path string, f func() error) error {
 	ns, err := Open(path)
 	if err != nil {
@@ -39,9 +40,7 @@ func (n *NS) visit(f func() error) (clean bool, err error) {
 }
 
 // andBack runs f, which takes the thread to another namespace, and goes back
-// where it came from. It reports whether the thread may be used again. Leaving it
-// to be discarded would not do: the process's first thread can't be, and what
-// /proc/self and /proc/net show is that one's namespace.
+// where it came from. It reports whether the thread may be used again.
 func andBack(f func() error) (clean bool, err error) {
 	home, err := Current()
 	if err != nil {
@@ -52,13 +51,20 @@ func andBack(f func() error) (clean bool, err error) {
 	return false, f()
 }
 
-// onThread runs f on a locked thread, which ends with f unless f reports it clean.
+// onThread runs f on a locked thread other than the process's first. The thread
+// ends with f unless f reports it clean.
 func onThread(f func() (clean bool, err error)) error {
 	done := make(chan error, 1)
 	go func() {
 		// A thread that is still locked when its goroutine ends, also by
 		// runtime.Goexit in f, is discarded by the runtime.
 		runtime.LockOSThread()
+		if isFirstThread() {
+			// Locked as it is, it can't be given to the next goroutine.
+			defer runtime.UnlockOSThread()
+			done <- onThread(f)
+			return
+		}
 		finished := false
 		defer func() {
 			if !finished {
@@ -74,3 +80,7 @@ func onThread(f func() (clean bool, err error)) error {
 	}()
 	return <-done
 }
+
+// isFirstThread reports whether the calling thread is the one that stands for the
+// process in /proc. The runtime can't discard it either.
+func isFirstThread() bool { return unix.Gettid() == unix.Getpid() }

@@ -6,6 +6,8 @@
 // Be aware:
 //   - namespaces belong to threads. Do runs a function on a thread of its own;
 //     goroutines that the function starts are not in the namespace;
+//   - /proc/self/ns/net and /proc/net are the first thread's. Nothing here takes
+//     that one anywhere, so they always mean the namespace of the process;
 //   - a namespace lives as long as a mount, a process, a socket or an open file
 //     holds it: Delete removes the name, and the namespace with its last user;
 //   - /proc/PID/ns/net names another namespace once the PID is used again: keep
@@ -22,7 +24,6 @@ import (
 	"unsafe"
 
 	"github.com/vishvananda/netlink"
-	vnetns "github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
 
@@ -107,11 +108,15 @@ func (id ID) Is(path string) bool {
 
 // Handle returns a netlink handle whose sockets for the given families
 // (unix.NETLINK_ROUTE if none) are in the namespace. The caller closes it.
-func (n *NS) Handle(families ...int) (*netlink.Handle, error) {
+func (n *NS) Handle(families ...int) (h *netlink.Handle, err error) {
 	if len(families) == 0 {
 		families = []int{unix.NETLINK_ROUTE}
 	}
-	h, err := netlink.NewHandleAt(vnetns.NsHandle(n.Fd()), families...)
+	// Not netlink.NewHandleAt: that takes any thread there, also the first.
+	err = n.Do(func() error {
+		h, err = netlink.NewHandle(families...)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("namespace %s: open netlink socket: %w", n.path, err)
 	}

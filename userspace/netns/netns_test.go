@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -230,6 +231,33 @@ func TestDoRunsInsideAndComesBack(t *testing.T) {
 			t.Errorf("%s is still %v", task, is)
 		}
 	}
+}
+
+// What reads /proc/self/ns/net or /proc/net meanwhile has to see the process's own
+// namespace. There are more calls at once than idle threads, so that every thread
+// that can be taken is.
+func TestFirstThreadStays(t *testing.T) {
+	path := filepath.Join(namespaces(t), "a")
+	create(t, path)
+	const calls = 64
+	var inside, done sync.WaitGroup
+	inside.Add(calls)
+	for range calls {
+		done.Go(func() {
+			err := Do(path, func() error {
+				if isFirstThread() {
+					t.Error("the first thread is in the namespace")
+				}
+				inside.Done()
+				inside.Wait()
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	done.Wait()
 }
 
 func TestDoSurvivesGoexit(t *testing.T) {
