@@ -9,5 +9,5 @@ import (
 )
 
 func TestAnalyzer(t *testing.T) {
-	analysistest.Run(t, analysistest.TestData(), newAnalyzer(), "dumps")
+	analysistest.Run(t, analysistest.TestData(), newAnalyzer(), "calls")
 }

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package dumps
+package calls
 
-import "github.com/vishvananda/netlink"
+import (
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+)
 
 // LinkList is somebody else's function of that name.
 func LinkList() {}
@@ -13,4 +16,7 @@ func calls(h *netlink.Handle) {
 	_ = h.LinkByName()
 	_ = netlink.LinkList()    // want "raw netlink dump LinkList"
 	_ = h.RouteListFiltered() // want "raw netlink dump RouteListFiltered"
+	_ = netlink.NewHandle()
+	_ = netlink.NewHandleAt() // want "NewHandleAt moves any thread"
+	_ = nl.SubscribeAt()      // want "SubscribeAt moves any thread"
 }

@@ -10,3 +10,6 @@ func (*Handle) LinkByName() error        { return nil }
 
 func LinkList() error { return nil }
 func LinkDel() error  { return nil }
+
+func NewHandle() error   { return nil }
+func NewHandleAt() error { return nil }
