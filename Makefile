@@ -45,7 +45,7 @@ check-generated: ## compile the programs elsewhere and compare with what is comm
 check-builder: ## build Dockerfile.builder on a base made by debootstrap and compare its objects (root)
 	@build/check-builder
 
-lint: ## vet, staticcheck, errorlint, gofmt, clang-format, netlink dumps, licenses
+lint: ## vet, staticcheck, errorlint, gofmt, clang-format, calls of netlink, licenses
 	@build/lint
 
 docker-plugin: build ## make Docker's managed plugin of bin/fairway in bin/docker-plugin
@@ -54,11 +54,11 @@ docker-plugin: build ## make Docker's managed plugin of bin/fairway in bin/docke
 
 test: ## run all tests (root); ends with a plain count
 	@test "$$(id -u)" = 0 || { echo "make test: the tests make network namespaces and load eBPF programs; run it as root" >&2; exit 1; }
-	@build/test-report $(GO) test -json -count=1 -timeout=14m ./...
+	@build/test-report --packages=./... -- -count=1 -timeout=14m
 
 test-xdp: ## run the end-to-end tests with the XDP program on the uplinks, in the driver and in the stack (root)
 	@for mode in auto generic; do \
-		echo "--xdp $$mode"; FAIRWAY_TEST_MODES=ebpf FAIRWAY_XDP=$$mode build/test-report $(GO) test -json -count=1 -timeout=14m ./test || exit 1; done
+		echo "--xdp $$mode"; FAIRWAY_TEST_MODES=ebpf FAIRWAY_XDP=$$mode build/test-report --packages=./test -- -count=1 -timeout=14m || exit 1; done
 
 test-vm: ## verify the programs and run a few tests on Debian's 6.1 and 6.12 kernels under qemu (root)
 	@test/vm/run

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -28,6 +29,25 @@ func TestResult(t *testing.T) {
 			{"Action":"build-fail","ImportPath":"p"}
 			{"Action":"start","Package":"p"}
 			{"Action":"fail","Package":"p"}`, "0 passed, 1 failed"},
+		"run again": {`
+			{"Action":"fail","Package":"p","Test":"A"}
+			{"Action":"fail","Package":"p"}
+			{"Action":"start","Package":"p"}
+			{"Action":"run","Package":"p","Test":"A"}
+			{"Action":"pass","Package":"p","Test":"A"}
+			{"Action":"pass","Package":"p"}`, "1 passed, 0 failed"},
+		"failed again": {`
+			{"Action":"fail","Package":"p","Test":"A"}
+			{"Action":"fail","Package":"p"}
+			{"Action":"start","Package":"p"}
+			{"Action":"run","Package":"p","Test":"A"}
+			{"Action":"fail","Package":"p","Test":"A"}
+			{"Action":"fail","Package":"p"}`, "0 passed, 1 failed"},
+		"package that left something": {`
+			{"Action":"pass","Package":"p","Test":"A"}
+			{"Action":"fail","Package":"p"}
+			{"Action":"start","Package":"p"}
+			{"Action":"pass","Package":"p"}`, "1 passed, 1 failed"},
 		"package cut off":  {`{"Action":"start","Package":"p"}`, "0 passed, 1 failed"},
 		"no tests at all":  {`{"Action":"skip","Package":"p"}`, "0 passed, 0 failed"},
 		"nothing was read": {``, "0 passed, 0 failed"},
@@ -41,5 +61,27 @@ func TestResult(t *testing.T) {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
 		})
+	}
+}
+
+func TestFlaky(t *testing.T) {
+	var count counter
+	err := count.read(strings.NewReader(`
+		{"Action":"fail","Package":"p","Test":"B"}
+		{"Action":"fail","Package":"p","Test":"A"}
+		{"Action":"fail","Package":"p","Test":"C"}
+		{"Action":"pass","Package":"p","Test":"D"}
+		{"Action":"fail","Package":"p"}
+		{"Action":"run","Package":"p","Test":"A"}
+		{"Action":"pass","Package":"p","Test":"A"}
+		{"Action":"run","Package":"p","Test":"B"}
+		{"Action":"pass","Package":"p","Test":"B"}
+		{"Action":"run","Package":"p","Test":"C"}
+		{"Action":"fail","Package":"p","Test":"C"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := count.flaky(); !slices.Equal(got, []string{"p A", "p B"}) {
+		t.Errorf("got %q", got)
 	}
 }

@@ -6,7 +6,9 @@
 //
 // Subtests count as tests. A package that fails without a failed test, because it
 // doesn't build or ends early, counts as one failed test; so does a test that
-// began and never ended. It exits with 1 if anything failed or nothing ran.
+// began and never ended. A test that was run again counts as it ended last, and is
+// named before that line if it had failed. It exits with 1 if anything failed or
+// nothing ran.
 package main
 
 import (
@@ -21,6 +23,9 @@ func main() {
 			fmt.Fprintf(os.Stderr, "testcount: %v\n", err)
 			os.Exit(2)
 		}
+	}
+	for _, test := range c.flaky() {
+		fmt.Println("flaky:", test)
 	}
 	r := c.result()
 	fmt.Println(r)
