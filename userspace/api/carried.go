@@ -5,6 +5,7 @@ package api
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 )
@@ -109,6 +110,35 @@ func container(all []SandboxView, ref string) (SandboxView, bool) {
 		return SandboxView{}, false
 	}
 	return found[0], true
+}
+
+// tellWhose says of what isn't found, though lists show it, that it is another's.
+func (h *handlers) tellWhose(r *http.Request, err error) error {
+	if !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	carried, carriedErr := h.backend.Carried(r.Context())
+	if carriedErr != nil {
+		return err
+	}
+	if ref := r.PathValue("sandbox"); ref != "" {
+		_, own := h.backend.Sandbox(r.Context(), ref)
+		if _, ok := container(carried.Containers, ref); ok && errors.Is(own, ErrNotFound) {
+			return Errorf(ErrNotFound, "%s is no sandbox, but a container of Docker's: use docker for it", ref)
+		}
+	}
+	if ref := r.PathValue("network"); ref != "" {
+		_, own := h.backend.Network(r.Context(), ref)
+		if network(carried.Networks, ref) && errors.Is(own, ErrNotFound) {
+			return Errorf(ErrNotFound, "network %s is Docker's: use docker for it", ref)
+		}
+	}
+	return err
+}
+
+// network tells whether one of the networks of others is meant.
+func network(all []NetworkView, ref string) bool {
+	return slices.ContainsFunc(all, func(n NetworkView) bool { return n.Name == ref || n.ID == ref })
 }
 
 // ownerOf names Fairway as the owner of what has no other.

@@ -55,7 +55,7 @@ func (h *handlers) routes() []route {
 func newHandler(h *handlers, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	for _, rt := range h.routes() {
-		mux.Handle(rt.pattern, answer(rt, log))
+		mux.Handle(rt.pattern, h.answer(rt, log))
 	}
 	return recovered(log, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// The mux answers these with text and, for a path like /v1/../x, with a
@@ -73,7 +73,7 @@ func newHandler(h *handlers, log *slog.Logger) http.Handler {
 }
 
 // answer checks the query, runs the route and writes its error.
-func answer(rt route, log *slog.Logger) http.Handler {
+func (h *handlers) answer(rt route, log *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		err := checkQuery(r, rt.query)
 		if err == nil {
@@ -82,6 +82,7 @@ func answer(rt route, log *slog.Logger) http.Handler {
 		if err == nil {
 			return
 		}
+		err = h.tellWhose(r, err)
 		status := statusOf(err)
 		if status == http.StatusInternalServerError {
 			log.Error("request", "method", r.Method, "path", r.URL.Path, "err", err)

@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"strconv"
 
@@ -26,7 +27,7 @@ type daemonFlags struct {
 func (d *daemonFlags) define(cmd *cobra.Command) {
 	f := cmd.Flags()
 	def := daemon.Default()
-	f.StringVar(&d.file, "config", "", "configuration file (YAML)")
+	f.StringVar(&d.file, "config", "", "configuration file, YAML (default $FAIRWAY_CONFIG)")
 	d.text(f, def.Root, "root", "directory of the state", func(c *daemon.Config) *string { return &c.Root })
 	d.text(f, def.RunDir, "run-dir", "directory of the socket, the lock and the namespaces",
 		func(c *daemon.Config) *string { return &c.RunDir })
@@ -51,7 +52,7 @@ func (d *daemonFlags) text(f *pflag.FlagSet, def, name, usage string, field func
 
 // config is what the flags, the environment and the file say together.
 func (d *daemonFlags) config(getenv func(string) string) (daemon.Config, error) {
-	c, err := daemon.Load(d.file, getenv)
+	c, err := daemon.Load(cmp.Or(d.file, getenv("FAIRWAY_CONFIG")), getenv)
 	if err != nil {
 		return c, err
 	}
@@ -83,7 +84,7 @@ func newDaemon(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "daemon [OPTIONS]",
 		Short: "Run the daemon in the network namespace that it is started in",
-		Args:  exactly(),
+		Args:  noArguments,
 	}
 	flags.define(cmd)
 	f := cmd.Flags()
@@ -102,6 +103,9 @@ func newDaemon(a *app) *cobra.Command {
 	}}, "xdp", "XDP program on uplinks: off, auto (where the driver can), native (refuse others) or generic (default: off)")
 	debug := f.Bool("debug", false, "log more")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if a.socket != "" {
+			return usagef(cmd, "--socket says whom to ask; --run-dir says where the daemon listens")
+		}
 		flags.update = append(flags.update, func(c *daemon.Config) {
 			if len(uplinks) > 0 {
 				c.Uplinks = uplinks
@@ -115,4 +119,18 @@ func newDaemon(a *app) *cobra.Command {
 		return a.programs.Daemon(cmd.Context(), c)
 	}
 	return cmd
+}
+
+// noArguments explains what becomes of the value in "--docker VALUE".
+func noArguments(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 && (bare(cmd, "docker") || bare(cmd, "docker-plugin")) {
+		return usagef(cmd, "%q is one argument too many: --docker and --docker-plugin take a value after an equals sign", args[0])
+	}
+	return exactly()(cmd, args)
+}
+
+// bare reports whether a flag was given that needs no value, without one.
+func bare(cmd *cobra.Command, name string) bool {
+	f := cmd.Flags().Lookup(name)
+	return f.Changed && f.Value.String() == f.NoOptDefVal
 }

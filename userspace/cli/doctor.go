@@ -35,7 +35,7 @@ func newDoctor(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		checks, err := a.check(cmd.Context(), config)
+		checks, err := a.check(cmd.Context(), a.socketOf(cmd, config), config)
 		if err != nil {
 			return err
 		}
@@ -52,27 +52,27 @@ func newDoctor(a *app) *cobra.Command {
 	return cmd
 }
 
-// check asks the daemon, and checks here if there is none.
-func (a *app) check(ctx context.Context, config daemon.Config) ([]api.Check, error) {
-	checks, err := a.client().Doctor(ctx)
+// check asks the daemon at socket, and checks here if there is none.
+func (a *app) check(ctx context.Context, socket string, config daemon.Config) ([]api.Check, error) {
+	checks, err := api.NewClient(socket).Doctor(ctx)
 	if err == nil {
-		answers := api.Check{Name: "daemon", Result: api.OK, Fact: "answers at " + a.socketPath()}
+		answers := api.Check{Name: "daemon", Result: api.OK, Fact: "answers at " + socket}
 		return append([]api.Check{answers}, checks...), nil
 	}
 	if a.programs.Doctor == nil {
-		return []api.Check{a.silence(err)}, nil
+		return []api.Check{silence(socket, err)}, nil
 	}
 	local, lerr := a.programs.Doctor(ctx, config)
-	return append([]api.Check{a.silence(err)}, local...), lerr
+	return append([]api.Check{silence(socket, err)}, local...), lerr
 }
 
 // silence is the check that says why the daemon didn't answer.
-func (a *app) silence(err error) api.Check {
+func silence(socket string, err error) api.Check {
 	switch {
 	case errors.Is(err, os.ErrPermission):
-		return api.Check{Name: "daemon", Result: api.Warn, Fact: "no permission for " + a.socketPath(), Fix: "sudo fairway doctor"}
+		return api.Check{Name: "daemon", Result: api.Warn, Fact: "no permission for " + socket, Fix: "sudo fairway doctor"}
 	case errors.Is(err, api.ErrUnreachable):
-		return api.Check{Name: "daemon", Result: api.Warn, Fact: "not running: nothing answers at " + a.socketPath(), Fix: "fairway daemon"}
+		return api.Check{Name: "daemon", Result: api.Warn, Fact: "not running: nothing answers at " + socket, Fix: "fairway daemon"}
 	}
 	return api.Check{Name: "daemon", Result: api.Fail, Fact: err.Error(), Fix: "journalctl -u fairway"}
 }

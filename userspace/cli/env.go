@@ -7,7 +7,10 @@ import (
 	"context"
 	"io"
 	"os"
+	"path/filepath"
 	"time"
+
+	"github.com/spf13/cobra"
 
 	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/daemon"
@@ -61,6 +64,15 @@ func (a *app) client() *api.Client { return api.NewClient(a.socketPath()) }
 
 func (a *app) socketPath() string {
 	return cmp.Or(a.givenSocket(), api.DefaultSocket)
+}
+
+// socketOf is where the daemon of the directories that a command's flags name
+// listens, unless --socket or FAIRWAY_SOCKET name another and --run-dir doesn't.
+func (a *app) socketOf(cmd *cobra.Command, config daemon.Config) string {
+	if given := a.givenSocket(); given != "" && !cmd.Flags().Changed("run-dir") {
+		return given
+	}
+	return filepath.Join(config.RunDir, api.SocketName)
 }
 
 // givenSocket is the socket that --socket or FAIRWAY_SOCKET names, if any.

@@ -22,7 +22,7 @@ func newStatus(a *app) *cobra.Command {
 	var brief bool
 	var format, output string
 	cmd := &cobra.Command{Use: "status [OPTIONS]", Short: "Show the state of daemon and datapath", Args: exactly()}
-	cmd.Flags().BoolVar(&brief, "brief", false, "one word; exit code 1 unless everything is in order")
+	cmd.Flags().BoolVar(&brief, "brief", false, "ok, or in one line what is wrong, with exit code 1")
 	cmd.Flags().StringVar(&format, "format", "", "json, or a Go template")
 	defineOutput(cmd, &output)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

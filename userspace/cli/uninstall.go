@@ -31,10 +31,7 @@ func newUninstall(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		socket := filepath.Join(config.RunDir, api.SocketName)
-		if given := a.givenSocket(); given != "" && !cmd.Flags().Changed("run-dir") {
-			socket = given
-		}
+		socket := a.socketOf(cmd, config)
 		if !force && !a.confirm("WARNING! This will stop all sandboxes and remove all networks of this daemon.") {
 			return nil
 		}

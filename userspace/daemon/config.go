@@ -10,6 +10,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -150,15 +151,27 @@ func (c *Config) loadFile(path string) error {
 	return nil
 }
 
-// yamlText makes one line of yaml's error and calls keys keys.
+// yamlText makes one line of yaml's error, calls keys keys and names those that
+// there are.
 func yamlText(err error) string {
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
 	text = strings.TrimPrefix(text, "unmarshal errors:\n  ")
 	text = strings.ReplaceAll(text, "\n  ", "; ")
-	for _, typ := range []string{"Config", "Timeouts"} {
-		text = strings.ReplaceAll(text, " not found in type daemon."+typ, " is not a known key")
+	for _, typ := range []reflect.Type{reflect.TypeFor[Config](), reflect.TypeFor[Timeouts]()} {
+		text = strings.ReplaceAll(text, " not found in type "+typ.String(),
+			" is not a known key, want "+strings.Join(keysOf(typ), ", "))
 	}
 	return strings.ReplaceAll(text, ": field ", ": ")
+}
+
+// keysOf returns the keys of a struct of the configuration, sorted.
+func keysOf(typ reflect.Type) []string {
+	var keys []string
+	for field := range typ.Fields() {
+		keys = append(keys, field.Tag.Get("yaml"))
+	}
+	slices.Sort(keys)
+	return keys
 }
 
 func (c *Config) loadEnv(getenv func(string) string) error {

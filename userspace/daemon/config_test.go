@@ -57,11 +57,11 @@ func TestBadConfigIsNamed(t *testing.T) {
 		env  map[string]string
 		want string
 	}{
-		{"root: /x\nrooot: /y\n", nil, "line 2: rooot is not a known key"},
+		{"root: /x\nrooot: /y\n", nil, "line 2: rooot is not a known key, want bpffs, datapath, debug, docker, docker_plugin, "},
 		{"uplinks: eth0\n", nil, "line 1"},
 		{"root: /x\n---\nroot: /y\n", nil, "more than one YAML document"},
 		{"timeouts:\n  udp: soon\n", nil, "line 2"},
-		{"timeouts:\n  tpc: 1s\n", nil, "line 2: tpc is not a known key"},
+		{"timeouts:\n  tpc: 1s\n", nil, "line 2: tpc is not a known key, want generic, icmp, icmpv6, sctp, tcp_close, "},
 		{"timeouts:\n  udp: 1ms\n", nil, "timeout udp 1ms"},
 		{"datapath: nft\n", nil, `datapath "nft"`},
 		{"root: ''\n", nil, "root: is empty"},
