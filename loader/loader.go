@@ -137,6 +137,9 @@ func (l *Loader) load() error {
 	if err != nil {
 		return err
 	}
+	if have := pinned[object.DatapathMapFlows4].MaxEntries(); l.cfg.FlowTableSize != 0 && have != entries {
+		l.cfg.Logger.Warn("flow tables exist and keep their size until uninstall or a reboot", "entries", have, "asked_for", entries)
+	}
 	// Of the ring that there is, which may be an earlier process's.
 	mask := pinned[object.DatapathMapRecent4].MaxEntries() - 1
 	if err := spec.Variables[object.DatapathVarRecentMask].Set(mask); err != nil {

@@ -3,6 +3,7 @@
 package loader
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/cilium/ebpf"
@@ -170,8 +172,13 @@ func TestNextProcessAdopts(t *testing.T) {
 	if got := i.programs(t, dev); !cmp.Equal(got, before) {
 		t.Errorf("Close changed the programs from %v to %v", before, got)
 	}
+	var logged bytes.Buffer
+	i.cfg.Logger = slog.New(slog.NewTextHandler(&logged, nil))
 	i.cfg.FlowTableSize = 8192 // takes effect with new maps only
 	second := i.open(t)
+	if !strings.Contains(logged.String(), "entries=4096 asked_for=8192") {
+		t.Errorf("nothing was said of the tables' size: %q", logged.String())
+	}
 	defer second.Close()
 	after := i.programs(t, dev)
 	if len(after) != 2 || after[0] == before[0] || after[1] == before[1] {
