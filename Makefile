@@ -97,7 +97,8 @@ demo: ## the tour: a network, nginx in a sandbox, requests from everywhere (root
 install: build ## install into PREFIX (/usr/local)
 	install -D -m 0755 bin/fairway $(DESTDIR)$(PREFIX)/bin/fairway
 	install -D -m 0755 bin/docker-proxy $(DESTDIR)$(PREFIX)/lib/fairway/docker-proxy
-	install -D -m 0644 deploy/systemd/fairway.service $(DESTDIR)$(PREFIX)/lib/systemd/system/fairway.service
+	mkdir -p $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's,/usr/local/,$(PREFIX)/,' deploy/systemd/fairway.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/fairway.service
 
 clean: ## remove what the other targets made
 	rm -rf bin bench/out .cache
