@@ -97,6 +97,7 @@ install_missing() {
 	for entry in ip:iproute2 nginx:nginx-light curl:curl nsenter:util-linux make:make; do
 		command -v "${entry%%:*}" >/dev/null || packages+=("${entry#*:}")
 	done
+	command -v cc >/dev/null || packages+=(gcc libc6-dev)
 	if [[ $mode == iptables ]] && ! command -v iptables >/dev/null; then
 		packages+=(iptables)
 	fi

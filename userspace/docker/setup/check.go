@@ -77,7 +77,7 @@ func proxyCheck(e Engine, f file) api.Check {
 	case setting(e, f, "userland-proxy") == "false":
 		c.Fact = "userland-proxy is false: a port is known only after its container has started, and dockerd sets route_localnet on its bridges"
 	case path == "":
-		c.Fact = "userland-proxy-path isn't set: Docker's own proxies hold the ports, each with 3 MB, and answer what Fairway doesn't carry yet"
+		c.Fact = "userland-proxy-path isn't set: Docker's own proxies hold the ports, each with about 1 MB, and answer what Fairway doesn't carry yet"
 	case filepath.Base(path) != proxies.Name:
 		c.Fact = fmt.Sprintf("userland-proxy-path is %s: the program has to be called %s to be found by a daemon that starts later", path, proxies.Name)
 	default:
