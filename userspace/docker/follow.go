@@ -145,6 +145,9 @@ func (w *Watcher) ask(ctx context.Context, q questions) error {
 		}
 		if q.containers {
 			v.containers = containers
+			// Not all proxies say that they end. What one of them led to may be
+			// another container's address by the next look.
+			w.held.Prune(facts.Listed(v.networks, containers))
 		}
 	})
 	return nil
@@ -180,7 +183,7 @@ func (w *Watcher) askAll(ctx context.Context) error {
 	}
 	// A proxy that died with its engine has been started again before the engine
 	// answers; what one held that was killed by hand is still wanted.
-	w.held.Sync(found, func(h facts.Held) bool { return facts.Listed(containers, h.PublishedPort) })
+	w.held.Sync(found, facts.Listed(networks, containers))
 	w.forgetNetworks(list)
 	w.learn(ctx, func(v *view) {
 		if !v.complete {

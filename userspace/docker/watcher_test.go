@@ -10,12 +10,14 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/vishvananda/netlink"
 
+	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/docker/client"
 	"github.com/fairway-project/fairway/userspace/docker/facts"
 	"github.com/fairway-project/fairway/userspace/model"
@@ -192,10 +194,7 @@ func TestAddressUsedAgain(t *testing.T) {
 	removeFirst := w.veth("veth0000001")
 	w.engine.tell("connect", netID)
 	w.eventually("the first has its device", w.has(map[string]string{"e1": "veth0000001"}))
-	h := facts.Held{
-		PublishedPort: model.PublishedPort{Port: model.Port{Num: 80, Proto: model.TCP}, HostIP: netip.IPv4Unspecified(), HostPort: 8080},
-		Target:        netip.MustParseAddr("10.3.0.2"),
-	}
+	h := heldPort(8080, "10.3.0.2")
 	internal, err := w.watcher.HoldPort(t.Context(), 1, h)
 	if w.must(err); internal {
 		t.Error("the network counts as internal")
@@ -227,6 +226,66 @@ func TestAddressUsedAgain(t *testing.T) {
 	w.eventually("the second has its device", w.has(map[string]string{"e2": "veth0000002"}))
 	if got := w.dp.portsNow()["e2"]; len(got) != 0 {
 		t.Errorf("ports of the second: %v", got)
+	}
+}
+
+// Docker's own proxies don't say that they end. What one of them held is wanted on as
+// long as its container is listed with it at that address: the address may be
+// another container's, and the container may have another address.
+func TestPortOfDeadProxy(t *testing.T) {
+	w := newWorld(t)
+	const dead = 1<<22 + 1
+	w.attach("e1")
+	removeFirst := w.veth("veth0000001")
+	w.engine.tell("connect", netID)
+	w.eventually("the first has its device", w.has(map[string]string{"e1": "veth0000001"}))
+	w.listed("e1", 8080)
+	_, err := w.watcher.HoldPort(t.Context(), dead, heldPort(8080, "10.3.0.2"))
+	w.must(err)
+	w.engine.tell("connect", netID)
+	w.publishes("e1", heldPort(8080, "10.3.0.2"))
+
+	w.attach("e2")
+	w.listed("e2")
+	removeFirst()
+	w.veth("veth0000002")
+	w.engine.tell("connect", netID)
+	w.eventually("the second has its device", w.has(map[string]string{"e2": "veth0000002"}))
+	w.publishes("e2")
+
+	w.listed("e2", 8080)
+	_, err = w.watcher.HoldPort(t.Context(), dead, heldPort(8080, "10.3.0.9"))
+	w.must(err)
+	w.engine.tell("connect", netID)
+	w.publishes("e2", heldPort(8080, "10.3.0.2"))
+}
+
+// listed makes the engine list one container, with the endpoint and ports.
+func (w *world) listed(endpoint string, ports ...uint16) {
+	c := client.Container{ID: "c-" + endpoint, Names: []string{"/c"}, State: "running"}
+	c.NetworkSettings.Networks = map[string]client.Attachment{"net": {NetworkID: netID, EndpointID: endpoint}}
+	for _, p := range ports {
+		c.Ports = append(c.Ports, client.Port{IP: "0.0.0.0", PrivatePort: 80, PublicPort: p, Type: "tcp"})
+	}
+	w.engine.edit(func() { w.engine.containers = []client.Container{c} })
+}
+
+// publishes waits until the endpoint publishes just these.
+func (w *world) publishes(endpoint string, want ...facts.Held) {
+	w.t.Helper()
+	w.eventually(fmt.Sprintf("%s publishes %v", endpoint, want), func() bool {
+		have, said := w.dp.portsNow()[endpoint]
+		return said && slices.EqualFunc(have, want, func(p datapath.Port, h facts.Held) bool {
+			return p.PublishedPort == h.PublishedPort && p.Target == h.Target
+		})
+	})
+}
+
+// heldPort is port 80 of a container at a port of all the host's addresses.
+func heldPort(port uint16, target string) facts.Held {
+	return facts.Held{
+		PublishedPort: model.PublishedPort{Port: model.Port{Num: 80, Proto: model.TCP}, HostIP: netip.IPv4Unspecified(), HostPort: port},
+		Target:        netip.MustParseAddr(target),
 	}
 }
 

@@ -29,11 +29,24 @@ type Key struct {
 // KeyOf returns the key of a publication.
 func KeyOf(p model.PublishedPort) Key { return Key{p.HostIP, p.HostPort, p.Port.Proto} }
 
-// Listed reports whether the list of containers shows a publication.
-func Listed(containers []client.Container, p model.PublishedPort) bool {
-	return slices.ContainsFunc(containers, func(c client.Container) bool {
-		return slices.Contains(published(c), p)
-	})
+// Listed tells of a host port whether the list of containers shows it, with a
+// target that is one of that container's addresses.
+func Listed(networks map[string]Network, containers []client.Container) func(Held) bool {
+	targets := make(map[model.PublishedPort][]netip.Addr)
+	for _, c := range containers {
+		ports := published(c)
+		if len(ports) == 0 {
+			continue
+		}
+		var own []netip.Addr
+		for _, a := range Attachments(c, networks) {
+			own = append(own, a.IPv4, a.IPv6)
+		}
+		for _, p := range ports {
+			targets[p] = own
+		}
+	}
+	return func(h Held) bool { return h.Target.IsValid() && slices.Contains(targets[h.PublishedPort], h.Target) }
 }
 
 // Ports says what every endpoint publishes, by endpoint ID. What the proxies hold

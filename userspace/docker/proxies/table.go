@@ -66,12 +66,24 @@ func (t *Table) Release(pid int, p model.PublishedPort) {
 func (t *Table) Sync(found map[int]facts.Held, keep func(facts.Held) bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.all = slices.DeleteFunc(t.all, func(e entry) bool { return !holds(e.pid, e.Held) && !keep(e.Held) })
+	t.prune(keep)
 	for pid, h := range found {
 		if holds(pid, h) {
 			t.put(entry{h, pid})
 		}
 	}
+}
+
+// Prune forgets what processes held that are gone, unless keep says that it stays.
+// Those are asked for only where keep says no: each is a file to read.
+func (t *Table) Prune(keep func(facts.Held) bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.prune(keep)
+}
+
+func (t *Table) prune(keep func(facts.Held) bool) {
+	t.all = slices.DeleteFunc(t.all, func(e entry) bool { return !keep(e.Held) && !holds(e.pid, e.Held) })
 }
 
 // All lists what is held, in a stable order.
