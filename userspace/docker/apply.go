@@ -46,7 +46,7 @@ func (w *Watcher) pass(ctx context.Context) {
 	failed = w.guardNew(ctx) || failed
 	failed = w.ensureEndpoints(ctx, endpoints) || failed
 	failed = w.ensurePorts(ctx, ports) || failed
-	if !failed && !w.swept && (w.settled() || time.Since(w.begun) > longestWait) {
+	if !w.swept && (!failed && w.settled() || time.Since(w.begun) > w.patience) {
 		err := w.Datapath.Sweep(ctx)
 		w.report("leftovers of an earlier daemon", err)
 		w.swept = err == nil
@@ -56,7 +56,9 @@ func (w *Watcher) pass(ctx context.Context) {
 	}
 }
 
-// longestWait is how long leftovers stay at most because an endpoint isn't found.
+// longestWait is how long leftovers stay at most because an endpoint isn't found or
+// something is refused. One network that can't be must not keep the tables of an
+// earlier layout, or the ports of a container that is gone, in force for good.
 const longestWait = 10 * time.Second
 
 // settled reports whether every endpoint that has a device was found by it. Until

@@ -165,6 +165,8 @@ type fakeDatapath struct {
 	ports     map[string][]datapath.Port
 	guarded   map[string]bool
 	sweeps    int
+	// refused is the name of a network that can't be.
+	refused string
 }
 
 func newFakeDatapath() *fakeDatapath {
@@ -181,7 +183,13 @@ func (d *fakeDatapath) locked(f func() error) error {
 }
 
 func (d *fakeDatapath) EnsureNetwork(_ context.Context, n datapath.Network) error {
-	return d.locked(func() error { d.networks[n.ID] = n; return nil })
+	return d.locked(func() error {
+		if n.Name == d.refused {
+			return errors.New("subnet is taken")
+		}
+		d.networks[n.ID] = n
+		return nil
+	})
 }
 
 func (d *fakeDatapath) DeleteNetwork(_ context.Context, id string) error {

@@ -88,6 +88,8 @@ type Watcher struct {
 	// whether leftovers were removed after that.
 	begun time.Time
 	swept bool
+	// patience is longestWait.
+	patience time.Duration
 
 	cancel     context.CancelFunc
 	background sync.WaitGroup
@@ -127,7 +129,7 @@ func New(c Config) (*Watcher, error) {
 		inspect: make(chan struct{}, 1), openings: make(map[string][]facts.Opening),
 		view:  view{networks: make(map[string]facts.Network), asked: make(map[string]uint64)},
 		since: make(map[int]appearance), bound: make(map[string]int), applied: newApplied(),
-		troubles: make(map[string]string),
+		troubles: make(map[string]string), patience: longestWait,
 	}, nil
 }
 

@@ -39,7 +39,10 @@ type world struct {
 	bridge  *netlink.Bridge
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T) *world { return newWorldWith(t, func(*world) {}) }
+
+// newWorldWith lets prepare change the watcher and the datapath before the start.
+func newWorldWith(t *testing.T, prepare func(*world)) *world {
 	w := &world{t: t, engine: newFakeEngine(t), dp: newFakeDatapath()}
 	w.bridge = &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "br-" + netID[:12]}}
 	if err := netlink.LinkAdd(w.bridge); err != nil {
@@ -53,6 +56,7 @@ func newWorld(t *testing.T) *world {
 	var err error
 	w.watcher, err = New(Config{Socket: w.engine.socket, Datapath: w.dp, Log: slog.New(slog.DiscardHandler)})
 	w.must(err)
+	prepare(w)
 	w.must(w.watcher.Start(context.Background()))
 	t.Cleanup(func() { w.must(w.watcher.Close()) })
 	return w
@@ -320,6 +324,24 @@ func TestSweepAfterTheFirstListing(t *testing.T) {
 	}
 	if !w.watcher.Owns(w.bridge.Name) || w.watcher.Owns("eth0") {
 		t.Error("owns the wrong devices")
+	}
+}
+
+// A network that is refused for good keeps leftovers only for some time.
+func TestSweepThoughANetworkIsRefused(t *testing.T) {
+	for name, c := range map[string]struct {
+		patience time.Duration
+		sweeps   int
+	}{"at first": {time.Hour, 0}, "after a time": {time.Millisecond, 1}} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorldWith(t, func(w *world) { w.watcher.patience, w.dp.refused = c.patience, "net" })
+			w.eventually("the network is told", func() bool { return len(w.watcher.Degraded()) == 1 })
+			w.eventually(fmt.Sprintf("%d sweeps", c.sweeps), func() bool {
+				w.dp.mu.Lock()
+				defer w.dp.mu.Unlock()
+				return w.dp.sweeps == c.sweeps
+			})
+		})
 	}
 }
 
