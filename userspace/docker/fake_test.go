@@ -27,6 +27,8 @@ type fakeEngine struct {
 	locked map[string]bool
 	// inspected counts inspections by container.
 	inspected map[string]int
+	// asked are the networks that were inspected, in this order.
+	asked []string
 	// silent keeps every answer but the event stream back until it is closed.
 	silent chan struct{}
 	// streams end when their channel is closed.
@@ -55,6 +57,7 @@ func newFakeEngine(t *testing.T) *fakeEngine {
 	})
 	mux.HandleFunc("GET /v1.41/networks/{id}", func(w http.ResponseWriter, r *http.Request) {
 		e.answer(w, r, func() any {
+			e.asked = append(e.asked, r.PathValue("id"))
 			if n, ok := e.networks[r.PathValue("id")]; ok {
 				return n
 			}

@@ -61,7 +61,9 @@ func (w *Watcher) startedUp() { w.once.Do(func() { close(w.first) }) }
 // note says what an event is a reason to ask for.
 func (w *Watcher) note(e client.Event) {
 	switch {
-	case e.Type == "network" && (e.Action == "connect" || e.Action == "disconnect"):
+	case e.Type == "network" && (e.Action == "create" || e.Action == "connect" || e.Action == "disconnect"):
+		// One question, not one per network: until it is answered a new network's
+		// devices aren't known for Docker's, and are open.
 		w.todo.network(e.Actor.ID)
 	case e.Type == "network", e.Type == "daemon":
 		w.todo.everything()

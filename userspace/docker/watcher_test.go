@@ -327,6 +327,31 @@ func TestSweepAfterTheFirstListing(t *testing.T) {
 	}
 }
 
+// A new network costs one question, however many there are: its first container may
+// follow at once, and its devices aren't guarded before the network is known.
+func TestNewNetworkIsAskedForAlone(t *testing.T) {
+	w := newWorld(t)
+	w.eventually("the first listing", func() bool { return w.watcher.Owns(w.bridge.Name) })
+	const id = "bbbbbbbbbbbbccccccccccccddddddddddddeeeeeeeeeeeeffffffffffffaaaa"
+	bridge := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "br-" + id[:12]}}
+	w.must(netlink.LinkAdd(bridge))
+	t.Cleanup(func() { w.must(netlink.LinkDel(bridge)) })
+	w.engine.edit(func() {
+		w.engine.networks[id] = client.Network{
+			ID: id, Name: "new", Driver: "bridge", Scope: "local",
+			IPAM: client.IPAM{Config: []client.Pool{{Subnet: "10.4.0.0/24", Gateway: "10.4.0.1"}}},
+		}
+		w.engine.asked = nil
+	})
+	w.engine.tell("create", id)
+	w.eventually("the network is known", func() bool { return w.watcher.Owns(bridge.Name) })
+	w.engine.edit(func() {
+		if !slices.Equal(w.engine.asked, []string{id}) {
+			t.Errorf("asked for %v, want the new network alone", w.engine.asked)
+		}
+	})
+}
+
 // A network that is refused for good keeps leftovers only for some time.
 func TestSweepThoughANetworkIsRefused(t *testing.T) {
 	for name, c := range map[string]struct {
