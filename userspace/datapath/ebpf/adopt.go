@@ -17,6 +17,7 @@ func (d *Datapath) adopt() error {
 	s := state{
 		lost:          make(map[netip.Addr]bool),
 		moved:         make(map[model.Port]bool),
+		closed:        make(map[model.Port]bool),
 		networkSlots:  newSlots("network", network.MaxSlots),
 		endpointSlots: newSlots("endpoint", endpoint.MaxSlots),
 		networks:      make(map[string]*networkState),

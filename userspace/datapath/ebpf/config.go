@@ -129,7 +129,7 @@ func (d *Datapath) start(cfg Config) error {
 	go func() {
 		defer close(d.done)
 		watched := d.rules.watch(run, d.newRules)
-		d.collector.run(run, d.sweepPins)
+		d.collector.run(run, func() error { return errors.Join(d.sweepPins(), d.endClosed()) })
 		<-watched
 	}()
 	return nil
@@ -142,7 +142,7 @@ func (d *Datapath) Mode() datapath.Mode { return datapath.EBPF }
 func (d *Datapath) Close() error {
 	d.stop()
 	<-d.done
-	return errors.Join(d.rules.close(), d.loader.Close())
+	return errors.Join(d.endClosed(), d.rules.close(), d.loader.Close())
 }
 
 // Uninstall removes every program, map and directory of this instance. The

@@ -22,7 +22,11 @@ func (d *Datapath) edit(change func() error) error {
 	d.mu.Lock()
 	err := change()
 	ports, lost := d.state.takeConcerned()
+	closed := len(d.state.closed) > 0
 	d.mu.Unlock()
+	if closed {
+		d.collector.kick()
+	}
 	return errors.Join(err, d.repoint(ports), d.forgetSources(lost))
 }
 
@@ -35,13 +39,27 @@ func (s *state) takeConcerned() (ports map[model.Port]bool, lost map[netip.Addr]
 	return ports, lost
 }
 
+// endClosed ends the flows of the ports that were closed since it was called last.
+func (d *Datapath) endClosed() error {
+	d.mu.Lock()
+	ports := d.state.closed
+	d.state.closed = make(map[model.Port]bool)
+	d.mu.Unlock()
+	return d.repoint(ports)
+}
+
 // noteMoved notes the ports whose UDP flows may have gone by the former entries, or by
 // a less specific one than those of want. TCP connections go on, as with Docker. Only
 // changes that can concern a flow cost a walk through the flow table.
 func (d *Datapath) noteMoved(former, want map[publish.Key]publish.Entry) {
 	for k, e := range former {
-		if k.Proto == model.UDP && !e.Routed && !e.HostOnly {
+		if k.Proto != model.UDP || e.Routed || e.HostOnly {
+			continue
+		}
+		if _, stays := want[k]; stays {
 			d.state.moved[bit(k)] = true
+		} else {
+			d.state.closed[bit(k)] = true
 		}
 	}
 	for k, e := range want {

@@ -4,6 +4,7 @@ package ebpf
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -68,6 +69,61 @@ func TestEditsDoNotWaitForWalks(t *testing.T) {
 		t.Error(err)
 	}
 	w.wantFlows("after the target changed")
+}
+
+// Who takes UDP ports away one by one, as Docker's proxies do, waits for no walk, and
+// one walk does for all that were taken away before it.
+func TestClosingPortsWaitsForNoWalk(t *testing.T) {
+	w, e := flowWorld(t)
+	const first, ports = 1000, 200
+	all := []datapath.Port{publication(e, model.UDP, 53)}
+	for i := range ports {
+		all = append(all, publication(e, model.UDP, uint16(first+i)))
+	}
+	w.ensure(w.portsAre(e.ID, all...))
+	through := w.connection("198.51.100.1:1", e, 80, 1)
+	w.put(through[0], through[1])
+	w.dp.collector.working.Lock() // another walk is under way
+	closed := make(chan error, 1)
+	go w.inside(func() error {
+		var err error
+		for i := range all {
+			err = errors.Join(err, w.dp.EnsurePorts(context.Background(), e.ID, all[i+1:]))
+		}
+		closed <- err
+		return nil
+	})
+	select {
+	case err := <-closed:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("closing a port waits for a walk through the flow tables")
+	}
+	before := w.dp.collector.passes
+	w.dp.collector.working.Unlock()
+	w.flowsEnd()
+	w.dp.collector.working.Lock()
+	walks := w.dp.collector.passes - before
+	w.dp.collector.working.Unlock()
+	if walks > 10 {
+		t.Errorf("%d walks for %d ports", walks, ports)
+	}
+}
+
+// flowsEnd waits until there are no flows.
+func (w *world) flowsEnd() {
+	w.t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		_, halves := w.left()
+		if halves == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			w.t.Fatalf("%d halves of flows are left after 10 s", halves)
+		}
+	}
 }
 
 // Ports move, addresses of the host come and go, endpoints go and come back and flows

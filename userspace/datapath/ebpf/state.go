@@ -34,7 +34,11 @@ type state struct {
 	lost map[netip.Addr]bool
 	// moved are the UDP ports whose flows are still to be compared with what is
 	// published now.
-	moved   map[model.Port]bool
+	moved map[model.Port]bool
+	// closed are those that were taken away and not given to anybody: their flows are
+	// ended in the background, so that a container's thousand ports, which Docker
+	// closes one by one, cost a few walks and not a thousand.
+	closed  map[model.Port]bool
 	uplinks map[int]host.Uplink
 	// uplinkNames are the indexes of the uplinks that are served.
 	uplinkNames map[string]int
