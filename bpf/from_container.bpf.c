@@ -179,14 +179,12 @@ static __always_inline int from_container_frame(struct __sk_buff *ctx)
 	struct packet *p = new_packet();
 	__u8 dmac[ETH_ALEN];
 	__u32 slot = 0;
-	bool tagged;
+	enum vlan vlan;
 
 	ctx->tc_index = 0;
-	/*
-	 * A tag is out of the frame by now, so a tagged packet looks like any other;
-	 * redirected, it would carry its VLAN out of the network.
-	 */
-	tagged = !strip_priority_tag(ctx);
+	vlan = strip_priority_tags(ctx);
+	if (vlan == VLAN_UNCLEAR)
+		return drop(ctx, DROP_MALFORMED, DIR_TRANSMIT);
 	ep = endpoint_of_device(ctx->ifindex, &slot);
 	net = ep ? network_at(ep->network) : NULL;
 	if (!net || !p)
@@ -198,7 +196,11 @@ static __always_inline int from_container_frame(struct __sk_buff *ctx)
 		return drop(ctx, DROP_SPOOFED_MAC, DIR_TRANSMIT);
 	count_transmit(ctx, slot);
 	__builtin_memcpy(dmac, eth->h_dest, ETH_ALEN);
-	if (tagged)
+	/*
+	 * A tag is out of the frame by now, so a tagged packet looks like any other;
+	 * redirected, it would carry its VLAN out of the network.
+	 */
+	if (vlan == VLAN_TAGGED)
 		return odd_frame(ctx, net);
 	switch (eth->h_proto) {
 	case bpf_htons(ETH_P_IP):

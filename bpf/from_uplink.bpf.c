@@ -150,9 +150,15 @@ static __always_inline int from_uplink_frame(struct __sk_buff *ctx)
 	struct ethhdr *eth;
 
 	ctx->tc_index = 0;
-	/* A VLAN device on top of the uplink gets it next; that one has programs of its own. */
-	if (!strip_priority_tag(ctx))
+	switch (strip_priority_tags(ctx)) {
+	case VLAN_NONE:
+		break;
+	case VLAN_TAGGED:
+		/* A VLAN device on top of the uplink gets it; that one has programs of its own. */
 		return NEXT;
+	case VLAN_UNCLEAR:
+		return drop(ctx, DROP_MALFORMED, DIR_RECEIVE);
+	}
 	/* Frames for other machines, seen in promiscuous mode, and for everybody. */
 	if (ctx->pkt_type != PACKET_HOST || !p)
 		return NEXT;

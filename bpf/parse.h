@@ -38,18 +38,38 @@ struct ports_head {
 	__be16 dport;
 };
 
-/*
- * A tag with VLAN ID 0 carries a priority only (IEEE 802.1Q): Linux takes the
- * packet for an untagged one, and so must every guard. False if the packet is
- * in a VLAN. Packet pointers are invalid after the call.
- */
-static __always_inline bool strip_priority_tag(struct __sk_buff *ctx)
+enum vlan {
+	VLAN_NONE,
+	VLAN_TAGGED,
+	VLAN_UNCLEAR, /* more tags than anybody needs, or broken ones */
+};
+
+#define VLAN_ID_MASK 0xfff
+#define PRIORITY_TAGS_MAX 4
+
+__noinline int strip_tags(struct __sk_buff *ctx)
 {
-	if (!ctx->vlan_present)
-		return true;
-	if (ctx->vlan_tci & 0xfff)
-		return false;
-	return !bpf_skb_vlan_pop(ctx) && !ctx->vlan_present;
+	int i;
+
+	for (i = 0; i < PRIORITY_TAGS_MAX; i++) {
+		if (ctx->vlan_tci & VLAN_ID_MASK)
+			return VLAN_TAGGED;
+		if (bpf_skb_vlan_pop(ctx))
+			return VLAN_UNCLEAR;
+		if (!ctx->vlan_present)
+			return VLAN_NONE;
+	}
+	return VLAN_UNCLEAR;
+}
+
+/*
+ * A tag with VLAN ID 0 carries a priority only (IEEE 802.1Q): Linux takes it off, and
+ * any number of further ones behind it, and takes the packet for an untagged one. So
+ * must every guard. Packet pointers are invalid after the call.
+ */
+static __always_inline enum vlan strip_priority_tags(struct __sk_buff *ctx)
+{
+	return ctx->vlan_present ? strip_tags(ctx) : VLAN_NONE;
 }
 
 /*

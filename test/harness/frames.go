@@ -3,7 +3,9 @@
 package harness
 
 import (
+	"bytes"
 	"net"
+	"slices"
 	"testing"
 
 	"github.com/gopacket/gopacket"
@@ -67,6 +69,14 @@ func UDPFrame(t testing.TB, f Family, eth *layers.Ethernet, src, dst string, spo
 	t.Helper()
 	return Frame(t, eth, IPHeader(f, src, dst, layers.IPProtocolUDP),
 		&layers.UDP{SrcPort: layers.UDPPort(sport), DstPort: layers.UDPPort(dport)}, gopacket.Payload(payload))
+}
+
+// PriorityTagged puts n tags into a frame that carry a priority and no VLAN (IEEE
+// 802.1Q). Whoever receives it takes them off.
+func PriorityTagged(frame []byte, n int) []byte {
+	const addresses = 12
+	tags := bytes.Repeat([]byte{0x81, 0, 0, 0}, n)
+	return slices.Concat(frame[:addresses], tags, frame[addresses:])
 }
 
 // Inject sends frames out of a device of the namespace, as they are.

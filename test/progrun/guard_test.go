@@ -58,6 +58,7 @@ func guardCases(f family) []testCase {
 			fromContainer(f.Web, f.sends(f.Web, f.pick("172.18.255.255", "ff02::1")).UDP(1, 2).MACs(f.Web.MAC, broadcast), passed(), nil),
 			fromContainer(f.Web, f.sends(f.Web, f.pick("255.255.255.255", "ff05::1")).UDP(1, 2).MACs(f.Web.MAC, broadcast), passed(), nil),
 		}},
+		{name: "priority tags", steps: priorityTags(f)},
 		{name: "multicast", steps: []step{
 			fromContainer(f.Web, multicast(f), passed(), nil),
 			fromContainer(f.Web, multicast(f).From(f.addr(f.App), 5353), dropped(spoofedAddress), nil),
@@ -67,6 +68,34 @@ func guardCases(f family) []testCase {
 		return append(cases, neighbourCases(f)...)
 	}
 	return append(cases, arpCases(f))
+}
+
+// tagged is a step whose frame has tags, the outermost first.
+func tagged(s step, tags ...uint16) step {
+	s.run.Tags = tags
+	return s
+}
+
+// priorityTags: whoever receives a frame takes all tags with ID 0 off, and so it is
+// judged as without them, however many there are. One with another ID is no IP packet
+// to anybody but a VLAN device.
+func priorityTags(f family) (steps []step) {
+	own := f.sends(f.Web, f.host()).UDP(1, 2)
+	liar := own.From(f.addr(f.App), 1)
+	peer := switched(f, f.Web, f.App).UDP(1, 2)
+	for _, tags := range [][]uint16{{0}, {0xe000}, {0, 0}, {0, 0xe000, 0, 0}} {
+		steps = append(steps,
+			tagged(fromContainer(f.Web, liar, dropped(spoofedAddress), nil), tags...),
+			tagged(fromContainer(f.Web, peer.From(f.addr(f.DB), 1), dropped(spoofedAddress), nil), tags...),
+			tagged(fromContainer(f.Web, own, passed(), nil), tags...),
+			tagged(fromContainer(f.Web, peer, delivered(f.App), nil), tags...))
+	}
+	none := f.sends(f.Web, f.far()).UDP(1, 2)
+	return append(steps,
+		tagged(fromContainer(f.Web, liar, dropped(malformed), nil), 0, 0, 0, 0, 0),
+		tagged(fromUplink(f.Eth0, none, dropped(malformed), nil), 0, 0, 0, 0, 0),
+		tagged(fromContainer(f.Web, peer, passed(), nil), 5),
+		tagged(fromContainer(f.Web, peer, passed(), nil), 0, 0, 5))
 }
 
 func patched(f frame.Frame, at int, b ...byte) raw {
@@ -97,6 +126,7 @@ func arpCases(f family) testCase {
 		fromContainer(f.Web, arp(broadcast, probe), passed(), nil),
 		fromContainer(f.Web, arp(broadcast, lieMAC), dropped(spoofedARP), nil),
 		fromContainer(f.Web, arp(f.App.MAC, lieIP), dropped(spoofedARP), nil),
+		tagged(fromContainer(f.Web, arp(f.App.MAC, lieIP), dropped(spoofedARP), nil), 0, 0),
 		fromContainer(f.Web, raw(arp(broadcast, who).Bytes()[:14+27]), dropped(spoofedARP), nil),
 		fromContainer(f.Web, patched(arp(broadcast, who), 14, 0, 6), dropped(spoofedARP), nil),
 	}}

@@ -44,6 +44,9 @@ type Run struct {
 	// TCIndex is the packet's skb->tc_index, which test runs don't take: a program of
 	// the rig's sets it.
 	TCIndex uint16
+	// Tags are VLAN tags, the outermost first, which the kernel has taken out of a
+	// frame before programs see it.
+	Tags []uint16
 }
 
 // Result is what a program made of a packet.
@@ -93,8 +96,8 @@ func (h *Host) RunHere(r Run) (Result, error) {
 		Context: h.context(r),
 	}
 	prog := h.program(r)
-	if r.TCIndex != 0 {
-		setter, err := newSetter(prog, r.TCIndex)
+	if r.TCIndex != 0 || len(r.Tags) > 0 {
+		setter, err := newSetter(prog, r.TCIndex, r.Tags)
 		if err != nil {
 			return Result{}, err
 		}
