@@ -44,7 +44,13 @@ static __always_inline bool under_pressure(bool v6)
 {
 	struct pressure *pr = pressure_of(v6);
 
-	return pr && pr->until && (__s32)(pr->until - flow_now()) > 0;
+	if (!pr || !pr->until)
+		return false;
+	if (pr->until - flow_now() - 1 < PRESSURE_SECONDS * touch_jiffies)
+		return true;
+	/* Jiffies come round: what is over must not begin again. */
+	pr->until = 0;
+	return false;
 }
 
 static __always_inline void remember4(const struct flow4_key *key)

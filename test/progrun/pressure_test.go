@@ -80,3 +80,34 @@ func TestAnsweredConnectionsStay(t *testing.T) {
 		})
 	}
 }
+
+// That the table was full is over after some seconds, and stays so when the clock has
+// come half round: nobody's connection is given up while there is room.
+func TestPressurePasses(t *testing.T) {
+	h := roomForFour(t)
+	for name, f := range families() {
+		t.Run(name, func(t *testing.T) {
+			first := f.sends(f.Web, f.far()).UDP(2000, 53)
+			opened := func(p frame.Frame) step {
+				return fromContainer(f.Web, p, forwarded(), p.From(f.host(), p.Src().Port()).Hop())
+			}
+			var fill []step
+			for port := range uint16(4) {
+				fill = append(fill, roundTrip(f, f.sends(f.Web, f.far()).UDP(1001+port, 53))...)
+			}
+			runCase(t, h, testCase{flows: 4, steps: append(fill, fromContainer(f.Web, first, dropped(tableFull), nil))})
+			longAgo := func(t *testing.T, h *rig.Host) {
+				var p object.DatapathPressure
+				family := flagOf[uint32](f, 0, 1)
+				check(t, h.DatapathMaps.Pressures.Lookup(family, &p))
+				p.Until += 1<<31 - 1<<20
+				check(t, h.DatapathMaps.Pressures.Put(family, &p))
+			}
+			before := h.EarlyDropped(t, f.v6)
+			runCase(t, h, testCase{world: longAgo, flows: 2, steps: []step{opened(first), opened(f.sends(f.Web, f.far()).UDP(2001, 53))}})
+			if n := h.EarlyDropped(t, f.v6) - before; n != 0 {
+				t.Errorf("%d connections were given up", n)
+			}
+		})
+	}
+}
