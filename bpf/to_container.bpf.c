@@ -52,9 +52,12 @@ static __always_inline int to_container_frame(struct __sk_buff *ctx, const struc
 		return drop(ctx, DROP_UNMANAGED, DIR_RECEIVE);
 	if (!ingress)
 		return from_host(ctx);
-	/* Routed from the bridge back to it: on link after all, and allowed to be. */
+	/*
+	 * Routed from the bridge back to it: on link after all. from_container lets no
+	 * global address do so with icc=false, but a link-local one is the stack's.
+	 */
 	if (ingress == net->bridge_ifindex)
-		return NEXT;
+		return net->flags & NETWORK_ICC ? NEXT : drop(ctx, DROP_ICC, DIR_RECEIVE);
 	if (first_packet && was_asked(ctx))
 		return netfilter_let_in(ctx, slot);
 	peer = endpoint_of_device(ingress, &from);

@@ -3,6 +3,7 @@
 package test
 
 import (
+	"net/netip"
 	"testing"
 
 	"github.com/fairway-project/fairway/test/harness"
@@ -81,5 +82,27 @@ func TestNoInterContainerCommunication(t *testing.T) {
 			harness.Reaches(t, e.LAN1, f.Host, 8080, "c1")
 			harness.Reaches(t, e.Host, c1.IP(t, "a", f), 80, "c1")
 		})
+		noWayRound(t, e, c2, c1)
 	})
+}
+
+// noWayRound: the host forwards what is for a link-local address behind the bridge,
+// and a container can send it there by the gateway's hardware address.
+func noWayRound(t *testing.T, e *harness.Env, from, to *harness.Sandbox) {
+	f := harness.V6()
+	e.Host.Sysctl(t, "ipv6/conf/all/forwarding", "1")
+	mac := to.MAC(t, "a")
+	local := netip.AddrFrom16([16]byte{0xfe, 0x80, 8: mac[0] ^ 2, mac[1], mac[2], 0xff, 0xfe, mac[3], mac[4], mac[5]}).String()
+	inside := harness.Sniff(t, to.Netns, "eth0", nil)
+	if err := harness.Ping(e.Host, local+"%"+bridgeName(t, e)); err != nil { // and so the neighbour is known
+		t.Fatal(err)
+	}
+	eth := harness.Ethernet(from.MAC(t, "a"), bridgeMAC(t, e, from, f), f)
+	harness.Inject(t, from.Netns, "eth0", harness.UDPFrame(t, f, eth, from.IP(t, "a", f), local, 9, 8, "by the gateway"))
+	if err := harness.Ping(e.Host, to.IP(t, "a", f)); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(inside.Seen(harness.Contains("by the gateway"))); n > 0 {
+		t.Errorf("%d datagrams of a peer came by the gateway", n)
+	}
 }

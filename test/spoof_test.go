@@ -53,11 +53,17 @@ func TestSpoofedSourceToOutside(t *testing.T) {
 // bridgeMAC asks a container for the hardware address of its gateway.
 func bridgeMAC(t *testing.T, e *harness.Env, c *harness.Sandbox, f harness.Family) net.HardwareAddr {
 	t.Helper()
+	return harness.HardwareAddr(t, e.Host, bridgeName(t, e))
+}
+
+// bridgeName is what the bridge of the network a is called.
+func bridgeName(t *testing.T, e *harness.Env) string {
+	t.Helper()
 	var networks []struct {
 		ID string `json:"Id"`
 	}
 	e.JSON(t, &networks, "network", "inspect", "a")
-	return harness.HardwareAddr(t, e.Host, "br-"+networks[0].ID[:12])
+	return "br-" + networks[0].ID[:12]
 }
 
 // SEC-10: another's hardware address is as bad as another's IP address, and

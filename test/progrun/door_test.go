@@ -28,6 +28,7 @@ func toContainerCases(f family) []testCase {
 			toContainer(f.Web, "app", flooded, dropped(iccReason)),
 			toContainer(f.Web, "app", unicast, dropped(iccReason)),
 			toContainer(f.Web, "app", arp, passedTo(f.Web)),
+			toContainer(f.Web, "br1", unicast, dropped(iccReason)),
 			toContainer(f.Web, "", unicast, passedTo(f.Web)),
 		}},
 		{name: "from another network", steps: []step{toContainer(f.Web, "db", unicast, dropped(isolated))}},
