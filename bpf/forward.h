@@ -105,6 +105,22 @@ static __always_inline bool refresh_route(struct __sk_buff *ctx, bool v6, const 
 	return true;
 }
 
+/* linux/skbuff.h: the lengths are those of the packets in the list. */
+#define GSO_BY_FRAGS 0xffff
+
+/*
+ * Whether the route is too narrow. SCTP in one piece (GSO) isn't judged: its sender
+ * has cut it to the path's MTU, in lengths that no program sees, and what it sends
+ * again, it sends packet by packet.
+ */
+static __always_inline bool is_too_big(const struct __sk_buff *ctx, const struct packet *p,
+				       __u32 mtu)
+{
+	if (!mtu || ctx->len <= mtu + ETH_HLEN || ctx->gso_size == GSO_BY_FRAGS)
+		return false;
+	return segment_len(ctx, p) > mtu;
+}
+
 static __always_inline int apply_forward(struct __sk_buff *ctx, bool v6, const struct packet *p,
 					 struct flow *f, enum direction direction)
 {
@@ -112,7 +128,7 @@ static __always_inline int apply_forward(struct __sk_buff *ctx, bool v6, const s
 
 	if (f->route_generation != route_generation() && !refresh_route(ctx, v6, p, f))
 		return drop(ctx, DROP_NO_ROUTE, direction);
-	if (f->mtu && ctx->len > f->mtu + ETH_HLEN && segment_len(ctx, p) > f->mtu) {
+	if (is_too_big(ctx, p, f->mtu)) {
 		if (p->flags & PKT_DONT_FRAGMENT)
 			return reply_too_big(ctx, v6, p, f->mtu);
 		/* The stack fragments it, and to_uplink translates the pieces. */

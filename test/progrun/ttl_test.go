@@ -64,7 +64,11 @@ func tooBigCases(f family) []testCase {
 		tooBig(f, fromGateway(f).ID(0), f.sends(f.Web, f.narrow()).TCP(40001, 80, "S").DontFragment().Payload(2600), 1400, quoteMax))
 	gsoBig.run.Segments, gsoBig.run.SegmentSize = 2, uint32(1401-header-20)
 	gsoBig.single = true
+	sctp := f.sends(f.Web, f.narrow()).SCTP(40000, 80).DontFragment().Payload(2600)
+	pieces := fromContainer(f.Web, sctp, forwarded(), sctp.From(f.host(), 40000).Hop())
+	pieces.run.Segments, pieces.run.SegmentSize = 2, 0xffff
 	cases := []testCase{
+		{name: "SCTP in pieces of its own", flows: 1, steps: []step{pieces}},
 		{name: "fits", flows: 1, steps: []step{fromContainer(f.Web, fits, forwarded(), wire(fits))}},
 		{name: "one byte more", flows: 1, steps: []step{
 			fromContainer(f.Web, big, delivered(f.Web), tooBig(f, fromGateway(f).ID(0), big, 1400, quoteMax)),
