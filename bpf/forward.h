@@ -82,19 +82,21 @@ static __always_inline int apply_deliver(struct __sk_buff *ctx, bool v6, const s
  * Asks the FIB again for a flow whose route counts as outdated.
  * Two CPUs may do so at once: they write the same.
  */
-static __always_inline bool refresh_route(struct __sk_buff *ctx, bool v6, const struct packet *p,
-					  struct flow *f)
+static __always_inline enum route_result refresh_route(struct __sk_buff *ctx, bool v6,
+						       const struct packet *p, struct flow *f)
 {
 	struct flow_plan *plan = new_plan();
 	struct endpoint *ep = endpoint_at(f->endpoint);
 	struct network *net = ep ? network_at(ep->network) : NULL;
 	__be32 saddr[4], daddr[4];
+	enum route_result route;
 
 	if (!net || !plan)
-		return false;
+		return ROUTE_NONE;
 	flow_route_addrs(v6, p, f, saddr, daddr);
-	if (route_lookup(ctx, v6, saddr, daddr, net->bridge_ifindex, plan) != ROUTE_UPLINK)
-		return false;
+	route = route_lookup(ctx, v6, saddr, daddr, net->bridge_ifindex, plan);
+	if (route != ROUTE_UPLINK)
+		return route;
 	f->oif = plan->oif;
 	f->mtu = plan->mtu;
 	if (v6)
@@ -102,7 +104,20 @@ static __always_inline bool refresh_route(struct __sk_buff *ctx, bool v6, const 
 	else
 		((struct flow4 *)f)->nexthop = plan->nexthop[0];
 	f->route_generation = route_generation_of(plan);
-	return true;
+	return ROUTE_UPLINK;
+}
+
+/*
+ * A flow whose route isn't an uplink's any more. The stack carries it another way, or
+ * refuses it with the ICMP error that fits; but what has become the host's own address
+ * is for the policy of new flows.
+ */
+static __always_inline int apply_rerouted(struct __sk_buff *ctx, bool v6, const struct packet *p,
+					  enum route_result route, enum direction direction)
+{
+	if (route == ROUTE_NONE || host_addr(v6, p->daddr))
+		return drop(ctx, DROP_NO_ROUTE, direction);
+	return NEXT;
 }
 
 /* linux/skbuff.h: the lengths are those of the packets in the list. */
@@ -125,9 +140,12 @@ static __always_inline int apply_forward(struct __sk_buff *ctx, bool v6, const s
 					 struct flow *f, enum direction direction)
 {
 	const struct macs macs = {};
+	enum route_result route = ROUTE_UPLINK;
 
-	if (f->route_generation != route_generation() && !refresh_route(ctx, v6, p, f))
-		return drop(ctx, DROP_NO_ROUTE, direction);
+	if (f->route_generation != route_generation())
+		route = refresh_route(ctx, v6, p, f);
+	if (route != ROUTE_UPLINK)
+		return apply_rerouted(ctx, v6, p, route, direction);
 	if (is_too_big(ctx, p, f->mtu)) {
 		if (p->flags & PKT_DONT_FRAGMENT)
 			return reply_too_big(ctx, v6, p, f->mtu);

@@ -97,7 +97,18 @@ func routeLifetime(f family) []testCase {
 		check(t, h.State.DeleteUplink(h.Index["eth0"]))
 		check(t, h.State.NewRoutes())
 	}
+	refused := fromContainer(f.Web, out, passed(), nil)
+	refused.before = func(t *testing.T, h *rig.Host) {
+		h.Refuse(t, prefix)
+		check(t, h.State.NewRoutes())
+	}
+	back := opened
+	back.before = func(t *testing.T, h *rig.Host) {
+		h.Route(t, prefix, f.Eth0, f.Eth0.Router(f.v6))
+		check(t, h.State.NewRoutes())
+	}
 	return []testCase{
+		{name: "route refused and back", flows: 1, steps: []step{opened, refused, refused, back}},
 		{name: "route changed", flows: 1, steps: []step{opened, again}, after: leaves("eth1")},
 		{name: "route change not announced", flows: 1, steps: []step{opened, unannounced}, after: leaves("eth0")},
 		{name: "route gone", flows: 1, steps: []step{opened, nowhere}},

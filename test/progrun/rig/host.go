@@ -149,6 +149,12 @@ func (h *Host) Route(tb testing.TB, dst string, u Uplink, via netip.Addr) {
 	check(tb, h.Host.Route(dst, u, via))
 }
 
+// Refuse makes the route to dst one that the stack answers with an ICMP error.
+func (h *Host) Refuse(tb testing.TB, dst string) {
+	tb.Helper()
+	check(tb, h.Host.Refuse(dst))
+}
+
 // Neighbour makes it known for good that addr is behind an uplink with this MAC.
 func (h *Host) Neighbour(tb testing.TB, u Uplink, addr netip.Addr, mac model.MAC) {
 	tb.Helper()

@@ -158,6 +158,12 @@ func (h *Host) Route(dst string, u Uplink, via netip.Addr) (err error) {
 	return wrap(err, "route", dst)
 }
 
+// Refuse makes the route to dst one that the stack answers with an ICMP error.
+func (h *Host) Refuse(dst string) (err error) {
+	h.Do(func() { err = netlink.RouteReplace(unreachableRoute(dst)) })
+	return wrap(err, "unreachable route", dst)
+}
+
 // Neighbour makes it known for good that addr is behind an uplink with this MAC.
 func (h *Host) Neighbour(u Uplink, addr netip.Addr, mac model.MAC) (err error) {
 	h.Do(func() {

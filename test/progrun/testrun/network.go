@@ -117,9 +117,12 @@ func (b *builder) route(dst string, u Uplink, via netip.Addr, mtu int) {
 
 func (b *builder) refuse(dst string) {
 	if b.err == nil {
-		r := &netlink.Route{Dst: ipNet(netip.MustParsePrefix(dst)), Type: unix.RTN_UNREACHABLE}
-		b.err = wrap(netlink.RouteReplace(r), "unreachable route", dst)
+		b.err = wrap(netlink.RouteReplace(unreachableRoute(dst)), "unreachable route", dst)
 	}
+}
+
+func unreachableRoute(dst string) *netlink.Route {
+	return &netlink.Route{Dst: ipNet(netip.MustParsePrefix(dst)), Type: unix.RTN_UNREACHABLE}
 }
 
 // routeOf locks the MTU: bpf_fib_lookup ignores one that isn't.
