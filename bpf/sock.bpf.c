@@ -36,8 +36,19 @@ static __always_inline struct resolver *resolver_of(struct bpf_sock_addr *ctx)
 	return bpf_map_lookup_elem(&resolvers, &cookie);
 }
 
+/* No address means loopback to the kernel, which says so after this hook only. */
+static __always_inline void unspecified_is_loopback(bool v6, struct destination *d)
+{
+	if (!addr_is_zero(v6, d->addr))
+		return;
+	if (v6)
+		d->addr[3] = bpf_htonl(1);
+	else
+		d->addr[0] = bpf_htonl(0x7f000001);
+}
+
 /* The publication that a socket of the host would reach, by loopback too. */
-static __always_inline struct published *publication_for(bool v6, const struct destination *d)
+static __always_inline struct published *publication_for(bool v6, struct destination *d)
 {
 	struct published *pub;
 
@@ -45,6 +56,7 @@ static __always_inline struct published *publication_for(bool v6, const struct d
 		return NULL;
 	if (!port_is_published(d->proto, d->port))
 		return NULL;
+	unspecified_is_loopback(v6, d);
 	if (!addr_is_loopback(v6, d->addr) && !host_addr(v6, d->addr))
 		return NULL;
 	pub = publish_find(v6, d->addr, d->port, d->proto);

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/fairway-project/fairway/maps/publish"
 	"github.com/fairway-project/fairway/maps/resolver"
 	"github.com/fairway-project/fairway/test/progrun/rig"
@@ -34,8 +36,45 @@ func TestHostSockets(t *testing.T) {
 			t.Run(name+"/connected udp "+at.String(), func(t *testing.T) { reachConnectedUDP(t, h, to) })
 			t.Run(name+"/udp "+at.String(), func(t *testing.T) { reachUDP(t, h, to) })
 		}
+		t.Run(name+"/no address", func(t *testing.T) { reachNoAddress(t, h, f) })
 		t.Run(name+"/refused", func(t *testing.T) { refusedSockets(t, h, f) })
 	}
+}
+
+// reachNoAddress connects to 0.0.0.0 or ::, which the kernel takes for loopback. The net
+// package would say so itself.
+func reachNoAddress(t *testing.T, h *rig.Host, f family) {
+	var to unix.Sockaddr = &unix.SockaddrInet4{Port: 8080}
+	if f.v6 {
+		to = &unix.SockaddrInet6{Port: 8080}
+	}
+	want := netip.AddrPortFrom(f.pick("127.0.0.1", "::1"), 8080)
+	for _, kind := range []int{unix.SOCK_STREAM, unix.SOCK_DGRAM} {
+		h.Do(func() {
+			if peer, err := peerAfterConnect(flagOf(f, unix.AF_INET, unix.AF_INET6), kind, to); err != nil || peer != want {
+				t.Errorf("peer is %v, %v, want %v", peer, err, want)
+			}
+		})
+	}
+}
+
+func peerAfterConnect(domain, kind int, to unix.Sockaddr) (netip.AddrPort, error) {
+	fd, err := unix.Socket(domain, kind|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	defer unix.Close(fd)
+	if err := unix.Connect(fd, to); err != nil {
+		return netip.AddrPort{}, err
+	}
+	peer, err := unix.Getpeername(fd)
+	switch p := peer.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(p.Addr), uint16(p.Port)), err
+	case *unix.SockaddrInet6:
+		return netip.AddrPortFrom(netip.AddrFrom16(p.Addr), uint16(p.Port)), err
+	}
+	return netip.AddrPort{}, err
 }
 
 // refusedSockets: what isn't published stays where it was going, and so do the
