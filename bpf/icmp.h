@@ -19,6 +19,22 @@ struct quote {
 	__u32 end; /* of the IP packet; what follows is padding */
 };
 
+/* A quoted IPv6 packet was cut in pieces: only the first one names ports. */
+static __always_inline int skip_quoted_fragment(struct __sk_buff *ctx, struct quote *q)
+{
+	__u8 head[8];
+
+	if (q->l4_off + sizeof(head) > q->end)
+		return -1;
+	if (bpf_skb_load_bytes(ctx, q->l4_off, head, sizeof(head)))
+		return -1;
+	if (((__u16)head[2] << 8 | head[3]) & 0xfff8)
+		return -1;
+	q->reversed.proto = head[0];
+	q->l4_off += sizeof(head);
+	return 0;
+}
+
 static __always_inline int read_quote_ip(struct __sk_buff *ctx, bool v6, struct quote *q)
 {
 	struct packet *r = &q->reversed;
@@ -34,6 +50,8 @@ static __always_inline int read_quote_ip(struct __sk_buff *ctx, bool v6, struct 
 		__builtin_memcpy(r->saddr, &ip.daddr, 16);
 		r->proto = ip.nexthdr;
 		q->l4_off = q->l3_off + sizeof(ip);
+		if (ip.nexthdr == IPPROTO_FRAGMENT)
+			return skip_quoted_fragment(ctx, q);
 	} else {
 		struct iphdr ip;
 

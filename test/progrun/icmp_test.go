@@ -63,11 +63,34 @@ func errorsAboutMasqueraded(f family) []testCase {
 	out := base.TCP(5000, 443, "S")
 	wire := out.From(f.host(), 5000).Hop()
 	router := f.arrives(f.client(), f.host())
+	cases = append(cases, errorAboutFragment(f))
 	return append(cases, testCase{name: "masqueraded too big", flows: 1, steps: []step{
 		fromContainer(f.Web, out, forwarded(), wire),
 		fromUplink(f.Eth0, tooBig(f, router, wire, 1300, whole), delivered(f.Web),
 			f.into(f.Web, tooBig(f, router.To(f.addr(f.Web), 0), out.Hop(), 1300, whole))),
 	}})
+}
+
+// errorAboutFragment: a router further on has no room for the first of a packet's pieces.
+// What quotes another piece names no ports, and is the host's to make sense of.
+func errorAboutFragment(f family) testCase {
+	const size = 1376
+	out := f.sends(f.Web, f.far()).UDP(5000, 53).Payload(2000)
+	wire := out.From(f.host(), 5000).Hop()
+	quoting := func(e frame.Frame, p frame.Frame, piece int) frame.Frame {
+		quoted := p.Fragments(size)[piece][14:110]
+		if f.v6 {
+			return e.ICMP(frame.TooBig6, 0, 1300, quoted)
+		}
+		return e.ICMP(frame.Unreachable4, 4, 1300, quoted)
+	}
+	router := f.arrives(f.client(), f.host())
+	return testCase{name: "masqueraded, quoting a piece", flows: 1, steps: []step{
+		fromContainer(f.Web, raw(out.Fragments(size)[0]), forwarded(), raw(wire.Fragments(size)[0])),
+		fromUplink(f.Eth0, quoting(router, wire, 0), delivered(f.Web),
+			f.into(f.Web, quoting(router.To(f.addr(f.Web), 0), out.Hop(), 0))),
+		fromUplink(f.Eth0, quoting(router, wire, 1), passed(), nil),
+	}}
 }
 
 func optionsOf(f family, name string) []byte {
