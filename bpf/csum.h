@@ -70,6 +70,10 @@ enum checksum_state {
 };
 
 struct sk_buff___fairway {
+	unsigned char *head;
+	unsigned char *data;
+	__u16 csum_start; /* from head */
+	__u16 csum_offset;
 	__u8 ip_summed : 2;
 } __attribute__((preserve_access_index));
 
@@ -87,6 +91,33 @@ static __always_inline __u32 checksum_state(struct __sk_buff *ctx)
 		return CHECKSUM_COMPLETE;
 	skb = bpf_cast_to_kern_ctx(ctx);
 	return BPF_CORE_READ_BITFIELD(skb, ip_summed);
+}
+
+/* linux/sctp.h: struct sctphdr */
+#define SCTP_CHECKSUM_OFFSET 8
+
+/*
+ * Whether the checksum that is still to be finished lies where the transport has it, or
+ * behind the transport's header, as that of what a tunnel carries. Whoever sends through
+ * a packet socket says where it lies (PACKET_VNET_HDR), and so could have a device write
+ * 16 bits of his choice over a header after all guards and translations. Before Linux
+ * 6.2 no program can tell.
+ */
+static __always_inline bool checksum_is_in_place(struct __sk_buff *ctx, const struct packet *p)
+{
+	const struct sk_buff___fairway *skb;
+	int offset = p->proto == IPPROTO_SCTP ? SCTP_CHECKSUM_OFFSET : csum_offset(p->proto);
+	__u32 start;
+
+	if (!have_kern_ctx)
+		return true;
+	skb = bpf_cast_to_kern_ctx(ctx);
+	if (BPF_CORE_READ_BITFIELD(skb, ip_summed) != CHECKSUM_PARTIAL)
+		return true;
+	start = skb->csum_start - (__u32)((long)skb->data - (long)skb->head);
+	if (start == p->l4_off)
+		return skb->csum_offset == offset;
+	return start >= p->l4_off + sizeof(struct udphdr) && start < ctx->len;
 }
 
 /*

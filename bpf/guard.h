@@ -2,6 +2,7 @@
 /* Nobody speaks for another: source addresses, ARP, neighbour discovery, DHCP. */
 #pragma once
 
+#include "csum.h"
 #include "endpoint.h"
 #include "parse.h"
 
@@ -110,5 +111,7 @@ static __always_inline enum drop_reason guard_container(struct __sk_buff *ctx, b
 		return DROP_SPOOFED_ND;
 	if (is_dhcp_server(v6, p))
 		return DROP_DHCP_SERVER;
+	if (!checksum_is_in_place(ctx, p))
+		return DROP_MALFORMED;
 	return DROP_NONE;
 }

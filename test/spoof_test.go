@@ -50,6 +50,30 @@ func TestSpoofedSourceToOutside(t *testing.T) {
 	})
 }
 
+// SEC-10: a device that finishes checksums isn't led to write into the headers that the
+// guards have read: here into the source address, which leaves the host untranslated
+// with that.
+func TestUnfinishedChecksum(t *testing.T) {
+	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
+		_, c2 := pair(t, e)
+		e.Host.Must(t, "ethtool", "-K", "eth0", "tx", "off") // so that the kernel finishes them
+		f := harness.V4()
+		out := harness.Sniff(t, e.LAN1, "eth0", nil)
+		eth := harness.Ethernet(c2.MAC(t, "a"), bridgeMAC(t, e, c2, f), f)
+		const ip, udp = 14, 14 + 20
+		harness.InjectUnfinished(t, c2.Netns, "eth0", harness.UDPFrame(t, f, eth, c2.IP(t, "a", f), f.LAN1, 9, 8, "forged"), ip+12, 0)
+		harness.InjectUnfinished(t, c2.Netns, "eth0", harness.UDPFrame(t, f, eth, c2.IP(t, "a", f), f.LAN1, 9, 8, "another port"), udp, 0)
+		harness.InjectUnfinished(t, c2.Netns, "eth0", harness.UDPFrame(t, f, eth, c2.IP(t, "a", f), f.LAN1, 9, 7, "tunnelled"), udp+8, 2)
+		harness.InjectUnfinished(t, c2.Netns, "eth0", harness.UDPFrame(t, f, eth, c2.IP(t, "a", f), f.LAN1, 9, 7, "honest"), udp, 6)
+		out.Wait(t, "honest datagram", harness.Contains("honest"))
+		if len(out.Seen(harness.UDPPorts(0, 7))) != 2 {
+			t.Error("a checksum behind the transport's header isn't let through")
+		}
+		forged := out.Seen(func(p packet) bool { return harness.Contains("forged")(p) || harness.Contains("another port")(p) })
+		e.Expect(t, "SEC-10", "a header is written after the guards", len(forged) == 0)
+	})
+}
+
 // bridgeMAC asks a container for the hardware address of its gateway.
 func bridgeMAC(t *testing.T, e *harness.Env, c *harness.Sandbox, f harness.Family) net.HardwareAddr {
 	t.Helper()

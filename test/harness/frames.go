@@ -4,6 +4,7 @@ package harness
 
 import (
 	"bytes"
+	"encoding/binary"
 	"net"
 	"slices"
 	"testing"
@@ -82,6 +83,23 @@ func PriorityTagged(frame []byte, n int) []byte {
 // Inject sends frames out of a device of the namespace, as they are.
 func Inject(t testing.TB, n *Netns, dev string, frames ...[]byte) {
 	t.Helper()
+	inject(t, n, dev, false, frames)
+}
+
+// InjectUnfinished sends a frame as one whose checksum is still to be made, over all
+// from start on, and to be written offset bytes behind that (packet(7),
+// PACKET_VNET_HDR).
+func InjectUnfinished(t testing.TB, n *Netns, dev string, frame []byte, start, offset uint16) {
+	t.Helper()
+	const needsChecksum = 1                        // VIRTIO_NET_HDR_F_NEEDS_CSUM
+	header := []byte{needsChecksum, 0, 0, 0, 0, 0} // struct virtio_net_hdr
+	header = binary.NativeEndian.AppendUint16(header, start)
+	header = binary.NativeEndian.AppendUint16(header, offset)
+	inject(t, n, dev, true, [][]byte{append(header, frame...)})
+}
+
+func inject(t testing.TB, n *Netns, dev string, withHeader bool, frames [][]byte) {
+	t.Helper()
 	err := n.Do(func() error {
 		iface, err := net.InterfaceByName(dev)
 		if err != nil {
@@ -92,6 +110,11 @@ func Inject(t testing.TB, n *Netns, dev string, frames ...[]byte) {
 			return err
 		}
 		defer unix.Close(fd)
+		if withHeader {
+			if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_VNET_HDR, 1); err != nil {
+				return err
+			}
+		}
 		for _, frame := range frames {
 			if err := unix.Sendto(fd, frame, 0, &unix.SockaddrLinklayer{Ifindex: iface.Index}); err != nil {
 				return err
