@@ -78,6 +78,19 @@ func TestOperatorsChainStays(t *testing.T) {
 	}
 }
 
+// What docs/docker.md has operators begin with, where no chain of an engine's is
+// left. Chains by the other tool make no difference.
+func TestOperatorsRulesForBridges(t *testing.T) {
+	all := parse("iptables-nft", "*filter\n:FORWARD DROP [0:0]\n:DOCKER-USER - [0:0]\n"+
+		"-A FORWARD -j DOCKER-USER\n-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n"+
+		"-A FORWARD -i docker0 -j ACCEPT\n-A FORWARD -o docker0 -p tcp -m tcp --dport 80 -j ACCEPT\nCOMMIT\n")
+	engines := parse("iptables-legacy", "*filter\n:FORWARD ACCEPT [0:0]\n:DOCKER - [0:0]\n-A FORWARD -o docker0 -j DOCKER\nCOMMIT\n")
+	want := []string{"iptables-legacy -t filter -A FORWARD -o docker0 -j DOCKER", "iptables-legacy -t filter -N DOCKER"}
+	if diff := cmp.Diff(want, rest(Leftovers(append(all, engines...)), nil)); diff != "" {
+		t.Errorf("leftovers (-want +got):\n%s", diff)
+	}
+}
+
 // inNamespace runs f in a network namespace of its own.
 func inNamespace(t *testing.T, f func(ctx context.Context) error) {
 	t.Helper()
@@ -142,6 +155,56 @@ func TestFlush(t *testing.T) {
 				return err
 			})
 		})
+	}
+}
+
+// What an engine 29 makes has rules in a table without chains of its own.
+const newer = `*raw
+:PREROUTING ACCEPT [0:0]
+-A PREROUTING -d 172.17.0.2/32 ! -i docker0 -j DROP
+COMMIT
+*filter
+:FORWARD ACCEPT [0:0]
+:DOCKER - [0:0]
+:DOCKER-FORWARD - [0:0]
+:DOCKER-USER - [0:0]
+-A FORWARD -j DOCKER-USER
+-A FORWARD -j DOCKER-FORWARD
+-A DOCKER ! -i docker0 -o docker0 -j DROP
+-A DOCKER-FORWARD -i docker0 -j ACCEPT
+COMMIT
+*nat
+:PREROUTING ACCEPT [0:0]
+:POSTROUTING ACCEPT [0:0]
+:DOCKER - [0:0]
+-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
+-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE
+COMMIT
+`
+
+// One that was killed after any of its transactions is finished by the next.
+func TestInterruptedFlush(t *testing.T) {
+	for _, tool := range []string{"iptables-nft", "iptables-legacy"} {
+		for done := range 3 {
+			inNamespace(t, func(ctx context.Context) error {
+				if err := feed(newer, tool+"-restore"); err != nil {
+					return err
+				}
+				all, err := Read(ctx)
+				if err != nil {
+					return err
+				}
+				tables := strings.SplitAfter(scripts(Leftovers(all))[tool], "COMMIT\n")
+				if err := feed(strings.Join(tables[:done], ""), tool+"-restore", "--noflush"); err != nil {
+					return err
+				}
+				left, err := flushed(ctx)
+				if err == nil && len(left) > 0 {
+					t.Errorf("%s, killed after %d tables: %v are left", tool, done, left)
+				}
+				return err
+			})
+		}
 	}
 }
 

@@ -15,7 +15,8 @@ import (
 
 // Flush removes rules and chains in the caller's network namespace, one tool and
 // table after the other, each in one transaction. Nothing of a table is removed if
-// anything in it can't be.
+// anything in it can't be. Tables that lose chains come last: as long as those are
+// there, Leftovers finds what an interrupted Flush has left.
 func Flush(ctx context.Context, rules []Rule) error {
 	tables := slices.DeleteFunc(slices.Clone(rules), func(r Rule) bool { return r.Tool != nft })
 	rules = slices.DeleteFunc(slices.Clone(rules), func(r Rule) bool { return r.Tool == nft })
@@ -52,10 +53,28 @@ func scripts(rules []Rule) map[string]string {
 	out := make(map[string]string)
 	for tool, tables := range lines {
 		var b strings.Builder
-		for _, table := range slices.Sorted(maps.Keys(tables)) {
+		for _, table := range chainsLast(tables) {
 			fmt.Fprintf(&b, "*%s\n%s\nCOMMIT\n", table, strings.Join(tables[table], "\n"))
 		}
 		out[tool] = b.String()
 	}
 	return out
+}
+
+// chainsLast orders tables by whether chains of theirs are removed, and by name.
+func chainsLast(tables map[string][]string) []string {
+	order := slices.Sorted(maps.Keys(tables))
+	losesChains := func(table string) bool {
+		return slices.ContainsFunc(tables[table], func(line string) bool { return strings.HasPrefix(line, "-X ") })
+	}
+	slices.SortStableFunc(order, func(a, b string) int {
+		switch x, y := losesChains(a), losesChains(b); {
+		case x == y:
+			return 0
+		case y:
+			return -1
+		}
+		return 1
+	})
+	return order
 }

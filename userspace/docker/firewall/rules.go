@@ -46,8 +46,10 @@ var (
 
 // Leftovers are the rules and chains of Docker's, to be removed in this order. The
 // operator's rules in DOCKER-USER, and so the chain and the way there, are not
-// among them.
+// among them. Where a tool has no chain of Docker's own any more, what looks like
+// Docker's is the operator's: rules for docker0, a DOCKER-USER still empty.
 func Leftovers(all []Rule) []Rule {
+	engines := enginesIn(all)
 	users := make(map[string]bool)
 	for _, r := range UserRules(all) {
 		users[r.Tool] = true
@@ -58,6 +60,7 @@ func Leftovers(all []Rule) []Rule {
 		switch {
 		case r.Tool == nft:
 			chains = append(chains, r)
+		case !engines[r.Tool]:
 		case r.Policy != "":
 			// Without it the host would be a router.
 		case users[r.Tool] && (r.Chain == userChain || r.Spec == "-j "+userChain):
@@ -72,6 +75,18 @@ func Leftovers(all []Rule) []Rule {
 }
 
 func dockers(chain string) bool { return chain == "DOCKER" || strings.HasPrefix(chain, "DOCKER-") }
+
+// enginesIn finds the tools by which an engine made rules: its own chains are there
+// until all that it made is removed (Flush).
+func enginesIn(all []Rule) map[string]bool {
+	out := make(map[string]bool)
+	for _, r := range all {
+		if r.Declared && dockers(r.Chain) && r.Chain != userChain {
+			out[r.Tool] = true
+		}
+	}
+	return out
+}
 
 // bridgesIn finds Docker's bridges by the rules in its own chains, which name each.
 func bridgesIn(all []Rule) map[string]bool {

@@ -15,9 +15,12 @@ import (
 	"github.com/fairway-project/fairway/userspace/docker/firewall"
 )
 
-var dockerRule = firewall.Rule{Tool: "iptables-nft", Table: "filter", Chain: "FORWARD", Spec: "-o docker0 -j DOCKER"}
-
 var (
+	dockerChain = firewall.Rule{Tool: "iptables-nft", Table: "filter", Chain: "DOCKER", Declared: true}
+	dockerRule  = firewall.Rule{Tool: "iptables-nft", Table: "filter", Chain: "FORWARD", Spec: "-o docker0 -j DOCKER"}
+	// operatorsRule is like one of an engine's, of which nothing else is there.
+	operatorsRule = firewall.Rule{Tool: "iptables-nft", Table: "filter", Chain: "FORWARD", Spec: "-i docker0 -j ACCEPT"}
+
 	dockerTable  = firewall.Rule{Tool: "nft", Table: "ip docker-bridges", Declared: true}
 	dockerPolicy = firewall.Rule{Tool: "iptables-nft", Table: "filter", Chain: "FORWARD", Policy: "DROP"}
 )
@@ -51,15 +54,17 @@ func TestPlan(t *testing.T) {
 		notes  []string
 		err    string
 	}{
-		"fresh, not running": {file: file{}, rules: []firewall.Rule{dockerRule}, lines: []string{
+		"fresh, not running": {file: file{}, rules: []firewall.Rule{dockerChain, dockerRule}, lines: []string{
 			`/d.json: add "ip6tables": false`, `/d.json: add "iptables": false`, `/d.json: add "userland-proxy-path": "/lib/docker-proxy"`,
-			"remove rule: iptables-nft -t filter -A FORWARD -o docker0 -j DOCKER",
+			"remove rule: iptables-nft -t filter -A FORWARD -o docker0 -j DOCKER", "remove chain: iptables-nft -t filter -N DOCKER",
 		}},
 		"running with rules": {engine: Engine{Pid: 7}, file: keys("iptables", "true", "ip6tables", "false", "userland-proxy-path", `"/lib/docker-proxy"`),
-			rules: []firewall.Rule{dockerRule}, lines: []string{`/d.json: change "iptables" from true to false`},
+			rules: []firewall.Rule{dockerChain, dockerRule}, lines: []string{`/d.json: change "iptables" from true to false`},
 			notes: []string{"carry traffic now", "restart dockerd"}},
 		"restarted": {engine: Engine{Pid: 7}, file: keys("iptables", "false", "ip6tables", "false", "userland-proxy-path", `"/lib/docker-proxy"`),
-			rules: []firewall.Rule{dockerRule}, lines: []string{"remove rule: iptables-nft -t filter -A FORWARD -o docker0 -j DOCKER"}},
+			rules: []firewall.Rule{dockerChain, dockerRule}, lines: []string{"remove rule: iptables-nft -t filter -A FORWARD -o docker0 -j DOCKER", "remove chain: iptables-nft -t filter -N DOCKER"}},
+		"an operator's rules": {engine: Engine{Pid: 7}, file: keys("iptables", "false", "ip6tables", "false", "userland-proxy-path", `"/lib/docker-proxy"`),
+			rules: []firewall.Rule{operatorsRule}},
 		"nftables backend": {engine: Engine{Pid: 7}, file: keys("iptables", "false", "ip6tables", "false", "userland-proxy-path", `"/lib/docker-proxy"`),
 			rules: []firewall.Rule{dockerTable, dockerPolicy}, lines: []string{"remove table: nft table ip docker-bridges"},
 			notes: []string{"policy of FORWARD is DROP (iptables-nft)"}},
@@ -166,7 +171,8 @@ func TestEveryWrongCombinationIsNamed(t *testing.T) {
 		"icc off":            {running, with("icc", "false"), nil, "docker icc", api.Fail},
 		"flag and key":       {Engine{Pid: 7, Flags: map[string]string{"iptables": "false"}}, good(), nil, "docker flags", api.Fail},
 		"operator's rules":   {running, good(), []firewall.Rule{user}, "docker user rules", api.Warn},
-		"leftovers":          {running, good(), []firewall.Rule{dockerRule}, "docker leftovers", api.Fail},
+		"leftovers":          {running, good(), []firewall.Rule{dockerChain, dockerRule}, "docker leftovers", api.Fail},
+		"rules for docker0":  {running, good(), []firewall.Rule{operatorsRule}, "", api.OK},
 		"nftables leftovers": {running, good(), []firewall.Rule{dockerTable}, "docker leftovers", api.Fail},
 		"Docker's policy":    {running, good(), []firewall.Rule{dockerPolicy}, "", api.OK},
 	} {

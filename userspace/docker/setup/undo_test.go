@@ -54,14 +54,14 @@ func TestLeftoversAreNamed(t *testing.T) {
 	other.Table = "nat"
 	f := keys("iptables", "false", "ip6tables", "false")
 	var got []string
-	for _, c := range leftoverChecks(Engine{Pid: 7}, f, []firewall.Rule{dockerTable, dockerRule, other, dockerPolicy}) {
+	for _, c := range leftoverChecks(Engine{Pid: 7}, f, []firewall.Rule{dockerTable, dockerChain, dockerRule, other, dockerPolicy}) {
 		if c.Result != api.Fail || c.Fix != "fairway docker setup" {
 			t.Errorf("%+v", c)
 		}
 		got = append(got, c.Fact)
 	}
 	want := []string{
-		"iptables-nft, table filter: 1 are left: " + dockerRule.String(),
+		"iptables-nft, table filter: 2 are left: " + dockerRule.String() + "; " + dockerChain.String(),
 		"iptables-nft, table nat: 1 are left: " + other.String(),
 		"nft, table ip docker-bridges: 1 are left: nft table ip docker-bridges",
 	}
