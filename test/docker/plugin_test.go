@@ -3,7 +3,10 @@
 package docker
 
 import (
+	"errors"
 	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -112,6 +115,48 @@ func TestPluginRestarts(t *testing.T) {
 		d.docker("rm", "-f", "web", "new0", "new1")
 		d.docker("network", "rm", "one")
 	}, harness.AllowPrivate())
+}
+
+// What ends while Fairway is away doesn't keep its address and its port when it is
+// back: Docker goes on without an answer, and never tells again.
+func TestPluginGivenUp(t *testing.T) {
+	onPlugin(t, func(t *testing.T, d *engine, driver string) {
+		d.docker("network", "create", "-d", driver, "one")
+		d.serve("db", "--network", "one")
+		d.serve("web", "--network", "one", "-p", "7000:80")
+		d.serve("stays", "--network", "one", "-p", "7001:80")
+		d.Daemon.Stop(t)
+		back := refuseCalls(t, filepath.Join(pluginDir, driver+".sock"))
+		d.docker("rm", "-f", "db")
+		d.docker("stop", "-t", "0", "web")
+		back()
+		d.Daemon.Start(t)
+		harness.Eventually(t, "the port is free", func() error {
+			if out := d.Must(t, "ports"); strings.Contains(out, "7000") {
+				return errors.New(out)
+			}
+			return nil
+		})
+		d.docker("start", "web")
+		d.reaches(d.LAN1, harness.HostIP4+":7000", "web")
+		d.reaches(d.LAN1, harness.HostIP4+":7001", "stays")
+		d.docker("rm", "-f", "web", "stays")
+		d.docker("network", "rm", "one")
+	})
+}
+
+// refuseCalls answers in a driver's place, with errors: Docker would wait a quarter of
+// a minute for one that isn't there, at each call.
+func refuseCalls(t *testing.T, socket string) (end func()) {
+	t.Helper()
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: http.NotFoundHandler()}
+	go server.Serve(l)
+	t.Cleanup(func() { server.Close() })
+	return func() { server.Close() }
 }
 
 // A port that is taken makes docker run fail with the reason, and leaves nothing.

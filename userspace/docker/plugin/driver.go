@@ -34,8 +34,8 @@ type Config struct {
 	Links    Links
 	Datapath datapath.Shared
 	// Docker is the socket of the engine whose networks these are, as
-	// unix:///PATH: those that it doesn't know any more are removed. Empty to keep
-	// what it doesn't delete itself.
+	// unix:///PATH: those that it doesn't know any more are removed, and endpoints
+	// that it gave up. Empty to keep what it doesn't delete itself.
 	Docker string
 	// Unserved says that nobody answers Docker's calls: networks of an earlier
 	// daemon's driver go on, and Degraded tells.

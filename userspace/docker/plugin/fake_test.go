@@ -26,7 +26,9 @@ type kernel struct {
 	endpoints map[string]datapath.Endpoint
 	ports     map[string][]datapath.Port
 	fail      error
-	next      int
+	// busy is why nothing of the datapath's can be removed.
+	busy error
+	next int
 }
 
 func newKernel() *kernel {
@@ -84,6 +86,9 @@ func (k *kernel) EnsureNetwork(_ context.Context, n datapath.Network) error {
 }
 
 func (k *kernel) DeleteNetwork(_ context.Context, id string) error {
+	if k.busy != nil {
+		return k.busy
+	}
 	delete(k.networks, id)
 	return nil
 }
@@ -100,6 +105,9 @@ func (k *kernel) EnsureEndpoint(_ context.Context, e datapath.Endpoint) error {
 }
 
 func (k *kernel) DeleteEndpoint(_ context.Context, id string) error {
+	if k.busy != nil {
+		return k.busy
+	}
 	delete(k.endpoints, id)
 	delete(k.ports, id)
 	return nil

@@ -5,6 +5,8 @@ package plugin
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -72,8 +74,40 @@ func (d *Driver) knows(id string) bool {
 	return d.file.Networks[id] != nil
 }
 
-// What Docker has deleted while the driver was away is removed when Docker answers,
-// and not before. What it lists stays, and so does what is made meanwhile, which
+func (d *Driver) carries(endpointID string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.file.Endpoints[endpointID] != nil
+}
+
+// containers are what an inspection lists, one for each endpoint.
+func containers(endpoints ...string) map[string]client.Endpoint {
+	all := make(map[string]client.Endpoint)
+	for _, id := range endpoints {
+		all["of "+id] = client.Endpoint{EndpointID: id}
+	}
+	return all
+}
+
+// joinAt makes another endpoint in a container.
+func joinAt(t *testing.T, h http.Handler, ep, address string) {
+	t.Helper()
+	must(t, h, "CreateEndpoint", ref(ep, `,"Interface":{"Address":"`+address+`/24"}`))
+	must(t, h, "Join", ref(ep, `,"SandboxKey":"/netns/`+ep+`"`))
+}
+
+func ask(t *testing.T, docker string) *client.Client {
+	t.Helper()
+	c, err := client.New(docker)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// What Docker has deleted or given up while the driver was away is removed when Docker
+// answers, and not before. What it lists stays, and so does what is made meanwhile, which
 // isn't listed before CreateNetwork has been answered.
 func TestReconcile(t *testing.T) {
 	dir, k := t.TempDir(), newKernel()
@@ -81,30 +115,97 @@ func TestReconcile(t *testing.T) {
 	first := again(t, dir, k, "")
 	h := handler(first, slog.New(slog.DiscardHandler))
 	joined(t, h, "")
+	joinAt(t, h, ep3, "198.51.100.3")
 	must(t, h, "CreateNetwork", other.Replace(networkBody("")))
 	must(t, h, "CreateEndpoint", other.Replace(ref(ep2, `,"Interface":{"Address":"198.51.100.2/24"}`)))
 	must(t, h, "Join", other.Replace(ref(ep2, `,"SandboxKey":"/netns/two"`)))
 
-	docker, answer := fakeDocker(t, client.Network{ID: netA, Name: "kept"})
+	docker, answer := fakeDocker(t, client.Network{ID: netA, Name: "kept", Containers: containers(ep1)})
 	d := again(t, dir, k, docker)
 	h = handler(d, slog.New(slog.DiscardHandler))
 	netC := strings.Repeat("c", 64)
 	third := strings.NewReplacer(netA, netC, "198.51.100.", "198.51.102.")
 	must(t, h, "CreateNetwork", third.Replace(networkBody("")))
-	if !d.knows(netA) || !d.knows(netB) {
-		t.Fatal("a network went before Docker answered")
+	if !d.knows(netA) || !d.knows(netB) || !d.carries(ep3) {
+		t.Fatal("a network or an endpoint went before Docker answered")
 	}
 	answer()
-	for deadline := time.Now().Add(10 * time.Second); d.knows(netB); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(10 * time.Second); d.knows(netB) || d.carries(ep3); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("the network that Docker doesn't know stays")
+			t.Fatal("the network that Docker doesn't know stays, or the endpoint")
 		}
 	}
-	if !d.knows(netA) || !d.knows(netC) {
-		t.Error("a network went that is Docker's")
+	if !d.knows(netA) || !d.knows(netC) || !d.carries(ep1) {
+		t.Error("a network or an endpoint went that is Docker's")
 	}
 	if _, there := k.devices["br-"+netB[:12]]; there || len(k.endpoints) != 1 || len(k.networks) != 2 {
 		t.Errorf("left: devices %v, endpoints %v, networks %v", k.devices, k.endpoints, k.networks)
+	}
+}
+
+// An endpoint that Docker gave up while the driver was away goes, with its host port,
+// which another container may want. One that is listed stays, one whose device is in
+// a container, whatever Docker says, and one that came since.
+func TestGivenUp(t *testing.T) {
+	dir, k := t.TempDir(), newKernel()
+	first := again(t, dir, k, "")
+	h := handler(first, slog.New(slog.DiscardHandler))
+	joined(t, h, "")
+	program(t, h, `{"Proto":6,"Port":80,"HostIP":"127.0.0.1","HostPort":0}`)
+	port := k.ports[ep1][0].HostPort
+	joinAt(t, h, ep2, "198.51.100.3")
+	joinAt(t, h, ep3, "198.51.100.4")
+	delete(k.devices, first.file.Endpoints[ep3].IfName)
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	d := again(t, dir, k, "")
+	h = handler(d, slog.New(slog.DiscardHandler))
+	left := d.joined()
+	joinAt(t, h, ep4, "198.51.100.5")
+	docker, answer := fakeDocker(t, client.Network{ID: netA, Containers: containers(ep2)})
+	answer()
+	if err := d.compare(t.Context(), ask(t, docker), left); err != nil {
+		t.Fatal(err)
+	}
+	if d.carries(ep1) || k.endpoints[ep1].ID != "" {
+		t.Error("the endpoint that Docker gave up stays")
+	}
+	for what, id := range map[string]string{"Docker lists": ep2, "is in a container": ep3, "came since": ep4} {
+		if !d.carries(id) || k.endpoints[id].ID == "" {
+			t.Errorf("an endpoint went that %s", what)
+		}
+	}
+	must(t, h, "ProgramExternalConnectivity", ref(ep4,
+		fmt.Sprintf(`,"Options":{"com.docker.network.portmap":[{"Proto":6,"Port":80,"HostIP":"127.0.0.1","HostPort":%d}]}`, port)))
+}
+
+// What can't be removed at first, or not be asked for, is left for another attempt,
+// and told.
+func TestReconcileTriesAgain(t *testing.T) {
+	dir, k := t.TempDir(), newKernel()
+	d := again(t, dir, k, "")
+	h := handler(d, slog.New(slog.DiscardHandler))
+	joined(t, h, "")
+	must(t, h, "CreateNetwork", strings.NewReplacer(netA, netB, "198.51.100.", "198.51.101.").Replace(networkBody("")))
+	left := d.joined()
+	docker, answer := fakeDocker(t, client.Network{ID: netA})
+	c := ask(t, docker)
+	if err := d.compare(t.Context(), c, left); err == nil || len(left) != 2 {
+		t.Errorf("nobody answers: %v, left %v", err, left)
+	}
+	answer()
+	k.busy = errors.New("device is busy")
+	if err := d.compare(t.Context(), c, left); !errors.Is(err, k.busy) || len(left) != 2 || len(d.Degraded()) != 2 {
+		t.Errorf("nothing can be removed: %v, left %v, degraded %q", err, left, d.Degraded())
+	}
+	k.busy = nil
+	if err := d.compare(t.Context(), c, left); err != nil || len(left) > 0 || len(d.Degraded()) > 0 {
+		t.Errorf("at last: %v, left %v, degraded %q", err, left, d.Degraded())
+	}
+	if d.knows(netB) || d.carries(ep1) || len(k.endpoints) > 0 || len(k.networks) != 1 {
+		t.Errorf("the datapath has endpoints %v, networks %v", k.endpoints, k.networks)
 	}
 }
 

@@ -79,6 +79,9 @@ func (d *Driver) report(what string, err error) {
 		delete(d.troubles, what)
 		return
 	}
+	if d.troubles[what] == err.Error() {
+		return
+	}
 	d.troubles[what] = err.Error()
 	d.Log.Error("docker plugin: not carried out", "what", what, "err", err)
 }
