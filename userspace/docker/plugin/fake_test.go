@@ -28,7 +28,9 @@ type kernel struct {
 	fail      error
 	// busy is why nothing of the datapath's can be removed.
 	busy error
-	next int
+	// swept counts the calls of Sweep.
+	swept int
+	next  int
 }
 
 func newKernel() *kernel {
@@ -126,7 +128,7 @@ func (k *kernel) EnsurePorts(_ context.Context, id string, p []datapath.Port) er
 	return nil
 }
 
-func (k *kernel) Sweep(context.Context) error { return nil }
+func (k *kernel) Sweep(context.Context) error { k.swept++; return nil }
 
 // empty demands that nothing is left.
 func (k *kernel) empty(t *testing.T) {

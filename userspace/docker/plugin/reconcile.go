@@ -30,11 +30,9 @@ func (d *Driver) startReconcile(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	d.cancel = cancel
 	d.background.Go(func() {
 		defer c.Close()
-		d.reconcile(running, c, left)
+		d.reconcile(ctx, c, left)
 	})
 	return nil
 }
