@@ -33,7 +33,7 @@ void relay_pause(struct relay *r)
 
 static void resume(struct relay *r)
 {
-	if (r->paused && r->count < r->limit && !relay_watch(r, r->listener, EPOLLIN, &r->incoming))
+	if (r->count < r->limit && !relay_watch(r, r->listener, EPOLLIN, &r->incoming))
 		r->paused = false;
 }
 
@@ -72,19 +72,22 @@ static int prepare(struct relay *r, const struct tuple *t, int listener)
 }
 
 /* The event to handle next, or none after some time. One at a time: what handles
- * it may free what the next one would be for. */
+ * it may free what the next one would be for. A pause that it begins lasts for
+ * another event at least, or for its time: what it is for isn't over yet. */
 static void step(struct relay *r, int timeout, const sigset_t *mask)
 {
+	const bool paused = r->paused;
 	struct epoll_event ev;
 	struct watch *w;
 
-	if (r->paused && (timeout < 0 || timeout > PAUSE_MS))
+	if (paused && (timeout < 0 || timeout > PAUSE_MS))
 		timeout = PAUSE_MS;
 	if (epoll_pwait(r->epoll, &ev, 1, timeout, mask) == 1) {
 		w = ev.data.ptr;
 		w->ready(w, r, ev.events);
 	}
-	resume(r);
+	if (paused)
+		resume(r);
 }
 
 int relay(const struct tuple *t, int listener, const volatile sig_atomic_t *signalled,

@@ -199,6 +199,63 @@ func TestRelayBounds(t *testing.T) {
 	})
 }
 
+// One that has no descriptor for a client waits too, rather than ask the kernel without
+// end, and serves the client when there is one.
+func TestRelayPauses(t *testing.T) {
+	s, to := relayed(t, "tcp", listen4(t, func(c *net.TCPConn) {
+		_, _ = io.Copy(c, c)
+		c.Close()
+	}))
+	// Its own limit is set by the time that it serves somebody.
+	if err := ask(dial6(t, "tcp6", to), "first"); err != nil {
+		t.Fatal(err)
+	}
+	var before unix.Rlimit
+	if err := unix.Prlimit(s.Process.Pid, unix.RLIMIT_NOFILE, nil, &before); err != nil {
+		t.Fatal(err)
+	}
+	none := before
+	for none.Cur = 0; isOpen(s, none.Cur); {
+		none.Cur++
+	}
+	if err := unix.Prlimit(s.Process.Pid, unix.RLIMIT_NOFILE, &none, nil); err != nil {
+		t.Fatal(err)
+	}
+	spent := cpuTime(t, s)
+	c := dial6(t, "tcp6", to)
+	_ = c.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
+	if err := ask(c, "hello"); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("without descriptors: %v", err)
+	}
+	// A few attempts take some 100 microseconds.
+	if spent = cpuTime(t, s) - spent; spent > 10*time.Millisecond {
+		t.Errorf("%v of CPU time in half a second of waiting", spent)
+	}
+	if err := unix.Prlimit(s.Process.Pid, unix.RLIMIT_NOFILE, &before, nil); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.SetReadDeadline(time.Now().Add(harness.Patience))
+	if _, err := io.ReadFull(c, make([]byte, len("hello"))); err != nil {
+		t.Errorf("with descriptors again: %v", err)
+	}
+}
+
+func isOpen(s *shim, fd uint64) bool {
+	_, err := os.Lstat(fmt.Sprintf("/proc/%d/fd/%d", s.Process.Pid, fd))
+	return err == nil
+}
+
+// cpuTime is what a shim has used of a CPU, by its clock (clock_getcpuclockid(3)).
+func cpuTime(t *testing.T, s *shim) time.Duration {
+	t.Helper()
+	const scheduled = 2
+	var used unix.Timespec
+	if err := unix.ClockGettime(int32(^s.Process.Pid<<3|scheduled), &used); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(used.Nano())
+}
+
 // A container on an internal network is nobody's to reach, and the port stays held.
 func TestRelayRefusesInternal(t *testing.T) {
 	d, port := newFakeDaemon(t, 200, `{"internal":true}`), freePort(t)
