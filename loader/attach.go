@@ -43,11 +43,11 @@ type attacher interface {
 	list() ([]Attachment, error)
 }
 
-func (l *Loader) newAttacher() attacher {
-	if available(l.features, featureTCX) {
-		return &tcx{dir: l.linksDir()}
+func newAttacher(cfg Config, tcxAvailable bool) attacher {
+	if tcxAvailable {
+		return &tcx{dir: cfg.linksDir()}
 	}
-	return &clsact{dir: l.linksDir()}
+	return &clsact{dir: cfg.linksDir()}
 }
 
 // Attach attaches a program to the device with this ifindex, behind the programs

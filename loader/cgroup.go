@@ -40,7 +40,7 @@ func (l *Loader) hooks() []hook {
 // AttachSockets attaches the programs of sockets to the root of the cgroup v2
 // hierarchy, beside those of others. Doing it again changes nothing.
 func (l *Loader) AttachSockets() error {
-	root, err := cgroupRoot(l.cfg.CgroupPath, l.cgroupDir())
+	root, err := cgroupRoot(l.cfg.CgroupPath, l.cfg.cgroupDir())
 	if err != nil {
 		return err
 	}

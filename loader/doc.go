@@ -26,5 +26,6 @@
 //   - devices and filters are those of the calling thread's network namespace;
 //   - the size of the flow tables is kept as long as their maps are: another
 //     FlowTableSize takes effect after Uninstall or a reboot;
-//   - Close never detaches anything. Uninstall does.
+//   - Close never detaches anything. Uninstall does, and Remove, which doesn't need
+//     programs that load.
 package loader

@@ -80,7 +80,7 @@ func (l *Loader) open() (err error) {
 	if l.switching, err = l.otherSchemas(); err != nil {
 		return err
 	}
-	l.devices = l.newAttacher()
+	l.devices = newAttacher(l.cfg, available(l.features, featureTCX))
 	if l.switching {
 		l.cfg.Logger.Info("layout of the maps changed: older programs go on until the new maps are filled", "schema", l.schema)
 		return nil
@@ -178,7 +178,7 @@ func (l *Loader) setConstants(spec *ebpf.CollectionSpec) error {
 }
 
 func (l *Loader) mapsDir() string  { return filepath.Join(l.cfg.Dir, "maps", l.schema) }
-func (l *Loader) linksDir() string { return filepath.Join(l.cfg.Dir, "links") }
-func (l *Loader) cgroupDir() string {
-	return filepath.Join(l.cfg.RunDir, "cgroup2")
-}
+func (l *Loader) linksDir() string { return l.cfg.linksDir() }
+
+func (c Config) linksDir() string  { return filepath.Join(c.Dir, "links") }
+func (c Config) cgroupDir() string { return filepath.Join(c.RunDir, "cgroup2") }

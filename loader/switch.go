@@ -101,17 +101,29 @@ func (l *Loader) otherSchemas() (bool, error) {
 // the end, then the directory. The Loader can only be closed afterwards.
 func (l *Loader) Uninstall() error { return uninstall(l.cfg, l.devices) }
 
+// Remove is Uninstall without a Loader: it loads nothing, so that what an earlier
+// process made can be removed where its programs, or the maps, are refused now. Of
+// cfg only the directories count.
+func Remove(cfg Config) error {
+	devices := newAttacher(cfg, haveTCX() == nil)
+	mounted, err := onBPFFS(cfg.Dir)
+	if err != nil {
+		return err
+	}
+	if !mounted {
+		// Nothing is pinned, and files below the directory are others'.
+		return errors.Join(detachAll(devices), removePrivateCgroup(cfg.cgroupDir()))
+	}
+	return uninstall(cfg, devices)
+}
+
 func uninstall(cfg Config, devices attacher) error {
-	links := filepath.Join(cfg.Dir, "links")
+	links := cfg.linksDir()
 	var errs []error
 	if err := os.RemoveAll(filepath.Join(cfg.Dir, "maps")); err != nil {
 		errs = append(errs, fmt.Errorf("maps: %w", err))
 	}
-	attached, err := devices.list()
-	errs = append(errs, err)
-	for _, a := range attached {
-		errs = append(errs, devices.detach(a.Index, a.Program))
-	}
+	errs = append(errs, detachAll(devices))
 	remaining, err := names(links)
 	errs = append(errs, err)
 	for _, name := range remaining {
@@ -122,6 +134,15 @@ func uninstall(cfg Config, devices attacher) error {
 	if err := os.RemoveAll(links); err != nil {
 		errs = append(errs, fmt.Errorf("links: %w", err))
 	}
-	errs = append(errs, removePrivateCgroup(filepath.Join(cfg.RunDir, "cgroup2")), removeDir(cfg.Dir))
+	errs = append(errs, removePrivateCgroup(cfg.cgroupDir()), removeDir(cfg.Dir))
+	return errors.Join(errs...)
+}
+
+func detachAll(devices attacher) error {
+	attached, err := devices.list()
+	errs := []error{err}
+	for _, a := range attached {
+		errs = append(errs, devices.detach(a.Index, a.Program))
+	}
 	return errors.Join(errs...)
 }

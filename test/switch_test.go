@@ -3,8 +3,13 @@
 package test
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/cilium/ebpf"
 
 	"github.com/fairway-project/fairway/test/harness"
 )
@@ -63,4 +68,69 @@ func expectOnly(t *testing.T, e *harness.Env, mode harness.Mode) {
 			t.Errorf("%d programs are left on devices", n)
 		}
 	}
+}
+
+// A host leaves the eBPF mode when the programs don't load any more, as after a
+// change of the kernel: that may be why it leaves.
+func TestLeaveProgramsThatDoNotLoad(t *testing.T) {
+	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
+		e.Network(t, "a", numA)
+		c1 := e.Sandbox(t, "c1", "--network", "a", "-p", "8080:80", "-p", "8080:80/udp")
+		serve(t, c1.Netns, 80, "c1")
+		e.Daemon.Stop(t)
+		refuses(t, e.Daemon, "another layout", func() error { return spoilMap(e.Daemon) }, "flows4")
+		e.Daemon.Mode = harness.IPTables
+		e.Daemon.Start(t)
+		e.EachFamily(t, func(t *testing.T, f harness.Family) {
+			harness.Reaches(t, e.LAN1, f.Host, 8080, "c1")
+		})
+		expectOnly(t, e, harness.IPTables)
+		if _, err := os.Stat(e.Daemon.BPFFS); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is left: %v", e.Daemon.BPFFS, err)
+		}
+	}, harness.OnlyMode(harness.EBPF))
+}
+
+// So does an uninstall without a daemon.
+func TestUninstallProgramsThatDoNotLoad(t *testing.T) {
+	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
+		before := harness.LookAtHost(t, e)
+		e.Daemon.Start(t)
+		e.Network(t, "a", numA)
+		e.Sandbox(t, "c1", "--network", "a", "-p", "8080:80")
+		e.Daemon.Kill(t)
+		if err := spoilMap(e.Daemon); err != nil {
+			t.Fatal(err)
+		}
+		if r := e.Daemon.UninstallKeepingState(t); r.Code != 0 {
+			t.Fatalf("uninstall: exit %d: %s", r.Code, r.Err)
+		}
+		if diff := before.Diff(harness.LookAtHost(t, e)); diff != "" {
+			t.Errorf("uninstall leaves:\n%s", diff)
+		}
+		if n := harness.CountPrograms(t, e.Host); n != 0 {
+			t.Errorf("%d programs are left on devices", n)
+		}
+		if _, err := os.Stat(e.Daemon.BPFFS); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is left: %v", e.Daemon.BPFFS, err)
+		}
+	}, harness.OnlyMode(harness.EBPF), harness.NoDaemon())
+}
+
+// spoilMap makes a daemon's programs refuse to load: it pins a map of another layout
+// in the place of one that they share. Those that are loaded keep theirs.
+func spoilMap(d *harness.Daemon) error {
+	paths, err := filepath.Glob(filepath.Join(d.BPFFS, "maps", "*", "flows4"))
+	if err != nil {
+		return err
+	}
+	m, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 4, MaxEntries: 1})
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	if len(paths) != 1 {
+		return errors.New("want one schema, got " + strings.Join(paths, " "))
+	}
+	return errors.Join(os.Remove(paths[0]), m.Pin(paths[0]))
 }

@@ -5,7 +5,6 @@ package daemon
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
@@ -39,7 +38,7 @@ type daemon struct {
 	log    *slog.Logger
 	engine *engine.Engine
 	// alone says that no other daemon works in this network namespace, sweep
-	// that all devices of Fairway's are to go, whoever's they were.
+	// that all of Fairway's is to go, whoever's it was.
 	alone, sweep bool
 	// files is the limit of open files that processes in sandboxes get, that of the
 	// daemon before it raised its own; zero for the present one.
@@ -133,9 +132,9 @@ func (d *daemon) open(ctx context.Context) error {
 	if pins != nil {
 		d.onClose(pins.Close)
 	}
-	dp, err := openDatapath(ctx, d.config, d.config.Datapath, d.log)
+	dp, err := d.openOwn(ctx)
 	if err != nil {
-		return fmt.Errorf("%s datapath: %w", d.config.Datapath, err)
+		return err
 	}
 	d.onClose(dp.Close)
 	if err := d.openDocker(ctx, dp); err != nil {
