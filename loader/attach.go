@@ -36,8 +36,13 @@ type attacher interface {
 	// attach makes sure that the program is on the device. Another version of
 	// it that is there is replaced, or left to Switch if keep is set.
 	attach(index int, p Program, prog loaded, keep bool) error
+	// replace makes a program that is on the device this version of it, and leaves
+	// a device of the calling thread's namespace alone that hasn't got it.
+	replace(index int, p Program, prog loaded) error
 	// detach is no error if the program isn't there, or the device.
 	detach(index int, p Program) error
+	// forget removes what is kept for a device that is gone.
+	forget(index int, p Program) error
 	// list returns all that is attached, and forgets what was on devices that
 	// are gone.
 	list() ([]Attachment, error)
@@ -68,6 +73,15 @@ func (l *Loader) Attach(index int, p Program) error {
 func (l *Loader) Detach(index int, p Program) error {
 	if err := l.devices.detach(index, p); err != nil {
 		return fmt.Errorf("detach %s from device %d: %w", p, index, err)
+	}
+	return nil
+}
+
+// Forget removes what pins leave of a program whose device is gone. A device that
+// went to another network namespace keeps its program.
+func (l *Loader) Forget(index int, p Program) error {
+	if err := l.devices.forget(index, p); err != nil {
+		return fmt.Errorf("forget %s on device %d: %w", p, index, err)
 	}
 	return nil
 }

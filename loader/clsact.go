@@ -51,6 +51,18 @@ func (c *clsact) attach(index int, p Program, prog loaded, keep bool) error {
 	return nil
 }
 
+func (c *clsact) replace(index int, p Program, prog loaded) error {
+	existing, err := c.find(index, p)
+	if existing == nil && (err == nil || errors.Is(err, unix.ENODEV)) {
+		// The device went since it was listed, and its programs with it.
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return c.attach(index, p, prog, false)
+}
+
 func (c *clsact) detach(index int, p Program) error {
 	existing, err := c.find(index, p)
 	if errors.Is(err, unix.ENODEV) {
@@ -67,6 +79,8 @@ func (c *clsact) detach(index int, p Program) error {
 	}
 	return c.dropQdisc(index)
 }
+
+func (c *clsact) forget(index int, _ Program) error { return c.unmark(index) }
 
 func (c *clsact) list() ([]Attachment, error) {
 	qdiscs, err := nl.QdiscList(nil, nil)

@@ -160,6 +160,23 @@ func TestEmptyClsactOfOthersStays(t *testing.T) {
 	}
 }
 
+// Replacing is for devices that have a program, of any version.
+func TestClsactReplaceAttachesNothing(t *testing.T) {
+	i, c, dev := newClsact(t)
+	one, two := passProgram(t), passProgram(t)
+	i.do(t, func() error { return c.replace(dev, FromUplink, identified(t, one)) })
+	if i.hasClsact(t, dev) {
+		t.Error("a device without a program got one")
+	}
+	i.do(t, func() error {
+		return errors.Join(c.attach(dev, FromUplink, identified(t, one), false), c.replace(dev, FromUplink, identified(t, two)))
+	})
+	if got := i.filterProgram(t, c, dev); got != mustID(t, two) {
+		t.Errorf("program %d, want %d", got, mustID(t, two))
+	}
+	i.do(t, func() error { return errors.Join(remove(dev), c.replace(dev, FromUplink, identified(t, one))) })
+}
+
 func TestClsactForeignFilterInOurPlace(t *testing.T) {
 	i, c, dev := newClsact(t)
 	p := passProgram(t)

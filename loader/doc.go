@@ -23,7 +23,9 @@
 //     through address translation break once, at Switch;
 //   - without tcx (before Linux 6.6) programs are clsact filters, which no link
 //     guards: they are found again by their name, priority and handle;
-//   - devices and filters are those of the calling thread's network namespace;
+//   - devices and filters are those of the calling thread's network namespace, and
+//     a directory is one namespace's: Open, Switch and Forget leave links alone
+//     whose device is in another;
 //   - the size of the flow tables is kept as long as their maps are: another
 //     FlowTableSize takes effect after Uninstall or a reboot;
 //   - Close never detaches anything. Uninstall does, and Remove, which doesn't need

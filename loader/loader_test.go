@@ -347,6 +347,39 @@ func TestListForgetsGoneDevices(t *testing.T) {
 	i.do(t, l.Uninstall)
 }
 
+// Started in another network namespace than the last time, a process finds links of
+// devices that aren't there. Devices that have their numbers get no program, and those
+// that the links are for keep theirs.
+func TestLinksOfAnotherNamespaceAreLeftAlone(t *testing.T) {
+	i, other := newInstance(t), newInstance(t)
+	dev := i.device(t, "up0")
+	first := i.open(t)
+	i.do(t, func() error { return first.Attach(dev, FromUplink) })
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	other.do(t, func() error {
+		d := veth("lan0")
+		d.Index = dev
+		return netlink.LinkAdd(d)
+	})
+	before := i.programs(t, dev)
+	moved := &instance{cfg: i.cfg, netns: other.netns}
+	second := moved.open(t)
+	defer second.Close()
+	other.do(t, func() error { return second.Forget(dev, FromUplink) })
+	if got := other.programs(t, dev); len(got) != 0 {
+		t.Errorf("programs on a device of that namespace: %v", got)
+	}
+	if got := i.programs(t, dev); len(before) != 1 || !cmp.Equal(got, before) {
+		t.Errorf("programs on the device: %v, then %v", before, got)
+	}
+	i.do(t, second.Uninstall)
+	if left := i.programs(t, dev); len(left) != 0 {
+		t.Errorf("programs are left: %v", left)
+	}
+}
+
 // A device may go between being listed and being served: no reason not to start.
 func TestReplaceOnGoneDevice(t *testing.T) {
 	i := newInstance(t)

@@ -74,12 +74,7 @@ func (l *Loader) replace(a Attachment) error {
 	if err != nil {
 		return l.devices.detach(a.Index, a.Program)
 	}
-	err = l.devices.attach(a.Index, a.Program, prog, false)
-	if errors.Is(err, unix.ENODEV) {
-		// The device went since it was listed, and its programs with it.
-		return nil
-	}
-	return err
+	return l.devices.replace(a.Index, a.Program, prog)
 }
 
 // otherSchemas reports whether maps with another layout are there.

@@ -61,6 +61,30 @@ func (t *tcx) attach(index int, p Program, prog loaded, keep bool) error {
 	return t.create(index, p, prog.Program)
 }
 
+// replace doesn't attach where the link isn't on the device: the directory may be that
+// of a process in another network namespace, where the number is another device's.
+func (t *tcx) replace(index int, p Program, prog loaded) error {
+	path := t.path(index, p)
+	pinned, err := link.LoadPinnedLink(path, nil)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("pinned link %s: %w", path, err)
+	}
+	defer pinned.Close()
+	there, err := onDevice(pinned, index, p)
+	if err != nil || !there {
+		return err
+	}
+	err = update(pinned, prog)
+	if errors.Is(err, unix.ENOLINK) {
+		// The device went since it was listed, and its programs with it.
+		return nil
+	}
+	return err
+}
+
 // create attaches and pins. A crash in between leaves no trace: the link goes with
 // its descriptor.
 func (t *tcx) create(index int, p Program, prog *ebpf.Program) error {
@@ -90,20 +114,29 @@ func (t *tcx) list() ([]Attachment, error) {
 		if !ok {
 			continue
 		}
-		path := filepath.Join(t.dir, name)
-		there, err := deviceLives(path)
+		there, err := unpinIfGone(filepath.Join(t.dir, name))
 		if err != nil {
 			return nil, err
 		}
-		if !there {
-			if err := unpin(path); err != nil {
-				return nil, err
-			}
-			continue
+		if there {
+			all = append(all, Attachment{Index: index, Program: p, How: "tcx"})
 		}
-		all = append(all, Attachment{Index: index, Program: p, How: "tcx"})
 	}
 	return all, err
+}
+
+func (t *tcx) forget(index int, p Program) error {
+	_, err := unpinIfGone(t.path(index, p))
+	return err
+}
+
+// unpinIfGone removes a link that its device has left behind.
+func unpinIfGone(path string) (there bool, err error) {
+	there, err = deviceLives(path)
+	if err != nil || there {
+		return there, err
+	}
+	return false, unpin(path)
 }
 
 // deviceLives asks the link only: unlike the device it answers the same in every

@@ -5,6 +5,7 @@ package ebpf
 import (
 	"context"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/fairway-project/fairway/loader"
 	"github.com/fairway-project/fairway/maps/endpoint"
 	"github.com/fairway-project/fairway/maps/host"
 	"github.com/fairway-project/fairway/maps/icc"
@@ -22,6 +24,7 @@ import (
 	"github.com/fairway-project/fairway/maps/publish"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/netns"
 	"github.com/fairway-project/fairway/userspace/nl"
 )
 
@@ -403,5 +406,39 @@ func TestProgramsGoWithTheDevice(t *testing.T) {
 	pins, err := filepath.Glob(filepath.Join(w.cfg.BPFFS, "links", "[0-9]*"))
 	if err != nil || len(pins) != 0 {
 		t.Errorf("pins are left: %v, %v", pins, err)
+	}
+}
+
+// A device that went to another namespace, instead of away, is guarded there.
+func TestProgramsStayOnAMovedDevice(t *testing.T) {
+	w := newWorld(t)
+	e := w.endpoint(1)
+	elsewhere := filepath.Join(w.cfg.RunDir, "elsewhere")
+	if err := netns.Create(elsewhere); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := netns.Delete(elsewhere); err != nil {
+			t.Error(err)
+		}
+	})
+	there, err := os.Open(elsewhere)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer there.Close()
+	w.ensure(w.networkIs(w.network()), w.endpointIs(e))
+	w.do(func() error {
+		return netlink.LinkSetNsFd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Index: e.HostIndex}}, int(there.Fd()))
+	})
+	w.ensure(w.endpointGone(e.ID))
+	guarded := 0
+	for _, a := range w.attached() {
+		if a.Program == string(loader.FromContainer) || a.Program == string(loader.ToContainer) {
+			guarded++
+		}
+	}
+	if guarded != 2 {
+		t.Errorf("%d programs guard the device, want 2", guarded)
 	}
 }

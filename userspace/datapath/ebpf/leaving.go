@@ -12,7 +12,8 @@ import (
 	"github.com/fairway-project/fairway/loader"
 )
 
-// forgetGoneDevices removes what pins leave of devices that no longer exist.
+// forgetGoneDevices removes what pins leave of devices that no longer exist. One that
+// is only in another namespace stays guarded there.
 func (d *Datapath) forgetGoneDevices() error {
 	var errs []error
 	for index := range d.state.leaving {
@@ -25,7 +26,7 @@ func (d *Datapath) forgetGoneDevices() error {
 			continue
 		}
 		for _, p := range []loader.Program{loader.FromContainer, loader.ToContainer} {
-			errs = append(errs, d.loader.Detach(index, p))
+			errs = append(errs, d.loader.Forget(index, p))
 		}
 		delete(d.state.leaving, index)
 	}
