@@ -3,7 +3,10 @@
 package test
 
 import (
+	"net"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/fairway-project/fairway/test/harness"
 )
@@ -62,4 +65,45 @@ func TestUninstallWithoutDaemon(t *testing.T) {
 		})
 		e.Daemon.Kill(t)
 	}, harness.NoDaemon())
+}
+
+// What is uninstalled in the namespace of another daemon that runs leaves that one's
+// devices alone, which its own state doesn't know. (Rules of iptables are one set per
+// namespace, whoever made them.)
+func TestUninstallInAnotherDaemonsNamespace(t *testing.T) {
+	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
+		other := e.Second(t, e.LAN1)
+		e.Network(t, "a", numA)
+		c := e.Sandbox(t, "c", "--network", "a", "-p", "8080:80", "-p", "8080:80/udp")
+		serve(t, c.Netns, 80, "c")
+		flows := harness.NewFlows(t)
+		flows.TCP(t, e.LAN2, at(harness.HostIP4, 8080))
+		flows.Advance(t, 20)
+		before := deviceNumbers(t, e.Host)
+		other.Daemon.Kill(t)
+		if r := other.Daemon.UninstallFrom(t, e.Host); r.Code != 0 {
+			t.Errorf("uninstall: exit %d: %s", r.Code, r.Err)
+		}
+		if diff := cmp.Diff(before, deviceNumbers(t, e.Host)); diff != "" {
+			t.Errorf("devices before and after (-want +got):\n%s", diff)
+		}
+		flows.Advance(t, 20)
+		flows.Stop(t)
+	}, harness.OnlyMode(harness.EBPF))
+}
+
+func deviceNumbers(t *testing.T, n *harness.Netns) map[string]int {
+	t.Helper()
+	numbers := make(map[string]int)
+	err := n.Do(func() error {
+		all, err := net.Interfaces()
+		for _, d := range all {
+			numbers[d.Name] = d.Index
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return numbers
 }

@@ -44,6 +44,15 @@ func (d *Daemon) Uninstall(t testing.TB) Result { t.Helper(); return d.uninstall
 // UninstallKeepingState leaves the networks in the state on disk.
 func (d *Daemon) UninstallKeepingState(t testing.TB) Result { t.Helper(); return d.uninstall(t) }
 
+// UninstallFrom is UninstallKeepingState by an operator in another namespace than the
+// daemon's.
+func (d *Daemon) UninstallFrom(t testing.TB, n *Netns) Result {
+	t.Helper()
+	there := *d
+	there.netns = n
+	return there.UninstallKeepingState(t)
+}
+
 func (d *Daemon) uninstall(t testing.TB, more ...string) Result {
 	t.Helper()
 	args := append([]string{"--socket", d.Socket, "uninstall", "--force", "--datapath", string(d.Mode)}, more...)

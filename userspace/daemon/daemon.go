@@ -160,7 +160,7 @@ func (d *daemon) open(ctx context.Context) error {
 
 func (d *daemon) engineConfig(s *store.Store, l *link.Host, b *sandbox.Manager, dp datapath.Datapath) engine.Config {
 	c := engine.Config{
-		Store: s, Links: l, Boxes: b, Datapath: dp, Sweep: d.alone && d.sweep,
+		Store: s, Links: l, Boxes: b, Datapath: dp, Sweep: d.sweep, Others: !d.alone,
 		Root: d.config.Root, RunDir: d.config.RunDir,
 		Uplinks: d.config.Uplinks, Metrics: d.config.Metrics, Version: api.BuildVersion(), Log: d.log,
 	}

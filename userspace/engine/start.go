@@ -178,6 +178,9 @@ func (e *Engine) desired() datapath.Desired {
 // pruneDevices removes the devices of Fairway's that nobody knows; those that
 // spared says yes to are somebody's.
 func (e *Engine) pruneDevices(spared func(device string) bool) error {
+	if e.Others {
+		return nil
+	}
 	owned, err := e.links.Owned()
 	if err != nil {
 		return err
