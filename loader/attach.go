@@ -4,6 +4,7 @@ package loader
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 
 	"github.com/cilium/ebpf"
@@ -46,13 +47,20 @@ type attacher interface {
 	// list returns all that is attached, and forgets what was on devices that
 	// are gone.
 	list() ([]Attachment, error)
+	// checkRoom refuses a network namespace that another instance has taken.
+	checkRoom() error
 }
 
-func newAttacher(cfg Config, tcxAvailable bool) attacher {
+func newAttacher(cfg Config, tcxAvailable bool) (attacher, error) {
 	if tcxAvailable {
-		return &tcx{dir: cfg.linksDir()}
+		return &tcx{dir: cfg.linksDir()}, nil
 	}
-	return &clsact{dir: cfg.linksDir()}
+	c := &clsact{dir: cfg.linksDir()}
+	var err error
+	if cfg.Others {
+		c.maps, err = mapIDs(filepath.Join(cfg.Dir, "maps"))
+	}
+	return c, err
 }
 
 // Attach attaches a program to the device with this ifindex, behind the programs

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/cilium/ebpf"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
@@ -19,7 +20,12 @@ import (
 // clsact attaches by direct-action filters. A filter of ours has this priority and
 // handle, and a name that begins with filterPrefix. In dir an empty directory
 // <ifindex>-clsact marks the devices whose clsact qdisc is our making.
-type clsact struct{ dir string }
+type clsact struct {
+	dir string
+	// maps are this instance's, where another's filters may be about; nil where all
+	// that look like ours are.
+	maps map[ebpf.MapID]bool
+}
 
 const (
 	filterPriority = 0xfa1
@@ -99,7 +105,14 @@ func (c *clsact) list() ([]Attachment, error) {
 			if err != nil && !errors.Is(err, unix.ENODEV) {
 				return nil, err
 			}
-			if f != nil {
+			if f == nil {
+				continue
+			}
+			mine, err := c.owns(f)
+			if err != nil {
+				return nil, err
+			}
+			if mine {
 				all = append(all, Attachment{Index: q.Attrs().LinkIndex, Program: p, How: "clsact"})
 			}
 		}

@@ -200,3 +200,77 @@ func TestClsactDetachFromGoneDevice(t *testing.T) {
 		t.Error("the mark is left")
 	}
 }
+
+// Without tcx, the filters of an instance that works in the namespace are neither
+// replaced nor removed by another. Those of one that is gone are as good as one's own.
+func TestClsactFiltersOfAnotherInstance(t *testing.T) {
+	first, second := newInstance(t), newInstance(t)
+	dev := first.device(t, "up0")
+	one, two := first.open(t), second.open(t)
+	defer one.Close()
+	defer two.Close()
+	attach := first.clsact(t, false)
+	first.do(t, func() error { return attach.attach(dev, FromUplink, one.programs[FromUplink], false) })
+	for _, c := range []struct {
+		name   string
+		of     *instance
+		others bool
+		lists  int
+		want   error
+	}{
+		{"its own", first, true, 1, nil},
+		{"another's that works", second, true, 0, ErrOccupied},
+		{"another's that is gone", second, false, 1, nil},
+	} {
+		filters := c.of.clsact(t, c.others)
+		first.do(t, func() error {
+			if err := filters.checkRoom(); !errors.Is(err, c.want) {
+				t.Errorf("%s: room: got %v, want %v", c.name, err, c.want)
+			}
+			listed, err := filters.list()
+			if len(listed) != c.lists {
+				t.Errorf("%s: listed %v, want %d", c.name, listed, c.lists)
+			}
+			return err
+		})
+	}
+	first.do(t, func() error { return expectRoom(t, second.cfg) })
+	first.do(t, func() error { return uninstall(second.cfg, second.clsact(t, true)) })
+	if got := first.filters(t, dev); !cmp.Equal(got, []string{"fairway/from_uplink"}) {
+		t.Errorf("filters after the second was uninstalled: %v", got)
+	}
+	first.do(t, func() error { return uninstall(first.cfg, first.clsact(t, true)) })
+	if got := first.filters(t, dev); len(got) != 0 {
+		t.Errorf("filters after the first was uninstalled: %v", got)
+	}
+}
+
+// expectRoom opens beside another instance, which is for kernels with tcx.
+func expectRoom(t *testing.T, cfg Config) error {
+	t.Helper()
+	var want error
+	if haveTCX() != nil {
+		want = ErrOccupied
+	}
+	cfg.Others = true
+	l, err := Open(cfg)
+	if !errors.Is(err, want) {
+		t.Errorf("opened beside another instance: got %v, want %v", err, want)
+	}
+	if err != nil {
+		return nil
+	}
+	return l.Close()
+}
+
+// clsact is how the instance attaches on kernels without tcx.
+func (i *instance) clsact(t *testing.T, others bool) attacher {
+	t.Helper()
+	cfg := i.cfg
+	cfg.Others = others
+	c, err := newAttacher(cfg, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}

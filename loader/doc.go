@@ -22,7 +22,8 @@
 //   - with another schema the tracked flows are not carried over: connections
 //     through address translation break once, at Switch;
 //   - without tcx (before Linux 6.6) programs are clsact filters, which no link
-//     guards: they are found again by their name, priority and handle;
+//     guards: they are found again by their name, priority and handle. With
+//     Config.Others, the maps that they use tell whose they are;
 //   - devices and filters are those of the calling thread's network namespace, and
 //     a directory is one namespace's: Open, Switch and Forget leave links alone
 //     whose device is in another;

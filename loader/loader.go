@@ -32,7 +32,11 @@ type Config struct {
 	MasqueradePorts model.PortRange
 	// FirstPacket lets netfilter judge what goes between containers and outside.
 	FirstPacket bool
-	Logger      *slog.Logger
+	// Others says that another instance may work in the calling thread's network
+	// namespace. Without tcx, Open fails with ErrOccupied where it does, and Remove
+	// leaves its programs alone.
+	Others bool
+	Logger *slog.Logger
 }
 
 // Loader holds the loaded object. Attach, Detach and Switch are not safe for
@@ -80,7 +84,12 @@ func (l *Loader) open() (err error) {
 	if l.switching, err = l.otherSchemas(); err != nil {
 		return err
 	}
-	l.devices = newAttacher(l.cfg, available(l.features, featureTCX))
+	if l.devices, err = newAttacher(l.cfg, available(l.features, featureTCX)); err != nil {
+		return err
+	}
+	if err := l.devices.checkRoom(); err != nil {
+		return err
+	}
 	if l.switching {
 		l.cfg.Logger.Info("layout of the maps changed: older programs go on until the new maps are filled", "schema", l.schema)
 		return nil

@@ -98,9 +98,12 @@ func (l *Loader) Uninstall() error { return uninstall(l.cfg, l.devices) }
 
 // Remove is Uninstall without a Loader: it loads nothing, so that what an earlier
 // process made can be removed where its programs, or the maps, are refused now. Of
-// cfg only the directories count.
+// cfg only the directories and Others count.
 func Remove(cfg Config) error {
-	devices := newAttacher(cfg, haveTCX() == nil)
+	devices, err := newAttacher(cfg, haveTCX() == nil)
+	if err != nil {
+		return err
+	}
 	mounted, err := onBPFFS(cfg.Dir)
 	if err != nil {
 		return err

