@@ -20,19 +20,14 @@ const SocketName = "fairway.sock"
 // maxSocketPath is what fits into sockaddr_un.sun_path with its final NUL (unix(7)).
 const maxSocketPath = 107
 
-// Listen makes the socket at path with mode 0660 in a directory with mode 0750,
-// which is made if it isn't there. A socket that a dead daemon left behind is
-// replaced; the caller holds the lock that keeps a second daemon away.
+// Listen makes the socket at path with mode 0660. Its directory is made if it isn't
+// there, and else left as it is: it may be /run or /tmp. A socket that a dead daemon
+// left behind is replaced; the caller holds the lock that keeps a second daemon away.
 func Listen(path string) (net.Listener, error) {
 	if err := CheckSocketPath(path); err != nil {
 		return nil, err
 	}
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return nil, err
-	}
-	// MkdirAll obeys the umask and leaves a directory that exists as it is.
-	if err := os.Chmod(dir, 0o750); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return nil, err
 	}
 	if err := removeSocket(path); err != nil {

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/netns"
 	"github.com/fairway-project/fairway/userspace/store"
@@ -47,6 +48,35 @@ func TestSecondDaemonIsRefused(t *testing.T) {
 	}
 	if err := again.release(); err != nil {
 		t.Error(err)
+	}
+}
+
+// Directories that the daemon makes are closed to others; one that was there, like
+// /tmp, is as it was, the socket in it closed nevertheless.
+func TestModesOfDirectories(t *testing.T) {
+	shared := filepath.Join(t.TempDir(), "shared")
+	const open = 0o777 | os.ModeSticky
+	if err := errors.Join(os.Mkdir(shared, 0o700), os.Chmod(shared, open)); err != nil {
+		t.Fatal(err)
+	}
+	c := testConfig(t)
+	for dir, want := range map[string]os.FileMode{c.RunDir: 0o750, shared: open} {
+		l, err := lockDirs(Config{Root: c.Root, RunDir: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		socket, err := api.Listen(filepath.Join(dir, api.SocketName))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for path, want := range map[string]os.FileMode{dir: want | os.ModeDir, socket.Addr().String(): 0o660 | os.ModeSocket, c.Root: 0o711 | os.ModeDir} {
+			if info, err := os.Stat(path); err != nil || info.Mode() != want {
+				t.Errorf("%s: %v, %v, want %v", path, info.Mode(), err, want)
+			}
+		}
+		if err := errors.Join(socket.Close(), l.release()); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

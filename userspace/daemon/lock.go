@@ -5,6 +5,7 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -35,7 +36,7 @@ func lockDirs(c Config) (l locks, err error) {
 		if len(l) > 0 && c.Root == c.RunDir {
 			break
 		}
-		if err := os.MkdirAll(d.dir, d.mode); err != nil {
+		if err := makeDir(d.dir, d.mode); err != nil {
 			return nil, errors.Join(fmt.Errorf("%s: %w", d.kind, err), l.release())
 		}
 		f, err := lockFile(filepath.Join(d.dir, lockName))
@@ -45,6 +46,22 @@ func lockDirs(c Config) (l locks, err error) {
 		l = append(l, f)
 	}
 	return l, nil
+}
+
+// makeDir makes a directory with this mode, whatever the umask. One that exists, which
+// may be /run or /tmp, stays as it is.
+func makeDir(dir string, mode os.FileMode) error {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return err
+	}
+	err := os.Mkdir(dir, mode)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return os.Chmod(dir, mode)
 }
 
 func lockFile(path string) (*os.File, error) {
