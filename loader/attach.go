@@ -85,8 +85,8 @@ func (l *Loader) Detach(index int, p Program) error {
 	return nil
 }
 
-// Forget removes what pins leave of a program whose device is gone. A device that
-// went to another network namespace keeps its program.
+// Forget removes what pins leave of a program whose device is gone. With tcx a device
+// that went to another network namespace keeps its program.
 func (l *Loader) Forget(index int, p Program) error {
 	if err := l.devices.forget(index, p); err != nil {
 		return fmt.Errorf("forget %s on device %d: %w", p, index, err)

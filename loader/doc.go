@@ -25,8 +25,8 @@
 //     guards: they are found again by their name, priority and handle. With
 //     Config.Others, the maps that they use tell whose they are;
 //   - devices and filters are those of the calling thread's network namespace, and
-//     a directory is one namespace's: Open, Switch and Forget leave links alone
-//     whose device is in another;
+//     a directory is one namespace's: Open, Switch and Forget leave tcx links alone
+//     whose device is in another; XDP links are detached, and attached anew there;
 //   - the size of the flow tables is kept as long as their maps are: another
 //     FlowTableSize takes effect after Uninstall or a reboot;
 //   - Close never detaches anything. Uninstall does, and Remove, which doesn't need

@@ -78,16 +78,17 @@ func (l *Loader) open() (err error) {
 	if l.clock, err = NewClock(); err != nil {
 		return err
 	}
-	if err := l.load(); err != nil {
-		return err
-	}
-	if l.switching, err = l.otherSchemas(); err != nil {
-		return err
-	}
+	// Before load pins tables, which would stay.
 	if l.devices, err = newAttacher(l.cfg, available(l.features, featureTCX)); err != nil {
 		return err
 	}
 	if err := l.devices.checkRoom(); err != nil {
+		return err
+	}
+	if err := l.load(); err != nil {
+		return err
+	}
+	if l.switching, err = l.otherSchemas(); err != nil {
 		return err
 	}
 	if l.switching {

@@ -12,8 +12,8 @@ import (
 	"github.com/fairway-project/fairway/loader"
 )
 
-// forgetGoneDevices removes what pins leave of devices that no longer exist. One that
-// is only in another namespace stays guarded there.
+// forgetGoneDevices removes what pins leave of devices that no longer exist. With tcx
+// one that is only in another namespace stays guarded there.
 func (d *Datapath) forgetGoneDevices() error {
 	var errs []error
 	for index := range d.state.leaving {
