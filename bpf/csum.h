@@ -97,11 +97,22 @@ static __always_inline __u32 checksum_state(struct __sk_buff *ctx)
 #define SCTP_CHECKSUM_OFFSET 8
 
 /*
+ * Whether what lies behind the transport's header may be a tunnel's, with a checksum of
+ * its own, and is nothing that a guard or a translation has read. Of a protocol that no
+ * program knows that is all: GRE has its checksum in its header.
+ */
+static __always_inline bool is_own_affair(const struct packet *p, __u32 start)
+{
+	if (p->proto == IPPROTO_UDP)
+		return start >= p->l4_off + sizeof(struct udphdr);
+	return csum_offset(p->proto) < 0 && p->proto != IPPROTO_SCTP && start >= p->l4_off;
+}
+
+/*
  * Whether the checksum that is still to be finished lies where the transport has it, or
- * behind the transport's header, as that of what a tunnel carries. Whoever sends through
- * a packet socket says where it lies (PACKET_VNET_HDR), and so could have a device write
- * 16 bits of his choice over a header after all guards and translations. Before Linux
- * 6.2 no program can tell.
+ * in what a tunnel carries. Whoever sends through a packet socket says where it lies
+ * (PACKET_VNET_HDR), and so could have a device write 16 bits of his choice over a
+ * header after all guards and translations. Before Linux 6.2 no program can tell.
  */
 static __always_inline bool checksum_is_in_place(struct __sk_buff *ctx, const struct packet *p)
 {
@@ -115,9 +126,9 @@ static __always_inline bool checksum_is_in_place(struct __sk_buff *ctx, const st
 	if (BPF_CORE_READ_BITFIELD(skb, ip_summed) != CHECKSUM_PARTIAL)
 		return true;
 	start = skb->csum_start - (__u32)((long)skb->data - (long)skb->head);
-	if (start == p->l4_off)
-		return skb->csum_offset == offset;
-	return start >= p->l4_off + sizeof(struct udphdr) && start < ctx->len;
+	if (start == p->l4_off && skb->csum_offset == offset)
+		return true;
+	return start < ctx->len && is_own_affair(p, start);
 }
 
 /*

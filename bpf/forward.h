@@ -95,8 +95,11 @@ static __always_inline enum route_result refresh_route(struct __sk_buff *ctx, bo
 		return ROUTE_NONE;
 	flow_route_addrs(v6, p, f, saddr, daddr);
 	route = route_lookup(ctx, v6, saddr, daddr, net->bridge_ifindex, plan);
-	if (route != ROUTE_UPLINK)
+	if (route != ROUTE_UPLINK) {
+		/* Each second counts it down: it mustn't come round to the present one. */
+		f->route_generation = route_generation() - 1;
 		return route;
+	}
 	f->oif = plan->oif;
 	f->mtu = plan->mtu;
 	if (v6)
@@ -109,15 +112,17 @@ static __always_inline enum route_result refresh_route(struct __sk_buff *ctx, bo
 
 /*
  * A flow whose route isn't an uplink's any more. The stack carries it another way, or
- * refuses it with the ICMP error that fits; but what has become the host's own address
- * is for the policy of new flows.
+ * refuses it with the ICMP error that fits. Where the address has become the host's own
+ * the flow is over, and the next packet is for the policy of new ones.
  */
 static __always_inline int apply_rerouted(struct __sk_buff *ctx, bool v6, const struct packet *p,
 					  enum route_result route, enum direction direction)
 {
-	if (route == ROUTE_NONE || host_addr(v6, p->daddr))
-		return drop(ctx, DROP_NO_ROUTE, direction);
-	return NEXT;
+	bool own = host_addr(v6, p->daddr);
+
+	if (own)
+		flow_forget(v6, p, ZONE_CONTAINER);
+	return own || route == ROUTE_NONE ? drop(ctx, DROP_NO_ROUTE, direction) : NEXT;
 }
 
 /* linux/skbuff.h: the lengths are those of the packets in the list. */

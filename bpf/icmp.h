@@ -19,20 +19,31 @@ struct quote {
 	__u32 end; /* of the IP packet; what follows is padding */
 };
 
-/* A quoted IPv6 packet was cut in pieces: only the first one names ports. */
-static __always_inline int skip_quoted_fragment(struct __sk_buff *ctx, struct quote *q)
+/*
+ * The quoted packet's extension headers, as parse_ip6_ext() has them. Of a packet that
+ * was cut in pieces only the first one names ports.
+ */
+static __always_inline int skip_quoted_ext(struct __sk_buff *ctx, struct quote *q)
 {
-	__u8 head[8];
+	__u8 *proto = &q->reversed.proto;
+	int i;
 
-	if (q->l4_off + sizeof(head) > q->end)
-		return -1;
-	if (bpf_skb_load_bytes(ctx, q->l4_off, head, sizeof(head)))
-		return -1;
-	if (((__u16)head[2] << 8 | head[3]) & 0xfff8)
-		return -1;
-	q->reversed.proto = head[0];
-	q->l4_off += sizeof(head);
-	return 0;
+	for (i = 0; i < IPV6_EXT_MAX; i++) {
+		__u8 head[8];
+
+		if (*proto != IPPROTO_HOPOPTS && *proto != IPPROTO_ROUTING &&
+		    *proto != IPPROTO_DSTOPTS && *proto != IPPROTO_FRAGMENT)
+			return 0;
+		if (q->l4_off + sizeof(head) > q->end)
+			return -1;
+		if (bpf_skb_load_bytes(ctx, q->l4_off, head, sizeof(head)))
+			return -1;
+		if (*proto == IPPROTO_FRAGMENT && ((__u16)head[2] << 8 | head[3]) & 0xfff8)
+			return -1;
+		q->l4_off += *proto == IPPROTO_FRAGMENT ? 8 : ((__u32)head[1] + 1) * 8;
+		*proto = head[0];
+	}
+	return -1;
 }
 
 static __always_inline int read_quote_ip(struct __sk_buff *ctx, bool v6, struct quote *q)
@@ -50,8 +61,7 @@ static __always_inline int read_quote_ip(struct __sk_buff *ctx, bool v6, struct 
 		__builtin_memcpy(r->saddr, &ip.daddr, 16);
 		r->proto = ip.nexthdr;
 		q->l4_off = q->l3_off + sizeof(ip);
-		if (ip.nexthdr == IPPROTO_FRAGMENT)
-			return skip_quoted_fragment(ctx, q);
+		return skip_quoted_ext(ctx, q);
 	} else {
 		struct iphdr ip;
 

@@ -39,7 +39,8 @@ func errorsAboutMasqueraded(f family) []testCase {
 	base := f.sends(f.Web, f.far())
 	for name, out := range map[string]frame.Frame{
 		"tcp": base.TCP(5000, 443, "S"), "udp": base.UDP(5000, 53), "udp without checksum": base.UDP(5000, 53).NoChecksum(),
-		"echo": base.Echo(99), "sctp": base.SCTP(5000, 38412), "gre": base.Proto(frame.GRE), "options": base.Options(148, 4, 0, 0).UDP(1, 2),
+		"extensions": base.UDP(5000, 53).Extensions(flagOf(f, nil, []byte{frame.HopByHop, frame.DestOptions})...),
+		"echo":       base.Echo(99), "sctp": base.SCTP(5000, 38412), "gre": base.Proto(frame.GRE), "options": base.Options(148, 4, 0, 0).UDP(1, 2),
 	} {
 		wire := out.From(f.host(), out.Src().Port()).Hop()
 		seen := out.Hop() // what the container sent, with the TTL that the router saw
@@ -94,8 +95,11 @@ func errorAboutFragment(f family) testCase {
 }
 
 func optionsOf(f family, name string) []byte {
-	if name == "options" && !f.v6 {
+	switch {
+	case name == "options" && !f.v6:
 		return make([]byte, 4)
+	case name == "extensions" && f.v6:
+		return make([]byte, 16)
 	}
 	return nil
 }

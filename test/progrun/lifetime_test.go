@@ -3,8 +3,11 @@
 package progrun
 
 import (
+	"errors"
+	"net/netip"
 	"testing"
 
+	"github.com/fairway-project/fairway/maps/host"
 	"github.com/fairway-project/fairway/maps/object"
 	"github.com/fairway-project/fairway/maps/publish"
 	"github.com/fairway-project/fairway/test/progrun/rig"
@@ -100,15 +103,34 @@ func routeLifetime(f family) []testCase {
 	refused := fromContainer(f.Web, out, passed(), nil)
 	refused.before = func(t *testing.T, h *rig.Host) {
 		h.Refuse(t, prefix)
-		check(t, h.State.NewRoutes())
+		check(t, errors.Join(h.State.NewRoutes(), h.State.NewRoutes()))
 	}
 	back := opened
 	back.before = func(t *testing.T, h *rig.Host) {
 		h.Route(t, prefix, f.Eth0, f.Eth0.Router(f.v6))
 		check(t, h.State.NewRoutes())
 	}
+	outdated := func(t *testing.T, h *rig.Host) {
+		h.Route(t, prefix, f.Eth0, f.Eth0.Router(f.v6))
+		for _, half := range halves(t, h) {
+			// 65,535 seconds later it would be the present one.
+			now, err := h.State.RouteGeneration()
+			check(t, err)
+			if half.Origin() && half.RouteGeneration != now-1 {
+				t.Errorf("route generation %d at %d: %s", half.RouteGeneration, now, half.String())
+			}
+		}
+	}
+	own := fromContainer(f.Web, out, dropped(noRoute), nil)
+	own.before = func(t *testing.T, h *rig.Host) {
+		h.AddAddress(t, "lo", netip.PrefixFrom(dst, dst.BitLen()))
+		t.Cleanup(func() { h.DeleteAddress(t, "lo", netip.PrefixFrom(dst, dst.BitLen())) })
+		check(t, errors.Join(h.State.PutAddress(dst, host.NoNetwork), h.State.NewRoutes()))
+	}
 	return []testCase{
 		{name: "route refused and back", flows: 1, steps: []step{opened, refused, refused, back}},
+		{name: "route refused for long", flows: 1, steps: []step{opened, refused}, after: outdated},
+		{name: "address becomes the host's", steps: []step{opened, own, fromContainer(f.Web, out, passed(), nil)}},
 		{name: "route changed", flows: 1, steps: []step{opened, again}, after: leaves("eth1")},
 		{name: "route change not announced", flows: 1, steps: []step{opened, unannounced}, after: leaves("eth0")},
 		{name: "route gone", flows: 1, steps: []step{opened, nowhere}},

@@ -173,6 +173,12 @@ func (h *Host) ForgetNeighbours(tb testing.TB) {
 	check(tb, h.Host.ForgetNeighbours())
 }
 
+// DeleteAddress takes an address from a device.
+func (h *Host) DeleteAddress(tb testing.TB, device string, p netip.Prefix) {
+	tb.Helper()
+	check(tb, h.Host.DeleteAddress(device, p))
+}
+
 // AddAddress gives a device one more address.
 func (h *Host) AddAddress(tb testing.TB, device string, p netip.Prefix) {
 	tb.Helper()

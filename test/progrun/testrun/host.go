@@ -194,3 +194,10 @@ func (h *Host) AddAddress(device string, p netip.Prefix) error {
 	h.Do(func() { b.address(device, p) })
 	return b.err
 }
+
+// DeleteAddress takes an address from a device.
+func (h *Host) DeleteAddress(device string, p netip.Prefix) (err error) {
+	l := &netlink.Device{LinkAttrs: netlink.LinkAttrs{Name: device, Index: h.Index[device]}}
+	h.Do(func() { err = netlink.AddrDel(l, &netlink.Addr{IPNet: ipNet(p)}) })
+	return wrap(err, p.String(), device)
+}
