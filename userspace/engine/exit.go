@@ -33,8 +33,8 @@ func (e *Engine) ended(ctx context.Context, sandboxID string, exit func(*model.S
 	exit(&now.State)
 	if err != nil {
 		now.State.Error = err.Error()
-		e.health.report("sandbox "+sb.Name, err)
 	}
+	e.health.report(sandboxSubject(sb), err)
 	c := change{sandboxes: []*model.Sandbox{&now}, goneEndpoints: endpointsOf(all)}
 	if saveErr := e.persist(c); saveErr != nil {
 		// The truth is that it has ended; the next start finds that out again.
@@ -100,6 +100,9 @@ func (e *Engine) Stop(ctx context.Context, ref string, req api.Stop) error {
 	if p := e.processes.main(sb.ID); p != nil {
 		return p.stop(ctx, req)
 	}
+	if sb.State.Pid != 0 {
+		return unwatched(sb)
+	}
 	defer e.refreshLinks(ctx, sb.Name)
 	return e.ended(ctx, sb.ID, func(*model.State) {})
 }
@@ -125,6 +128,9 @@ func (e *Engine) kill(ctx context.Context, sb *model.Sandbox) error {
 	if p := e.processes.main(sb.ID); p != nil {
 		return p.killAndWait(ctx)
 	}
+	if err := e.killLeft(sb); err != nil {
+		return err
+	}
 	defer e.refreshLinks(ctx, sb.Name)
 	return e.ended(context.WithoutCancel(ctx), sb.ID, func(*model.State) {})
 }
@@ -147,6 +153,6 @@ func (e *Engine) remove(sandboxID string) error {
 		return err
 	}
 	e.processes.forget(sandboxID)
-	e.health.report("sandbox "+sb.Name, nil)
+	e.health.report(sandboxSubject(sb), nil)
 	return nil
 }

@@ -32,6 +32,14 @@ func (h *health) report(subject string, err error) bool {
 	return h.open[subject] != before
 }
 
+// bad reports whether a subject isn't right.
+func (h *health) bad(subject string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	_, is := h.open[subject]
+	return is
+}
+
 func (h *health) sentences() []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()

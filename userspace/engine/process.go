@@ -249,10 +249,18 @@ func (e *Engine) Wait(ctx context.Context, ref string) (int, error) {
 		return p.Wait(ctx)
 	}
 	switch {
+	case sb.State.Status == model.StatusRunning && sb.State.Pid != 0:
+		return 0, unwatched(sb)
 	case sb.State.Status == model.StatusRunning:
 		return 0, api.Errorf(api.ErrInvalid, "sandbox %s: has no process, its namespace is another program's", sb.Name)
 	case sb.State.ExitCode == nil:
 		return 0, api.Errorf(api.ErrConflict, "sandbox %s: exit code is not known", sb.Name)
 	}
 	return *sb.State.ExitCode, nil
+}
+
+// unwatched is the error where a sandbox's process would be needed that was not found
+// again after a restart, and is looked for.
+func unwatched(sb *model.Sandbox) error {
+	return api.Errorf(api.ErrUnavailable, "sandbox %s: its process isn't watched yet, fairway status tells why: try again", sb.Name)
 }

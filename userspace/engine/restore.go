@@ -23,12 +23,22 @@ func (e *Engine) restoreSandboxes(ctx context.Context) {
 		guests = len(all)
 	}
 	restore := func(sb *model.Sandbox) error {
-		e.health.report("sandbox "+sb.Name, e.restoreSandbox(ctx, sb))
+		e.reportSandbox(sb, e.restoreSandbox(ctx, sb))
 		return nil
 	}
 	_ = abreast(all[:guests], restore)
 	_ = abreast(all[guests:], restore)
 }
+
+// reportSandbox tells the status how taking a sandbox over went, and the log if that is
+// news.
+func (e *Engine) reportSandbox(sb *model.Sandbox, err error) {
+	if news := e.health.report(sandboxSubject(sb), err); news && err != nil {
+		e.log.Error("sandbox not restored completely", "sandbox", sb.Name, "err", err)
+	}
+}
+
+func sandboxSubject(sb *model.Sandbox) string { return "sandbox " + sb.Name }
 
 // restoreSandbox takes a stored sandbox over from an earlier daemon.
 func (e *Engine) restoreSandbox(ctx context.Context, sb *model.Sandbox) error {
@@ -42,62 +52,76 @@ func (e *Engine) restoreSandbox(ctx context.Context, sb *model.Sandbox) error {
 		// The daemon died while it made this one; its client got no answer.
 		return e.discard(ctx, sb)
 	}
-	if why := e.lostNamespace(sb); why != nil {
+	return e.resume(ctx, sb)
+}
+
+// resume takes over a sandbox that runs, or what is still missing of that. It has ended
+// only if its namespace or its process is known to be gone; what can't be looked at just
+// now lives, and is looked at again (retry).
+func (e *Engine) resume(ctx context.Context, sb *model.Sandbox) error {
+	if e.processes.main(sb.ID) != nil {
+		// It ends with its process.
+		return e.restoreEndpoints(ctx, sb)
+	}
+	why := lostNamespace(sb)
+	if gone(why) {
 		return e.lost(ctx, sb, why)
 	}
-	p, err := e.reattach(sb)
-	if err != nil {
+	if why != nil {
+		return why
+	}
+	if sb.Adopted {
+		return e.restoreEndpoints(ctx, sb)
+	}
+	p, err := e.boxes.Reattach(sb.ID, sb.State.Pid, sb.State.StartTime)
+	if gone(err) {
 		return e.lost(ctx, sb, err)
 	}
 	// Ended meanwhile or not, the endpoints are brought up first: settle takes
 	// down what is there.
-	err = e.restoreEndpoints(ctx, sb)
+	err = errors.Join(err, e.restoreEndpoints(ctx, sb))
 	if p != nil {
-		e.watch(sb.ID, p)
+		e.watch(sb.ID, &process{Process: p, settled: make(chan struct{})})
 	}
 	return err
 }
 
-// lostNamespace says why the sandbox's namespace can't be used any more.
-func (e *Engine) lostNamespace(sb *model.Sandbox) error {
+// gone reports whether err says that a sandbox's namespace or process is no more. Any
+// other error, as for want of memory or descriptors, says nothing about them.
+func gone(err error) bool {
+	return errors.Is(err, netns.ErrNotExist) || errors.Is(err, netns.ErrNotNetns) || errors.Is(err, sandbox.ErrFinished)
+}
+
+// lostNamespace says why the sandbox's namespace can't be used.
+func lostNamespace(sb *model.Sandbox) error {
 	if sb.Mode != model.ModeNetworks {
 		return nil
 	}
-	if err := netns.Check(sb.Netns); err != nil {
+	err := netns.Check(sb.Netns)
+	if gone(err) {
 		return fmt.Errorf("namespace is gone: %w", err)
 	}
-	return nil
+	return err
 }
 
-// reattach watches the process again; adopted sandboxes have none.
-func (e *Engine) reattach(sb *model.Sandbox) (*process, error) {
-	if sb.Adopted {
-		return nil, nil
-	}
-	p, err := e.boxes.Reattach(sb.ID, sb.State.Pid, sb.State.StartTime)
-	if err != nil {
-		return nil, err
-	}
-	return &process{Process: p, settled: make(chan struct{})}, nil
-}
-
-// lost records that a sandbox ended while no daemon watched.
+// lost records that a sandbox ended while nobody watched.
 func (e *Engine) lost(ctx context.Context, sb *model.Sandbox, why error) error {
-	e.log.Info("sandbox ended while the daemon was away", "sandbox", sb.Name, "reason", why)
+	e.log.Info("sandbox ended while nobody watched", "sandbox", sb.Name, "reason", why)
 	err := errors.Join(e.killLeft(sb), e.boxes.KillAll(sb.ID))
 	err = errors.Join(err, e.ended(ctx, sb.ID, func(s *model.State) {
 		if !errors.Is(why, sandbox.ErrFinished) {
 			s.Error = why.Error()
 		}
 	}))
+	e.refreshLinks(ctx, sb.Name)
 	if sb.AutoRemove {
 		err = errors.Join(err, e.remove(sb.ID))
 	}
 	return err
 }
 
-// killLeft ends the main process of a sandbox that has lost its namespace, which
-// without cgroups nothing else finds.
+// killLeft ends the main process of a sandbox that is not watched; without cgroups
+// nothing else finds it.
 func (e *Engine) killLeft(sb *model.Sandbox) error {
 	if sb.State.Pid == 0 {
 		return nil
@@ -138,11 +162,7 @@ func (e *Engine) restoreEndpoints(ctx context.Context, sb *model.Sandbox) error 
 		errs = append(errs, f)
 	}
 	errs = append(errs, e.connectUp(ctx, sb, all, new(undo)))
-	err = errors.Join(errs...)
-	if err != nil {
-		e.log.Error("sandbox not restored completely", "sandbox", sb.Name, "err", err)
-	}
-	return err
+	return errors.Join(errs...)
 }
 
 // restoreEndpoint adopts the endpoint's veth if both ends are in place, and

@@ -4,6 +4,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/fairway-project/fairway/userspace/model"
@@ -24,10 +25,21 @@ func (e *Engine) tend() {
 		case <-e.running.Done():
 			return
 		case <-ticker.C:
+			// Only now: devices that it makes in vain wake tend up.
+			e.retry(e.running)
 		case <-e.wake:
 		}
 		e.tendDevices(e.running)
 		e.sampleDrops(e.running)
+	}
+}
+
+// retry takes up again what could not be restored.
+func (e *Engine) retry(ctx context.Context) {
+	for _, sb := range e.state.bySeniority() {
+		if e.health.bad(sandboxSubject(sb)) {
+			e.mend(ctx, sb.ID)
+		}
 	}
 }
 
@@ -83,30 +95,22 @@ func (e *Engine) mendNetwork(ctx context.Context, id string) {
 // tendSandbox mends a sandbox: one whose namespace is gone has ended, one that
 // lost interfaces (those of missing) gets them again.
 func (e *Engine) tendSandbox(ctx context.Context, sb *model.Sandbox, missing map[string]int) {
-	if why := netns.Check(sb.Netns); why != nil && sb.Adopted {
-		e.log.Info("adopted namespace is gone", "sandbox", sb.Name, "reason", why)
-		err := e.ended(ctx, sb.ID, func(s *model.State) { s.Error = why.Error() })
-		if err != nil {
-			e.log.Error("sandbox not taken down completely", "sandbox", sb.Name, "err", err)
-		}
-		e.refreshLinks(ctx, sb.Name)
-		return
-	}
-	for _, a := range e.state.attachments(sb.ID) {
-		if _, lost := missing[a.ep.ID]; lost {
-			e.mend(ctx, sb.ID)
-			return
-		}
+	lost := slices.ContainsFunc(e.state.attachments(sb.ID), func(a attachment) bool {
+		_, is := missing[a.ep.ID]
+		return is
+	})
+	if lost || sb.Adopted && netns.Check(sb.Netns) != nil {
+		e.mend(ctx, sb.ID)
 	}
 }
 
-// mend makes the endpoints of a sandbox again that are not whole.
+// mend makes what a sandbox lacks again, or finds that it has ended.
 func (e *Engine) mend(ctx context.Context, sandboxID string) {
 	sb := e.state.sandbox(sandboxID)
 	if sb == nil || sb.State.Status != model.StatusRunning {
 		return
 	}
-	e.health.report("sandbox "+sb.Name, e.restoreEndpoints(ctx, sb))
+	e.reportSandbox(sb, e.resume(ctx, sb))
 }
 
 func (e *Engine) sampleDrops(ctx context.Context) {
