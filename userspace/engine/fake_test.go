@@ -109,6 +109,13 @@ func (f *fakeDatapath) endpoint(id string) datapath.Endpoint {
 	return f.endpoints[id]
 }
 
+func (f *fakeDatapath) knowsNetwork(id string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, known := f.networks[id]
+	return known
+}
+
 // content tells of all that is there, to compare before and after.
 func (f *fakeDatapath) content() map[string][]string {
 	f.mu.Lock()
@@ -149,6 +156,9 @@ func (f *fakeDatapath) DeleteNetwork(_ context.Context, id string) error {
 }
 
 func (f *fakeDatapath) EnsureEndpoint(_ context.Context, e datapath.Endpoint) error {
+	if !f.knowsNetwork(e.NetworkID) {
+		return fmt.Errorf("endpoint %s: network %s isn't known", e.ID, e.NetworkID)
+	}
 	return f.do("endpoint", func() { f.endpoints[e.ID] = e })
 }
 

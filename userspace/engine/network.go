@@ -205,7 +205,7 @@ func (e *Engine) removeNetwork(ctx context.Context, n *model.Network) error {
 		return err
 	}
 	e.ipam.RemoveNetwork(n.ID)
-	e.health.report("network "+n.Name, nil)
+	e.health.report(networkSubject(n), nil)
 	if err := e.refreshHost(ctx, false); err != nil {
 		e.log.Error("datapath not told that addresses went away", "network", n.Name, "err", err)
 	}

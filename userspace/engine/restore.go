@@ -168,6 +168,10 @@ func (e *Engine) restoreEndpoints(ctx context.Context, sb *model.Sandbox) error 
 // restoreEndpoint adopts the endpoint's veth if both ends are in place, and
 // makes it again otherwise.
 func (e *Engine) restoreEndpoint(ctx context.Context, sb *model.Sandbox, a attachment) error {
+	if e.facts.bridge(a.net.ID).Index == 0 {
+		// Its veth may be right; nobody can tell.
+		return fmt.Errorf("endpoint of %s on network %s: waits for the network's bridge", sb.Name, a.net.Name)
+	}
 	dev, err := e.adoptable(sb, a)
 	if err != nil {
 		return err

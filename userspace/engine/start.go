@@ -120,13 +120,18 @@ func (s *state) hasNetwork(name string) bool {
 
 func (e *Engine) restoreNetworks(ctx context.Context) {
 	for _, n := range e.state.bridgeNetworks() {
-		err := e.applyNetwork(ctx, n)
-		if err != nil {
-			e.log.Error("network not restored", "network", n.Name, "err", err)
-		}
-		e.health.report("network "+n.Name, err)
+		e.reportNetwork(n, e.applyNetwork(ctx, n))
 	}
 }
+
+// reportNetwork is reportSandbox for a network.
+func (e *Engine) reportNetwork(n *model.Network, err error) {
+	if news := e.health.report(networkSubject(n), err); news && err != nil {
+		e.log.Error("network not restored", "network", n.Name, "err", err)
+	}
+}
+
+func networkSubject(n *model.Network) string { return "network " + n.Name }
 
 func (s *state) bridgeNetworks() []*model.Network {
 	s.mu.RLock()

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 
+	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/fairway-project/fairway/userspace/api"
@@ -34,7 +36,7 @@ func TestNamespaceThatCannotBeOpened(t *testing.T) {
 	must(t, os.Remove(v.Netns))
 	must(t, os.WriteFile(v.Netns, nil, 0o444))
 	must(t, unix.Mount(fmt.Sprintf("/proc/%d/ns/net", v.State.Pid), v.Netns, "", unix.MS_BIND, ""))
-	eventually(t, "the sandbox to be taken over", func() bool { return len(w.health.sentences()) == 0 })
+	eventually(t, "the sandbox to be taken over", w.well)
 	if got := w.fake.endpoint(ep.ID).HostIndex; got != index {
 		t.Errorf("endpoint has device %d, want %d as before", got, index)
 	}
@@ -67,6 +69,9 @@ func (w *world) runsDegraded(v api.SandboxView, want string) {
 	}
 }
 
+// well reports whether all is as it should be.
+func (w *world) well() bool { return len(w.health.sentences()) == 0 }
+
 // The same of a namespace that was adopted, at a start and while the daemon runs.
 func TestAdoptedNamespaceThatCannotBeOpened(t *testing.T) {
 	w := newWorld(t)
@@ -74,18 +79,17 @@ func TestAdoptedNamespaceThatCannotBeOpened(t *testing.T) {
 	must(t, os.Symlink(there, path))
 	v, err := w.Add(ctx, api.Add{SandboxConfig: api.SandboxConfig{Name: "vm"}, Netns: path})
 	must(t, err)
-	well := func() bool { return len(w.health.sentences()) == 0 }
 	for _, breaks := range []func(){
 		func() { must(t, os.Remove(path)); loop(t, path) },
 		func() { w.shut(); must(t, os.Remove(path)); loop(t, path); w.open() },
 	} {
 		breaks()
 		w.wakeUp()
-		eventually(t, "the status to tell", func() bool { return !well() })
+		eventually(t, "the status to tell", func() bool { return !w.well() })
 		w.runsDegraded(v, syscall.ELOOP.Error())
 		must(t, os.Remove(path))
 		must(t, os.Symlink(there, path))
-		eventually(t, "the sandbox to be taken over", well)
+		eventually(t, "the sandbox to be taken over", w.well)
 	}
 	must(t, os.Remove(path))
 	w.wakeUp()
@@ -132,4 +136,63 @@ func put(t *testing.T, w *world, all ...model.Sandbox) {
 		return nil
 	}))
 	must(t, s.Close())
+}
+
+// A network that the datapath refused at the start comes back with its endpoints once
+// the datapath takes it, and no interface is made again.
+func TestNetworkThatIsRefusedOnce(t *testing.T) {
+	w := newWorld(t)
+	w.network(api.NetworkCreate{Name: "n"})
+	v := w.run(api.SandboxConfig{Name: "s", Networks: on("n", "bridge"), Publish: []string{"80"}})
+	before, index := w.fake.content(), indexes(w, v)
+	w.shut()
+	forget(w.fake)
+	w.fake.failNext(1)
+	w.open()
+	w.runsDegraded(v, "network")
+	eventually(t, "the network to be tried again", w.well)
+	if diff := gocmp.Diff(before, w.fake.content()); diff != "" {
+		t.Errorf("datapath (-before +after):\n%s", diff)
+	}
+	if diff := gocmp.Diff(index, indexes(w, v)); diff != "" {
+		t.Errorf("devices of the endpoints (-before +after):\n%s", diff)
+	}
+}
+
+// indexes are the devices that the datapath has for the endpoints of v.
+func indexes(w *world, v api.SandboxView) map[string]int {
+	out := map[string]int{}
+	for _, ep := range v.Endpoints {
+		out[ep.ID] = w.fake.endpoint(ep.ID).HostIndex
+	}
+	return out
+}
+
+// While a network's bridge can't be had, its endpoints wait as they are.
+func TestBridgeThatCannotBeHad(t *testing.T) {
+	w := newWorld(t)
+	n := w.network(api.NetworkCreate{Name: "n"})
+	v := w.run(api.SandboxConfig{Name: "s", Networks: on("n")})
+	index := indexes(w, v)
+	w.shut()
+	other := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: n.Bridge.Name}, PeerName: "peer"}
+	rename(t, n.Bridge.Name, "other")
+	must(t, netlink.LinkAdd(other))
+	forget(w.fake)
+	w.open()
+	w.runsDegraded(v, "not a bridge")
+	must(t, netlink.LinkDel(other))
+	rename(t, "other", n.Bridge.Name)
+	eventually(t, "the network to be tried again", w.well)
+	if diff := gocmp.Diff(index, indexes(w, v)); diff != "" {
+		t.Errorf("devices of the endpoints (-before +after):\n%s", diff)
+	}
+}
+
+func rename(t *testing.T, from, to string) {
+	t.Helper()
+	l, err := netlink.LinkByName(from)
+	must(t, err)
+	must(t, netlink.LinkSetDown(l))
+	must(t, netlink.LinkSetName(l, to))
 }

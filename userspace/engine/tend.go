@@ -34,13 +34,28 @@ func (e *Engine) tend() {
 	}
 }
 
-// retry takes up again what could not be restored.
+// retry takes up again what could not be restored, networks before those on them.
 func (e *Engine) retry(ctx context.Context) {
+	for _, n := range e.state.bridgeNetworks() {
+		if e.health.bad(networkSubject(n)) {
+			e.retryNetwork(ctx, n.ID)
+		}
+	}
 	for _, sb := range e.state.bySeniority() {
 		if e.health.bad(sandboxSubject(sb)) {
 			e.mend(ctx, sb.ID)
 		}
 	}
+}
+
+func (e *Engine) retryNetwork(ctx context.Context, id string) {
+	defer e.locks.network(id)()
+	n := e.state.network(id)
+	if n == nil || !e.health.bad(networkSubject(n)) {
+		// Removed or uninstalled meanwhile.
+		return
+	}
+	e.reportNetwork(n, e.applyNetwork(ctx, n))
 }
 
 // wakeUp makes tend look now; it doesn't wait for it.
@@ -89,7 +104,7 @@ func (e *Engine) mendNetwork(ctx context.Context, id string) {
 		return
 	}
 	e.log.Info("bridge of a network is made again", "network", n.Name, "device", n.Bridge.Name)
-	e.health.report("network "+n.Name, e.applyNetwork(ctx, n))
+	e.reportNetwork(n, e.applyNetwork(ctx, n))
 }
 
 // tendSandbox mends a sandbox: one whose namespace is gone has ended, one that
