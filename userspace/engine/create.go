@@ -77,13 +77,15 @@ func (e *Engine) Add(ctx context.Context, req api.Add) (api.SandboxView, error) 
 	if err != nil {
 		return api.SandboxView{}, err
 	}
-	d.sb.Netns, d.sb.Adopted = req.Netns, true
-	release, err := e.claimAdoptable(req.Netns)
+	adopted, release, err := e.claimAdoptable(req.Netns)
 	if err != nil {
 		return api.SandboxView{}, err
 	}
 	defer release()
+	d.sb.Netns, d.sb.Adopted = req.Netns, true
+	d.sb.NetnsCookie, d.sb.NetnsBoot = adopted.cookie, adopted.boot
 	start := func() (model.State, error) {
+		e.facts.setNamespace(d.sb.ID, adopted.id)
 		return model.State{Status: model.StatusRunning, StartedAt: time.Now().UTC()}, nil
 	}
 	if err := e.create(ctx, d, start); err != nil {
@@ -95,27 +97,29 @@ func (e *Engine) Add(ctx context.Context, req api.Add) (api.SandboxView, error) 
 // claimAdoptable keeps a namespace for a sandbox that is being made until release.
 // It refuses what is no namespace, the host's own, and one that is a sandbox
 // already.
-func (e *Engine) claimAdoptable(path string) (release func(), err error) {
-	id, err := netnsID(path)
+func (e *Engine) claimAdoptable(path string) (i identity, release func(), err error) {
+	if i, err = identify(path); err != nil {
+		return i, nil, api.Mark(api.ErrInvalid, err)
+	}
+	own, err := netnsID(ownNetns)
 	if err != nil {
-		return nil, api.Mark(api.ErrInvalid, err)
+		return i, nil, err
 	}
-	own, err := netnsID("/proc/self/ns/net")
-	if err != nil {
-		return nil, err
+	if i.id == own {
+		return i, nil, api.Errorf(api.ErrInvalid, "namespace %s: is the one that the daemon works in", path)
 	}
-	if id == own {
-		return nil, api.Errorf(api.ErrInvalid, "namespace %s: is the one that the daemon works in", path)
+	if release, err = e.state.claimNamespace(i.id); err != nil {
+		return i, nil, err
 	}
-	if release, err = e.state.claimNamespace(id); err != nil {
-		return nil, err
-	}
-	if err := e.checkUnused(path, id); err != nil {
+	if err := e.checkUnused(path, i.id); err != nil {
 		release()
-		return nil, err
+		return i, nil, err
 	}
-	return release, nil
+	return i, release, nil
 }
+
+// ownNetns is the namespace that the daemon works in, the host's.
+const ownNetns = "/proc/self/ns/net"
 
 // checkUnused refuses a namespace that is a sandbox already.
 func (e *Engine) checkUnused(path string, id netns.ID) error {

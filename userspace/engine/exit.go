@@ -41,6 +41,7 @@ func (e *Engine) ended(ctx context.Context, sandboxID string, exit func(*model.S
 		err = errors.Join(err, saveErr)
 	}
 	e.state.put(c)
+	e.facts.forgetNamespace(sandboxID)
 	for _, a := range all {
 		e.releaseAddresses(a)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/link"
+	"github.com/fairway-project/fairway/userspace/netns"
 )
 
 // facts are what the kernel chose for the things that the engine made: device
@@ -16,11 +17,13 @@ type facts struct {
 	mu        sync.Mutex
 	bridges   map[string]link.Device
 	hostIndex map[string]int
-	host      datapath.Host
+	// adopted are the namespaces of others that were found to be the right ones.
+	adopted map[string]netns.ID
+	host    datapath.Host
 }
 
 func newFacts() *facts {
-	return &facts{bridges: make(map[string]link.Device), hostIndex: make(map[string]int)}
+	return &facts{bridges: make(map[string]link.Device), hostIndex: make(map[string]int), adopted: make(map[string]netns.ID)}
 }
 
 func (f *facts) setBridge(networkID string, d link.Device) {
@@ -90,6 +93,25 @@ func (f *facts) attached() map[string]int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return maps.Clone(f.hostIndex)
+}
+
+func (f *facts) setNamespace(sandboxID string, id netns.ID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.adopted[sandboxID] = id
+}
+
+// namespace is the zero ID for a sandbox whose namespace isn't adopted, or wasn't found.
+func (f *facts) namespace(sandboxID string) netns.ID {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.adopted[sandboxID]
+}
+
+func (f *facts) forgetNamespace(sandboxID string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.adopted, sandboxID)
 }
 
 func (f *facts) setHost(h datapath.Host) {

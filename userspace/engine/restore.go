@@ -63,7 +63,7 @@ func (e *Engine) resume(ctx context.Context, sb *model.Sandbox) error {
 		// It ends with its process.
 		return e.restoreEndpoints(ctx, sb)
 	}
-	why := lostNamespace(sb)
+	why := e.lostNamespace(sb)
 	if gone(why) {
 		return e.lost(ctx, sb, why)
 	}
@@ -89,15 +89,21 @@ func (e *Engine) resume(ctx context.Context, sb *model.Sandbox) error {
 // gone reports whether err says that a sandbox's namespace or process is no more. Any
 // other error, as for want of memory or descriptors, says nothing about them.
 func gone(err error) bool {
-	return errors.Is(err, netns.ErrNotExist) || errors.Is(err, netns.ErrNotNetns) || errors.Is(err, sandbox.ErrFinished)
+	return errors.Is(err, netns.ErrNotExist) || errors.Is(err, netns.ErrNotNetns) || errors.Is(err, errReplaced) ||
+		errors.Is(err, sandbox.ErrFinished)
 }
 
 // lostNamespace says why the sandbox's namespace can't be used.
-func lostNamespace(sb *model.Sandbox) error {
+func (e *Engine) lostNamespace(sb *model.Sandbox) error {
 	if sb.Mode != model.ModeNetworks {
 		return nil
 	}
-	err := netns.Check(sb.Netns)
+	var err error
+	if sb.Adopted {
+		err = e.checkAdopted(sb)
+	} else {
+		err = netns.Check(sb.Netns)
+	}
 	if gone(err) {
 		return fmt.Errorf("namespace is gone: %w", err)
 	}

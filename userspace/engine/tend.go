@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/fairway-project/fairway/userspace/model"
-	"github.com/fairway-project/fairway/userspace/netns"
 )
 
 // tendPeriod bounds the time that passes until a lost interface or namespace is
@@ -114,7 +113,7 @@ func (e *Engine) tendSandbox(ctx context.Context, sb *model.Sandbox, missing map
 		_, is := missing[a.ep.ID]
 		return is
 	})
-	if lost || sb.Adopted && netns.Check(sb.Netns) != nil {
+	if lost || sb.Adopted && !e.facts.namespace(sb.ID).Is(sb.Netns) {
 		e.mend(ctx, sb.ID)
 	}
 }

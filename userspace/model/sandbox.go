@@ -51,6 +51,11 @@ type Sandbox struct {
 	Netns string `json:"netns,omitempty"`
 	// Adopted marks a namespace that existed before and outlives the sandbox.
 	Adopted bool `json:"adopted,omitempty"`
+	// NetnsCookie and NetnsBoot tell an adopted namespace from another that Netns may
+	// name later: its cookie, and the boot (/proc/sys/kernel/random/boot_id) that the
+	// cookie is of. Empty where the kernel has no cookies.
+	NetnsCookie uint64 `json:"netnsCookie,omitempty"`
+	NetnsBoot   string `json:"netnsBoot,omitempty"`
 
 	Command    []string          `json:"command,omitempty"`
 	AutoRemove bool              `json:"autoRemove,omitempty"`

@@ -10,8 +10,9 @@
 //     that one anywhere, so they always mean the namespace of the process;
 //   - a namespace lives as long as a mount, a process, a socket or an open file
 //     holds it: Delete removes the name, and the namespace with its last user;
-//   - /proc/PID/ns/net names another namespace once the PID is used again: keep
-//     the ID along with such a path and compare.
+//   - /proc/PID/ns/net names another namespace once the PID is used again, and a
+//     bind mount once somebody makes it anew: keep the cookie along with such a
+//     path and compare.
 package netns
 
 import (
@@ -133,10 +134,11 @@ func Handle(path string, families ...int) (*netlink.Handle, error) {
 	return ns.Handle(families...)
 }
 
-// Cookie returns the number by which BPF programs know the namespace at path
-// (SO_NETNS_COOKIE, bpf_get_netns_cookie).
-func Cookie(path string) (cookie uint64, err error) {
-	err = Do(path, func() error {
+// Cookie returns the number by which BPF programs know the namespace
+// (SO_NETNS_COOKIE, bpf_get_netns_cookie). Until the next boot no other one gets it,
+// unlike an ID.
+func (n *NS) Cookie() (cookie uint64, err error) {
+	err = n.Do(func() error {
 		s, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 		if err != nil {
 			return fmt.Errorf("socket: %w", err)
@@ -146,11 +148,21 @@ func Cookie(path string) (cookie uint64, err error) {
 		_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(s), unix.SOL_SOCKET, unix.SO_NETNS_COOKIE,
 			uintptr(unsafe.Pointer(&cookie)), uintptr(unsafe.Pointer(&size)), 0)
 		if errno != 0 {
-			return fmt.Errorf("namespace %s: cookie (needs Linux 5.14): %w", path, errno)
+			return fmt.Errorf("namespace %s: cookie (needs Linux 5.14): %w", n.path, errno)
 		}
 		return nil
 	})
 	return cookie, err
+}
+
+// Cookie is NS.Cookie for the namespace at path.
+func Cookie(path string) (uint64, error) {
+	ns, err := Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer ns.Close()
+	return ns.Cookie()
 }
 
 func openError(path string, err error) error {
