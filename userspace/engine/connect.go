@@ -5,6 +5,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"slices"
 
 	"github.com/fairway-project/fairway/userspace/api"
@@ -194,14 +195,27 @@ func (e *Engine) takeOver(ctx context.Context, sb *model.Sandbox, leaving attach
 	)
 }
 
-// releaseAddresses gives an endpoint's addresses back, once nothing uses them.
+// releaseAddresses gives an endpoint's addresses back, once nothing uses them. Another
+// endpoint may have one already: where the save at a sandbox's end failed, the next
+// start finds that it has ended again.
 func (e *Engine) releaseAddresses(a attachment) {
-	if a.ep.IPv4.IsValid() {
-		e.ipam.Release(a.net.ID, a.ep.IPv4.Addr())
+	for _, addr := range []netip.Addr{a.ep.IPv4.Addr(), a.ep.IPv6.Addr()} {
+		if addr.IsValid() && !e.state.addressUsed(a.net.ID, addr) {
+			e.ipam.Release(a.net.ID, addr)
+		}
 	}
-	if a.ep.IPv6.IsValid() {
-		e.ipam.Release(a.net.ID, a.ep.IPv6.Addr())
+}
+
+// addressUsed reports whether an endpoint has the address.
+func (s *state) addressUsed(networkID string, addr netip.Addr) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for id := range s.ofNetwork[networkID] {
+		if ep := s.endpoints[id]; ep.IPv4.Addr() == addr || ep.IPv6.Addr() == addr {
+			return true
+		}
 	}
+	return false
 }
 
 // refreshLinks brings those up to date that link to the sandbox called name,

@@ -13,7 +13,6 @@ import (
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/netns"
-	"github.com/fairway-project/fairway/userspace/store"
 )
 
 // Start loads the stored state, makes the kernel match it and begins to watch
@@ -53,28 +52,6 @@ func (e *Engine) Start(ctx context.Context) error {
 	}
 	e.background.Go(e.tend)
 	return nil
-}
-
-func (e *Engine) load(s store.State) {
-	var c change
-	for i := range s.Networks {
-		c.networks = append(c.networks, &s.Networks[i])
-	}
-	for i := range s.Sandboxes {
-		c.sandboxes = append(c.sandboxes, &s.Sandboxes[i])
-	}
-	for i := range s.Endpoints {
-		c.endpoints = append(c.endpoints, &s.Endpoints[i])
-	}
-	e.state.put(c)
-	for _, n := range c.networks {
-		if n.Driver != model.DriverBridge {
-			continue
-		}
-		if err := e.ipam.RestoreNetwork(n, s.Endpoints); err != nil {
-			e.log.Error("stored addresses contradict each other", "err", err)
-		}
-	}
 }
 
 // bySeniority lists the sandboxes, owners of a namespace before their guests.

@@ -125,16 +125,22 @@ func TestProcessThatCannotBeFound(t *testing.T) {
 // put writes the sandboxes to the store of w, which is shut.
 func put(t *testing.T, w *world, all ...model.Sandbox) {
 	t.Helper()
-	s, err := store.Open(w.store.Path())
-	must(t, err)
-	must(t, s.Update(func(tx *store.Tx) error {
+	edit(t, w, func(tx *store.Tx) error {
 		for _, sb := range all {
 			if err := tx.PutSandbox(&sb); err != nil {
 				return err
 			}
 		}
 		return nil
-	}))
+	})
+}
+
+// edit changes the store of w, which is shut.
+func edit(t *testing.T, w *world, f func(tx *store.Tx) error) {
+	t.Helper()
+	s, err := store.Open(w.store.Path())
+	must(t, err)
+	must(t, s.Update(f))
 	must(t, s.Close())
 }
 
