@@ -105,7 +105,8 @@ func (e *Engine) Stop(ctx context.Context, ref string, req api.Stop) error {
 		return unwatched(sb)
 	}
 	defer e.refreshLinks(ctx, sb.Name)
-	return e.ended(ctx, sb.ID, func(*model.State) {})
+	// To its end, though the client may go away: nobody else would take it down.
+	return e.ended(context.WithoutCancel(ctx), sb.ID, func(*model.State) {})
 }
 
 // Remove removes a sandbox; with force also one that runs.

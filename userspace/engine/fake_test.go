@@ -24,14 +24,16 @@ type fakeDatapath struct {
 	calls  int
 	failAt int
 	// failHost lets EnsureHost fail after it has done a part of its work.
-	failHost  bool
-	host      datapath.Host
-	networks  map[string]datapath.Network
-	endpoints map[string]datapath.Endpoint
-	ports     map[string][]datapath.Port
-	resolvers map[string]datapath.Resolver
-	pruned    *datapath.Desired
-	log       []string
+	failHost bool
+	// onResolver is called before a resolver is taken.
+	onResolver func(datapath.Resolver)
+	host       datapath.Host
+	networks   map[string]datapath.Network
+	endpoints  map[string]datapath.Endpoint
+	ports      map[string][]datapath.Port
+	resolvers  map[string]datapath.Resolver
+	pruned     *datapath.Desired
+	log        []string
 }
 
 func newFake() *fakeDatapath {
@@ -176,6 +178,9 @@ func (f *fakeDatapath) EnsurePorts(_ context.Context, id string, ports []datapat
 }
 
 func (f *fakeDatapath) EnsureResolver(_ context.Context, r datapath.Resolver) error {
+	if f.onResolver != nil {
+		f.onResolver(r)
+	}
 	return f.do("resolver", func() { f.resolvers[r.SandboxID] = r })
 }
 

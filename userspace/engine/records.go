@@ -89,8 +89,8 @@ func (s *state) defaultLinks(sb *model.Sandbox) []linkTarget {
 	}
 	var out []linkTarget
 	for _, l := range sb.Links {
-		target, err := find(s.sandboxes, "sandbox", l.Sandbox, func(sb *model.Sandbox) string { return sb.Name })
-		if err != nil {
+		target := s.sandboxNamed(l.Sandbox)
+		if target == nil {
 			continue
 		}
 		if ep := s.defaultEndpoint(target.ID); ep != nil {
@@ -98,6 +98,17 @@ func (s *state) defaultLinks(sb *model.Sandbox) []linkTarget {
 		}
 	}
 	return out
+}
+
+// sandboxNamed finds a sandbox by its name alone: a link's target may be gone, and its
+// name begin another one's ID.
+func (s *state) sandboxNamed(name string) *model.Sandbox {
+	for _, sb := range s.sandboxes {
+		if sb.Name == name {
+			return sb
+		}
+	}
+	return nil
 }
 
 func (s *state) defaultEndpoint(sandboxID string) *model.Endpoint {

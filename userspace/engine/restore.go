@@ -22,6 +22,13 @@ func (e *Engine) restoreSandboxes(ctx context.Context) {
 	if guests < 0 {
 		guests = len(all)
 	}
+	// All names before the first resolver: what it doesn't know it asks the host's
+	// servers for, and a peer that runs isn't to be denied.
+	for _, sb := range all {
+		if sb.State.Status == model.StatusRunning {
+			e.register(sb, e.state.attachments(sb.ID))
+		}
+	}
 	restore := func(sb *model.Sandbox) error {
 		e.reportSandbox(sb, e.restoreSandbox(ctx, sb))
 		return nil
