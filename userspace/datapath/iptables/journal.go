@@ -94,16 +94,20 @@ type journal struct {
 }
 
 // readJournal returns nil where there is no journal: nothing is Fairway's then.
+// Each table has its share, and another program may have flushed one table alone:
+// what the others say holds.
 func readJournal(cur saved) *journal {
-	if _, ok := cur.chain(tableFilter, chainJournal); !ok {
-		return nil
-	}
 	j := &journal{copies: make(map[[2]string]int), facts: make(facts)}
+	found := false
 	for _, table := range tableOrder {
-		rules, _ := cur.chain(table, chainJournal)
+		rules, ok := cur.chain(table, chainJournal)
+		found = found || ok
 		for _, r := range rules {
 			j.note(table, r.spec)
 		}
+	}
+	if !found {
+		return nil
 	}
 	return j
 }
@@ -157,14 +161,14 @@ func (j *journal) recognizes(spec string) bool {
 	})
 }
 
-// checkForeign returns ErrForeign where chains of the package's names exist
-// without a journal.
-func checkForeign(f Family, cur saved, j *journal) error {
-	if j != nil {
-		return nil
-	}
+// checkForeign returns ErrForeign where chains of the package's names exist in a
+// table without a journal.
+func checkForeign(f Family, cur saved) error {
 	var found []string
 	for _, table := range tableOrder {
+		if _, ok := cur.chain(table, chainJournal); ok {
+			continue
+		}
 		for _, chain := range ownChains(f, table) {
 			if _, ok := cur.chain(table, chain); ok {
 				found = append(found, table+"/"+chain)

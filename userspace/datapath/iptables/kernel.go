@@ -50,10 +50,10 @@ func (d *Datapath) adopt(ctx context.Context, f Family, k *kernel) error {
 	if err != nil {
 		return err
 	}
-	j := readJournal(cur)
-	if err := checkForeign(f, cur, j); err != nil {
+	if err := checkForeign(f, cur); err != nil {
 		return err
 	}
+	j := readJournal(cur)
 	k.nft = strings.Contains(version, "nf_tables")
 	k.facts = factsOf(cur, j)
 	k.leftover = leftovers(f, cur, j)
