@@ -20,7 +20,7 @@ import (
 // that a rule of Fairway's accepted in FORWARD, frames inside a bridge included.
 func (d *Datapath) Stats(ctx context.Context) (datapath.Stats, error) {
 	var st datapath.Stats
-	err := d.inside(ctx, func() error {
+	err := d.inside(ctx, func(ctx context.Context) error {
 		return errors.Join(d.ruleCounters(ctx, &st), d.endpointCounters(&st), flowCount(&st))
 	})
 	return st, err

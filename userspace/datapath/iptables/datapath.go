@@ -78,8 +78,9 @@ func (d *Datapath) Close() error {
 	return d.ns.Close()
 }
 
-// inside runs f alone, on a thread in the datapath's namespace.
-func (d *Datapath) inside(ctx context.Context, f func() error) error {
+// inside runs f alone, on a thread in the datapath's namespace. Once begun, f goes
+// on to its end: a caller that goes away must not leave half a change.
+func (d *Datapath) inside(ctx context.Context, f func(context.Context) error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {
@@ -88,5 +89,5 @@ func (d *Datapath) inside(ctx context.Context, f func() error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return d.ns.Do(f)
+	return d.ns.Do(func() error { return f(context.WithoutCancel(ctx)) })
 }

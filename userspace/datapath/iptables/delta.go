@@ -7,6 +7,8 @@ import "slices"
 // delta is the difference between two states of one thing's rules.
 type delta struct {
 	del, add []Rule
+	// claimed are wanted too, and an earlier daemon has added them.
+	claimed []Rule
 }
 
 // member is a rule in its group: the same text in another group is replaced too.
@@ -82,11 +84,19 @@ func (d *delta) claim(leftover map[key]int) {
 	for _, r := range d.add {
 		if leftover[r.key()] > 0 && !deleted[r.key()] {
 			leftover[r.key()]--
+			d.claimed = append(d.claimed, r)
 			continue
 		}
 		add = append(add, r)
 	}
 	d.add = add
+}
+
+// disclaim gives back what was claimed.
+func (d *delta) disclaim(leftover map[key]int) {
+	for _, r := range d.claimed {
+		leftover[r.key()]++
+	}
 }
 
 func (d *delta) script() *script {

@@ -15,7 +15,7 @@ import (
 // back where they came from, for containers that reach themselves by a
 // published port.
 func (d *Datapath) EnsureEndpoint(ctx context.Context, e datapath.Endpoint) error {
-	return d.inside(ctx, func() error {
+	return d.inside(ctx, func(ctx context.Context) error {
 		if _, ok := d.state.networks[e.NetworkID]; !ok {
 			return fmt.Errorf("endpoint %s: network %s: %w", e.ID, e.NetworkID, ErrUnknown)
 		}
@@ -26,10 +26,12 @@ func (d *Datapath) EnsureEndpoint(ctx context.Context, e datapath.Endpoint) erro
 		rules := func(f Family) []Rule { return d.state.rulesOfEndpoint(f, e.ID) }
 		old := perFamily(rules)
 		d.state.endpoints[e.ID] = e
-		if _, err := d.changeAll(ctx, old, perFamily(rules)); err != nil {
+		_, err := d.changeAll(ctx, old, perFamily(rules), func() {
 			if delete(d.state.endpoints, e.ID); known {
 				d.state.endpoints[e.ID] = was
 			}
+		})
+		if err != nil {
 			return fmt.Errorf("endpoint %s: %w", e.ID, err)
 		}
 		return nil
@@ -50,7 +52,7 @@ func setHairpin(name string, index int) error {
 // DeleteEndpoint removes the endpoint's rules and ports, then every tracked
 // connection of its addresses.
 func (d *Datapath) DeleteEndpoint(ctx context.Context, id string) error {
-	return d.inside(ctx, func() error {
+	return d.inside(ctx, func(ctx context.Context) error {
 		e, ok := d.state.endpoints[id]
 		if !ok {
 			return nil
@@ -61,8 +63,10 @@ func (d *Datapath) DeleteEndpoint(ctx context.Context, id string) error {
 		})
 		delete(d.state.endpoints, id)
 		delete(d.state.ports, id)
-		if _, err := d.changeAll(ctx, old, [len(families)][]Rule{}); err != nil {
+		_, err := d.changeAll(ctx, old, [len(families)][]Rule{}, func() {
 			d.state.endpoints[id], d.state.ports[id] = e, ports
+		})
+		if err != nil {
 			return fmt.Errorf("endpoint %s: %w", id, err)
 		}
 		d.proxy.release(id)

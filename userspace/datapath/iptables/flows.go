@@ -42,7 +42,7 @@ func (d *Datapath) Flows(ctx context.Context) iter.Seq2[datapath.Flow, error] {
 }
 
 func (d *Datapath) flows(ctx context.Context) (out []datapath.Flow, err error) {
-	err = d.inside(ctx, func() error {
+	err = d.inside(ctx, func(ctx context.Context) error {
 		owners := d.state.owners()
 		timeouts := make(timeoutCache)
 		for _, f := range families {

@@ -17,6 +17,8 @@ type kernel struct {
 	// leftover counts the rules of an earlier daemon that nobody has claimed yet.
 	leftover map[key]int
 	facts    facts
+	// torn is set while the tables may differ from the state, because mending failed.
+	torn bool
 }
 
 // prepare makes the chains of both families on first use. A host without IPv6 is
@@ -107,21 +109,23 @@ func (d *Datapath) change(ctx context.Context, f Family, old, new []Rule) (delta
 	}
 	del := diff(old, new)
 	del.claim(k.leftover)
-	s := del.script()
-	err := d.bins.apply(ctx, f, s)
-	if err == nil || ctx.Err() != nil {
-		return del, err
+	if !k.torn {
+		err := d.bins.apply(ctx, f, del.script())
+		if err == nil {
+			return del, nil
+		}
+		d.log.Warn("rules were changed by another program, mending them", "family", f.String(), "err", err)
 	}
-	d.log.Warn("rules were changed by another program, mending them", "family", f.String(), "err", err)
 	return del, d.mend(ctx, f)
 }
 
 // mend makes the kernel equal to the state, leftovers excepted.
-func (d *Datapath) mend(ctx context.Context, f Family) error {
+func (d *Datapath) mend(ctx context.Context, f Family) (err error) {
 	k := &d.kernel[f]
 	if k.broken != nil {
 		return nil
 	}
+	defer func() { k.torn = err != nil }()
 	cur, err := d.bins.readTables(ctx, f)
 	if err != nil {
 		return err
@@ -129,14 +133,26 @@ func (d *Datapath) mend(ctx context.Context, f Family) error {
 	return d.bins.apply(ctx, f, plan(cur, d.state.ruleset(f, d.proxy, k.facts), k.leftover))
 }
 
-// changeAll is change for both families.
-func (d *Datapath) changeAll(ctx context.Context, old, new [len(families)][]Rule) ([len(families)]delta, error) {
+// changeAll is change for both families, or for none: after an error undo takes
+// the state back, and the tables follow it. Where they don't either, the next
+// change mends them.
+func (d *Datapath) changeAll(ctx context.Context, old, new [len(families)][]Rule, undo func()) ([len(families)]delta, error) {
 	var out [len(families)]delta
+	var err error
 	for _, f := range families {
-		var err error
 		if out[f], err = d.change(ctx, f, old[f], new[f]); err != nil {
-			return out, err
+			break
 		}
 	}
-	return out, nil
+	if err == nil {
+		return out, nil
+	}
+	undo()
+	for _, f := range families {
+		out[f].disclaim(d.kernel[f].leftover)
+		if err := d.mend(ctx, f); err != nil {
+			d.log.Warn("a change failed and can't be taken back yet", "family", f.String(), "err", err)
+		}
+	}
+	return out, err
 }

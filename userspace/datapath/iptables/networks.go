@@ -22,7 +22,7 @@ func perFamily(rules func(Family) []Rule) [len(families)][]Rule {
 // EnsureHost remembers the host's addresses, by which flows to published ports
 // are told from others.
 func (d *Datapath) EnsureHost(ctx context.Context, h datapath.Host) error {
-	return d.inside(ctx, func() error {
+	return d.inside(ctx, func(ctx context.Context) error {
 		d.state.host = h
 		return d.prepare(ctx)
 	})
@@ -31,7 +31,7 @@ func (d *Datapath) EnsureHost(ctx context.Context, h datapath.Host) error {
 // EnsureNetwork makes the network's rules, turns forwarding on for its families
 // and lets bridged frames pass the rules.
 func (d *Datapath) EnsureNetwork(ctx context.Context, n datapath.Network) error {
-	return d.inside(ctx, func() error {
+	return d.inside(ctx, func(ctx context.Context) error {
 		if n.Driver != model.DriverBridge {
 			return nil
 		}
@@ -54,12 +54,11 @@ func (d *Datapath) replaceNetwork(ctx context.Context, n datapath.Network) error
 	rules := func(f Family) []Rule { return d.rulesBelow(f, n.ID) }
 	old := perFamily(rules)
 	d.state.networks[n.ID] = n
-	_, err := d.changeAll(ctx, old, perFamily(rules))
-	if err != nil {
+	_, err := d.changeAll(ctx, old, perFamily(rules), func() {
 		if delete(d.state.networks, n.ID); known {
 			d.state.networks[n.ID] = was
 		}
-	}
+	})
 	return err
 }
 
@@ -77,15 +76,15 @@ func (d *Datapath) rulesBelow(f Family, id string) []Rule {
 
 // DeleteNetwork removes the network's rules.
 func (d *Datapath) DeleteNetwork(ctx context.Context, id string) error {
-	return d.inside(ctx, func() error {
+	return d.inside(ctx, func(ctx context.Context) error {
 		n, ok := d.state.networks[id]
 		if !ok {
 			return nil
 		}
 		old := perFamily(func(f Family) []Rule { return d.state.rulesOfNetwork(f, id) })
 		delete(d.state.networks, id)
-		if _, err := d.changeAll(ctx, old, [len(families)][]Rule{}); err != nil {
-			d.state.networks[id] = n
+		_, err := d.changeAll(ctx, old, [len(families)][]Rule{}, func() { d.state.networks[id] = n })
+		if err != nil {
 			return fmt.Errorf("network %q: %w", n.Name, err)
 		}
 		return restoreBridge(n.Bridge.Name)

@@ -14,7 +14,7 @@ import (
 // differ are written, so that the cost grows with the change, not with what is
 // published already (what iptables itself makes of it depends on the variant).
 func (d *Datapath) EnsurePorts(ctx context.Context, endpointID string, ports []datapath.Port) error {
-	return d.inside(ctx, func() error {
+	return d.inside(ctx, func(ctx context.Context) error {
 		if _, ok := d.state.endpoints[endpointID]; !ok {
 			if len(ports) == 0 {
 				return nil
@@ -36,10 +36,11 @@ func (d *Datapath) replacePorts(ctx context.Context, id string, ports []datapath
 		return err
 	}
 	d.state.ports[id] = ports
-	deltas, err := d.changeAll(ctx, old, perFamily(rules))
-	if err != nil {
+	deltas, err := d.changeAll(ctx, old, perFamily(rules), func() {
 		d.state.ports[id] = was
 		served.undo()
+	})
+	if err != nil {
 		return err
 	}
 	served.keep()

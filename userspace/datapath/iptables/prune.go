@@ -15,7 +15,7 @@ import (
 // has any more end.
 func (d *Datapath) Prune(ctx context.Context, want datapath.Desired) error {
 	gone := d.resolversWithout(want)
-	err := d.inside(ctx, func() error {
+	err := d.inside(ctx, func(ctx context.Context) error {
 		if err := d.prepare(ctx); err != nil {
 			return err
 		}
@@ -97,7 +97,7 @@ func (d *Datapath) makeEqual(ctx context.Context) error {
 		if err := d.bins.apply(ctx, f, plan(cur, want, nil)); err != nil {
 			return err
 		}
-		k.leftover = nil
+		k.leftover, k.torn = nil, false
 		current, _ := cur.chain(tableNAT, chainDocker)
 		changes[f] = diff(fromSaved(tableNAT, chainDocker, current), want.Chain(tableNAT, chainDocker))
 	}

@@ -12,7 +12,7 @@ import (
 // Status names the variant in use and what is not as it should be.
 func (d *Datapath) Status(ctx context.Context) (datapath.Status, error) {
 	st := datapath.Status{Mode: datapath.IPTables}
-	err := d.inside(ctx, func() error {
+	err := d.inside(ctx, func(ctx context.Context) error {
 		for _, f := range families {
 			st.Notes = append(st.Notes, d.familyNotes(ctx, f)...)
 		}

@@ -24,7 +24,7 @@ func (d *Datapath) Uninstall(ctx context.Context) error {
 	for _, id := range ids {
 		errs = append(errs, d.DeleteResolver(ctx, id))
 	}
-	errs = append(errs, d.inside(ctx, func() error {
+	errs = append(errs, d.inside(ctx, func(ctx context.Context) error {
 		var errs []error
 		for _, f := range families {
 			errs = append(errs, d.uninstall(ctx, f))
