@@ -4,6 +4,7 @@ package iptables
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -245,7 +246,7 @@ func TestMain(m *testing.M) {
 	code := m.Run()
 	if left, _ := os.ReadDir("/run"); code == 0 {
 		for _, e := range left {
-			if strings.HasPrefix(e.Name(), "fwipt-") {
+			if strings.HasPrefix(e.Name(), fmt.Sprintf("fwipt-%d-", os.Getpid())) {
 				os.Stderr.WriteString("left behind: /run/" + e.Name() + "\n")
 				code = 1
 			}
