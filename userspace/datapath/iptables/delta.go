@@ -99,8 +99,25 @@ func (d *delta) disclaim(leftover map[key]int) {
 	}
 }
 
+// tables are those that the difference touches, and filter, where the jumps are
+// and which is flushed first. None where there is no difference.
+func (d *delta) tables() map[string]bool {
+	tables := make(map[string]bool)
+	for _, rules := range [][]Rule{d.del, d.add} {
+		for _, r := range rules {
+			tables[tableFilter], tables[r.Table] = true, true
+		}
+	}
+	return tables
+}
+
+// script fails where one of the tables isn't what it was left as.
 func (d *delta) script() *script {
 	s := new(script)
+	for table := range d.tables() {
+		s.del(markRule(table))
+		s.append(markRule(table))
+	}
 	for _, r := range d.del {
 		s.del(r)
 	}

@@ -18,7 +18,8 @@
 // copy of every rule in a built-in chain and the settings as they were before,
 // and changes in the same transaction as the rules, so that they are found
 // again after the daemon was killed at any moment. Where the chains exist
-// without a journal they are Docker's, and New's caller gets ErrForeign.
+// without a journal they are Docker's, and New's caller gets ErrForeign. A mark in
+// each journal tells by its absence that another program flushed the table.
 //
 // # Sockets of the host and IPv6
 //

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/fairway-project/fairway/userspace/model"
 )
 
 // flush removes all rules and chains of tables of one family, as the command
@@ -87,6 +89,29 @@ func TestMendsFlushedTablesOnly(t *testing.T) {
 				must(t, w.d.Uninstall(t.Context()))
 				if diff := cmp.Diff(base, w.saveTables()); diff != "" {
 					t.Errorf("tables after Uninstall (-before +after):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
+// A change that only adds rules finds out that its table was flushed, although
+// all chains are there.
+func TestAdditionMendsFlushedTable(t *testing.T) {
+	for _, table := range tableOrder {
+		t.Run(table, func(t *testing.T) {
+			forVariants(t, func(t *testing.T, w *world) {
+				want := fill(w)
+				must(t, w.d.Prune(t.Context(), want))
+				for _, f := range families {
+					w.run(w.host, fmt.Sprintf("%s-%s -w -t %s -F", command(f), w.variant, table))
+				}
+				c := w.container(want.Networks[0], 3)
+				w.publish(c, publish(c, 7070, 70, model.TCP))
+				after := w.saveTables()
+				must(t, w.d.Prune(t.Context(), w.d.state.desired()))
+				if diff := cmp.Diff(sorted(w.saveTables()), sorted(after)); diff != "" {
+					t.Errorf("tables mended by an addition (-as wanted +mended):\n%s", diff)
 				}
 			})
 		})

@@ -33,6 +33,13 @@ func factRule(table, name, value string) Rule {
 	return newRule(table, chainJournal, `-m comment --comment "fairway:%s=%s"`, name, value)
 }
 
+// markRule stands in each table's journal. Each change takes it out and puts it
+// back, which fails where another program has flushed the table: the chains are
+// still there then, and rules would be added to them that nothing leads to.
+func markRule(table string) Rule {
+	return newRule(table, chainJournal, `-m comment --comment "fairway:mark"`)
+}
+
 // journaled returns rules followed by the journal's copies of those in built-in chains.
 func journaled(rules []Rule) []Rule {
 	out := slices.Clone(rules)

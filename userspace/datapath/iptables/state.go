@@ -104,6 +104,9 @@ func (s *state) ruleset(f Family, p *proxy, fs facts) *Ruleset {
 		}
 	}
 	rs.add(fs.rules()...)
+	for _, table := range tableOrder {
+		rs.add(markRule(table))
+	}
 	return rs
 }
 
