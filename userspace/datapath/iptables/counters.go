@@ -18,6 +18,8 @@ import (
 
 // Stats reads the rules' counters and the devices'. Forwarded are the packets
 // that a rule of Fairway's accepted in FORWARD, frames inside a bridge included.
+// Since it reads all rules, and the daemon calls it every few seconds, it also is
+// what notices that they were flushed.
 func (d *Datapath) Stats(ctx context.Context) (datapath.Stats, error) {
 	var st datapath.Stats
 	err := d.inside(ctx, func(ctx context.Context) error {
@@ -39,6 +41,9 @@ func (d *Datapath) ruleCounters(ctx context.Context, st *datapath.Stats) error {
 		}
 		sumAccepted(cur, &forwarded)
 		sumDropped(cur, f, drops)
+		if err := d.mendFlushed(ctx, f, cur); err != nil {
+			return err
+		}
 	}
 	st.Forwarded = map[datapath.Path]datapath.Counter{datapath.PathStack: forwarded}
 	for drop, c := range drops {

@@ -117,3 +117,31 @@ func TestAdditionMendsFlushedTable(t *testing.T) {
 		})
 	}
 }
+
+// Whoever reads the counters finds what was flushed, without any change.
+func TestStatsMendsFlushedTable(t *testing.T) {
+	for _, table := range tableOrder {
+		t.Run(table, func(t *testing.T) {
+			forVariants(t, func(t *testing.T, w *world) {
+				fill(w)
+				w.iptables("-I FORWARD -i wg0 -j ACCEPT")
+				before := w.saveTables()
+				_, err := w.d.Stats(t.Context())
+				must(t, err)
+				if diff := cmp.Diff(before, w.saveTables()); diff != "" {
+					t.Errorf("tables that nobody flushed (-before +after):\n%s", diff)
+				}
+				for _, f := range families {
+					w.run(w.host, fmt.Sprintf("%s-%s -w -t %s -F", command(f), w.variant, table))
+				}
+				_, err = w.d.Stats(t.Context())
+				must(t, err)
+				gone := "-A FORWARD -i wg0 -j ACCEPT\n"
+				want := sorted(strings.ReplaceAll(before, gone, ""))
+				if diff := cmp.Diff(want, sorted(strings.ReplaceAll(w.saveTables(), gone, ""))); diff != "" {
+					t.Errorf("tables after a flush (-before +after):\n%s", diff)
+				}
+			})
+		})
+	}
+}

@@ -133,6 +133,17 @@ func (d *Datapath) mend(ctx context.Context, f Family) (err error) {
 	return d.bins.apply(ctx, f, plan(cur, d.state.ruleset(f, d.proxy, k.facts), k.leftover))
 }
 
+// mendFlushed mends the tables, which are cur, where another program flushed one.
+func (d *Datapath) mendFlushed(ctx context.Context, f Family, cur saved) error {
+	for _, table := range tableOrder {
+		if !exists(cur, markRule(table)) {
+			d.log.Warn("rules were flushed by another program, mending them", "family", f.String(), "table", table)
+			return d.mend(ctx, f)
+		}
+	}
+	return nil
+}
+
 // changeAll is change for both families, or for none: after an error undo takes
 // the state back, and the tables follow it. Where they don't either, the next
 // change mends them.
