@@ -5,12 +5,14 @@ package iptables
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/model"
@@ -161,6 +163,25 @@ func portOf(a net.Addr) uint16 {
 		return 0
 	}
 	return ap.Port()
+}
+
+// retryAfter keeps a socket that fails again and again from taking a CPU.
+const retryAfter = time.Second
+
+// closing reports whether a listening socket failed because it was closed. Any
+// other failure passes, as that of a process out of file descriptors does: closing
+// then returns false when it is time to try again.
+func (p *proxy) closing(err error) bool {
+	if errors.Is(err, net.ErrClosed) {
+		return true
+	}
+	p.log.Warn("proxy: socket failed, trying again", "err", err)
+	select {
+	case <-p.ctx.Done():
+		return true
+	case <-time.After(retryAfter):
+		return false
+	}
 }
 
 // release ends all that the endpoint has in the proxy.

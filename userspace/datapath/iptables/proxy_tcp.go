@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -16,10 +15,6 @@ import (
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/model"
 )
-
-// dialTimeout is docker-proxy's patience with a container, roughly: long enough
-// for a lost SYN, short enough to be noticed.
-const dialTimeout = 10 * time.Second
 
 // listenTCP opens the one listener on first use.
 func (p *proxy) listenTCP() error {
@@ -39,7 +34,10 @@ func (p *proxy) acceptTCP(l *net.TCPListener) {
 	for {
 		c, err := l.AcceptTCP()
 		if err != nil {
-			return
+			if p.closing(err) {
+				return
+			}
+			continue
 		}
 		p.wg.Go(func() { p.carryTCP(c) })
 	}
@@ -56,7 +54,7 @@ func (p *proxy) carryTCP(client *net.TCPConn) {
 	if !ok {
 		return
 	}
-	server, err := p.dial("tcp", target)
+	server, err := p.dial(unix.SOCK_STREAM, target)
 	if err != nil {
 		p.log.Debug("proxy: connect", "dst", dst.String(), "target", target.String(), "err", err)
 		return
@@ -103,16 +101,6 @@ func (p *proxy) target(dst netip.AddrPort) (endpoint string, target netip.AddrPo
 }
 
 func targetOf(p datapath.Port) netip.AddrPort { return netip.AddrPortFrom(p.Target, p.Port.Num) }
-
-// dial connects from within the namespace.
-func (p *proxy) dial(network string, target netip.AddrPort) (conn net.Conn, err error) {
-	d := net.Dialer{Timeout: dialTimeout}
-	inside := p.ns.Do(func() error {
-		conn, err = d.DialContext(p.ctx, network, target.String())
-		return err
-	})
-	return conn, inside
-}
 
 // track notes connections that end with their endpoint; false if that is over.
 func (p *proxy) track(endpoint string, conns ...net.Conn) bool {

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/fairway-project/fairway/userspace/datapath"
 )
 
@@ -40,7 +42,10 @@ func (u *udpRelay) receive() {
 	for {
 		n, from, err := u.conn.ReadFromUDPAddrPort(buf)
 		if err != nil {
-			return
+			if u.proxy.closing(err) {
+				return
+			}
+			continue
 		}
 		if c := u.client(from); c != nil {
 			_, _ = c.Write(buf[:n]) // what the container refuses is lost, as UDP is
@@ -55,7 +60,7 @@ func (u *udpRelay) client(from netip.AddrPort) net.Conn {
 	if c := u.clients[from]; c != nil || u.closed {
 		return c
 	}
-	c, err := u.proxy.dial("udp", u.target)
+	c, err := u.proxy.dial(unix.SOCK_DGRAM, u.target)
 	if err != nil {
 		u.proxy.log.Debug("proxy: udp", "target", u.target.String(), "err", err)
 		return nil
