@@ -120,7 +120,7 @@ func (f *forwarder) send(ctx context.Context, u resolvconf.Upstream, typ int, qu
 	if u.FromHost {
 		from = f.host
 	}
-	conn, err := dial(ctx, from, typ, netip.AddrPortFrom(u.Addr, upstreamPort))
+	conn, err := from.Dial(ctx, typ, netip.AddrPortFrom(u.Addr, upstreamPort))
 	if err != nil {
 		return nil, err
 	}

@@ -193,7 +193,7 @@ func (w *world) dial(r *Resolver, network string) net.Conn {
 	if network == "tcp" {
 		typ, port = unix.SOCK_STREAM, r.TCPPort()
 	}
-	conn, err := dial(context.Background(), w.box, typ, netip.AddrPortFrom(Addr, port))
+	conn, err := w.box.Dial(context.Background(), typ, netip.AddrPortFrom(Addr, port))
 	must(w.t, err)
 	return conn
 }

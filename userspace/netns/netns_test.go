@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -336,5 +337,35 @@ func TestIDIs(t *testing.T) {
 		if got := id.Is(path); got != want {
 			t.Errorf("%s: %v, want %v", path, got, want)
 		}
+	}
+}
+
+// A connection is the namespace's, and a wait for who doesn't answer ends with the
+// context.
+func TestDial(t *testing.T) {
+	path := filepath.Join(namespaces(t), "a")
+	create(t, path)
+	ns, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ns.Close()
+	var l net.Listener
+	if err := ns.Do(func() (err error) { l, err = net.Listen("tcp", "[::1]:0"); return err }); err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	at := netip.MustParseAddrPort(l.Addr().String())
+	c, err := ns.Dial(t.Context(), unix.SOCK_STREAM, at)
+	if err != nil || c.RemoteAddr().String() != at.String() {
+		t.Fatalf("connected to %v, %v, want %s", c, err, at)
+	}
+	c.Close()
+	l.Close()
+	if _, err := ns.Dial(t.Context(), unix.SOCK_STREAM, at); !errors.Is(err, unix.ECONNREFUSED) {
+		t.Errorf("nobody listens: %v, want ECONNREFUSED", err)
+	}
+	if _, err := ns.Dial(t.Context(), unix.SOCK_DGRAM, netip.MustParseAddrPort("192.0.2.1:53")); !errors.Is(err, unix.ENETUNREACH) {
+		t.Errorf("no route: %v, want ENETUNREACH", err)
 	}
 }

@@ -165,6 +165,17 @@ func portOf(a net.Addr) uint16 {
 	return ap.Port()
 }
 
+// dialTimeout is docker-proxy's patience with a container, roughly: long enough
+// for a lost SYN, short enough to be noticed.
+const dialTimeout = 10 * time.Second
+
+// dial connects a socket of the namespace to a container.
+func (p *proxy) dial(typ int, target netip.AddrPort) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(p.ctx, dialTimeout)
+	defer cancel()
+	return p.ns.Dial(ctx, typ, target)
+}
+
 // retryAfter keeps a socket that fails again and again from taking a CPU.
 const retryAfter = time.Second
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package dns
+package netns
 
 import (
 	"context"
@@ -12,16 +12,13 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/fairway-project/fairway/userspace/netns"
 )
 
-// dial connects a socket of the namespace ns, of type SOCK_STREAM or SOCK_DGRAM.
-// Only the socket is made on a locked thread: the wait for a slow server
-// occupies none.
-func dial(ctx context.Context, ns *netns.NS, typ int, to netip.AddrPort) (net.Conn, error) {
+// Dial connects a socket of the namespace, of type SOCK_STREAM or SOCK_DGRAM. Only the
+// socket is made on a locked thread: waiting for who doesn't answer occupies none.
+func (n *NS) Dial(ctx context.Context, typ int, to netip.AddrPort) (net.Conn, error) {
 	var fd int
-	err := ns.Do(func() error {
+	err := n.Do(func() error {
 		sa, family, err := sockaddr(to)
 		if err != nil {
 			return err
