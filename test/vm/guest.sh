@@ -24,7 +24,7 @@ build_tests() {
 	echo "$GUEST_MODULES" >"$1/modules"
 	cat >"$1/list" <<-EOF
 		programs FAIRWAY_RECORD_INSNS=${FAIRWAY_RECORD_INSNS:-} ./programs.test -test.v=test2json
-		loader ./loader.test -test.v=test2json -test.timeout=5m
+		loader ./loader.test -test.v=test2json -test.timeout=10m
 		e2e FAIRWAY_BIN=/tests/fairway FAIRWAY_E2E_PEER=/tests/e2e-peer ./e2e.test -test.v=test2json -test.timeout=15m -test.parallel=1 -test.run '$SMOKE'
 	EOF
 }
