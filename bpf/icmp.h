@@ -19,27 +19,33 @@ struct quote {
 	__u32 end; /* of the IP packet; what follows is padding */
 };
 
+/* Fewer than a packet may carry: each costs the verifier of Linux 6.1 much. */
+#define QUOTED_EXT_MAX 3
+
 /*
- * Walks the extension headers of a quoted IPv6 packet as parse_ip6_ext() does, from off
- * on. Returns the transport's protocol and, in the lower 16 bits, where it begins;
- * negative if the quote ends before that, or is of a later fragment, which names no ports.
+ * The quoted packet's extension headers, as parse_ip6_ext() has them. Of a packet that
+ * was cut in pieces only the first one names ports. Not a function of its own: its
+ * callers have no stack left.
  */
-__noinline int skip_quoted_ext(struct __sk_buff *ctx, __u32 off, __u32 end, __u32 proto)
+static __always_inline int skip_quoted_ext(struct __sk_buff *ctx, struct quote *q)
 {
+	__u8 *proto = &q->reversed.proto;
 	int i;
 
-	for (i = 0; i < IPV6_EXT_MAX; i++) {
+	for (i = 0; i <= QUOTED_EXT_MAX; i++) {
 		__u8 head[8];
 
-		if (proto != IPPROTO_HOPOPTS && proto != IPPROTO_ROUTING &&
-		    proto != IPPROTO_DSTOPTS && proto != IPPROTO_FRAGMENT)
-			return (proto & 0xff) << 16 | (off & 0xffff);
-		if (off + sizeof(head) > end || bpf_skb_load_bytes(ctx, off, head, sizeof(head)))
+		if (*proto != IPPROTO_HOPOPTS && *proto != IPPROTO_ROUTING &&
+		    *proto != IPPROTO_DSTOPTS && *proto != IPPROTO_FRAGMENT)
+			return 0;
+		if (i == QUOTED_EXT_MAX || q->l4_off + sizeof(head) > q->end)
 			return -1;
-		if (proto == IPPROTO_FRAGMENT && ((__u16)head[2] << 8 | head[3]) & 0xfff8)
+		if (bpf_skb_load_bytes(ctx, q->l4_off, head, sizeof(head)))
 			return -1;
-		off += proto == IPPROTO_FRAGMENT ? 8 : ((__u32)head[1] + 1) * 8;
-		proto = head[0];
+		if (*proto == IPPROTO_FRAGMENT && ((__u16)head[2] << 8 | head[3]) & 0xfff8)
+			return -1;
+		q->l4_off += *proto == IPPROTO_FRAGMENT ? 8 : ((__u32)head[1] + 1) * 8;
+		*proto = head[0];
 	}
 	return -1;
 }
@@ -50,7 +56,6 @@ static __always_inline int read_quote_ip(struct __sk_buff *ctx, bool v6, struct 
 
 	if (v6) {
 		struct ipv6hdr ip;
-		int l4;
 
 		if (q->l3_off + sizeof(ip) > q->end)
 			return -1;
@@ -58,11 +63,9 @@ static __always_inline int read_quote_ip(struct __sk_buff *ctx, bool v6, struct 
 			return -1;
 		__builtin_memcpy(r->daddr, &ip.saddr, 16);
 		__builtin_memcpy(r->saddr, &ip.daddr, 16);
-		l4 = skip_quoted_ext(ctx, q->l3_off + sizeof(ip), q->end, ip.nexthdr);
-		if (l4 < 0)
-			return -1;
-		r->proto = l4 >> 16;
-		q->l4_off = l4 & 0xffff;
+		r->proto = ip.nexthdr;
+		q->l4_off = q->l3_off + sizeof(ip);
+		return skip_quoted_ext(ctx, q);
 	} else {
 		struct iphdr ip;
 
