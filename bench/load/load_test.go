@@ -122,6 +122,10 @@ func (e *ends) serve(t *testing.T, k Kind, at netip.Addr, flows int) netip.AddrP
 func (e *ends) run(t *testing.T, j Job) Result {
 	t.Helper()
 	j.Warmup, j.Duration = 20*time.Millisecond, 200*time.Millisecond
+	if j.Timeout == 0 {
+		// A busy machine may keep a process waiting for seconds.
+		j.Timeout = 20 * time.Second
+	}
 	r, err := e.client.Run(t.Context(), j)
 	must(t, err)
 	return r
