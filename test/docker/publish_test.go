@@ -5,6 +5,8 @@ package docker
 import (
 	"fmt"
 	"net/netip"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -147,5 +149,56 @@ func TestWithoutUserlandProxy(t *testing.T) {
 		d.closed(d.LAN1, harness.HostIP4+":8080")
 		d.docker("start", "web")
 		d.reaches(d.LAN1, harness.HostIP4+":8080", "web")
+	})
+}
+
+// Docker's own proxies hold the ports as well: they are known by the list of containers,
+// and by their arguments where a daemon comes later. What ended with its container leads
+// nowhere, and least of all to who has its address next.
+func TestDockersOwnProxy(t *testing.T) {
+	onEngines(t, func(t *testing.T, d *engine) {
+		d.args = []string{"--userland-proxy-path", d.ownProxy(t)}
+		d.Daemon.Start(t)
+		d.start()
+		d.importImage()
+		d.serve("web", "-p", "8080:80")
+		d.carried(t, "web")
+		d.noRules()
+		d.Daemon.Kill(t)
+		d.Daemon.Start(t)
+		d.carried(t, "web")
+		address := d.docker("inspect", "-f", "{{.NetworkSettings.IPAddress}}", "web")
+		d.docker("rm", "-f", "web")
+		d.serve("next")
+		is(t, "address", d.docker("inspect", "-f", "{{.NetworkSettings.IPAddress}}", "next"), address)
+		d.closed(d.LAN1, harness.HostIP4+":8080")
+	})
+}
+
+// ownProxy is the engine's docker-proxy.
+func (d *engine) ownProxy(t *testing.T) string {
+	t.Helper()
+	if d.binaries.dir == "" {
+		path, err := exec.LookPath("docker-proxy")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	path, err := filepath.Abs(filepath.Join(d.binaries.dir, "docker-proxy"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// carried waits until a container sees who asks for its port, which a proxy would hide.
+func (d *engine) carried(t *testing.T, tag string) {
+	t.Helper()
+	harness.Eventually(t, tag+" sees its client", func() error {
+		if from := d.reaches(d.LAN1, harness.HostIP4+":8080", tag); from.String() != harness.LAN1IP4 {
+			return fmt.Errorf("it sees %s", from)
+		}
+		return nil
 	})
 }
