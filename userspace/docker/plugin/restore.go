@@ -45,11 +45,14 @@ func (d *Driver) Start(ctx context.Context) error {
 // then, but for the last attempt.
 func (d *Driver) settle(ctx context.Context, last bool) (settled bool, err error) {
 	known, err := d.restore(ctx)
-	if err != nil || !d.Sweep {
+	if err != nil {
 		return true, err
 	}
 	if !known && !last {
 		return false, nil
+	}
+	if !d.Sweep {
+		return true, nil
 	}
 	err = d.Datapath.Sweep(ctx)
 	d.report("leftovers of an earlier daemon", err)

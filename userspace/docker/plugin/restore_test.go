@@ -75,6 +75,21 @@ func TestSweepWaits(t *testing.T) {
 	}
 }
 
+// Where another one sweeps, what was refused is tried again all the same.
+func TestRefusedIsTriedAgain(t *testing.T) {
+	k, dir, _ := former(t)
+	k.fail = errors.New("no memory")
+	d := again(t, dir, k, "")
+	locked := func(f func()) { d.busy.Lock(); defer d.busy.Unlock(); f() }
+	locked(func() { k.fail = nil })
+	d.background.Wait()
+	locked(func() {
+		if s := d.Degraded(); len(s) > 0 || len(k.endpoints) != 1 || k.swept != 0 {
+			t.Errorf("degraded %q, endpoints %v, swept %d times", s, k.endpoints, k.swept)
+		}
+	})
+}
+
 // Not for ever: what is refused for good doesn't keep all the rest.
 func TestSweepWaitsForNobodyLong(t *testing.T) {
 	k, dir, _ := former(t)
