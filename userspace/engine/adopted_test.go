@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"os"
 	"strings"
@@ -116,5 +117,16 @@ func TestAdoptedByAnOlderVersion(t *testing.T) {
 	}
 	if diff := gocmp.Diff(index, indexes(w, v)); diff != "" {
 		t.Errorf("devices of the endpoints (-before +after):\n%s", diff)
+	}
+}
+
+// Who asked for the end may go away: nobody else would ask for the rest of it.
+func TestAdoptedEndsWithoutItsClient(t *testing.T) {
+	w, v := adopted(t)
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	must(t, w.Stop(gone, v.ID, api.Stop{}))
+	if _, there := w.fake.endpoints[v.Endpoints[0].ID]; there {
+		t.Error("the datapath still has the endpoint")
 	}
 }

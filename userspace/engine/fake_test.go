@@ -164,7 +164,10 @@ func (f *fakeDatapath) EnsureEndpoint(_ context.Context, e datapath.Endpoint) er
 	return f.do("endpoint", func() { f.endpoints[e.ID] = e })
 }
 
-func (f *fakeDatapath) DeleteEndpoint(_ context.Context, id string) error {
+func (f *fakeDatapath) DeleteEndpoint(ctx context.Context, id string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	return f.take("delete endpoint", func() { delete(f.endpoints, id); delete(f.ports, id) })
 }
 
