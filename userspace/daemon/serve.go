@@ -24,8 +24,8 @@ const (
 // serve answers the API, and the metrics, until ctx ends, the daemon was
 // uninstalled or a listener fails.
 func (d *daemon) serve(ctx context.Context) error {
-	ctx, end := context.WithCancel(ctx)
-	defer end()
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
 	failed := make(chan error, 3)
 	if err := d.serveMetrics(failed); err != nil {
 		return err
@@ -35,7 +35,7 @@ func (d *daemon) serve(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("api: %w", err)
 	}
-	server := api.NewServer(d.engine, d.log, end)
+	server := api.NewServer(d.engine, d.log, func() { end(errUninstalled) })
 	d.serveDocker(server)
 	endPlugin, err := d.servePlugin(failed)
 	if err != nil {
@@ -49,7 +49,7 @@ func (d *daemon) serve(ctx context.Context) error {
 	select {
 	case err = <-failed:
 	case <-ctx.Done():
-		d.log.Info("daemon ends; sandboxes and their traffic go on")
+		d.log.Info(lastWords(context.Cause(ctx)))
 	}
 	bounded, stop := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer stop()
@@ -60,6 +60,16 @@ func (d *daemon) serve(ctx context.Context) error {
 		err = errors.Join(err, endErr)
 	}
 	return errors.Join(err, d.removePurged())
+}
+
+// errUninstalled is why a daemon ends that nothing goes on after.
+var errUninstalled = errors.New("uninstalled")
+
+func lastWords(why error) string {
+	if errors.Is(why, errUninstalled) {
+		return "daemon ends; nothing is left of it in the kernel"
+	}
+	return "daemon ends; sandboxes and their traffic go on"
 }
 
 // serveMetrics answers at the Prometheus endpoint if there is one.
