@@ -3,6 +3,7 @@
 package test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -27,9 +28,41 @@ func TestHairpin(t *testing.T) {
 					network = "b"
 				}
 				harness.Reaches(t, c.Netns, c.Gateway(network, f), 8080, "c1")
+				listedAtBothEnds(t, e, c, f)
 			}
+			harness.Reaches(t, c2.Netns, c1.IP(t, "a", f), 80, "c1")
 		})
+		// Docker's rules leave connections within a network to netfilter too.
+		listed := e.Must(t, "flow", "ls", "-q", "-f", "opener=c2", "-f", "kind=routed") != ""
+		said := strings.Contains(e.Fairway(t, "flow", "ls").Err, "within a network")
+		if inIPTables := e.Mode == harness.IPTables; listed != inIPTables || said == inIPTables {
+			t.Errorf("connections within a network are listed: %v; flow ls says that they aren't: %v", listed, said)
+		}
 	})
+}
+
+type flowEnd struct{ Sandbox, Network string }
+
+type listedFlow struct {
+	Dst, Sandbox   string
+	Opener, Target flowEnd
+}
+
+// listedAtBothEnds demands that the connections of c to c1 by the host's address are
+// found by the names of either end.
+func listedAtBothEnds(t *testing.T, e *harness.Env, c *harness.Sandbox, f harness.Family) {
+	t.Helper()
+	for _, filters := range [][]string{
+		{"-f", "sandbox=" + c.Name}, {"-f", "opener=" + c.Name, "-f", "target=c1"}, {"-f", "opener=" + c.ID[:12]},
+	} {
+		var flows []listedFlow
+		e.JSON(t, &flows, append([]string{"flow", "ls", "-o", "json"}, filters...)...)
+		if !slices.ContainsFunc(flows, func(fl listedFlow) bool {
+			return fl.Dst == at(f.Host, 8080) && fl.Opener.Sandbox == c.Name && fl.Target == (flowEnd{"c1", "a"}) && fl.Sandbox == "c1"
+		}) {
+			t.Errorf("flow ls %s: no connection of %s to c1 among %+v", strings.Join(filters, " "), c.Name, flows)
+		}
+	}
 }
 
 // A server must never see the client's address as its own on the way back in,

@@ -95,6 +95,16 @@ func (h *handlers) everySandbox(ctx context.Context) ([]SandboxView, error) {
 	return append(own, carried.Containers...), err
 }
 
+// everyNetwork lists networks, and those of others after them.
+func (h *handlers) everyNetwork(ctx context.Context) ([]NetworkView, error) {
+	own, err := h.backend.Networks(ctx)
+	if err != nil {
+		return nil, err
+	}
+	carried, err := h.backend.Carried(ctx)
+	return append(own, carried.Networks...), err
+}
+
 // container finds one of the containers of others as a Backend finds a sandbox.
 func container(all []SandboxView, ref string) (SandboxView, bool) {
 	var found []SandboxView

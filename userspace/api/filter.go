@@ -3,6 +3,7 @@
 package api
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -15,34 +16,42 @@ import (
 // alternatives, except for labels, which must all match; all keys must match.
 type Filters map[string][]string
 
-// ParseFilters reads KEY=VALUE entries; a key must be one of known.
-func ParseFilters(entries []string, known ...string) (Filters, error) {
+// ParseFilters reads KEY=VALUE entries; a key must be one of known, with a value that
+// it can have. Errors are ErrInvalid and name what there is.
+func ParseFilters(entries []string, known []FilterKey) (Filters, error) {
 	f := make(Filters)
 	for _, e := range entries {
-		key, value, ok := strings.Cut(e, "=")
-		if strings.HasSuffix(key, "!") && !slices.Contains(known, key) {
-			return nil, Errorf(ErrInvalid, "filter %q: cannot be negated", strings.TrimSuffix(key, "!"))
+		name, value, ok := strings.Cut(e, "=")
+		i := slices.IndexFunc(known, func(k FilterKey) bool { return k.Name == name })
+		switch {
+		case i < 0 && strings.HasSuffix(name, "!"):
+			return nil, Errorf(ErrInvalid, "filter %q: cannot be negated", strings.TrimSuffix(name, "!"))
+		case i < 0 && ok:
+			return nil, Errorf(ErrInvalid, "filter %q: unknown key; want one of %s", name, keyNames(known))
+		case !ok:
+			return nil, Errorf(ErrInvalid, "filter %q: want KEY=VALUE with one of the keys %s", e, keyNames(known))
+		case !known[i].allows(value):
+			return nil, Errorf(ErrInvalid, "filter %s=%s: want %s", name, value, known[i].want())
 		}
-		if !ok {
-			return nil, Errorf(ErrInvalid, "filter %q: want KEY=VALUE", e)
-		}
-		if !slices.Contains(known, key) {
-			return nil, Errorf(ErrInvalid, "filter %q: unknown key; want one of %s", key, strings.Join(known, ", "))
-		}
-		f[key] = append(f[key], value)
+		f[name] = append(f[name], value)
 	}
 	return f, nil
 }
 
+func keyNames(keys []FilterKey) string {
+	var names []string
+	for _, k := range keys {
+		names = append(names, k.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
 func networkFilter(entries []string) (func(NetworkView) bool, error) {
-	f, err := ParseFilters(entries, "dangling", "driver", "id", "label", "name", "owner", "scope", "type")
+	f, err := ParseFilters(entries, NetworkFilterKeys())
+	if err == nil {
+		err = f.checkPatterns("id", "name")
+	}
 	if err != nil {
-		return nil, err
-	}
-	if err := f.check("type", "custom", "builtin"); err != nil {
-		return nil, err
-	}
-	if err := f.check("dangling", "true", "false", "1", "0"); err != nil {
 		return nil, err
 	}
 	return func(n NetworkView) bool {
@@ -66,7 +75,7 @@ func (f Filters) dangling(n NetworkView) bool {
 
 // pruneFilter selects what to prune: label, label! and until, a time or the age.
 func pruneFilter(entries []string, now time.Time) (func(model.Network) bool, error) {
-	f, err := ParseFilters(entries, "label", "label!", "until")
+	f, err := ParseFilters(entries, PruneFilterKeys())
 	if err != nil {
 		return nil, err
 	}
@@ -94,21 +103,11 @@ func parseUntil(s string, now time.Time) (time.Time, error) {
 	return time.Time{}, Errorf(ErrInvalid, "filter until=%s: want an age like 24h or a time like 2006-01-02T15:04:05", s)
 }
 
-// sandboxFilters are the keys by which sandboxes are listed.
-func sandboxFilters() []string { return []string{"id", "label", "name", "network", "owner", "status"} }
-
-func sandboxFilter(entries []string) (func(SandboxView) bool, error) {
-	f, err := ParseFilters(entries, sandboxFilters()...)
-	if err != nil {
-		return nil, err
-	}
-	if err := f.check("status", string(model.StatusCreated), string(model.StatusRunning), string(model.StatusExited)); err != nil {
-		return nil, err
-	}
+func sandboxFilter(f Filters) func(SandboxView) bool {
 	return func(v SandboxView) bool {
 		return f.pattern("id", v.ID) && f.pattern("name", v.Name) && f.labels(v.Labels) &&
 			f.exact("owner", ownerOf(v.Owner)) && f.exact("status", string(v.State.Status)) && f.any("network", func(want string) bool { return onNetwork(v, want) })
-	}, nil
+	}
 }
 
 func onNetwork(v SandboxView, want string) bool {
@@ -120,14 +119,52 @@ func onNetwork(v SandboxView, want string) bool {
 		slices.ContainsFunc(v.Former, func(f model.FormerEndpoint) bool { return is(f.Network, f.NetworkID) })
 }
 
-// check refuses values of key that nothing can have.
-func (f Filters) check(key string, allowed ...string) error {
-	for _, v := range f[key] {
-		if !slices.Contains(allowed, v) {
-			return Errorf(ErrInvalid, "filter %s=%s: want one of %s", key, v, strings.Join(allowed, ", "))
+// checkPatterns refuses what is neither a part of a name nor a regular expression.
+func (f Filters) checkPatterns(keys ...string) error {
+	for _, key := range keys {
+		for _, v := range f[key] {
+			if _, err := regexp.Compile(v); err != nil {
+				return Errorf(ErrInvalid, "filter %s=%s: want a part of the %s, or a regular expression: %s",
+					key, v, key, strings.TrimPrefix(err.Error(), "error parsing regexp: "))
+			}
 		}
 	}
 	return nil
+}
+
+// namesInError bounds how many names an error lists.
+const namesInError = 10
+
+// CheckNames refuses values of key that is says no to; names are those that there are.
+func (f Filters) CheckNames(key string, is func(string) bool, names []string) error {
+	for _, v := range f[key] {
+		if is(v) {
+			continue
+		}
+		names = slices.Compact(slices.Sorted(slices.Values(names)))
+		if len(names) == 0 {
+			return Errorf(ErrInvalid, "filter %s=%s: there is none of that name, nor any other", key, v)
+		}
+		more := ""
+		if n := len(names) - namesInError; n > 0 {
+			names, more = names[:namesInError], fmt.Sprintf(" and %d more", n)
+		}
+		return Errorf(ErrInvalid, "filter %s=%s: there is none of that name; want one of %s%s", key, v, strings.Join(names, ", "), more)
+	}
+	return nil
+}
+
+// checkNetworks refuses networks that don't exist and that no sandbox was on.
+func (f Filters) checkNetworks(networks []NetworkView, sandboxes []SandboxView) error {
+	var names []string
+	for _, n := range networks {
+		names = append(names, n.Name)
+	}
+	return f.CheckNames("network", func(want string) bool {
+		return slices.ContainsFunc(networks, func(n NetworkView) bool {
+			return n.Name == want || want != "" && strings.HasPrefix(n.ID, want)
+		}) || slices.ContainsFunc(sandboxes, func(v SandboxView) bool { return onNetwork(v, want) })
+	}, names)
 }
 
 func (f Filters) any(key string, match func(string) bool) bool {

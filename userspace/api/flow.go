@@ -24,9 +24,20 @@ type Flow struct {
 	Sandbox    string `json:"sandbox"`
 	Network    string `json:"network"`
 	EndpointID string `json:"endpoint_id"`
+	// Opener is the end that sent the first packet, Target the one that it was for
+	// in the end. Sandbox is one of the two: the published port's, or the opener.
+	Opener FlowEnd `json:"opener"`
+	Target FlowEnd `json:"target"`
 	// IdleSeconds is the time since the last packet, ExpiresSeconds the time left.
 	IdleSeconds    float64 `json:"idle_seconds"`
 	ExpiresSeconds float64 `json:"expires_seconds"`
+}
+
+// FlowEnd is one end of a connection. All is empty for an end that is no sandbox's.
+type FlowEnd struct {
+	Sandbox    string `json:"sandbox"`
+	Network    string `json:"network"`
+	EndpointID string `json:"endpoint_id"`
 }
 
 func flowOf(v FlowView) Flow {
@@ -34,6 +45,7 @@ func flowOf(v FlowView) Flow {
 		Proto: v.Proto, ProtoName: protoName(v.Proto), Kind: v.Kind, State: v.State,
 		Src: v.Src, Dst: v.Dst, NATSrc: v.NATSrc, NATDst: v.NATDst,
 		Sandbox: v.Sandbox, Network: v.Network, EndpointID: v.EndpointID,
+		Opener: v.Opener, Target: v.Target,
 		IdleSeconds: v.Idle.Seconds(), ExpiresSeconds: v.Expires.Seconds(),
 	}
 }

@@ -27,16 +27,12 @@ func (h *handlers) listNetworks(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	all, err := h.backend.Networks(r.Context())
-	if err != nil {
-		return err
-	}
-	carried, err := h.backend.Carried(r.Context())
+	all, err := h.everyNetwork(r.Context())
 	if err != nil {
 		return err
 	}
 	list := []NetworkSummary{}
-	for _, n := range append(all, carried.Networks...) {
+	for _, n := range all {
 		if match(n) {
 			list = append(list, summarizeNetwork(n))
 		}

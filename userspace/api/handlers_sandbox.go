@@ -3,6 +3,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"net/http"
 
@@ -25,8 +26,10 @@ type Exit struct {
 }
 
 func (h *handlers) listSandboxes(w http.ResponseWriter, r *http.Request) error {
-	entries := r.URL.Query()["filter"]
-	match, err := sandboxFilter(entries)
+	filters, err := ParseFilters(r.URL.Query()["filter"], SandboxFilterKeys())
+	if err == nil {
+		err = filters.checkPatterns("id", "name")
+	}
 	if err != nil {
 		return err
 	}
@@ -35,13 +38,15 @@ func (h *handlers) listSandboxes(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	// As in Docker, to ask for a status is to ask for all.
-	if f, _ := ParseFilters(entries, sandboxFilters()...); len(f["status"]) > 0 {
-		every = true
-	}
+	every = every || len(filters["status"]) > 0
 	all, err := h.everySandbox(r.Context())
 	if err != nil {
 		return err
 	}
+	if err := h.checkNetworks(r.Context(), filters, all); err != nil {
+		return err
+	}
+	match := sandboxFilter(filters)
 	list := []SandboxSummary{}
 	for _, v := range all {
 		if match(v) && (every || v.State.Status == model.StatusRunning) {
@@ -49,6 +54,17 @@ func (h *handlers) listSandboxes(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	return writeJSON(w, http.StatusOK, list)
+}
+
+func (h *handlers) checkNetworks(ctx context.Context, f Filters, all []SandboxView) error {
+	if len(f["network"]) == 0 {
+		return nil
+	}
+	networks, err := h.everyNetwork(ctx)
+	if err != nil {
+		return err
+	}
+	return f.checkNetworks(networks, all)
 }
 
 func (h *handlers) add(w http.ResponseWriter, r *http.Request) error {

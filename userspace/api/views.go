@@ -58,6 +58,8 @@ type FlowView struct {
 	// Sandbox and Network are empty where the endpoint isn't known.
 	Sandbox string
 	Network string
+	// Opener and Target are the two ends.
+	Opener, Target FlowEnd
 }
 
 // Status is what the daemon says of itself and of the datapath.

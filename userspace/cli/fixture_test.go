@@ -91,14 +91,23 @@ func web() api.SandboxView {
 
 func flows() []api.FlowView {
 	ap := netip.MustParseAddrPort
+	end := func(sandbox, network string) api.FlowEnd {
+		return api.FlowEnd{Sandbox: sandbox, Network: network, EndpointID: apitest.ID("endpoint", sandbox)}
+	}
 	return []api.FlowView{
-		{Sandbox: "web", Network: "front", Flow: datapath.Flow{
+		{Sandbox: "web", Network: "front", Target: end("web", "front"), Flow: datapath.Flow{
 			Proto: 6, Src: ap("192.0.2.10:51514"), Dst: ap("192.0.2.1:8080"),
 			NATSrc: ap("192.0.2.10:51514"), NATDst: ap("172.20.0.2:80"),
 			State: "ESTABLISHED", Kind: "published", EndpointID: apitest.ID("endpoint", "web"),
 			Idle: 1200 * time.Millisecond, Expires: 120 * time.Hour,
 		}},
-		{Sandbox: "web", Network: "front", Flow: datapath.Flow{
+		{Sandbox: "web", Network: "front", Opener: end("job", "net2"), Target: end("web", "front"), Flow: datapath.Flow{
+			Proto: 6, Src: ap("172.22.0.2:40100"), Dst: ap("192.0.2.1:8080"),
+			NATSrc: ap("172.20.0.1:40100"), NATDst: ap("172.20.0.2:80"),
+			State: "ESTABLISHED", Kind: "hairpin", EndpointID: apitest.ID("endpoint", "web"),
+			Idle: time.Second, Expires: 120 * time.Hour,
+		}},
+		{Sandbox: "web", Network: "front", Opener: end("web", "front"), Flow: datapath.Flow{
 			Proto: 17, Src: ap("172.20.0.2:40000"), Dst: ap("198.51.100.53:53"),
 			NATSrc: ap("192.0.2.1:40000"), NATDst: ap("198.51.100.53:53"),
 			State: "ASSURED", Kind: "masquerade", Idle: time.Minute, Expires: time.Minute,

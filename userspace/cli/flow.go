@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -14,14 +15,15 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/datapath"
 )
 
 // flowRow is a connection for a template.
 type flowRow struct {
-	Proto, Src, Dst, NATSrc, NATDst, Connection, Via, State, Kind, Sandbox, Network, EndpointID, Idle, Expires string
+	Proto, Src, Dst, NATSrc, NATDst, Connection, Via, State, Kind, Opener, Target, Sandbox, Network, EndpointID, Idle, Expires string
 }
 
-const flowColumns = "{{.Proto}}\t{{.Connection}}\t{{.Via}}\t{{.Sandbox}}\t{{.State}}\t{{.Kind}}\t{{.Idle}}"
+const flowColumns = "{{.Proto}}\t{{.Connection}}\t{{.Via}}\t{{.Opener}}\t{{.Target}}\t{{.State}}\t{{.Kind}}\t{{.Idle}}"
 
 func newFlow(a *app) *cobra.Command {
 	cmd := group(&cobra.Command{Use: "flow", Short: "Tracked connections"})
@@ -36,16 +38,13 @@ func newFlowLs(a *app) *cobra.Command {
 		Use:     "ls [OPTIONS]",
 		Aliases: []string{"list"},
 		Short:   "List the tracked connections, one line each",
+		Long:    flowLong,
 		Args:    exactly(),
 	}
-	words(cmd.Flags(), &l.filters, "filter", "f", "KEY=VALUE",
-		"only these: proto, kind, state, sandbox, network, address, port")
+	l.define(cmd, "only the connection", api.FlowFilterKeys())
 	cmd.Flags().BoolVar(&raw, "raw", false, "all fields as KEY=VALUE, in the order they are read")
-	cmd.Flags().BoolVar(&l.noTrunc, "no-trunc", false, "nothing shortened")
-	cmd.Flags().BoolVarP(&l.quiet, "quiet", "q", false, "only the connection")
-	l.defineFormat(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		match, err := flowFilter(l.filters)
+		match, err := a.flowFilter(cmd.Context(), l.filters)
 		if err != nil {
 			return err
 		}
@@ -53,9 +52,35 @@ func newFlowLs(a *app) *cobra.Command {
 		if raw {
 			return printRawFlows(a.env.Stdout, flows)
 		}
-		return printFlows(a.env.Stdout, l, flows)
+		err = printFlows(a.env.Stdout, l, flows)
+		if l.isTable() && err == nil {
+			a.sayUntracked(cmd.Context())
+		}
+		return err
 	}
 	return cmd
+}
+
+// untracked is what the eBPF datapath has no flows of, and why.
+const untracked = "  - within a network: its bridge carries them as they are\n" +
+	"  - between the host and containers: they are the host's own (ss shows them)\n" +
+	"  - from the host to published ports, those on 127.0.0.1 too: hooks at the host's sockets\n" +
+	"    connect them straight to the container"
+
+const flowLong = "List the tracked connections, one line each: those that are translated or routed between a sandbox and outside, or\n" +
+	"between sandboxes of different networks. OPENER is the sandbox that began a connection and TARGET the one that it\n" +
+	"leads to; an end without a name is outside. The filter sandbox=NAME finds both, opener=NAME and target=NAME one.\n\n" +
+	"The eBPF datapath doesn't track connections, and they aren't listed,\n" + untracked + "\n" +
+	"With --datapath iptables netfilter tracks these too, and they are listed."
+
+// sayUntracked ends a table with what it can't show. Standard error keeps it out of
+// what reads the table through a pipe.
+func (a *app) sayUntracked(ctx context.Context) {
+	status, err := a.client().Status(ctx)
+	if err != nil || status.Datapath.Mode != datapath.EBPF {
+		return
+	}
+	fmt.Fprintln(a.env.Stderr, "\nNot tracked, and so not listed, are connections\n"+untracked)
 }
 
 func filtered(flows iter.Seq2[api.Flow, error], match func(api.Flow) bool) iter.Seq2[api.Flow, error] {
@@ -84,7 +109,7 @@ func printFlows(w io.Writer, l listFlags, flows iter.Seq2[api.Flow, error]) erro
 	}
 	header := flowRow{
 		Proto: "PROTO", Src: "SRC", Dst: "DST", NATSrc: "NAT SRC", NATDst: "NAT DST",
-		Connection: "CONNECTION", Via: "VIA", State: "STATE", Kind: "KIND", Sandbox: "SANDBOX",
+		Connection: "CONNECTION", Via: "VIA", State: "STATE", Kind: "KIND", Opener: "OPENER", Target: "TARGET", Sandbox: "SANDBOX",
 		Network: "NETWORK", EndpointID: "ENDPOINT ID", Idle: "IDLE", Expires: "EXPIRES",
 	}
 	return errors.Join(printList(w, l, header, flowColumns, "{{.Connection}}", rows, list), failed)
@@ -94,7 +119,7 @@ func rowOfFlow(l listFlags, f api.Flow) flowRow {
 	row := flowRow{
 		Proto: protoText(f), Src: addrText(f.Src), Dst: addrText(f.Dst),
 		NATSrc: addrText(f.NATSrc), NATDst: addrText(f.NATDst),
-		State: f.State, Kind: f.Kind, Sandbox: f.Sandbox, Network: f.Network,
+		State: f.State, Kind: f.Kind, Opener: f.Opener.Sandbox, Target: f.Target.Sandbox, Sandbox: f.Sandbox, Network: f.Network,
 		EndpointID: l.id(f.EndpointID), Idle: secondsText(f.IdleSeconds), Expires: secondsText(f.ExpiresSeconds),
 	}
 	row.Connection, row.Via = connection(f)
@@ -119,9 +144,9 @@ func printRawFlows(w io.Writer, flows iter.Seq2[api.Flow, error]) error {
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(w, "proto=%s kind=%s state=%s src=%s dst=%s nat_src=%s nat_dst=%s sandbox=%s network=%s endpoint_id=%s idle=%.3f expires=%.3f\n",
+		_, err = fmt.Fprintf(w, "proto=%s kind=%s state=%s src=%s dst=%s nat_src=%s nat_dst=%s sandbox=%s network=%s endpoint_id=%s opener=%s target=%s idle=%.3f expires=%.3f\n",
 			protoText(f), f.Kind, f.State, f.Src, f.Dst, f.NATSrc, f.NATDst,
-			f.Sandbox, f.Network, f.EndpointID, f.IdleSeconds, f.ExpiresSeconds)
+			f.Sandbox, f.Network, f.EndpointID, f.Opener.Sandbox, f.Target.Sandbox, f.IdleSeconds, f.ExpiresSeconds)
 		if err != nil {
 			return err
 		}

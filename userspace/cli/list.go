@@ -23,13 +23,35 @@ type listFlags struct {
 	filters        []string
 }
 
-// define adds the flags to cmd; filters describes the keys of --filter.
-func (l *listFlags) define(cmd *cobra.Command, filters string) {
+// quietIDs is what --quiet means where there are IDs.
+const quietIDs = "only IDs, of Fairway's own"
+
+// define adds the flags to cmd; quiet describes --quiet, and keys are those of --filter.
+func (l *listFlags) define(cmd *cobra.Command, quiet string, keys []api.FilterKey) {
 	f := cmd.Flags()
-	f.BoolVarP(&l.quiet, "quiet", "q", false, "only IDs, of Fairway's own")
+	f.BoolVarP(&l.quiet, "quiet", "q", false, quiet)
 	f.BoolVar(&l.noTrunc, "no-trunc", false, "nothing shortened")
-	words(f, &l.filters, "filter", "f", "KEY=VALUE", "only these: "+filters)
+	words(f, &l.filters, "filter", "f", "KEY=VALUE", "only these: "+describeKeys(keys))
 	l.defineFormat(cmd)
+}
+
+// isTable reports whether the list is for reading: in columns of Fairway's choice.
+func (l *listFlags) isTable() bool {
+	return l.output != "json" && !l.quiet && (l.format == "" || l.format == "table")
+}
+
+// describeKeys tells the keys of a filter, and values where there are few.
+func describeKeys(keys []api.FilterKey) string {
+	const few = 4
+	var texts []string
+	for _, k := range keys {
+		if n := len(k.Values); n > 0 && n <= few {
+			texts = append(texts, k.Name+" ("+strings.Join(k.Values, ", ")+")")
+		} else {
+			texts = append(texts, k.Name)
+		}
+	}
+	return strings.Join(texts, ", ")
 }
 
 func (l *listFlags) defineFormat(cmd *cobra.Command) {

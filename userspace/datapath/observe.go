@@ -23,8 +23,14 @@ type Flow struct {
 	State string `json:"state"`
 	// Kind is masquerade, published, hairpin or routed.
 	Kind string `json:"kind"`
-	// EndpointID is the container's endpoint; empty where it isn't known.
+	// EndpointID is the endpoint that the flow is translated or let through for:
+	// the published port's, else the opener's, else the target's. Empty where it
+	// isn't known.
 	EndpointID string `json:"endpointID,omitempty"`
+	// OpenerID and TargetID are the endpoints of the two ends, Src and NATDst;
+	// empty for an end that isn't a container's, and where it isn't known.
+	OpenerID string `json:"openerID,omitempty"`
+	TargetID string `json:"targetID,omitempty"`
 	// Idle is the time since the last packet, Expires the time left.
 	Idle    time.Duration `json:"idle"`
 	Expires time.Duration `json:"expires"`

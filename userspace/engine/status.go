@@ -67,11 +67,21 @@ func (e *Engine) Flows(ctx context.Context) iter.Seq2[api.FlowView, error] {
 		for f, err := range e.datapath.Flows(ctx) {
 			v := api.FlowView{Flow: f}
 			v.Sandbox, v.Network = e.namesOf(f.EndpointID)
+			v.Opener, v.Target = e.flowEnd(f.OpenerID), e.flowEnd(f.TargetID)
 			if !yield(v, err) {
 				return
 			}
 		}
 	}
+}
+
+func (e *Engine) flowEnd(endpointID string) api.FlowEnd {
+	if endpointID == "" {
+		return api.FlowEnd{}
+	}
+	end := api.FlowEnd{EndpointID: endpointID}
+	end.Sandbox, end.Network = e.namesOf(endpointID)
+	return end
 }
 
 func (s *state) namesOf(endpointID string) (sandbox, network string) {

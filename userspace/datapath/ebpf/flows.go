@@ -50,7 +50,10 @@ func (d *Datapath) flow(h *flow.Half, j expiry.Judge, ids map[owner]string) (dat
 	if err != nil {
 		return datapath.Flow{}, err
 	}
-	if !found {
+	opener := ""
+	if found {
+		opener = openerID(h, &twin, ids)
+	} else {
 		twin.LastSeen = h.LastSeen
 	}
 	c := expiry.Connection{
@@ -63,6 +66,8 @@ func (d *Datapath) flow(h *flow.Half, j expiry.Judge, ids map[owner]string) (dat
 		State:      j.Timeouts.StateOf(h.Proto, h.State, twin.State).Name,
 		Kind:       kindName(h.Kind()),
 		EndpointID: ids[owner{h.Endpoint, h.EndpointGeneration}],
+		OpenerID:   opener,
+		TargetID:   targetID(h, ids),
 		Idle:       min(j.Idle(h.LastSeen), j.Idle(twin.LastSeen)),
 		Expires:    max(0, j.Left(c)),
 	}, nil
@@ -79,6 +84,23 @@ func (d *Datapath) endpointIDs() map[owner]string {
 		ids[owner{e.slot, e.value.Generation}] = id
 	}
 	return ids
+}
+
+// openerID is the endpoint of the packets that begin in a container: the answers of
+// a flow are delivered to it, so its twin has it.
+func openerID(origin, twin *flow.Half, ids map[owner]string) string {
+	if origin.Zone != object.DatapathZoneZONE_CONTAINER {
+		return ""
+	}
+	return ids[owner{twin.Endpoint, twin.EndpointGeneration}]
+}
+
+// targetID is the endpoint that the answers come from.
+func targetID(origin *flow.Half, ids map[owner]string) string {
+	if origin.Twin().Zone != object.DatapathZoneZONE_CONTAINER {
+		return ""
+	}
+	return ids[owner{origin.Endpoint, origin.EndpointGeneration}]
 }
 
 func kindName(k flow.Kind) string {

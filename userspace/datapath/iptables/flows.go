@@ -91,6 +91,7 @@ func (o owners) flow(c *connection) (flow datapath.Flow, ok bool) {
 		Src:   c.orig.src, Dst: c.orig.dst,
 		NATSrc: c.reply.dst, NATDst: c.reply.src,
 		State: c.state(), Expires: c.timeout, EndpointID: from.endpoint,
+		OpenerID: from.endpoint, TargetID: to.endpoint,
 	}
 	dnat, snat := c.orig.dst != c.reply.src, c.orig.src != c.reply.dst
 	if isEcho(c.orig.proto) {

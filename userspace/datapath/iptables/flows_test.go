@@ -43,6 +43,11 @@ func TestFlows(t *testing.T) {
 				t.Errorf("%s flow: %+v", kind, flow)
 			}
 		}
+		for kind, ends := range map[string][2]string{"published": {"", c1.ID}, "masquerade": {c1.ID, ""}, "hairpin": {c2.ID, c1.ID}} {
+			if flow := flows[kind]; flow.OpenerID != ends[0] || flow.TargetID != ends[1] {
+				t.Errorf("%s flow: ends %q and %q, want %q", kind, flow.OpenerID, flow.TargetID, ends)
+			}
+		}
 		if p := flows["published"]; p.Dst.Addr().String() != hostAddr4 || p.NATDst.Addr() != c1.IPv4 || p.NATDst.Port() != 53 {
 			t.Errorf("published flow: %+v", p)
 		}
