@@ -93,7 +93,92 @@ func TestForwarding(t *testing.T) {
 		if out := e.Must(t, "exec", "c1", "--", os.Getenv(harness.EnvPeer), "lookup", "www"); out != "203.0.113.80" {
 			t.Errorf("lookup of www: %q", out)
 		}
+		busyAsker(t, e, c1, upstream)
+		loopOfResolvers(t, e)
 	})
+}
+
+// busyAsker has c1 wait for many names that outside nobody answers, and hold more
+// connections than its resolver accepts: others don't notice, and c1 little.
+func busyAsker(t *testing.T, e *harness.Env, c1 *harness.Sandbox, upstream *atomic.Int64) {
+	const slow, idle = 300, 150
+	c2 := e.Sandbox(t, "c2", "--network", "a", "--dns", harness.LAN1IP4)
+	before := upstream.Load()
+	waiting := dialResolver(t, c1, "udp")
+	for i := range slow {
+		q := new(dns.Msg).SetQuestion(fmt.Sprintf("%d.slow.example.net.", i), dns.TypeA)
+		if err := (&dns.Conn{Conn: waiting}).WriteMsg(q); err != nil {
+			t.Fatal(err)
+		}
+		// Not all at once, for the socket's buffer.
+		harness.Eventually(t, "the query to arrive outside", func() error {
+			if got := upstream.Load() - before; got <= int64(i) {
+				return fmt.Errorf("%d of %d arrived", got, i+1)
+			}
+			return nil
+		})
+	}
+	var open []net.Conn
+	for range idle {
+		c := dialResolver(t, c1, "tcp")
+		if _, err := c.Write([]byte{0}); err != nil {
+			t.Fatal(err)
+		}
+		open = append(open, c)
+	}
+	expectAnswer(t, c2, "c1", dns.TypeA, c1.IP(t, "a", harness.V4()))
+	expectAnswer(t, c2, "www.example.net", dns.TypeA, "203.0.113.80")
+	for name, want := range map[string]string{"c2": c2.IP(t, "a", harness.V4()), "www.example.net": "203.0.113.80"} {
+		if m, err := ask(c1, "udp", name, dns.TypeA); err != nil || !slices.Equal(answers(m), []string{want}) {
+			t.Errorf("the busy one asks for %s: %v, %v", name, m, err)
+		}
+	}
+	for _, c := range open {
+		c.Close()
+	}
+	expectAnswer(t, c1, "c2", dns.TypeA, c2.IP(t, "a", harness.V4()))
+}
+
+// loopOfResolvers has a sandbox whose own name server asks 127.0.0.11 for what it
+// doesn't know, which asks that server: a query comes round once.
+func loopOfResolvers(t *testing.T, e *harness.Env) {
+	own := harness.Addr(harness.V4(), numA, 99)
+	c3 := e.Sandbox(t, "c3", "--network", "a", "--ip", own, "--dns", own)
+	var round atomic.Int64
+	serveNames(t, c3.Netns, func(w dns.ResponseWriter, q *dns.Msg) {
+		if q.Question[0].Name == "known.example." {
+			_ = w.WriteMsg(new(dns.Msg).SetReply(q))
+			return
+		}
+		round.Add(1)
+		if m, err := ask(c3, "udp", q.Question[0].Name, q.Question[0].Qtype); err == nil {
+			m.Id = q.Id
+			_ = w.WriteMsg(m)
+		}
+	})
+	c := dialResolver(t, c3, "udp")
+	if err := (&dns.Conn{Conn: c}).WriteMsg(new(dns.Msg).SetQuestion("unknown.example.", dns.TypeA)); err != nil {
+		t.Fatal(err)
+	}
+	// While these go there and back many times, the other would, too.
+	for range 50 {
+		if m, err := ask(c3, "udp", "known.example", dns.TypeA); err != nil || m.Rcode != dns.RcodeSuccess {
+			t.Fatalf("a name that its server knows: %v, %v", m, err)
+		}
+	}
+	if n := round.Load(); n < 1 || n > 3 {
+		t.Errorf("one query came round %d times", n)
+	}
+}
+
+// dialResolver connects to the sandbox's resolver until the test ends.
+func dialResolver(t *testing.T, s *harness.Sandbox, proto string) (c net.Conn) {
+	t.Helper()
+	if err := s.Do(func() (err error) { c, err = net.Dial(proto, "127.0.0.11:53"); return err }); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
 }
 
 // SEC-15: a sandbox of an internal network gets no answer from outside, and no
@@ -196,16 +281,18 @@ func reverse(t *testing.T, addr string) string {
 	return name
 }
 
-// newUpstream is a name server outside that knows www.example.net and counts
-// queries.
+// newUpstream is a name server outside that knows www.example.net, says nothing of
+// names below slow.example.net, and counts queries.
 func newUpstream(t *testing.T, n *harness.Netns) *atomic.Int64 {
 	t.Helper()
 	var queries atomic.Int64
-	handler := dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
+	serveNames(t, n, func(w dns.ResponseWriter, q *dns.Msg) {
 		queries.Add(1)
 		m := new(dns.Msg)
 		m.SetReply(q)
 		switch {
+		case strings.HasSuffix(q.Question[0].Name, ".slow.example.net."):
+			return
 		case q.Question[0].Name != "www.example.net.":
 			m.Rcode = dns.RcodeNameError
 		case q.Question[0].Qtype == dns.TypeA:
@@ -216,6 +303,12 @@ func newUpstream(t *testing.T, n *harness.Netns) *atomic.Int64 {
 		}
 		_ = w.WriteMsg(m)
 	})
+	return &queries
+}
+
+// serveNames runs a name server in n until the test ends.
+func serveNames(t *testing.T, n *harness.Netns, handler dns.HandlerFunc) {
+	t.Helper()
 	err := n.Do(func() error {
 		pc, err := net.ListenPacket("udp4", ":53")
 		if err != nil {
@@ -234,5 +327,4 @@ func newUpstream(t *testing.T, n *harness.Netns) *atomic.Int64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &queries
 }

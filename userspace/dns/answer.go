@@ -20,26 +20,29 @@ const (
 // answer replies to what the scope knows, and returns nil for the rest.
 func (s scope) answer(query *mdns.Msg) *mdns.Msg {
 	q := query.Question[0]
-	if q.Qclass != mdns.ClassINET {
-		return nil
-	}
-	if q.Qtype == mdns.TypePTR {
-		return s.answerPTR(query)
+	if addr, ok := parseReverse(q.Name); ok {
+		return s.answerReverse(query, addr)
 	}
 	h := s.resolve(strings.TrimSuffix(service(q), "."))
 	if !h.found {
 		return nil
 	}
-	// A name of the scope without records of the type: NOERROR and empty, which
-	// for AAAA makes clients use IPv4 and for MX is the implicit MX of RFC 5321.
+	// A name of the scope without records of the type or class: NOERROR and empty,
+	// which for AAAA makes clients use IPv4 and for MX is the implicit MX of RFC 5321.
 	reply := success(query)
-	if q.Qtype == mdns.TypeA || q.Qtype == mdns.TypeANY {
+	if wants(q, mdns.TypeA) {
 		reply.Answer = addresses(reply.Answer, q.Name, h.v4)
 	}
-	if q.Qtype == mdns.TypeAAAA || q.Qtype == mdns.TypeANY {
+	if wants(q, mdns.TypeAAAA) {
 		reply.Answer = addresses(reply.Answer, q.Name, h.v6)
 	}
 	return reply
+}
+
+// wants reports whether q asks for records of the type in the class IN; ANY, the
+// QTYPE or QCLASS *, is every one (RFC 1035, 3.2.3 and 3.2.5).
+func wants(q mdns.Question, rrtype uint16) bool {
+	return (q.Qtype == rrtype || q.Qtype == mdns.TypeANY) && (q.Qclass == mdns.ClassINET || q.Qclass == mdns.ClassANY)
 }
 
 // service returns the name that a question is about: for the SRV form
@@ -72,19 +75,17 @@ func addresses(rrs []mdns.RR, name string, addrs []netip.Addr) []mdns.RR {
 	return rrs
 }
 
-func (s scope) answerPTR(query *mdns.Msg) *mdns.Msg {
-	q := query.Question[0]
-	addr, ok := parseReverse(q.Name)
-	if !ok {
-		return nil
-	}
+func (s scope) answerReverse(query *mdns.Msg, addr netip.Addr) *mdns.Msg {
 	name, ok := s.reverse(addr)
 	if !ok {
 		return nil
 	}
+	q := query.Question[0]
 	reply := success(query)
-	hdr := mdns.RR_Header{Name: q.Name, Rrtype: mdns.TypePTR, Class: mdns.ClassINET, Ttl: ttl}
-	reply.Answer = []mdns.RR{&mdns.PTR{Hdr: hdr, Ptr: mdns.Fqdn(name)}}
+	if wants(q, mdns.TypePTR) {
+		hdr := mdns.RR_Header{Name: q.Name, Rrtype: mdns.TypePTR, Class: mdns.ClassINET, Ttl: ttl}
+		reply.Answer = []mdns.RR{&mdns.PTR{Hdr: hdr, Ptr: mdns.Fqdn(name)}}
+	}
 	return reply
 }
 
@@ -111,7 +112,7 @@ func withEDNS(reply, query *mdns.Msg) *mdns.Msg {
 // limit is the size in bytes of the largest reply that the client of query takes.
 func limit(query *mdns.Msg, stream bool) int {
 	if stream {
-		return mdns.MaxMsgSize - 1
+		return mdns.MaxMsgSize
 	}
 	if opt := query.IsEdns0(); opt != nil {
 		return min(max(int(opt.UDPSize()), mdns.MinMsgSize), maxUDP)

@@ -64,7 +64,11 @@ func TestAnswer(t *testing.T) {
 		{"3.0.30.172.IN-ADDR.arpa.", mdns.TypePTR, 0, []string{"db.Front.Net."}},
 		{"2.0.31.172.in-addr.arpa.", mdns.TypePTR, servfail, nil},
 		{"2.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.3.0.0.0.0.d.f.ip6.arpa.", mdns.TypePTR, 0, []string{"web.Front.Net."}},
-		{"web.", mdns.TypePTR, servfail, nil},
+		{"2.0.30.172.in-addr.arpa.", mdns.TypeANY, 0, []string{"web.Front.Net."}},
+		{"2.0.30.172.in-addr.arpa.", mdns.TypeTXT, 0, nil},
+		{"web.", mdns.TypePTR, 0, nil},
+		{"web.", 0, 0, nil},
+		{"web.", 65535, 0, nil},
 		{".", mdns.TypeA, servfail, nil},
 	} {
 		for _, network := range []string{"udp", "tcp"} {
@@ -83,16 +87,43 @@ func TestAnswer(t *testing.T) {
 	}
 }
 
-func TestAnswerOtherClass(t *testing.T) {
+// TestUnknownOfAllKinds asks for what there isn't of a name that there is: no such
+// query leaves.
+func TestUnknownOfAllKinds(t *testing.T) {
 	w := newWorld(t)
-	r := w.start(example(), Config{Networks: []Network{{ID: "n1", Name: "front"}}})
-	m := w.ask(r, "udp", "web.", mdns.TypeA, func(q *mdns.Msg) { q.Question[0].Qclass = mdns.ClassCHAOS })
-	if m.Rcode != mdns.RcodeServerFailure || len(m.Answer) != 0 {
-		t.Errorf("class CH: %s %v", mdns.RcodeToString[m.Rcode], values(m))
+	up := w.serve(w.wire, server1, always(mdns.RcodeSuccess, "192.0.2.66"))
+	r := w.start(example(), Config{Networks: []Network{{ID: "n1", Name: "front"}}, Forward: true, Upstreams: via(server1)})
+	for _, c := range []struct {
+		name   string
+		qtype  uint16
+		qclass uint16
+		opcode int
+		rcode  int
+		want   []string
+	}{
+		{"web.", mdns.TypeA, mdns.ClassCHAOS, 0, 0, nil},
+		{"web.", mdns.TypeTXT, mdns.ClassHESIOD, 0, 0, nil},
+		{"web.", mdns.TypeA, 0, 0, 0, nil},
+		{"web.", mdns.TypeA, 4711, 0, 0, nil},
+		{"web.", mdns.TypeA, mdns.ClassANY, 0, 0, []string{"172.30.0.2"}},
+		{"web.", 65280, mdns.ClassINET, 0, 0, nil},
+		{"2.0.30.172.in-addr.arpa.", mdns.TypePTR, mdns.ClassCHAOS, 0, 0, nil},
+		{"2.0.30.172.in-addr.arpa.", mdns.TypeANY, mdns.ClassANY, 0, 0, []string{"web.front."}},
+		{"web.", mdns.TypeSOA, mdns.ClassINET, mdns.OpcodeNotify, mdns.RcodeNotImplemented, nil},
+		{"web.", mdns.TypeSOA, mdns.ClassINET, mdns.OpcodeUpdate, mdns.RcodeNotImplemented, nil},
+		{"web.", mdns.TypeA, mdns.ClassINET, mdns.OpcodeStatus, mdns.RcodeNotImplemented, nil},
+		{"web.", mdns.TypeA, mdns.ClassINET, 15, mdns.RcodeNotImplemented, nil},
+	} {
+		for _, network := range []string{"udp", "tcp"} {
+			m := w.ask(r, network, c.name, c.qtype, func(q *mdns.Msg) { q.Question[0].Qclass, q.Opcode = c.qclass, c.opcode })
+			if got := values(m); m.Rcode != c.rcode || !cmp.Equal(got, c.want) {
+				t.Errorf("%s over %s: %s %v, want %s %v", m.Question[0].String(), network,
+					mdns.RcodeToString[m.Rcode], got, mdns.RcodeToString[c.rcode], c.want)
+			}
+		}
 	}
-	m = w.ask(r, "udp", "web.", mdns.TypeSOA, func(q *mdns.Msg) { q.Opcode = mdns.OpcodeNotify })
-	if m.Rcode != mdns.RcodeNotImplemented {
-		t.Errorf("opcode NOTIFY: %s, want NOTIMP", mdns.RcodeToString[m.Rcode])
+	for _, q := range up.queries() {
+		t.Errorf("asked for outside: %s", q.Question[0].String())
 	}
 }
 

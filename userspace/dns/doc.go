@@ -11,7 +11,8 @@
 //
 //	names := dns.NewRegistry()
 //	names.Set(dns.Record{EndpointID: ep.ID, NetworkID: n.ID, Names: dns.Names(...), IPv4: ...})
-//	r, err := dns.Start(dns.Options{Netns: path, Names: names}, dns.Config{...})
+//	shares := dns.NewShares()
+//	r, err := dns.Start(dns.Options{Netns: path, Names: names, Shares: shares}, dns.Config{...})
 //	datapath.EnsureResolver(ctx, ... r.UDPPort(), r.TCPPort())
 //	r.Update(dns.Config{...})
 //	r.Close()
@@ -31,11 +32,20 @@
 //   - What is registered is visible: don't register endpoints of the default
 //     bridge, which has no names in Docker.
 //   - A Resolver keeps its network namespace alive until Close.
-//   - A name of the sandbox's networks is never asked for upstream, whatever the
-//     type; Docker forwards the types that it doesn't know. Such a query gets an
-//     empty NOERROR here, and no name leaks.
+//   - A name or address of the sandbox's networks is never asked for upstream,
+//     whatever the type and class; Docker forwards those that it doesn't know. Such
+//     a query gets an empty NOERROR here, and no name leaks.
 //   - An internal sandbox forwards nothing at all. Docker still asks servers
 //     given with --dns, which may be on the internal network.
+//   - An upstream that left three queries in a row without a reply is asked after
+//     the others for ten seconds. Docker has each query wait four seconds for it.
+//   - Equal queries at a time go upstream as one; this also ends a query that comes
+//     round from an upstream that leads back here.
 //   - Limits are per sandbox: 1,024 queries being forwarded (REFUSED beyond), 128
-//     TCP connections (the next ones wait in the backlog). Nothing is cached.
+//     TCP connections (the next ones wait in the backlog), and of both no more than
+//     are left of the host's [Shares] for all other sandboxes.
+//   - Queries on one TCP connection are answered one after the other, as in Docker:
+//     a slow one holds up those behind it, and nobody else's.
+//   - An upstream is told that 4,096 bytes are taken by UDP at most, and asked again by
+//     TCP for more. Nothing is cached.
 package dns

@@ -4,6 +4,7 @@ package dns
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -19,21 +20,28 @@ import (
 func roundTrip(ctx context.Context, conn net.Conn, query *mdns.Msg) (*mdns.Msg, error) {
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	size := max(limit(query, false), udpSize)
-	wire := &mdns.Conn{Conn: conn, UDPSize: uint16(size)}
+	wire := &mdns.Conn{Conn: conn, UDPSize: udpSize}
 	sent := query.Copy()
 	sent.Id = mdns.Id()
 	sent.Compress = true
+	if opt := sent.IsEdns0(); opt != nil {
+		// What the client takes says nothing of the way to the upstream, and a buffer
+		// of 64 KiB for each query would be a lot.
+		opt.SetUDPSize(min(opt.UDPSize(), udpSize))
+	}
 	if err := wire.WriteMsg(sent); err != nil {
 		return nil, err
 	}
 	_, stream := conn.(*net.TCPConn)
 	for {
 		p, err := wire.ReadMsgHeader(nil)
+		if errors.Is(err, mdns.ErrShortRead) && !stream {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
-		reply, ok := parse(p, sent, !stream && len(p) == size)
+		reply, ok := parse(p, sent, !stream && len(p) == udpSize)
 		if ok {
 			reply.Id, reply.Compress = query.Id, true
 			return reply, nil

@@ -4,6 +4,7 @@ package dns
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/netip"
 	"strings"
@@ -30,16 +31,18 @@ type forwarder struct {
 	ctx           context.Context // ends with the resolver
 	sandbox, host *netns.NS
 	log           *slog.Logger
-	slots         chan struct{}
+	timeout       time.Duration // for each upstream
+	slots         share
 	refused       atomic.Bool // the limit was logged since it was last clear
 }
 
-func newForwarder(ctx context.Context, sandbox, host *netns.NS, log *slog.Logger) *forwarder {
-	return &forwarder{ctx: ctx, sandbox: sandbox, host: host, log: log, slots: make(chan struct{}, maxForwards)}
+func newForwarder(ctx context.Context, sandbox, host *netns.NS, shares *Shares, log *slog.Logger) *forwarder {
+	return &forwarder{ctx: ctx, sandbox: sandbox, host: host, log: log, timeout: upstreamTimeout,
+		slots: share{of: shares, most: maxForwards}}
 }
 
-// answer returns the first upstream's reply that isn't a failure, else SERVFAIL.
-func (f *forwarder) answer(c *Config, query *mdns.Msg, stream bool) *mdns.Msg {
+// answer returns what upstreams say, and refuses what may not be asked.
+func (f *forwarder) answer(c *served, query *mdns.Msg, stream bool) *mdns.Msg {
 	if !c.Forward {
 		return failure(query, mdns.RcodeServerFailure)
 	}
@@ -50,8 +53,13 @@ func (f *forwarder) answer(c *Config, query *mdns.Msg, stream bool) *mdns.Msg {
 		return failure(query, mdns.RcodeRefused)
 	}
 	defer f.release()
-	for _, u := range c.Upstreams {
-		if reply := f.ask(u, query, stream); reply != nil {
+	return c.once(query, stream, func() *mdns.Msg { return f.first(c, query, stream) })
+}
+
+// first returns the first upstream's reply that isn't a failure, else SERVFAIL.
+func (f *forwarder) first(c *served, query *mdns.Msg, stream bool) *mdns.Msg {
+	for _, u := range c.silence.order(c.Upstreams, stream) {
+		if reply := f.ask(&c.silence, u, query, stream); reply != nil {
 			return reply
 		}
 	}
@@ -65,32 +73,34 @@ func singleLabel(q mdns.Question) bool {
 }
 
 func (f *forwarder) acquire() bool {
-	select {
-	case f.slots <- struct{}{}:
+	if f.slots.acquire() {
 		return true
-	default:
 	}
 	if !f.refused.Swap(true) {
-		f.log.Warn("more dns queries at a time than are forwarded for a sandbox", "limit", maxForwards)
+		f.log.Warn("more dns queries at a time than are forwarded for a sandbox", "limit", f.slots.count())
 	}
 	return false
 }
 
 func (f *forwarder) release() {
-	if <-f.slots; len(f.slots) == 0 {
+	if f.slots.release() == 0 {
 		f.refused.Store(false)
 	}
 }
 
 // ask returns the reply of one upstream, nil where the next should be asked.
-func (f *forwarder) ask(u resolvconf.Upstream, query *mdns.Msg, stream bool) *mdns.Msg {
-	ctx, cancel := context.WithTimeout(f.ctx, upstreamTimeout)
+func (f *forwarder) ask(s *silence, u resolvconf.Upstream, query *mdns.Msg, stream bool) *mdns.Msg {
+	ctx, cancel := context.WithTimeout(f.ctx, f.timeout)
 	defer cancel()
 	reply, err := f.exchange(ctx, u, query, stream)
 	if err != nil {
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			s.unanswered(u, stream)
+		}
 		f.log.Debug("dns upstream didn't answer", "upstream", u.String(), "err", err)
 		return nil
 	}
+	s.answered(u, stream)
 	if reply.Rcode == mdns.RcodeServerFailure || reply.Rcode == mdns.RcodeRefused {
 		return nil
 	}

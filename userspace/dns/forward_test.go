@@ -3,9 +3,11 @@
 package dns
 
 import (
+	"fmt"
 	"net/netip"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -134,6 +136,8 @@ func TestForwardTruncated(t *testing.T) {
 		{"udp", nil, true, 2, []bool{false, true}},
 		{"udp", []func(*mdns.Msg){edns(1232)}, true, 5, []bool{false, true}},
 		{"udp", []func(*mdns.Msg){edns(4096)}, false, 10, []bool{false}},
+		// The upstream is told of no more than is read.
+		{"udp", []func(*mdns.Msg){edns(65000)}, false, 10, []bool{false}},
 		{"tcp", nil, false, 10, []bool{true}},
 	} {
 		before := len(up.queries())
@@ -146,6 +150,9 @@ func TestForwardTruncated(t *testing.T) {
 			transport = append(transport, q.tcp)
 			if (q.IsEdns0() != nil) != (len(c.mods) > 0) {
 				t.Errorf("%s: the upstream got OPT %v", c.network, q.IsEdns0())
+			}
+			if opt := q.IsEdns0(); opt != nil && opt.UDPSize() > udpSize {
+				t.Errorf("%s: the upstream may send %d bytes", c.network, opt.UDPSize())
 			}
 		}
 		if !cmp.Equal(transport, c.transport) {
@@ -192,6 +199,8 @@ func TestForwardSpoofed(t *testing.T) {
 			spoof(func(m *mdns.Msg) { m.Question[0].Qtype = mdns.TypeAAAA })
 			spoof(func(m *mdns.Msg) { m.Question = nil })
 			spoof(func(m *mdns.Msg) { m.Response = false })
+			rw.Write([]byte{byte(q.Id >> 8)})
+			rw.Write(nil)
 			rw.Write([]byte{byte(q.Id >> 8), byte(q.Id), 0x80, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0xc0, 0x0c})
 		}
 		always(mdns.RcodeSuccess, "192.0.2.1")(rw, q)
@@ -234,14 +243,22 @@ func TestForwardNDots(t *testing.T) {
 func TestForwardLimit(t *testing.T) {
 	w := newWorld(t)
 	arrived := make(chan struct{}, 2*maxForwards)
-	w.serve(w.wire, server1, func(mdns.ResponseWriter, *mdns.Msg) { arrived <- struct{}{} })
+	w.serve(w.wire, server1, func(rw mdns.ResponseWriter, q *mdns.Msg) {
+		if q.Question[0].Name == "fast." {
+			always(mdns.RcodeSuccess, "192.0.2.1")(rw, q)
+			return
+		}
+		arrived <- struct{}{}
+	})
+	c := Config{Forward: true, Upstreams: via(server1), Networks: []Network{{ID: "n1", Name: "front"}}}
+	other := w.start(example(), c)
 	goroutines := runtime.NumGoroutine()
-	r := w.start(example(), Config{Forward: true, Upstreams: via(server1), Networks: []Network{{ID: "n1", Name: "front"}}})
+	r := w.start(example(), c)
 	conn := &mdns.Conn{Conn: w.dial(r, "udp")}
 	defer conn.Close()
 	started := time.Now()
-	for len(r.forward.slots) < maxForwards {
-		must(t, conn.WriteMsg(new(mdns.Msg).SetQuestion("slow.", mdns.TypeA)))
+	for i := range maxForwards {
+		must(t, conn.WriteMsg(new(mdns.Msg).SetQuestion(fmt.Sprint("slow", i, "."), mdns.TypeA)))
 		<-arrived
 	}
 	if m := w.ask(r, "udp", "more.", mdns.TypeA); m.Rcode != mdns.RcodeRefused {
@@ -249,6 +266,9 @@ func TestForwardLimit(t *testing.T) {
 	}
 	if got := values(w.ask(r, "udp", "web.", mdns.TypeA)); !cmp.Equal(got, []string{"172.30.0.2"}) {
 		t.Errorf("a local name meanwhile: %v", got)
+	}
+	if got := values(w.ask(other, "udp", "fast.", mdns.TypeA)); !cmp.Equal(got, []string{"192.0.2.1"}) {
+		t.Errorf("another sandbox meanwhile: %v", got)
 	}
 	must(t, r.Close())
 	for deadline := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > goroutines+5; runtime.Gosched() {
@@ -258,14 +278,53 @@ func TestForwardLimit(t *testing.T) {
 	}
 }
 
+// TestForwardTimeout has a server that is dead. After a few queries nobody waits for
+// it any more.
 func TestForwardTimeout(t *testing.T) {
 	w := newWorld(t)
-	w.serve(w.wire, server1, func(mdns.ResponseWriter, *mdns.Msg) {})
+	dead := w.serve(w.wire, server1, func(mdns.ResponseWriter, *mdns.Msg) {})
 	w.serve(w.wire, server2, always(mdns.RcodeSuccess, "192.0.2.2"))
 	r := w.start(NewRegistry(), Config{Forward: true, Upstreams: via(server1, server2)})
+	r.forward.timeout = time.Second
 	started := time.Now()
-	got := values(w.ask(r, "udp", "example.com.", mdns.TypeA))
-	if took := time.Since(started); !cmp.Equal(got, []string{"192.0.2.2"}) || took < upstreamTimeout || took > 2*upstreamTimeout {
-		t.Errorf("%v after %s, want the second server's answer after %s", got, took, upstreamTimeout)
+	var waiting sync.WaitGroup
+	for i := range maxMisses {
+		waiting.Go(func() {
+			m, err := w.try(r, "udp", fmt.Sprint("example", i, "."), mdns.TypeA)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			got := values(m)
+			if took := time.Since(started); !cmp.Equal(got, []string{"192.0.2.2"}) || took < r.forward.timeout {
+				t.Errorf("%v after %s, want the second server's answer after %s", got, took, r.forward.timeout)
+			}
+		})
+	}
+	waiting.Wait()
+	if got := values(w.ask(r, "udp", "later.", mdns.TypeA)); !cmp.Equal(got, []string{"192.0.2.2"}) {
+		t.Errorf("later: %v", got)
+	}
+	if n := len(dead.queries()); n != maxMisses {
+		t.Errorf("the dead server was asked %d times, want %d", n, maxMisses)
+	}
+}
+
+// TestForwardLargest has replies of the largest size that there is, by TCP.
+func TestForwardLargest(t *testing.T) {
+	w := newWorld(t)
+	w.serve(w.wire, server1, func(rw mdns.ResponseWriter, q *mdns.Msg) {
+		m := new(mdns.Msg).SetReply(q)
+		fill := mdns.MaxMsgSize - m.Len() - 12 // owner "." and the fixed part of a record
+		m.Answer = []mdns.RR{&mdns.RFC3597{
+			Hdr:   mdns.RR_Header{Name: ".", Rrtype: 65280, Class: mdns.ClassINET, Ttl: 5},
+			Rdata: strings.Repeat("ab", fill+1),
+		}}
+		rw.WriteMsg(m)
+	})
+	r := w.start(NewRegistry(), Config{Forward: true, Upstreams: via(server1)})
+	m := w.ask(r, "tcp", "largest.example.", 65280)
+	if m.Truncated || m.Rcode != 0 || len(m.Answer) != 1 || m.Len() != mdns.MaxMsgSize {
+		t.Errorf("%s, truncated %v, %d answers, %d bytes", mdns.RcodeToString[m.Rcode], m.Truncated, len(m.Answer), m.Len())
 	}
 }

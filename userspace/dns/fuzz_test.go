@@ -148,7 +148,7 @@ func FuzzQuery(f *testing.F) {
 	r.Update(Config{Networks: []Network{{ID: "n1", Name: "front"}}, Links: []Link{{"x", "db"}}})
 	f.Fuzz(func(t *testing.T, p []byte, stream bool) {
 		r.log = slog.New(panics{t})
-		r.forward = newForwarder(t.Context(), nil, nil, r.log)
+		r.forward = newForwarder(t.Context(), nil, nil, NewShares(), r.log)
 		q := new(mdns.Msg)
 		if q.Unpack(p) != nil || q.Response {
 			return

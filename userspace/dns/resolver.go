@@ -29,13 +29,16 @@ type Options struct {
 	// Netns is the path of the sandbox's network namespace.
 	Netns string
 	Names *Registry
+	// Shares are the daemon's, one for all resolvers; nil for some of the resolver's
+	// own.
+	Shares *Shares
 	// Log gets what an operator should know; nil for slog.Default.
 	Log *slog.Logger
 }
 
 // Resolver is the embedded DNS server of one sandbox.
 type Resolver struct {
-	config  atomic.Pointer[Config]
+	config  atomic.Pointer[served]
 	names   *Registry
 	forward *forwarder
 	log     *slog.Logger
@@ -58,13 +61,16 @@ func Start(o Options, c Config) (*Resolver, error) {
 		r.log = slog.Default()
 	}
 	r.Update(c)
-	if err := r.open(o.Netns); err != nil {
+	if o.Shares == nil {
+		o.Shares = NewShares()
+	}
+	if err := r.open(o.Netns, o.Shares); err != nil {
 		return nil, err
 	}
 	return r, nil
 }
 
-func (r *Resolver) open(path string) (err error) {
+func (r *Resolver) open(path string, shares *Shares) (err error) {
 	if r.host, err = netns.Current(); err != nil {
 		return err
 	}
@@ -79,9 +85,9 @@ func (r *Resolver) open(path string) (err error) {
 	r.tcpPort = uint16(tcp.Addr().(*net.TCPAddr).Port)
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
-	r.forward = newForwarder(ctx, r.sandbox, r.host, r.log)
+	r.forward = newForwarder(ctx, r.sandbox, r.host, shares, r.log)
 	r.serve(&mdns.Server{PacketConn: udp, UDPSize: udpSize, ReadTimeout: idleRead})
-	r.serve(&mdns.Server{Listener: bounded(tcp)})
+	r.serve(&mdns.Server{Listener: bounded(ctx, tcp, shares)})
 	return nil
 }
 
@@ -101,7 +107,7 @@ func (r *Resolver) serve(s *mdns.Server) {
 
 // Update replaces what the resolver answers from; queries that have begun end
 // with the old Config. It may be called at any time.
-func (r *Resolver) Update(c Config) { r.config.Store(c.normal()) }
+func (r *Resolver) Update(c Config) { r.config.Store(&served{Config: c.normal()}) }
 
 // UDPPort returns the port of 127.0.0.11 in the sandbox that serves UDP.
 func (r *Resolver) UDPPort() uint16 { return r.udpPort }
@@ -152,7 +158,7 @@ func (r *Resolver) answer(query *mdns.Msg, stream bool) *mdns.Msg {
 		return failure(query, mdns.RcodeFormatError)
 	}
 	c := r.config.Load()
-	if reply := (scope{c, r.names}).answer(query); reply != nil {
+	if reply := (scope{c.Config, r.names}).answer(query); reply != nil {
 		return reply
 	}
 	return r.forward.answer(c, query, stream)

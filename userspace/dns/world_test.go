@@ -5,6 +5,7 @@ package dns
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -72,11 +73,27 @@ func (w *world) connect() {
 	must(w.t, w.box.Do(func() error {
 		link := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "eth0"}, PeerName: "eth0",
 			PeerNamespace: netlink.NsFd(w.wire.Fd())}
-		return errors.Join(netlink.LinkAdd(link), setUp("10.9.0.2/24", "fd00:9::2/64"))
+		return errors.Join(netlink.LinkAdd(link), setUp("10.9.0.2/24", "10.9.0.3/24", "fd00:9::2/64"))
 	}))
 	must(w.t, w.wire.Do(func() error {
 		return setUp("10.9.0.53/24", "10.9.0.54/24", "10.9.0.55/24", "10.9.0.99/24", "fd00:9::53/64")
 	}))
+	must(w.t, w.box.Do(awaitUp))
+	must(w.t, w.wire.Do(awaitUp))
+}
+
+// awaitUp returns when the link sends; what is sent before is lost, and ARP tries
+// again after a second.
+func awaitUp() error {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		link, err := netlink.LinkByName("eth0")
+		if err != nil || link.Attrs().OperState == netlink.OperUp {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("eth0 is %s", link.Attrs().OperState)
+		}
+	}
 }
 
 func setUp(prefixes ...string) error {
@@ -173,29 +190,45 @@ func (w *world) serve(ns *netns.NS, addr netip.Addr, h mdns.HandlerFunc) *upstre
 // ask sends one query from inside the box to the resolver's own port.
 func (w *world) ask(r *Resolver, network, name string, qtype uint16, mods ...func(*mdns.Msg)) *mdns.Msg {
 	w.t.Helper()
-	q := new(mdns.Msg).SetQuestion(name, qtype)
-	for _, m := range mods {
-		m(q)
-	}
-	conn := w.dial(r, network)
-	defer conn.Close()
-	c := &mdns.Client{Net: network, Timeout: 20 * time.Second}
-	reply, _, err := c.ExchangeWithConn(q, &mdns.Conn{Conn: conn, UDPSize: mdns.MaxMsgSize})
+	reply, err := w.try(r, network, name, qtype, mods...)
 	if err != nil {
-		w.t.Fatalf("%s %s over %s: %v", name, mdns.TypeToString[qtype], network, err)
+		w.t.Fatal(err)
 	}
 	return reply
 }
 
+// try is ask for goroutines of a test.
+func (w *world) try(r *Resolver, network, name string, qtype uint16, mods ...func(*mdns.Msg)) (*mdns.Msg, error) {
+	q := new(mdns.Msg).SetQuestion(name, qtype)
+	for _, m := range mods {
+		m(q)
+	}
+	conn, err := w.connection(r, network)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	c := &mdns.Client{Net: network, Timeout: 20 * time.Second}
+	reply, _, err := c.ExchangeWithConn(q, &mdns.Conn{Conn: conn, UDPSize: mdns.MaxMsgSize})
+	if err != nil {
+		return nil, fmt.Errorf("%s %s over %s: %w", name, mdns.TypeToString[qtype], network, err)
+	}
+	return reply, nil
+}
+
 func (w *world) dial(r *Resolver, network string) net.Conn {
 	w.t.Helper()
+	conn, err := w.connection(r, network)
+	must(w.t, err)
+	return conn
+}
+
+func (w *world) connection(r *Resolver, network string) (net.Conn, error) {
 	typ, port := unix.SOCK_DGRAM, r.UDPPort()
 	if network == "tcp" {
 		typ, port = unix.SOCK_STREAM, r.TCPPort()
 	}
-	conn, err := w.box.Dial(context.Background(), typ, netip.AddrPortFrom(Addr, port))
-	must(w.t, err)
-	return conn
+	return w.box.Dial(context.Background(), typ, netip.AddrPortFrom(Addr, port))
 }
 
 func edns(size uint16) func(*mdns.Msg) {

@@ -73,6 +73,7 @@ type Engine struct {
 	names *dns.Registry
 
 	resolvers *resolvers
+	dnsShares *dns.Shares
 	processes *processes
 	health    *health
 	drops     *dropWindow
@@ -101,7 +102,7 @@ func New(c Config) *Engine {
 		Config: c, log: c.Log, started: time.Now().UTC(), store: c.Store, links: c.Links,
 		boxes: c.Boxes, datapath: c.Datapath,
 		state: newState(), facts: newFacts(), ipam: ipam.New(), ports: ports.NewAllocator(),
-		names: dns.NewRegistry(), resolvers: newResolvers(), processes: newProcesses(),
+		names: dns.NewRegistry(), resolvers: newResolvers(), dnsShares: dns.NewShares(), processes: newProcesses(),
 		health: newHealth(), drops: new(dropWindow), wake: make(chan struct{}, 1),
 	}
 	e.running, e.stop = context.WithCancel(context.Background())

@@ -81,7 +81,9 @@ func (e *Engine) resolve(ctx context.Context, sb *model.Sandbox, all []attachmen
 }
 
 func (e *Engine) startResolver(ctx context.Context, sb *model.Sandbox, c dns.Config) error {
-	r, err := dns.Start(dns.Options{Netns: sb.Netns, Names: e.names, Log: e.log.With("sandbox", sb.Name)}, c)
+	r, err := dns.Start(dns.Options{
+		Netns: sb.Netns, Names: e.names, Shares: e.dnsShares, Log: e.log.With("sandbox", sb.Name),
+	}, c)
 	if err != nil {
 		return fmt.Errorf("sandbox %s: embedded dns: %w", sb.Name, err)
 	}
