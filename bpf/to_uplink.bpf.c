@@ -6,6 +6,7 @@
  */
 #include "host.h"
 #include "open.h"
+#include "refuse.h"
 
 /* The stack has routed it and decremented its TTL; only translation is left. */
 static __always_inline int translate(struct __sk_buff *ctx, bool v6, const struct packet *p,
@@ -63,6 +64,8 @@ static __always_inline int private_source(struct __sk_buff *ctx, bool v6, struct
 		return translate(ctx, v6, p, f);
 	if (p->flags & PKT_LATER_FRAGMENT)
 		return drop(ctx, DROP_FRAGMENT, DIR_TRANSMIT);
+	if (is_refusal(ctx, p))
+		return v6 ? refuse_reset6(ctx, p) : refuse_reset4(ctx, p);
 	return open_here(ctx, v6, p, slot, ep, net);
 }
 
@@ -74,6 +77,14 @@ __noinline int private_source4(struct __sk_buff *ctx, struct packet *p)
 __noinline int private_source6(struct __sk_buff *ctx, struct packet *p)
 {
 	return p ? private_source(ctx, true, p) : TC_ACT_SHOT;
+}
+
+/* What a socket of the host sends, or the host's stack of its own accord. */
+static __always_inline int host_speaks(struct __sk_buff *ctx, bool v6, struct packet *p)
+{
+	if (first_packet && p->flags & PKT_ICMP_ERROR)
+		return v6 ? refuse_error6(ctx, p) : refuse_error4(ctx, p);
+	return host_begins(ctx, v6, p, ZONE_WORLD);
 }
 
 static __always_inline int to_uplink_ip(struct __sk_buff *ctx, bool v6)
@@ -91,7 +102,7 @@ static __always_inline int to_uplink_ip(struct __sk_buff *ctx, bool v6)
 	}
 	network = network_of_addr(v6, p->saddr);
 	if (network == MAX_NETWORKS)
-		return ctx->ingress_ifindex ? NEXT : host_begins(ctx, v6, p, ZONE_WORLD);
+		return ctx->ingress_ifindex ? NEXT : host_speaks(ctx, v6, p);
 	/* A gateway's own address, used by a socket of the host. */
 	if (!ctx->ingress_ifindex && host_addr(v6, p->saddr))
 		return NEXT;

@@ -4,12 +4,15 @@ package test
 
 import (
 	"fmt"
+	"net"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/fairway-project/fairway/test/harness"
+	"github.com/fairway-project/fairway/test/progrun/frame"
+	"github.com/gopacket/gopacket/layers"
 )
 
 // judgedWithin is how long a change of rules may take to concern a running flow: one
@@ -23,6 +26,8 @@ type rule struct {
 	port         int
 	state        string
 	verdict      string
+	// reset has reject answer TCP with a reset instead of an ICMP error.
+	reset bool
 }
 
 // firewall is a program that writes rules in front of all others of FORWARD.
@@ -61,7 +66,11 @@ func (r rule) iptables() (args []string) {
 		add(strconv.Itoa(r.port), "--dport")
 	}
 	add(strings.ToUpper(r.state), "-m", "conntrack", "--ctstate")
-	return append(args, "-j", strings.ToUpper(r.verdict))
+	args = append(args, "-j", strings.ToUpper(r.verdict))
+	if r.reset {
+		args = append(args, "--reject-with", "tcp-reset")
+	}
+	return args
 }
 
 func insertNFT(t *testing.T, n *harness.Netns, f harness.Family, rules []rule) {
@@ -96,7 +105,10 @@ func (r rule) nft(f harness.Family) string {
 	if r.state != "" {
 		text += " ct state " + r.state
 	}
-	return text + " " + r.verdict
+	if text += " " + r.verdict; r.reset {
+		text += " with tcp reset"
+	}
+	return text
 }
 
 // with lets rules hold while fn runs.
@@ -152,6 +164,75 @@ func TestRulesJudgeConnections(t *testing.T) {
 			})
 		}
 	}, harness.FirstPacket())
+}
+
+// REJECT answers a client outside from the address that it asked, about the packet that
+// it sent: as if the host itself had refused.
+func TestRulesRefuse(t *testing.T) {
+	second := map[int]string{4: "192.0.2.2", 6: "2001:db8::2"}
+	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
+		e.Network(t, "a", numA)
+		c1 := e.Sandbox(t, "c1", "--network", "a", "-p", "8080:80", "-p", "8080:80/udp")
+		serve(t, c1.Netns, 80, "c1")
+		e.EachFamily(t, func(t *testing.T, f harness.Family) {
+			rules := map[string]rule{
+				"error": {src: f.LAN2, verdict: "reject"},
+				"reset": {src: f.LAN2, dst: c1.IP(t, "a", f), proto: "tcp", port: 80, verdict: "reject", reset: true},
+			}
+			for host, fw := range map[string]firewall{f.Host: firewalls()[0], second[f.V]: firewalls()[2]} {
+				for name, r := range rules {
+					fw.with(t, e.Host, f, []rule{r}, func() { refusedByRule(t, e, f, host, r.reset, fw.name+", "+name) })
+				}
+			}
+			harness.Reaches(t, e.LAN2, f.Host, 8080, "c1")
+		})
+	}, harness.FirstPacket(), harness.Prepare(func(t testing.TB, w *harness.Topology) {
+		w.Host.IP(t, "addr add "+second[4]+"/24 dev eth0", "addr add "+second[6]+"/64 dev eth0 nodad")
+	}))
+}
+
+// refusedByRule demands the answers of a rule that refuses LAN2, and looks at their frames.
+func refusedByRule(t *testing.T, e *harness.Env, f harness.Family, host string, reset bool, what string) {
+	t.Helper()
+	answers := harness.Sniff(t, e.LAN2, "eth0", nil)
+	probes := harness.Probes()
+	if reset {
+		delete(probes, "udp")
+	}
+	for name, probe := range probes {
+		harness.Eventually(t, what+": "+name+" to "+host+" to be refused", func() error {
+			_, err := probe(e.LAN2, at(host, 8080))
+			if got := harness.Classify(err); got != harness.Reset {
+				return fmt.Errorf("%s: %v", got, err)
+			}
+			return nil
+		})
+	}
+	answer := func(p packet) bool {
+		_, isReset := p.TransportLayer().(*layers.TCP)
+		return isReset == reset && (isReset || p.Layer(layers.LayerTypeICMPv4) != nil || p.Layer(layers.LayerTypeICMPv6) != nil) && !isND(p)
+	}
+	p := answers.Wait(t, what+": answer", answer)
+	if src := p.NetworkLayer().NetworkFlow().Src().String(); src != host {
+		t.Errorf("%s: %s answers for %s", what, src, host)
+	}
+	// A veth leaves a reset's checksum unfinished.
+	if err := frame.Check(p.Data()); err != nil && !reset {
+		t.Errorf("%s: answer of %s: %v", what, host, err)
+	}
+	hidden := net.ParseIP(e.Inspect(t, "c1").NetworkSettings.Networks["a"].IPAddress).To4()
+	if f.Is6() {
+		hidden = net.ParseIP(e.Inspect(t, "c1").NetworkSettings.Networks["a"].GlobalIPv6Address)
+	}
+	if found := answers.Seen(harness.Contains(string(hidden))); len(found) > 0 {
+		t.Errorf("%s: an answer tells the container's address:\n%s", what, found[0])
+	}
+}
+
+// isND tells neighbour discovery from errors.
+func isND(p packet) bool {
+	l, ok := p.Layer(layers.LayerTypeICMPv6).(*layers.ICMPv6)
+	return ok && l.TypeCode.Type() >= layers.ICMPv6TypeRouterSolicitation
 }
 
 // A rule that comes later ends what runs, with the daemon and without, and what it

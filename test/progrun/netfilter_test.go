@@ -94,7 +94,7 @@ func one(s step) []step { return []step{s} }
 
 // firstPacketCases: first-packet mode. The rules' generation is 1 at first.
 func firstPacketCases(f family) []testCase {
-	return slices.Concat(settleCases(f), presentCases(f), xdpCases(f), notAskedCases(f))
+	return slices.Concat(settleCases(f), presentCases(f), refuseCases(f), xdpCases(f), notAskedCases(f))
 }
 
 // settleCases: connections that are judged, go past the stack, and are judged again.
@@ -177,6 +177,33 @@ func presentCases(f family) []testCase {
 		{name: "lost first fragment", steps: []step{
 			fromContainer(f.Web, raw(f.sends(f.Web, f.far()).UDP(5000, 53).Payload(4000).Fragments(pieceSize)[1]), dropped(fragmentReason), nil),
 		}},
+	}
+}
+
+// refuseCases: what the host's stack answers for what was presented, REJECT's answers
+// above all, is about the address that was asked.
+func refuseCases(f family) []testCase {
+	publishBoth := func(t *testing.T, h *rig.Host) {
+		publishAny(f, protoTCP)(t, h)
+		publishAny(f, protoUDP)(t, h)
+	}
+	in := f.arrives(f.client(), f.host())
+	syn, udp := in.TCP(50000, 8080, "S"), in.UDP(50000, 8080)
+	reset := f.sends(f.Web, f.client()).TCP(80, 50000, "RA").MACs(f.Eth0.MAC, f.RouterMAC)
+	v := visited(f, reset)
+	answer := f.leaves(f.host(), f.client())
+	aboutIt := func(p frame.Frame) step {
+		return toUplink(f.Eth0, "", unreachable(f, answer, v.inn(p), whole), passed(), unreachable(f, answer, p, whole))
+	}
+	presented := func(p frame.Frame) step { return fromUplink(f.Eth0, p, passed(), v.inn(p)) }
+	return []testCase{
+		{name: "reset", world: publishBoth, steps: []step{presented(syn), toUplink(f.Eth0, "", reset, passed(), v.wire(reset))}},
+		{name: "reset by a container", world: publishBoth, steps: []step{presented(syn), toUplink(f.Eth0, "br1", reset, dropped(noFlow), nil)}},
+		{name: "reset of nothing", world: publishBoth, steps: []step{toUplink(f.Eth0, "", reset, dropped(noFlow), nil)}},
+		{name: "error about tcp", world: publishBoth, steps: []step{presented(syn), aboutIt(syn)}},
+		{name: "error about udp", world: publishBoth, steps: []step{presented(udp), aboutIt(udp)}},
+		{name: "error about a known flow", world: publishBoth, flows: 1, steps: join(v.comesBySlow(syn, 1), one(aboutIt(syn)))},
+		{name: "error about nothing", world: publishBoth, steps: []step{toUplink(f.Eth0, "", unreachable(f, answer, v.inn(udp), whole), passed(), nil)}},
 	}
 }
 
