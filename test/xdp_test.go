@@ -3,6 +3,7 @@
 package test
 
 import (
+	"errors"
 	"net"
 	"strings"
 	"testing"
@@ -73,7 +74,38 @@ func TestXDPForwards(t *testing.T) {
 		converse(t, e.LAN1, at(harness.HostIP4, 8080), datagrams)
 		e.Daemon.Start(t)
 		converse(t, e.LAN1, at(harness.HostIP4, 8080), datagrams)
+		refusesFrames(t, e, c1)
 	}, withXDP("native")...)
+}
+
+// refusesFrames has a container turn off what XDP's frames need. It loses none of its
+// datagrams but those of the moment, and gets frames again when it turns it on.
+func refusesFrames(t *testing.T, e *harness.Env, c1 *harness.Sandbox) {
+	t.Helper()
+	c, err := harness.DialUDP(e.LAN1, at(harness.HostIP4, 8080))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	exchange := func() error {
+		_, err := c.Exchange(8, harness.Silence)
+		return err
+	}
+	for _, gro := range []string{"off", "on"} {
+		c1.Must(t, "ethtool", "-K", "eth0", "gro", gro)
+		harness.Eventually(t, "an answer with GRO "+gro, exchange)
+		converse(t, e.LAN1, at(harness.HostIP4, 8080), 20)
+	}
+	harness.Eventually(t, "frames to be sent again", func() error {
+		before := xdpRedirects(t, e)
+		if err := exchange(); err != nil {
+			return err
+		}
+		if xdpRedirects(t, e) == before {
+			return errors.New("the datagram was forwarded by tc")
+		}
+		return nil
+	})
 }
 
 // Checksums that a veth leaves to be finished by nobody arrive right all the same.

@@ -70,8 +70,10 @@ type Datapath struct {
 	strict    strictness
 	// rules is nil unless netfilter judges.
 	rules *rules
-	stop  context.CancelFunc
-	done  chan struct{}
+	// frames is nil where XDP forwards nothing, or the kernel tells nothing.
+	frames *frameNews
+	stop   context.CancelFunc
+	done   chan struct{}
 }
 
 var _ datapath.Datapath = (*Datapath)(nil)
@@ -110,7 +112,7 @@ func New(ctx context.Context, cfg Config) (*Datapath, error) {
 	}
 	d := &Datapath{log: cfg.Logger, loader: l, tables: newTables(l), xdp: cfg.XDP, done: make(chan struct{})}
 	if err := d.start(cfg); err != nil {
-		return nil, fmt.Errorf("ebpf datapath: %w", errors.Join(err, d.rules.close(), l.Close()))
+		return nil, fmt.Errorf("ebpf datapath: %w", errors.Join(err, d.frames.close(), d.rules.close(), l.Close()))
 	}
 	return d, nil
 }
@@ -125,6 +127,10 @@ func (d *Datapath) start(cfg Config) error {
 	if err := d.openRules(cfg); err != nil {
 		return err
 	}
+	var err error
+	if d.frames, err = openFrameNews(d.xdp); err != nil {
+		return err
+	}
 	d.collector = newCollector(cfg, d.loader, d.tables)
 	d.collector.conntrack = d.rules.connections()
 	run, stop := context.WithCancel(context.Background())
@@ -132,8 +138,10 @@ func (d *Datapath) start(cfg Config) error {
 	go func() {
 		defer close(d.done)
 		watched := d.rules.watch(run, d.newRules)
+		followed := d.frames.watch(run, d.framesChanged, func(err error) { d.log.Error("devices that take frames", "err", err) })
 		d.collector.run(run, func() error { return errors.Join(d.sweepPins(), d.endClosed()) })
 		<-watched
+		<-followed
 	}()
 	return nil
 }
@@ -145,7 +153,7 @@ func (d *Datapath) Mode() datapath.Mode { return datapath.EBPF }
 func (d *Datapath) Close() error {
 	d.stop()
 	<-d.done
-	return errors.Join(d.endClosed(), d.rules.close(), d.loader.Close())
+	return errors.Join(d.endClosed(), d.frames.close(), d.rules.close(), d.loader.Close())
 }
 
 // Uninstall removes every program, map and directory of this instance. The
