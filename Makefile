@@ -32,9 +32,11 @@ deps-vm: ## install what test-vm needs
 deps-builder: ## install what check-builder needs
 	@build/deps builder
 
-build: ## build the binaries into bin/, static
+# docker-proxy has a directory of its own: a dockerd that finds one by PATH takes it for Docker's.
+build: ## build the binaries into bin/ and docker-proxy into bin/lib/, static
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=auto -ldflags '-s -w' -o bin/ ./cmd/...
-	$(CC) -std=gnu11 -Os -Wall -Wextra -Werror -ffunction-sections -static -s -Wl,--gc-sections -o bin/docker-proxy cmd/docker-proxy/*.c
+	@rm -f bin/docker-proxy && mkdir -p bin/lib
+	$(CC) -std=gnu11 -Os -Wall -Wextra -Werror -ffunction-sections -static -s -Wl,--gc-sections -o bin/lib/docker-proxy cmd/docker-proxy/*.c
 
 generate: ## compile the programs, with the compiler that Dockerfile.builder pins
 	$(GO) generate $(addprefix ./,$(shell cat build/generated))
@@ -96,7 +98,7 @@ demo: ## the tour: a network, nginx in a sandbox, requests from everywhere (root
 
 install: build ## install into PREFIX (/usr/local)
 	install -D -m 0755 bin/fairway $(DESTDIR)$(PREFIX)/bin/fairway
-	install -D -m 0755 bin/docker-proxy $(DESTDIR)$(PREFIX)/lib/fairway/docker-proxy
+	install -D -m 0755 bin/lib/docker-proxy $(DESTDIR)$(PREFIX)/lib/fairway/docker-proxy
 	mkdir -p $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's,/usr/local/,$(PREFIX)/,' deploy/systemd/fairway.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/fairway.service
 

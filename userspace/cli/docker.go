@@ -122,8 +122,15 @@ func installedProxy() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return proxyBeside(exe)
+}
+
+// proxyBeside looks only where no PATH leads: an engine without userland-proxy-path starts
+// whatever docker-proxy its PATH has, and relies on it to carry what comes to 127.0.0.1.
+func proxyBeside(exe string) (string, error) {
 	dir := filepath.Dir(exe)
-	for _, path := range []string{filepath.Join(dir, "../lib/fairway", proxies.Name), filepath.Join(dir, proxies.Name)} {
+	for _, below := range []string{"../lib/fairway", "lib"} {
+		path := filepath.Join(dir, below, proxies.Name)
 		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
 			return path, nil
 		}
