@@ -3,12 +3,17 @@
 package docker
 
 import (
+	"errors"
 	"fmt"
+	"net"
 	"net/netip"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/fairway-project/fairway/test/harness"
 )
@@ -149,7 +154,50 @@ func TestWithoutUserlandProxy(t *testing.T) {
 		d.closed(d.LAN1, harness.HostIP4+":8080")
 		d.docker("start", "web")
 		d.reaches(d.LAN1, harness.HostIP4+":8080", "web")
+		d.endsWhatCameEarly(t)
 	})
+}
+
+// endsWhatCameEarly keeps the daemon from hearing of a start. Who connects meanwhile gets
+// through to the engine's own socket, and must not hang in it when the port is carried.
+func (d *engine) endsWhatCameEarly(t *testing.T) {
+	t.Helper()
+	signal := func(sig syscall.Signal) {
+		if err := syscall.Kill(d.Daemon.Pid(), sig); err != nil {
+			t.Fatal(err)
+		}
+	}
+	signal(syscall.SIGSTOP)
+	defer signal(syscall.SIGCONT)
+	d.serve("early", "-p", "8082:80")
+	var all []*net.TCPConn
+	for to, from := range map[string]*harness.Netns{"127.0.0.1:8082": d.Host, harness.HostIP4 + ":8082": d.LAN1} {
+		c, err := harness.ConnectTCP(from, to, harness.Within(harness.Patience))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		all = append(all, c)
+	}
+	signal(syscall.SIGCONT)
+	for _, c := range all {
+		_ = c.SetReadDeadline(time.Now().Add(harness.Patience))
+		if n, err := c.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("connection to the engine's own socket: %d bytes, %v, want its end", n, err)
+		}
+	}
+	d.reaches(d.Host, "127.0.0.1:8082", "early")
+	d.reaches(d.LAN1, harness.HostIP4+":8082", "early")
+	err := d.Host.Do(func() error {
+		l, err := net.Listen("tcp4", "0.0.0.0:8082")
+		if err == nil {
+			err = l.Close()
+		}
+		return err
+	})
+	if !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("another program listens at a published port: %v", err)
+	}
 }
 
 // Docker's own proxies hold the ports as well: they are known by the list of containers,

@@ -231,6 +231,7 @@ func (w *Watcher) learn(ctx context.Context, edit func(*view)) {
 	changed := !before.equal(w.bridgeNames())
 	w.mu.Unlock()
 	w.inspectMissing()
+	w.refuseMissing()
 	if changed && w.BridgesChanged != nil {
 		w.BridgesChanged(ctx)
 	}

@@ -61,6 +61,8 @@ type Watcher struct {
 	changes chan struct{}
 	// inspect asks for a look at whose openings are missing.
 	inspect chan struct{}
+	// refuse asks for a look at what the engine itself listens on.
+	refuse chan struct{}
 	// first is closed when the engine has said everything for the first time, or
 	// can't be reached; once closes it.
 	first chan struct{}
@@ -126,7 +128,7 @@ func New(c Config) (*Watcher, error) {
 	}
 	return &Watcher{
 		Config: c, client: cl, held: proxies.NewTable(), todo: newTodo(), retry: make(chan struct{}, 1), changes: make(chan struct{}, 1), first: make(chan struct{}),
-		inspect: make(chan struct{}, 1), openings: make(map[string][]facts.Opening),
+		inspect: make(chan struct{}, 1), refuse: make(chan struct{}, 1), openings: make(map[string][]facts.Opening),
 		view:  view{networks: make(map[string]facts.Network), asked: make(map[string]uint64)},
 		since: make(map[int]appearance), bound: make(map[string]int), applied: newApplied(),
 		troubles: make(map[string]string), patience: longestWait,
@@ -151,6 +153,7 @@ func (w *Watcher) Start(ctx context.Context) error {
 	w.background.Go(func() { w.follow(running) })
 	w.background.Go(func() { w.retryLooks(running) })
 	w.background.Go(func() { w.inspectAll(running) })
+	w.background.Go(func() { w.refuseAll(running) })
 	patience := firstWait
 	if w.Absent {
 		patience = 0

@@ -94,6 +94,23 @@ func addListed(out map[string][]datapath.Port, networks map[string]Network, cont
 	}
 }
 
+// Unproxied are the host addresses of the TCP ports that containers publish without any
+// proxy, of which the engine itself holds the sockets (--userland-proxy=false).
+func Unproxied(containers []client.Container, held []Held) (all []netip.AddrPort) {
+	for _, c := range containers {
+		ports := published(c)
+		if slices.ContainsFunc(ports, func(p model.PublishedPort) bool { return holds(held, p) }) {
+			continue
+		}
+		for _, p := range ports {
+			if p.Port.Proto == model.TCP {
+				all = append(all, netip.AddrPortFrom(p.HostIP, p.HostPort))
+			}
+		}
+	}
+	return all
+}
+
 func keys(held []Held) map[Key]bool {
 	all := make(map[Key]bool, len(held))
 	for _, h := range held {
