@@ -33,6 +33,11 @@ var (
 	// containerVeth is a container's in Docker (7 digits) or Fairway (11). It
 	// counts as one by its name, since it isn't enslaved for a moment.
 	containerVeth = regexp.MustCompile(`^veth[0-9a-f]{7,11}$`)
+	// swarmTunnel is a VXLAN device of Docker's overlay networks: the one that it makes to
+	// see whether the kernel can, or a network's, on its way to a namespace of its own.
+	swarmTunnel = regexp.MustCompile(`^(testvxlan|vx-[0-9a-f]{6}-.+)$`)
+	// dockerDummy is what Docker makes for a macvlan or ipvlan network without parent.
+	dockerDummy = regexp.MustCompile(`^d[mi]-[0-9a-f]{12}$`)
 	// fallbackTunnel is a device that the kernel makes in every namespace when
 	// the tunnel's module is loaded.
 	fallbackTunnel = regexp.MustCompile(`^(tunl|gre|gretap|erspan|ip_vti|ip6_vti|sit|ip6tnl|ip6gre)0$`)
@@ -94,8 +99,17 @@ func ownOrDockers(l netlink.Link) bool {
 		if a.Name == "docker0" || a.Name == "docker_gwbridge" || dockerBridge.MatchString(a.Name) {
 			return true
 		}
-	case "veth":
+	case "veth", "macvlan", "ipvlan":
+		// Docker gives the ends that go into containers such names as well, whatever the driver.
 		if containerVeth.MatchString(a.Name) {
+			return true
+		}
+	case "vxlan":
+		if swarmTunnel.MatchString(a.Name) {
+			return true
+		}
+	case "dummy":
+		if dockerDummy.MatchString(a.Name) {
 			return true
 		}
 	}

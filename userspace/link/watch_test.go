@@ -65,6 +65,14 @@ func TestUplinkByDevice(t *testing.T) {
 		{&netlink.Veth{LinkAttrs: attrs("veth1a2b3c4")}, Scope{}, false},
 		{&netlink.Veth{LinkAttrs: attrs("veth0123456789a")}, Scope{}, false},
 		{&netlink.Veth{LinkAttrs: attrs("mine", alias)}, Scope{}, false},
+		{&netlink.Vxlan{LinkAttrs: attrs("testvxlan")}, Scope{}, false},
+		{&netlink.Vxlan{LinkAttrs: attrs("vx-001001-q4d1z")}, Scope{}, false},
+		{&netlink.Vxlan{LinkAttrs: attrs("vxlan0")}, Scope{}, true},
+		{&netlink.Macvlan{LinkAttrs: attrs("veth1a2b3c4")}, Scope{}, false},
+		{&netlink.IPVlan{LinkAttrs: attrs("veth1a2b3c4")}, Scope{}, false},
+		{&netlink.Macvlan{LinkAttrs: attrs("mac0")}, Scope{}, true},
+		{&netlink.Dummy{LinkAttrs: attrs("dm-0123456789ab")}, Scope{}, false},
+		{&netlink.Dummy{LinkAttrs: attrs("di-0123456789ab")}, Scope{}, false},
 	} {
 		if got := c.scope.uplink(c.link, []netlink.Link{bond, vrf, c.link}); got != c.want {
 			t.Errorf("%s %+v: got %v, want %v", c.link.Type(), c.link.Attrs(), got, c.want)
