@@ -44,9 +44,26 @@ func identify(path string) (i identity, err error) {
 	if err != nil {
 		return i, err
 	}
-	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	i.boot = strings.TrimSpace(string(boot))
+	i.boot, err = bootID()
 	return i, err
+}
+
+// bootID is the kernel's name for the time since the machine started.
+func bootID() (string, error) {
+	raw, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	return strings.TrimSpace(string(raw)), err
+}
+
+// afterReboot says of an adopted namespace that is gone that the machine has started again
+// since. Whatever made it may make another at the same path, but nothing tells whether that
+// one is meant.
+func afterReboot(sb *model.Sandbox, why error) error {
+	now, err := bootID()
+	if err != nil || sb.NetnsBoot == "" || sb.NetnsBoot == now {
+		return why
+	}
+	return fmt.Errorf("the machine has started again since the namespace was adopted: when there is one again, "+
+		"fairway rm %s and fairway sandbox add it once more: %w", sb.Name, why)
 }
 
 // checkAdopted returns an error that wraps errReplaced if the sandbox's path doesn't

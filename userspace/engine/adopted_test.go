@@ -83,14 +83,26 @@ func TestAdoptedPathNamesAnother(t *testing.T) {
 	w.endedReplaced()
 }
 
-// The cookie of another boot says nothing.
+// The cookie of another boot says nothing. What made the namespace may have made another
+// at the same path, or not yet; either way the user is told what to do.
 func TestAdoptedBeforeReboot(t *testing.T) {
-	w, v := adopted(t)
-	v.NetnsBoot = "another"
-	w.shut()
-	put(t, w, v.Sandbox)
-	w.open()
-	w.endedReplaced()
+	for name, prepare := range map[string]func(path string){
+		"another is there": func(string) {},
+		"none is there":    func(path string) { must(t, netns.Delete(path)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, v := adopted(t)
+			v.NetnsBoot = "another"
+			w.shut()
+			put(t, w, v.Sandbox)
+			prepare(v.Netns)
+			w.open()
+			if s := w.view("vm").State; s.Status != model.StatusExited || !strings.Contains(s.Error, "fairway rm vm") {
+				t.Errorf("state %+v, want it exited, with what to do", s)
+			}
+			w.stored()
+		})
+	}
 }
 
 func TestAdoptedPathChangesHands(t *testing.T) {

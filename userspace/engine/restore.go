@@ -112,7 +112,7 @@ func (e *Engine) lostNamespace(sb *model.Sandbox) error {
 		err = netns.Check(sb.Netns)
 	}
 	if gone(err) {
-		return fmt.Errorf("namespace is gone: %w", err)
+		return afterReboot(sb, fmt.Errorf("namespace is gone: %w", err))
 	}
 	return err
 }
