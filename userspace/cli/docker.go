@@ -62,6 +62,10 @@ func newDockerSetup(a *app) *cobra.Command {
 }
 
 func (a *app) checkDocker(ctx context.Context, o setup.Options) error {
+	// Rules that the daemon heeds are no warning. It needn't run.
+	if s, err := a.client().Status(ctx); err == nil {
+		o.Netfilter = s.Datapath.Netfilter
+	}
 	checks, err := setup.Check(ctx, o)
 	if err != nil {
 		return err

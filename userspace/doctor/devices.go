@@ -4,6 +4,7 @@ package doctor
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/fairway-project/fairway/userspace/api"
@@ -21,15 +22,31 @@ func uplinks(f *facts) []api.Check {
 			bare = append(bare, d.name)
 		}
 	}
-	if len(names) == 0 {
-		return []api.Check{warn("uplinks", "no device leads outside", "fairway daemon --uplink NAME")}
+	var checks []api.Check
+	for _, name := range f.uplinks {
+		if !slices.Contains(names, name) {
+			checks = append(checks, warn("uplinks", name+": there is no network device of this name", nameUplink(f)))
+		}
 	}
-	checks := []api.Check{ok("uplinks", strings.Join(names, ", "))}
+	switch {
+	case len(names) > 0:
+		checks = append(checks, ok("uplinks", strings.Join(names, ", ")))
+	case len(checks) == 0:
+		checks = append(checks, warn("uplinks", "no device leads outside", nameUplink(f)))
+	}
 	if len(bare) > 0 && f.mode == datapath.EBPF {
 		checks = append(checks, warn("uplink header", strings.Join(bare, ", ")+" have no Ethernet header, which the ebpf mode needs",
 			"fairway daemon --datapath iptables"))
 	}
 	return checks
+}
+
+// nameUplink is the command with a device that may be meant.
+func nameUplink(f *facts) string {
+	if len(f.mayLead) == 0 {
+		return "fairway daemon --uplink NAME"
+	}
+	return "fairway daemon --uplink " + strings.Join(f.mayLead, " --uplink ")
 }
 
 // mtus: packets that a network's MTU allows and an uplink's doesn't are answered

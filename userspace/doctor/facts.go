@@ -37,7 +37,10 @@ type facts struct {
 	rules   ruleset
 
 	devices []device
-	host    datapath.Host
+	// uplinks are the names that were asked for, mayLead the devices that would count
+	// without.
+	uplinks, mayLead []string
+	host             datapath.Host
 
 	daemon daemonFacts
 	socket socketFacts
@@ -91,6 +94,8 @@ type ruleset struct {
 	// forward counts the rules that an administrator made, dockerUser are such.
 	forward    int
 	dockerUser []string
+	// accepting names the tools with a rule in FORWARD that accepts.
+	accepting []string
 	// userJumps names the tools whose FORWARD leads to DOCKER-USER.
 	userJumps      []string
 	ufw, firewalld bool

@@ -146,6 +146,14 @@ func (f *facts) gatherHost(o Options) error {
 	if f.host, err = h.Observe(link.Scope{Uplinks: o.Uplinks}); err != nil {
 		return err
 	}
+	f.uplinks = o.Uplinks
+	all, err := h.Observe(link.Scope{})
+	if err != nil {
+		return err
+	}
+	for _, u := range all.Uplinks {
+		f.mayLead = append(f.mayLead, u.Name)
+	}
 	f.devices, err = readDevices(f.host)
 	return err
 }

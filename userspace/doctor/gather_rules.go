@@ -32,6 +32,9 @@ var dockers = regexp.MustCompile(`-j DOCKER|docker0|docker_gwbridge|fairway0|\bb
 func (r *ruleset) addIPTables(tool, saved string) {
 	for line := range strings.Lines(saved) {
 		line = strings.TrimSpace(line)
+		if strings.HasPrefix(line, "-A FORWARD ") && strings.HasSuffix(line, "-j ACCEPT") && !slices.Contains(r.accepting, tool) {
+			r.accepting = append(r.accepting, tool)
+		}
 		switch {
 		case strings.HasPrefix(line, ":FORWARD DROP"):
 			r.policyDrop = append(r.policyDrop, tool)

@@ -120,10 +120,19 @@ func TestJudgements(t *testing.T) {
 		{"conntrack filling beside first-packet", datapath.EBPF, func(f *facts) {
 			f.firstPacket, f.sysctls["net/netfilter/nf_conntrack_count"] = true, "55000"
 		}, "nf_conntrack", api.Warn, "55000 of 65536"},
-		{"policy", datapath.EBPF, func(f *facts) { f.rules.policyDrop = []string{"iptables"} }, "firewall", api.Warn, "iptables policy DROP"},
+		// As after the migration of docs/docker.md: "docker setup --check" says OK too.
+		{"policy", datapath.EBPF, func(f *facts) { f.rules.policyDrop = []string{"iptables"} }, "firewall", api.OK, "iptables policy DROP"},
+		{"policy and rules", datapath.EBPF, func(f *facts) { f.rules.policyDrop, f.rules.forward = []string{"iptables"}, 1 }, "firewall", api.Warn, "1 rules in FORWARD"},
+		{"policy with rules that accept judges", datapath.EBPF, func(f *facts) {
+			f.firstPacket, f.rules.policyDrop, f.rules.accepting = true, []string{"iptables"}, []string{"iptables"}
+		}, "firewall", api.OK, "judge connections"},
+		{"policy without rules of its own family judges", datapath.EBPF, func(f *facts) {
+			f.firstPacket, f.rules.policyDrop, f.rules.accepting = true, []string{"iptables", "ip6tables"}, []string{"iptables"}
+		}, "firewall", api.Warn, "need rules that accept them"},
 		{"all local ports reserved", both, func(f *facts) { f.sysctls["net/ipv4/ip_local_reserved_ports"] = "80,33000-60999" }, "local ports", api.Warn, "232 of them"},
 		{"conntrack filling", datapath.IPTables, func(f *facts) { f.sysctls["net/netfilter/nf_conntrack_count"] = "55000" }, "nf_conntrack", api.Warn, "55000 of 65536"},
 		{"conntrack full", datapath.IPTables, func(f *facts) { f.sysctls["net/netfilter/nf_conntrack_count"] = "65536" }, "nf_conntrack", api.Fail, "dropped"},
+		{"an uplink that isn't there", both, func(f *facts) { f.uplinks = []string{"eth0", "nope"} }, "uplinks", api.Warn, "nope: there is no"},
 		{"no uplink", both, func(f *facts) { f.devices = nil }, "uplinks", api.Warn, "no device"},
 		{"wireguard as uplink", datapath.EBPF, func(f *facts) {
 			f.devices = append(f.devices, device{name: "wg0", mtu: 1500, uplink: true, gro: true})
@@ -192,6 +201,23 @@ func TestReservedWithin(t *testing.T) {
 	for list, want := range map[string]int{"": 0, "80": 0, "100": 1, "90-105": 6, "100,110-119,200-300": 11, "x,150-y": 0, "0-65535": 100} {
 		if got := reservedWithin(list, 100, 199); got != want {
 			t.Errorf("%q: %d ports, want %d", list, got, want)
+		}
+	}
+}
+
+// No advice alone may cut containers off: what refuses by default would judge them.
+func TestAdviceNamesWhatAcceptsFirst(t *testing.T) {
+	for name, rules := range map[string]ruleset{
+		"policy and rules": {policyDrop: []string{"iptables"}, forward: 1}, "ufw": {ufw: true, policyDrop: []string{"iptables"}},
+		"firewalld": {firewalld: true}, "nft": {nftables: []string{"inet mine"}},
+		"DOCKER-USER": {policyDrop: []string{"iptables"}, dockerUser: []string{"iptables -A DOCKER-USER -j DROP"}},
+	} {
+		f := healthy(datapath.EBPF)
+		f.rules = rules
+		for _, c := range firewall(f) {
+			if c.Result == api.OK || !strings.Contains(c.Fix, "Your own firewall rules") {
+				t.Errorf("%s: %+v", name, c)
+			}
 		}
 	}
 }

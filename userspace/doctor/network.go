@@ -10,6 +10,7 @@ import (
 
 	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/datapath"
+	rules "github.com/fairway-project/fairway/userspace/docker/firewall"
 )
 
 // forwarding: the eBPF mode needs it on the networks' bridges only, where the
@@ -78,9 +79,12 @@ func firewall(f *facts) []api.Check {
 	switch {
 	case f.mode == datapath.EBPF && f.firstPacket:
 		return append(userRules(f), judging(f, what))
+	case f.mode == datapath.EBPF && len(found) == len(f.rules.policyDrop):
+		// As Docker leaves it, and "docker setup" with it.
+		return []api.Check{ok("firewall", what+": "+rules.DropPolicy)}
 	case f.mode == datapath.EBPF:
 		return append(userRules(f), warn("firewall", what+": containers' traffic doesn't pass it, only what takes the slow path does",
-			"fairway daemon --netfilter first-packet, where these rules have to hold"))
+			"where these rules have to hold, "+rules.Judging))
 	}
 	if f.rules.ufw || f.rules.firewalld {
 		return []api.Check{warn("firewall", what+": published ports bypass ufw, and a reload may remove the rules of networks",
@@ -89,12 +93,13 @@ func firewall(f *facts) []api.Check {
 	return []api.Check{ok("firewall", what+": holds for containers' traffic too")}
 }
 
-// judging is for first-packet mode. What no zone or policy of firewalld's accepts, it
+// judging is for first-packet mode. A policy DROP needs rules that accept, and what no zone or policy of firewalld's accepts, it
 // refuses without a policy of FORWARD.
 func judging(f *facts, what string) api.Check {
-	if len(f.rules.policyDrop) > 0 || f.rules.firewalld {
+	refuses := slices.ContainsFunc(f.rules.policyDrop, func(tool string) bool { return !slices.Contains(f.rules.accepting, tool) })
+	if refuses || f.rules.firewalld {
 		return warn("firewall", what+": connections of containers with the outside need rules that accept them (netfilter: first-packet)",
-			"see Your own firewall rules in docs/docker.md")
+			`see "Your own firewall rules" in docs/docker.md`)
 	}
 	return ok("firewall", what+": judge connections of containers with the outside (netfilter: first-packet)")
 }
@@ -107,7 +112,7 @@ func userRules(f *facts) (checks []api.Check) {
 		tool, _, _ := strings.Cut(r, " ")
 		switch {
 		case !f.firstPacket:
-			checks = append(checks, warn(name, r+": doesn't apply to containers", "fairway daemon --netfilter first-packet"))
+			checks = append(checks, warn(name, r+": doesn't apply to containers", rules.Judging))
 		case !slices.Contains(f.rules.userJumps, tool):
 			checks = append(checks, warn(name, r+": FORWARD doesn't lead there", tool+" -I FORWARD -j DOCKER-USER"))
 		default:

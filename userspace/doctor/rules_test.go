@@ -30,7 +30,7 @@ COMMIT
 	var got ruleset
 	got.addIPTables("iptables", saved)
 	want := ruleset{policyDrop: []string{"iptables"}, forward: 1, ufw: true,
-		dockerUser: []string{"iptables -A DOCKER-USER -i eth0 -s 203.0.113.0/24 -j DROP"}, userJumps: []string{"iptables"}}
+		dockerUser: []string{"iptables -A DOCKER-USER -i eth0 -s 203.0.113.0/24 -j DROP"}, accepting: []string{"iptables"}, userJumps: []string{"iptables"}}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(ruleset{})); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/docker/firewall"
 	"github.com/fairway-project/fairway/userspace/docker/proxies"
 )
@@ -40,7 +41,7 @@ const setupCommand = "fairway docker setup && systemctl restart docker"
 func judge(o Options, e Engine, f file, rules []firewall.Rule) []api.Check {
 	checks := []api.Check{
 		engineCheck(o, e), iptablesCheck(e, f), proxyCheck(e, f), iccCheck(e, f), conflictCheck(o, e, f),
-		userCheck(rules), policyCheck(rules),
+		userCheck(o, rules), policyCheck(o, rules),
 	}
 	return append(checks, leftoverChecks(e, f, rules)...)
 }
@@ -104,14 +105,19 @@ func conflictCheck(o Options, e Engine, f file) api.Check {
 	return api.Check{Name: "docker flags", Result: api.OK, Fact: "no setting is given by a flag and in " + o.Config}
 }
 
-func userCheck(rules []firewall.Rule) api.Check {
+func userCheck(o Options, rules []firewall.Rule) api.Check {
+	const name = "docker user rules"
 	user := firewall.UserRules(rules)
-	if len(user) == 0 {
-		return api.Check{Name: "docker user rules", Result: api.OK, Fact: "DOCKER-USER has no rules"}
+	switch {
+	case len(user) == 0:
+		return api.Check{Name: name, Result: api.OK, Fact: "DOCKER-USER has no rules"}
+	case o.Netfilter == datapath.NetfilterFirstPacket:
+		return api.Check{Name: name, Result: api.OK,
+			Fact: fmt.Sprintf("DOCKER-USER has %d rules, for which the daemon has --netfilter=first-packet", len(user))}
 	}
-	return api.Check{Name: "docker user rules", Result: api.Warn,
+	return api.Check{Name: name, Result: api.Warn,
 		Fact: fmt.Sprintf("DOCKER-USER has %d rules, which apply to containers with --netfilter=first-packet only, the first: %s", len(user), user[0]),
-		Fix:  "fairway daemon --netfilter=first-packet, or --netfilter=bypass to do without them"}
+		Fix:  firewall.Judging + "; or --netfilter=bypass to do without them"}
 }
 
 // leftoverChecks names all that is left, a check for each tool and table.
@@ -140,9 +146,12 @@ func leftoverChecks(e Engine, f file, rules []firewall.Rule) []api.Check {
 	return all
 }
 
-func policyCheck(rules []firewall.Rule) api.Check {
+func policyCheck(o Options, rules []firewall.Rule) api.Check {
 	fact := policyFact(rules)
-	if fact == "" {
+	switch {
+	case fact != "" && o.Netfilter == datapath.NetfilterFirstPacket:
+		fact = "the policy of FORWARD is DROP: rules have to accept what containers do (netfilter: first-packet)"
+	case fact == "":
 		fact = "the policy of FORWARD isn't DROP: a host that forwards routes for its neighbours too, unless rules of yours say otherwise"
 	}
 	return api.Check{Name: "docker policy", Result: api.OK, Fact: fact}
@@ -158,6 +167,5 @@ func policyFact(rules []firewall.Rule) string {
 	if len(tools) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("the policy of FORWARD is DROP (%s), as Docker sets it where it turns forwarding on; it stays, so that the host doesn't route "+
-		"for its neighbours. Of containers it stops what the host's stack forwards: fragments and odd routes", strings.Join(tools, ", "))
+	return fmt.Sprintf("the policy of FORWARD is DROP (%s), as Docker sets it where it turns forwarding on; %s", strings.Join(tools, ", "), firewall.DropPolicy)
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/docker/firewall"
 )
 
@@ -25,6 +26,9 @@ type Options struct {
 	NoForwarding bool
 	// Root is Fairway's state directory, where the saved copy is kept.
 	Root string
+	// Netfilter is what the host's own rules mean to the daemon; empty where that isn't
+	// known.
+	Netfilter datapath.Netfilter
 }
 
 // Plan is what Apply will do.

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/docker/firewall"
 )
 
@@ -159,24 +160,27 @@ func TestEveryWrongCombinationIsNamed(t *testing.T) {
 		rules  []firewall.Rule
 		check  string
 		result api.Result
+
+		netfilter datapath.Netfilter
 	}{
-		"all is well":        {running, good(), nil, "", api.OK},
-		"no engine":          {Engine{}, good(), nil, "docker engine", api.Warn},
-		"not restarted":      {Engine{Pid: 7, Stale: true}, good(), nil, "docker engine", api.Warn},
-		"iptables on":        {running, without("iptables"), nil, "docker iptables", api.Fail},
-		"ip6tables on":       {running, without("ip6tables"), nil, "docker iptables", api.Warn},
-		"Docker's own proxy": {running, without("userland-proxy-path"), nil, "docker proxy", api.Warn},
-		"other name":         {running, with("userland-proxy-path", `"/lib/shim"`), nil, "docker proxy", api.Warn},
-		"no proxy":           {running, with("userland-proxy", "false"), nil, "docker proxy", api.Warn},
-		"icc off":            {running, with("icc", "false"), nil, "docker icc", api.Fail},
-		"flag and key":       {Engine{Pid: 7, Flags: map[string]string{"iptables": "false"}}, good(), nil, "docker flags", api.Fail},
-		"operator's rules":   {running, good(), []firewall.Rule{user}, "docker user rules", api.Warn},
-		"leftovers":          {running, good(), []firewall.Rule{dockerChain, dockerRule}, "docker leftovers", api.Fail},
-		"rules for docker0":  {running, good(), []firewall.Rule{operatorsRule}, "", api.OK},
-		"nftables leftovers": {running, good(), []firewall.Rule{dockerTable}, "docker leftovers", api.Fail},
-		"Docker's policy":    {running, good(), []firewall.Rule{dockerPolicy}, "", api.OK},
+		"rules that the daemon heeds": {engine: running, file: good(), rules: []firewall.Rule{user, dockerPolicy}, netfilter: datapath.NetfilterFirstPacket},
+		"all is well":                 {engine: running, file: good()},
+		"no engine":                   {engine: Engine{}, file: good(), check: "docker engine", result: api.Warn},
+		"not restarted":               {engine: Engine{Pid: 7, Stale: true}, file: good(), check: "docker engine", result: api.Warn},
+		"iptables on":                 {engine: running, file: without("iptables"), check: "docker iptables", result: api.Fail},
+		"ip6tables on":                {engine: running, file: without("ip6tables"), check: "docker iptables", result: api.Warn},
+		"Docker's own proxy":          {engine: running, file: without("userland-proxy-path"), check: "docker proxy", result: api.Warn},
+		"other name":                  {engine: running, file: with("userland-proxy-path", `"/lib/shim"`), check: "docker proxy", result: api.Warn},
+		"no proxy":                    {engine: running, file: with("userland-proxy", "false"), check: "docker proxy", result: api.Warn},
+		"icc off":                     {engine: running, file: with("icc", "false"), check: "docker icc", result: api.Fail},
+		"flag and key":                {engine: Engine{Pid: 7, Flags: map[string]string{"iptables": "false"}}, file: good(), check: "docker flags", result: api.Fail},
+		"operator's rules":            {engine: running, file: good(), rules: []firewall.Rule{user}, check: "docker user rules", result: api.Warn},
+		"leftovers":                   {engine: running, file: good(), rules: []firewall.Rule{dockerChain, dockerRule}, check: "docker leftovers", result: api.Fail},
+		"rules for docker0":           {engine: running, file: good(), rules: []firewall.Rule{operatorsRule}},
+		"nftables leftovers":          {engine: running, file: good(), rules: []firewall.Rule{dockerTable}, check: "docker leftovers", result: api.Fail},
+		"Docker's policy":             {engine: running, file: good(), rules: []firewall.Rule{dockerPolicy}},
 	} {
-		for _, got := range judge(Options{Config: "/d.json"}, c.engine, c.file, c.rules) {
+		for _, got := range judge(Options{Config: "/d.json", Netfilter: c.netfilter}, c.engine, c.file, c.rules) {
 			want := api.OK
 			if got.Name == c.check {
 				want = c.result
