@@ -97,7 +97,7 @@ refuse() {
 	say "And not from the LAN straight to the sandbox's address"
 	in_ns "$lan" ip route add "$address" via "$host_ip"
 	step_lan_fails curl -sS -m 2 "http://$address/"
-	say "What was dropped, and why"
+	say "What was dropped so far, and why"
 	step fairway status --format '{{range .Stats.Drops}}{{.Reason}} {{.Direction}} {{println .Packets}}{{end}}'
 	expect '^direct_routing receive'
 	# The rules of the iptables mode refuse both in one place.

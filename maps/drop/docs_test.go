@@ -22,7 +22,7 @@ Every packet that the eBPF datapath drops is counted under one reason of this li
 what a container sends, ` + "`receive`" + ` for what is on its way to one. The iptables mode counts what its rules drop under the same names (isolated, icc,
 internal, direct_routing, martian) and has no counters for the rest.
 
-    fairway status                  # what was dropped in the last minute
+    fairway status                  # what was dropped since the tables exist, and how much of it in the last minute
     fairway_dropped_packets_total   # the metric, with the labels reason and direction
     fairway_dropped_bytes_total
 

@@ -84,9 +84,20 @@ type Status struct {
 	// Carried is what the daemon carries for others, which the counts above leave out.
 	Carried  []CarriedCount  `json:"carried,omitempty"`
 	Datapath datapath.Status `json:"datapath"`
-	Stats    datapath.Stats  `json:"stats"`
+	// Stats count since the datapath's tables, or rules, exist: restarts of the daemon
+	// don't begin anew.
+	Stats       datapath.Stats `json:"stats"`
+	RecentDrops RecentDrops    `json:"recent_drops"`
 	// Degraded has one sentence for each thing that is not as it should be.
 	Degraded []string `json:"degraded,omitempty"`
+}
+
+// RecentDrops are those of Stats.Drops that happened lately.
+type RecentDrops struct {
+	// Seconds is how far back they go: about a minute, and less after the daemon's start.
+	Seconds float64 `json:"seconds"`
+	// Drops leaves out what didn't happen.
+	Drops []datapath.Drop `json:"drops"`
 }
 
 // Result of a Check.

@@ -146,5 +146,8 @@ func status() api.Status {
 			},
 			Maps: []datapath.Fill{{Map: "flows", Entries: 6, Max: 524288}},
 		},
+		RecentDrops: api.RecentDrops{Seconds: 60.4, Drops: []datapath.Drop{
+			{Reason: "no_flow", Direction: datapath.Receive, Counter: datapath.Counter{Packets: 5, Bytes: 300}},
+		}},
 	}
 }

@@ -133,7 +133,7 @@ func datapathSections(s api.Status) []section {
 		{"Attached", attachmentRows(s.Datapath.Attachments)},
 		{"Flows", []string{fillText(s.Stats.Flows, s.Stats.FlowLimit)}},
 		{"Forwarded", forwardedRows(s.Stats.Forwarded)},
-		{"Dropped", dropRows(s.Stats.Drops)},
+		{"Dropped", dropRows(s)},
 		{"Program runs", programRows(s.Stats.Programs)},
 		{"Maps", mapRows(s.Stats.Maps)},
 	}
@@ -188,15 +188,26 @@ func forwardedRows(paths map[datapath.Path]datapath.Counter) []string {
 	return rows
 }
 
-// dropRows shows the reasons that occurred, the most frequent first.
-func dropRows(drops []datapath.Drop) []string {
-	drops = slices.DeleteFunc(slices.Clone(drops), func(d datapath.Drop) bool { return d.Packets == 0 })
+// dropRows shows the reasons that occurred, the most frequent first, and how much of
+// each is recent.
+func dropRows(s api.Status) []string {
+	drops := slices.DeleteFunc(slices.Clone(s.Stats.Drops), func(d datapath.Drop) bool { return d.Packets == 0 })
 	slices.SortStableFunc(drops, func(a, b datapath.Drop) int { return cmp.Compare(b.Packets, a.Packets) })
 	var rows []string
 	for _, d := range drops {
-		rows = append(rows, fmt.Sprintf("%s\t%s\t%s", d.Reason, d.Direction, counterText(d.Counter)))
+		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%s", d.Reason, d.Direction, counterText(d.Counter), recentText(s.RecentDrops, d)))
 	}
 	return rows
+}
+
+func recentText(r api.RecentDrops, of datapath.Drop) string {
+	var packets uint64
+	for _, d := range r.Drops {
+		if d.Reason == of.Reason && d.Direction == of.Direction {
+			packets = d.Packets
+		}
+	}
+	return fmt.Sprintf("%d in the last %.0f s", packets, r.Seconds)
 }
 
 func programRows(programs []datapath.ProgramStats) []string {

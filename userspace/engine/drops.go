@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/datapath"
 )
 
@@ -46,21 +47,23 @@ func (w *dropWindow) add(at time.Time, drops []datapath.Drop) {
 }
 
 // recent returns what was dropped in the last span, reasons without drops left
-// out. Before a span has passed it counts from the first sample.
-func (w *dropWindow) recent(now []datapath.Drop) []datapath.Drop {
+// out. Before a span has passed it counts from the first sample, and nothing before it.
+func (w *dropWindow) recent(at time.Time, now []datapath.Drop) api.RecentDrops {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	r := api.RecentDrops{Drops: []datapath.Drop{}}
+	if len(w.samples) == 0 {
+		return r
+	}
+	r.Seconds = at.Sub(w.samples[0].at).Seconds()
 	type key struct {
 		reason    string
 		direction datapath.Direction
 	}
 	before := make(map[key]datapath.Counter)
-	if len(w.samples) > 0 {
-		for _, d := range w.samples[0].drops {
-			before[key{d.Reason, d.Direction}] = d.Counter
-		}
+	for _, d := range w.samples[0].drops {
+		before[key{d.Reason, d.Direction}] = d.Counter
 	}
-	var out []datapath.Drop
 	for _, d := range now {
 		was := before[key{d.Reason, d.Direction}]
 		if d.Packets <= was.Packets {
@@ -68,7 +71,7 @@ func (w *dropWindow) recent(now []datapath.Drop) []datapath.Drop {
 		}
 		d.Packets -= was.Packets
 		d.Bytes -= min(was.Bytes, d.Bytes)
-		out = append(out, d)
+		r.Drops = append(r.Drops, d)
 	}
-	return out
+	return r
 }

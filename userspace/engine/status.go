@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"iter"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -16,13 +17,12 @@ import (
 	"github.com/fairway-project/fairway/userspace/model"
 )
 
-// Status tells how the daemon and its datapath are. Stats.Drops are those of
-// the last minute.
+// Status tells how the daemon and its datapath are.
 func (e *Engine) Status(ctx context.Context) (api.Status, error) {
 	s := api.Status{
 		Version: e.Version, Pid: os.Getpid(), Started: e.started, Kernel: kernelRelease(),
 		Root: e.Root, RunDir: e.RunDir, BPFFS: e.BPFFS, Metrics: e.Metrics,
-		Uplinks: []string{}, Degraded: e.degraded(),
+		Uplinks: []string{}, Degraded: e.Degraded(),
 	}
 	for _, u := range e.facts.hostNow().Uplinks {
 		s.Uplinks = append(s.Uplinks, u.Name)
@@ -34,7 +34,7 @@ func (e *Engine) Status(ctx context.Context) (api.Status, error) {
 	var statusErr, statsErr error
 	s.Datapath, statusErr = e.datapath.Status(ctx)
 	s.Stats, statsErr = e.datapath.Stats(ctx)
-	s.Stats.Drops = e.drops.recent(s.Stats.Drops)
+	s.RecentDrops = e.drops.recent(time.Now(), s.Stats.Drops)
 	return s, errors.Join(statusErr, statsErr)
 }
 

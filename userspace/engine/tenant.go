@@ -52,8 +52,9 @@ func (e *Engine) reserveForTenant() {
 
 func nobodys(string) bool { return false }
 
-// degraded are the sentences of the engine and of the tenant.
-func (e *Engine) degraded() []string {
+// Degraded has a sentence for each thing that isn't as it should be, the engine's own
+// and the tenant's.
+func (e *Engine) Degraded() []string {
 	all := e.health.sentences()
 	if e.Tenant != nil {
 		all = append(all, e.Tenant.Degraded()...)

@@ -17,6 +17,8 @@ const tendPeriod = 3 * time.Second
 // tend looks after what others may break: interfaces and namespaces that were
 // deleted, networks that could not be restored.
 func (e *Engine) tend() {
+	// What was counted before this daemon isn't recent.
+	e.sampleDrops(e.running)
 	ticker := time.NewTicker(tendPeriod)
 	defer ticker.Stop()
 	for {

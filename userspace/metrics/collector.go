@@ -24,6 +24,8 @@ type Source interface {
 	Networks(context.Context) ([]api.NetworkView, error)
 	Sandboxes(context.Context) ([]api.SandboxView, error)
 	Carried(context.Context) (api.Carried, error)
+	// Degraded has a sentence for each thing that isn't as it should be.
+	Degraded() []string
 }
 
 // Info is what stays the same as long as the daemon runs.
@@ -58,6 +60,7 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	defer stop()
 	s := scrape{ch: ch, families: &c.families}
 	s.build(c.info)
+	s.add(s.degraded, float64(len(c.source.Degraded())))
 	networks, err := c.source.Networks(ctx)
 	if !c.failed(err) {
 		s.add(s.networks, float64(len(networks)), api.OwnerFairway)

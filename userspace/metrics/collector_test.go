@@ -33,6 +33,7 @@ type fake struct {
 	networks  []api.NetworkView
 	sandboxes []api.SandboxView
 	carried   api.Carried
+	degraded  []string
 
 	statsErr, networksErr, sandboxesErr error
 }
@@ -40,6 +41,7 @@ type fake struct {
 func (f *fake) Stats(context.Context) (datapath.Stats, error)       { return f.stats, f.statsErr }
 func (f *fake) Networks(context.Context) ([]api.NetworkView, error) { return f.networks, f.networksErr }
 func (f *fake) Carried(context.Context) (api.Carried, error)        { return f.carried, nil }
+func (f *fake) Degraded() []string                                  { return f.degraded }
 func (f *fake) Sandboxes(context.Context) ([]api.SandboxView, error) {
 	return f.sandboxes, f.sandboxesErr
 }
@@ -63,6 +65,7 @@ func host() *fake {
 	}}
 	return &fake{
 		networks:  make([]api.NetworkView, 5),
+		degraded:  []string{"uplink nope: there is none", "docker: /run/docker.sock has not said yet what it has"},
 		sandboxes: []api.SandboxView{web, sandbox("db", model.StatusExited)},
 		carried: api.Carried{
 			Networks: []api.NetworkView{{Owner: api.OwnerDocker}, {Owner: api.OwnerDocker}, {Owner: api.OwnerDockerPlugin}},

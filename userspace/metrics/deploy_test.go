@@ -15,6 +15,8 @@ import (
 const (
 	rulesFile     = "../../deploy/prometheus/rules.yml"
 	dashboardFile = "../../deploy/grafana/fairway.json"
+	scrapeFile    = "../../deploy/prometheus/scrape.yml"
+	readme        = "../../README.md"
 )
 
 // ruleFile is a file of Prometheus's recording and alerting rules.
@@ -132,6 +134,56 @@ func checkNames(t *testing.T, where, expr string, names map[string]bool) {
 	for _, name := range found {
 		if !names[name] {
 			t.Errorf("%s: %s is not exported", where, name)
+		}
+	}
+}
+
+var jobLabel = regexp.MustCompile(`job="([^"]*)"`)
+
+// The rules tell the daemon's scrapes by their job, which has to be the one that the
+// scrape configuration gives them, and the README shows the same.
+func TestRulesNameTheScrapedJob(t *testing.T) {
+	content, err := os.ReadFile(scrapeFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var scrape struct {
+		Rules  []string `yaml:"rule_files"`
+		Scrape []struct {
+			Job     string `yaml:"job_name"`
+			Targets []struct {
+				Targets []string `yaml:"targets"`
+			} `yaml:"static_configs"`
+		} `yaml:"scrape_configs"`
+	}
+	dec := yaml.NewDecoder(strings.NewReader(string(content)))
+	dec.KnownFields(true)
+	if err := dec.Decode(&scrape); err != nil {
+		t.Fatal(err)
+	}
+	if len(scrape.Scrape) != 1 || len(scrape.Scrape[0].Targets) != 1 || len(scrape.Rules) != 1 {
+		t.Fatalf("%s: got %+v, want one job, one target and one file of rules", scrapeFile, scrape)
+	}
+	rules, err := os.ReadFile(rulesFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	jobs := jobLabel.FindAllStringSubmatch(string(rules), -1)
+	if len(jobs) == 0 {
+		t.Error("no rule looks at a job")
+	}
+	for _, m := range jobs {
+		if m[1] != scrape.Scrape[0].Job {
+			t.Errorf("a rule looks at job %q, scraped is %q", m[1], scrape.Scrape[0].Job)
+		}
+	}
+	text, err := os.ReadFile(readme)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, word := range []string{"job_name: " + scrape.Scrape[0].Job, scrape.Scrape[0].Targets[0].Targets[0], "deploy/prometheus/scrape.yml"} {
+		if !strings.Contains(string(text), word) {
+			t.Errorf("the README doesn't say %q", word)
 		}
 	}
 }

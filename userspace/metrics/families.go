@@ -22,7 +22,7 @@ func gauge(name, help string, labels ...string) family {
 
 // families are all metrics of the package, which descriptions lists too.
 type families struct {
-	buildInfo, networks, sandboxes, endpoints, publishedPorts family
+	buildInfo, degraded, networks, sandboxes, endpoints, publishedPorts family
 	flows, flowsLimit, flowsEarlyDropped                      family
 	receivePackets, receiveBytes                              family
 	transmitPackets, transmitBytes                            family
@@ -37,6 +37,7 @@ type families struct {
 func newFamilies() families {
 	return families{
 		buildInfo:         gauge("build_info", "A constant 1 with the build of the daemon and the datapath it works with.", "version", "commit", "goversion", "datapath"),
+		degraded:          gauge("degraded", "Things that are not as they should be; the daemon's status has a sentence for each."),
 		networks:          gauge("networks", "Networks by whose they are (fairway, docker, docker-plugin), the predefined ones among them.", "owner"),
 		sandboxes:         gauge("sandboxes", "Sandboxes by status.", "status"),
 		endpoints:         gauge("endpoints", "Attachments of sandboxes and containers to networks.", "owner"),
@@ -65,7 +66,7 @@ func newFamilies() families {
 
 func (f *families) all() []family {
 	return []family{
-		f.buildInfo, f.networks, f.sandboxes, f.endpoints, f.publishedPorts, f.flows, f.flowsLimit, f.flowsEarlyDropped,
+		f.buildInfo, f.degraded, f.networks, f.sandboxes, f.endpoints, f.publishedPorts, f.flows, f.flowsLimit, f.flowsEarlyDropped,
 		f.receivePackets, f.receiveBytes, f.transmitPackets, f.transmitBytes,
 		f.forwardedPackets, f.forwardedBytes, f.droppedPackets, f.droppedBytes,
 		f.mapEntries, f.mapMaxEntries, f.programRuns,
