@@ -20,7 +20,7 @@ const standardBPFFS = "/sys/fs/bpf"
 // at dir itself.
 func PrepareDir(dir string) error {
 	dir = filepath.Clean(dir)
-	mounted, err := onBPFFS(dir)
+	mounted, err := OnBPFFS(dir)
 	if err != nil {
 		return err
 	}
@@ -48,8 +48,8 @@ func mountBPFFS(dir string) error {
 	return nil
 }
 
-// onBPFFS reports whether dir, or where it would be made, is on a BPF filesystem.
-func onBPFFS(dir string) (bool, error) {
+// OnBPFFS reports whether dir, or where it would be made, is on a BPF filesystem.
+func OnBPFFS(dir string) (bool, error) {
 	for {
 		var st unix.Statfs_t
 		err := unix.Statfs(dir, &st)
@@ -71,6 +71,19 @@ func removeDir(dir string) error {
 	}
 	if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("bpffs directory: %w", err)
+	}
+	return nil
+}
+
+// UnmountStandard undoes the mount of PrepareDir at /sys/fs/bpf for a dir below it,
+// unless somebody else uses it by now.
+func UnmountStandard(dir string) error {
+	if !strings.HasPrefix(filepath.Clean(dir), standardBPFFS+"/") {
+		return nil
+	}
+	err := unix.Unmount(standardBPFFS, unix.UMOUNT_NOFOLLOW)
+	if err != nil && !errors.Is(err, unix.EBUSY) && !errors.Is(err, unix.EINVAL) {
+		return fmt.Errorf("bpffs: unmount %s: %w", standardBPFFS, err)
 	}
 	return nil
 }

@@ -104,7 +104,7 @@ func Remove(cfg Config) error {
 	if err != nil {
 		return err
 	}
-	mounted, err := onBPFFS(cfg.Dir)
+	mounted, err := OnBPFFS(cfg.Dir)
 	if err != nil {
 		return err
 	}

@@ -25,7 +25,7 @@ func Init(args []string) {
 		return
 	}
 	os.Exit(cli.Main(cli.OSEnv(), cli.Programs{
-		Daemon: func(ctx context.Context, c daemon.Config) error {
+		Daemon: func(ctx context.Context, c daemon.Config, _ func() (daemon.Config, error)) error {
 			return daemon.Run(ctx, c, daemon.Parts{Metrics: serve})
 		},
 		Uninstall: daemon.Uninstall,

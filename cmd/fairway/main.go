@@ -29,20 +29,22 @@ func main() {
 	sandbox.Init(os.Args)
 	child.Init(os.Args, load.Role)
 	step.Init(os.Args)
-	parts := daemon.Parts{
-		Metrics: func(e *engine.Engine) http.Handler {
-			return metrics.Handler(e, metrics.Info{Version: e.Version, Mode: e.Datapath.Mode()})
-		},
-		Doctor: examine,
-	}
 	os.Exit(cli.Main(cli.OSEnv(), cli.Programs{
-		Daemon: func(ctx context.Context, c daemon.Config) error {
-			return daemon.Run(ctx, c, parts)
-		},
+		Daemon:    run,
 		Doctor:    examine,
 		Uninstall: daemon.Uninstall,
 		Bench:     func(ctx context.Context, b cli.Bench) error { return command.Run(ctx, command.Options(b)) },
 	}, os.Args[1:]))
+}
+
+func run(ctx context.Context, c daemon.Config, again func() (daemon.Config, error)) error {
+	return daemon.Run(ctx, c, daemon.Parts{
+		Metrics: func(e *engine.Engine) http.Handler {
+			return metrics.Handler(e, metrics.Info{Version: e.Version, Mode: e.Datapath.Mode()})
+		},
+		Doctor: examine,
+		Again:  again,
+	})
 }
 
 func examine(ctx context.Context, c daemon.Config) ([]api.Check, error) {
@@ -52,6 +54,6 @@ func examine(ctx context.Context, c daemon.Config) ([]api.Check, error) {
 	if err != nil || c.Docker == "" {
 		return checks, err
 	}
-	engine, err := setup.Check(ctx, setup.Options{})
+	engine, err := setup.Check(ctx, setup.Options{Netfilter: datapath.Netfilter(c.Netfilter)})
 	return append(checks, engine...), err
 }

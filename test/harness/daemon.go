@@ -31,6 +31,8 @@ type Daemon struct {
 	logPath string
 	cmd     *exec.Cmd
 	exited  chan struct{}
+	// last is how the last one ended.
+	last *os.ProcessState
 }
 
 // NewDaemon prepares a daemon for the namespace n and doesn't start it.
@@ -141,8 +143,12 @@ func (d *Daemon) end(sig syscall.Signal) {
 		_ = d.cmd.Process.Kill()
 		<-d.exited
 	}
+	d.last = d.cmd.ProcessState
 	d.cmd = nil
 }
+
+// ExitCode is that of the last daemon that ended, -1 for one that a signal ended.
+func (d *Daemon) ExitCode() int { return d.last.ExitCode() }
 
 // endsBySelf waits for the end of a daemon that was told to uninstall.
 func (d *Daemon) endsBySelf() bool {
@@ -168,4 +174,12 @@ func (d *Daemon) cgroup() string {
 func (d *Daemon) Log() string {
 	raw, _ := os.ReadFile(d.logPath)
 	return strings.TrimSpace(string(raw))
+}
+
+// Signal sends a signal to the running daemon.
+func (d *Daemon) Signal(t testing.TB, sig syscall.Signal) {
+	t.Helper()
+	if err := d.cmd.Process.Signal(sig); err != nil {
+		t.Fatal(err)
+	}
 }

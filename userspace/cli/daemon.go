@@ -84,8 +84,13 @@ func newDaemon(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "daemon [OPTIONS]",
 		Short: "Run the daemon in the network namespace that it is started in",
-		Args:  noArguments,
+		Long: "Run the daemon in the network namespace that it is started in.\n\n" +
+			"SIGHUP makes it read its configuration file again and log what changed and what can't without a restart;\n" +
+			"SIGUSR1 has it log what every goroutine does.\n\n" +
+			"Exit code 78 if the settings are wrong, 1 if it can't start or go on for another reason.",
+		Args: func(cmd *cobra.Command, args []string) error { return wrongSettings(noArguments(cmd, args)) },
 	}
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return wrongSettings(flagError(cmd, err)) })
 	flags.define(cmd)
 	f := cmd.Flags()
 	words(f, &uplinks, "uplink", "", "IF", "device that leads outside; again for more (default: all that are nobody else's)")
@@ -104,7 +109,7 @@ func newDaemon(a *app) *cobra.Command {
 	debug := f.Bool("debug", false, "log more")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if a.socket != "" {
-			return usagef(cmd, "--socket says whom to ask; --run-dir says where the daemon listens")
+			return wrongSettings(usagef(cmd, "--socket says whom to ask; --run-dir says where the daemon listens"))
 		}
 		flags.update = append(flags.update, func(c *daemon.Config) {
 			if len(uplinks) > 0 {
@@ -112,11 +117,12 @@ func newDaemon(a *app) *cobra.Command {
 			}
 			c.Debug = c.Debug || *debug
 		})
-		c, err := flags.config(a.env.Getenv)
+		read := func() (daemon.Config, error) { return flags.config(a.env.Getenv) }
+		c, err := read()
 		if err != nil {
-			return err
+			return wrongSettings(err)
 		}
-		return a.programs.Daemon(cmd.Context(), c)
+		return a.programs.Daemon(cmd.Context(), c, read)
 	}
 	return cmd
 }

@@ -39,8 +39,9 @@ func OSEnv() Env {
 
 // Programs are the parts of the program that work without a daemon's answer.
 type Programs struct {
-	// Daemon runs until ctx ends.
-	Daemon func(ctx context.Context, c daemon.Config) error
+	// Daemon runs until ctx ends. The function reads the settings again, of which the
+	// environment and the flags can't have changed.
+	Daemon func(ctx context.Context, c daemon.Config, again func() (daemon.Config, error)) error
 	// Doctor checks this host; nil where only the daemon can.
 	Doctor func(ctx context.Context, c daemon.Config) ([]api.Check, error)
 	// Uninstall removes every trace of a daemon that isn't running, with purge

@@ -18,9 +18,12 @@ import (
 
 // Exit codes beside a command's own.
 const (
-	exitError  = 1
-	exitUsage  = 2
-	exitDaemon = 125
+	exitError = 1
+	exitUsage = 2
+	// exitSettings is EX_CONFIG of sysexits.h, as systemd calls it too
+	// (systemd.exec(5)): the daemon's settings are wrong, and another start won't help.
+	exitSettings = 78
+	exitDaemon   = 125
 )
 
 // usageError is a command line that can't be understood.
@@ -46,6 +49,15 @@ func (e *exitCode) Error() string {
 }
 
 func (e *exitCode) Unwrap() error { return e.err }
+
+// wrongSettings gives what is wrong with the daemon's settings a code of its own,
+// wherever it was found: an init system needn't try again.
+func wrongSettings(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &exitCode{exitSettings, err}
+}
 
 // flagError tells a bad value, which is an error like the daemon's, from a flag
 // that doesn't exist or lacks its value.

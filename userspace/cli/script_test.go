@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 // programs print what they were given.
 func programs() cli.Programs {
 	return cli.Programs{
-		Daemon: func(_ context.Context, c daemon.Config) error {
+		Daemon: func(_ context.Context, c daemon.Config, _ func() (daemon.Config, error)) error {
 			_, err := os.Stdout.WriteString(configText(c) + "\n")
 			return err
 		},

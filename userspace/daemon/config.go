@@ -232,6 +232,9 @@ func (c *Config) Validate() error {
 	if n := c.FlowTableSize; n != 0 && (n < minFlowTable || n > maxFlowTable) {
 		return fmt.Errorf("flow table size %d: want %d to %d entries, two per connection", n, minFlowTable, maxFlowTable)
 	}
+	if err := c.checkMetrics(); err != nil {
+		return err
+	}
 	if err := c.checkNetfilter(); err != nil {
 		return err
 	}

@@ -28,15 +28,28 @@ type Parts struct {
 	Metrics func(*engine.Engine) http.Handler
 	// Doctor checks the host; nil for no checks.
 	Doctor func(context.Context, Config) ([]api.Check, error)
+	// Again reads the settings again; nil where they can't be.
+	Again func() (Config, error)
 }
 
 // daemon is a running daemon: what has to be closed when it ends, in the
 // reverse order of closers.
 type daemon struct {
+	// config are the settings at the start; the present ones, where a reload may have
+	// changed them, come from settings.
 	config Config
+	now    settings
 	parts  Parts
 	log    *slog.Logger
+	level  *slog.LevelVar
 	engine *engine.Engine
+	boxes  *sandbox.Manager
+	// metrics answers at the Prometheus endpoint, if there is one.
+	metrics endpoint
+	// before is what to take back if the start is refused, which it isn't any more
+	// once the daemon is ready.
+	before footprint
+	ready  bool
 	// alone says that no other daemon works in this network namespace, sweep
 	// that all of Fairway's is to go, whoever's it was.
 	alone, sweep bool
@@ -52,6 +65,8 @@ type daemon struct {
 // Sandboxes and their traffic go on after it. An error before the API answers
 // has changed as little as could be, and nothing about running traffic.
 func Run(ctx context.Context, c Config, p Parts) (err error) {
+	signals := catchSignals()
+	defer signals.stop()
 	if err := c.Validate(); err != nil {
 		return err
 	}
@@ -67,27 +82,46 @@ func Run(ctx context.Context, c Config, p Parts) (err error) {
 	if err := makeSysctlsWritable(); err != nil {
 		return err
 	}
-	if err := c.checkForwarding(); err != nil {
+	d := newDaemon(c, p)
+	defer func() { err = errors.Join(err, d.close()) }()
+	if err := d.check(ctx); err != nil {
 		return err
 	}
-	d := &daemon{config: c, parts: p, log: newLogger(c)}
 	tellPrivateMounts(d.log)
 	unix.Umask(0o022)
 	d.files = setLimits(d.log)
 	tellPortLimit(d.log)
-	defer func() { err = errors.Join(err, d.close()) }()
 	if err := d.open(ctx); err != nil {
 		return err
 	}
-	return d.serve(ctx)
+	return d.serve(ctx, signals)
 }
 
-func newLogger(c Config) *slog.Logger {
-	level := slog.LevelInfo
+func newDaemon(c Config, p Parts) *daemon {
+	d := &daemon{config: c, now: settings{config: c}, parts: p, level: new(slog.LevelVar)}
+	d.level.Set(levelOf(c))
+	d.log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: d.level}))
+	return d
+}
+
+func levelOf(c Config) slog.Level {
 	if c.Debug {
-		level = slog.LevelDebug
+		return slog.LevelDebug
 	}
-	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	return slog.LevelInfo
+}
+
+// check refuses, before anything is made, what can be known to go wrong.
+func (d *daemon) check(ctx context.Context) error {
+	if err := d.config.checkForwarding(); err != nil {
+		return err
+	}
+	if d.config.Docker != "" {
+		if err := d.checkUserRules(ctx); err != nil {
+			return err
+		}
+	}
+	return d.listenMetrics()
 }
 
 // open brings everything up but the API.
@@ -96,7 +130,13 @@ func (d *daemon) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.onClose(locked.release)
+	d.onClose(func() error {
+		if d.ready {
+			return locked.release()
+		}
+		return errors.Join(d.removeState(), locked.discard())
+	})
+	d.before.lookForState(d.config)
 	namespace, err := lockNamespace()
 	if err != nil {
 		return err
@@ -116,13 +156,16 @@ func (d *daemon) open(ctx context.Context) error {
 		return err
 	}
 	d.onClose(links.Close)
-	boxes, err := sandbox.New(d.config.Root, d.config.RunDir, d.log)
+	d.boxes, err = sandbox.New(d.config.Root, d.config.RunDir, d.log)
 	if err != nil {
 		return err
 	}
-	boxes.LimitFiles(d.files)
+	d.boxes.LimitFiles(d.files)
 	others, err := noteSwitch(d.config)
 	if err != nil {
+		return err
+	}
+	if err := d.before.lookForPins(d.config); err != nil {
 		return err
 	}
 	pins, err := lockBPFFS(d.config)
@@ -137,13 +180,14 @@ func (d *daemon) open(ctx context.Context) error {
 		return err
 	}
 	d.onClose(dp.Close)
-	if err := d.openDocker(ctx, dp); err != nil {
+	d.before.datapath = dp
+	if err := d.openDocker(dp); err != nil {
 		return err
 	}
 	if err := d.openPlugin(links, dp); err != nil {
 		return err
 	}
-	d.engine = engine.New(d.engineConfig(state, links, boxes, dp))
+	d.engine = engine.New(d.engineConfig(state, links, d.boxes, dp))
 	d.onClose(d.engine.Close)
 	if err := d.engine.Start(ctx); err != nil {
 		return err
@@ -162,22 +206,26 @@ func (d *daemon) engineConfig(s *store.Store, l *link.Host, b *sandbox.Manager, 
 	c := engine.Config{
 		Store: s, Links: l, Boxes: b, Datapath: dp, Sweep: d.sweep, Others: !d.alone,
 		Root: d.config.Root, RunDir: d.config.RunDir,
-		Uplinks: d.config.Uplinks, Metrics: d.config.Metrics, Version: api.BuildVersion(), Log: d.log,
+		Uplinks: d.config.Uplinks, Metrics: func() string { return d.now.get().Metrics }, Version: api.BuildVersion(), Log: d.log,
 	}
 	if dp.Mode() == datapath.EBPF {
 		c.BPFFS = d.config.BPFFS
 	}
 	c.Tenant = d.tenant()
 	if d.parts.Doctor != nil {
-		c.Doctor = func(ctx context.Context) ([]api.Check, error) { return d.parts.Doctor(ctx, d.config) }
+		c.Doctor = func(ctx context.Context) ([]api.Check, error) { return d.parts.Doctor(ctx, d.now.get()) }
 	}
 	return c
 }
 
 func (d *daemon) onClose(f func() error) { d.closers = append(d.closers, f) }
 
+// close releases all, after taking back what a start did that was refused.
 func (d *daemon) close() error {
 	var errs []error
+	if !d.ready {
+		errs = append(errs, d.takeBack(context.Background()))
+	}
 	for i := len(d.closers) - 1; i >= 0; i-- {
 		errs = append(errs, d.closers[i]())
 	}

@@ -185,7 +185,7 @@ func TestUnreadableStateTouchesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &daemon{config: c, log: newLogger(c)}
+	d := newDaemon(c, Parts{})
 	err = errors.Join(d.open(context.Background()), d.close())
 	if !errors.Is(err, store.ErrForeign) || !strings.Contains(err.Error(), state) {
 		t.Errorf("got %v, want it to explain %s", err, state)

@@ -31,16 +31,13 @@ func (c *Config) checkDocker() error {
 
 // openDocker makes the watcher of the Docker Engine, if there is to be one. It
 // doesn't work before startDocker.
-func (d *daemon) openDocker(ctx context.Context, dp datapath.Datapath) error {
+func (d *daemon) openDocker(dp datapath.Datapath) error {
 	if d.config.Docker == "" {
 		return nil
 	}
 	shared, ok := dp.(datapath.Shared)
 	if !ok {
 		return fmt.Errorf("docker %s: datapath %s can't carry networks of others", d.config.Docker, dp.Mode())
-	}
-	if err := d.checkUserRules(ctx); err != nil {
-		return err
 	}
 	found, err := setup.FindEngine()
 	if err != nil {

@@ -3,6 +3,7 @@
 package daemon
 
 import (
+	"log/slog"
 	"os"
 	"os/exec"
 	"runtime"
@@ -22,7 +23,7 @@ func TestLimitFollowsTheState(t *testing.T) {
 		return
 	case "operator's":
 		followed := debug.SetMemoryLimit(-1)
-		setLimits(newLogger(Config{}))
+		setLimits(slog.New(slog.DiscardHandler))
 		runtime.GC()
 		if now := debug.SetMemoryLimit(-1); now != followed || now != 60<<20 {
 			t.Errorf("the limit is %d, want %d", now, 60<<20)
@@ -41,7 +42,7 @@ func TestLimitFollowsTheState(t *testing.T) {
 // collections counts them while a process with much to keep makes garbage.
 func collections(t *testing.T) {
 	const block, kept, made = 64 << 10, 3 * memoryLimit / (64 << 10), 20 * memoryLimit / (64 << 10)
-	setLimits(newLogger(Config{}))
+	setLimits(slog.New(slog.DiscardHandler))
 	if now := debug.SetMemoryLimit(-1); now != memoryLimit {
 		t.Errorf("the limit is %d at first, want %d", now, memoryLimit)
 	}

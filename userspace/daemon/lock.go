@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,7 +25,16 @@ const (
 )
 
 // locks keep other daemons away from the directories of this one.
-type locks []*os.File
+type locks []lock
+
+// lock is the locked file of a directory.
+type lock struct {
+	*os.File
+	// fresh says that the file wasn't there before; made are the directories that
+	// weren't, the deepest last.
+	fresh bool
+	made  []string
+}
 
 // lockDirs makes the directories with the modes that the daemon's files need
 // and locks both. The kernel lets go of the locks when the process ends.
@@ -36,32 +46,68 @@ func lockDirs(c Config) (l locks, err error) {
 		if len(l) > 0 && c.Root == c.RunDir {
 			break
 		}
-		if err := makeDir(d.dir, d.mode); err != nil {
-			return nil, errors.Join(fmt.Errorf("%s: %w", d.kind, err), l.release())
-		}
-		f, err := lockFile(filepath.Join(d.dir, lockName))
+		made, err := makeDir(d.dir, d.mode)
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("%s %s: %w", d.kind, d.dir, err), l.release())
+			return nil, errors.Join(fmt.Errorf("%s: %w", d.kind, err), removeEmptyDirs(made), l.discard())
 		}
-		l = append(l, f)
+		path := filepath.Join(d.dir, lockName)
+		_, missing := os.Lstat(path)
+		f, err := lockFile(path)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("%s %s: %w", d.kind, d.dir, err), l.discard())
+		}
+		l = append(l, lock{f, errors.Is(missing, fs.ErrNotExist), made})
 	}
 	return l, nil
 }
 
-// makeDir makes a directory with this mode, whatever the umask. One that exists, which
-// may be /run or /tmp, stays as it is.
-func makeDir(dir string, mode os.FileMode) error {
+// makeDir makes a directory with this mode, whatever the umask, and returns those that
+// it made. One that exists, which may be /run or /tmp, stays as it is.
+func makeDir(dir string, mode os.FileMode) (made []string, err error) {
+	absent := missingDirs(dir)
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return err
+		return nil, err
 	}
-	err := os.Mkdir(dir, mode)
+	err = os.Mkdir(dir, mode)
 	if errors.Is(err, fs.ErrExist) {
-		return nil
+		return nil, checkDir(dir)
 	}
 	if err != nil {
-		return err
+		return absent, err
 	}
-	return os.Chmod(dir, mode)
+	return absent, os.Chmod(dir, mode)
+}
+
+func checkDir(path string) error {
+	info, err := os.Stat(path)
+	if err == nil && !info.IsDir() {
+		err = fmt.Errorf("%s: not a directory", path)
+	}
+	return err
+}
+
+// missingDirs returns dir and those above it that don't exist, the deepest last.
+func missingDirs(dir string) (missing []string) {
+	for {
+		if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
+			slices.Reverse(missing)
+			return missing
+		}
+		missing = append(missing, dir)
+		dir = filepath.Dir(dir)
+	}
+}
+
+// removeEmptyDirs removes directories, the last first, but those in which something is.
+func removeEmptyDirs(dirs []string) error {
+	var errs []error
+	for _, dir := range slices.Backward(dirs) {
+		err := os.Remove(dir)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTEMPTY) && !errors.Is(err, unix.EBUSY) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func lockFile(path string) (*os.File, error) {
@@ -135,6 +181,19 @@ func (l locks) release() error {
 	var errs []error
 	for _, f := range l {
 		errs = append(errs, f.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// discard is release for a start that was refused: the locks' files and directories
+// go, if they are new.
+func (l locks) discard() error {
+	var errs []error
+	for _, one := range slices.Backward(l) {
+		if one.fresh {
+			errs = append(errs, os.Remove(one.Name()))
+		}
+		errs = append(errs, removeEmptyDirs(one.made), one.Close())
 	}
 	return errors.Join(errs...)
 }

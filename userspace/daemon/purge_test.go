@@ -5,6 +5,7 @@ package daemon
 import (
 	"errors"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
@@ -28,7 +29,7 @@ func TestPurgeLeavesOthersFiles(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		d := &daemon{config: c, log: newLogger(c)}
+		d := &daemon{config: c, log: slog.New(slog.DiscardHandler)}
 		if err := errors.Join(d.purgeDirs(), locked.release()); err != nil {
 			t.Fatal(err)
 		}

@@ -34,7 +34,9 @@ func Uninstall(ctx context.Context, c Config, purge bool, removed func(string)) 
 	}
 	// What it has is Docker's own, but for what the datapath knows of it.
 	c.Docker, c.Netfilter = "", ""
-	d := &daemon{config: c, log: newLogger(c), sweep: true}
+	d := newDaemon(c, Parts{})
+	// What it opens was there before, and is what it removes.
+	d.sweep, d.ready = true, true
 	setLimits(d.log)
 	defer func() { err = errors.Join(err, d.close()) }()
 	if err := d.open(ctx); err != nil {

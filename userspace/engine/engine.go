@@ -33,10 +33,11 @@ type Config struct {
 	// Root, RunDir and BPFFS are the daemon's directories.
 	Root, RunDir, BPFFS string
 	// Uplinks are the devices that lead outside; empty for all that aren't
-	// Fairway's, Docker's or a container's.
+	// Fairway's, Docker's or a container's. SetUplinks changes them; guarded by
+	// hostLook.
 	Uplinks []string
-	// Metrics is the address of the Prometheus endpoint, for the status.
-	Metrics string
+	// Metrics tells the address of the Prometheus endpoint, for the status.
+	Metrics func() string
 	Version api.Version
 	Log     *slog.Logger
 	// Tenant is who else has networks in Datapath; nil for nobody. With one, what

@@ -45,3 +45,10 @@ func (h *health) sentences() []string {
 	defer h.mu.Unlock()
 	return slices.Sorted(maps.Values(h.open))
 }
+
+// forget drops the subjects that drop says yes to.
+func (h *health) forget(drop func(subject string) bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	maps.DeleteFunc(h.open, func(subject, _ string) bool { return drop(subject) })
+}

@@ -21,7 +21,7 @@ import (
 func (e *Engine) Status(ctx context.Context) (api.Status, error) {
 	s := api.Status{
 		Version: e.Version, Pid: os.Getpid(), Started: e.started, Kernel: kernelRelease(),
-		Root: e.Root, RunDir: e.RunDir, BPFFS: e.BPFFS, Metrics: e.Metrics,
+		Root: e.Root, RunDir: e.RunDir, BPFFS: e.BPFFS, Metrics: e.metricsAddress(),
 		Uplinks: []string{}, Degraded: e.Degraded(),
 	}
 	for _, u := range e.facts.hostNow().Uplinks {
@@ -36,6 +36,13 @@ func (e *Engine) Status(ctx context.Context) (api.Status, error) {
 	s.Stats, statsErr = e.datapath.Stats(ctx)
 	s.RecentDrops = e.drops.recent(time.Now(), s.Stats.Drops)
 	return s, errors.Join(statusErr, statsErr)
+}
+
+func (e *Engine) metricsAddress() string {
+	if e.Metrics == nil {
+		return ""
+	}
+	return e.Metrics()
 }
 
 func (st *state) count(s *api.Status) {

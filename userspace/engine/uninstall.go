@@ -94,3 +94,23 @@ func (e *Engine) uninstallNetwork(ctx context.Context, n *model.Network, purge b
 
 // Purged reports whether an uninstall asked for the removal of the state on disk.
 func (e *Engine) Purged() bool { return e.purged.Load() }
+
+// TakeBack removes from the kernel what Start made, for a daemon that is refused after
+// it in directories that were new, and that nobody has told to make anything. Devices
+// of Fairway's that it doesn't know stay.
+func (e *Engine) TakeBack(ctx context.Context) error {
+	// Nobody is to make again what is missing.
+	e.stop()
+	e.background.Wait()
+	e.hostLook.Lock()
+	e.uninstalled = true
+	e.hostLook.Unlock()
+	if e.Tenant != nil {
+		e.Tenant.Stop()
+	}
+	var errs []error
+	for _, n := range e.state.bridgeNetworks() {
+		errs = append(errs, e.tearDownNetwork(ctx, n))
+	}
+	return errors.Join(append(errs, e.datapath.Uninstall(ctx), netns.RemoveDir(e.netnsDir()))...)
+}

@@ -48,6 +48,7 @@ func (e *Engine) refreshHost(ctx context.Context, always bool) error {
 	if err != nil {
 		return err
 	}
+	e.tellUplinks(now)
 	if !always && !e.hostInDoubt && reflect.DeepEqual(now, e.facts.hostNow()) {
 		return nil
 	}

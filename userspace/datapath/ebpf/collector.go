@@ -32,7 +32,6 @@ type collector struct {
 	clock     *loader.Clock
 	flows     *flow.Table
 	endpoints *endpoint.Table
-	timeouts  expiry.Timeouts
 	interval  time.Duration
 	wake      chan struct{}
 	// conntrack is nil where netfilter sees no flows.
@@ -43,9 +42,10 @@ type collector struct {
 	program *expired.Collector
 	passes  uint64
 
-	mu     sync.Mutex
-	totals datapath.Collection
-	fill   fill
+	mu       sync.Mutex
+	timeouts expiry.Timeouts
+	totals   datapath.Collection
+	fill     fill
 	// counted is when fill was.
 	counted time.Time
 }
@@ -148,6 +148,18 @@ func (c *collector) fillRatio() (v4, v6 float64) {
 	return float64(f.v4) / float64(max4), float64(f.v6) / float64(max6)
 }
 
+// SetTimeouts makes the next collection judge by these; zero is netfilter's default.
+func (d *Datapath) SetTimeouts(t expiry.Timeouts) { d.collector.setTimeouts(t) }
+
+func (c *collector) setTimeouts(t expiry.Timeouts) {
+	c.mu.Lock()
+	c.timeouts = t.WithDefaults()
+	c.mu.Unlock()
+	c.kick()
+}
+
 func (c *collector) judge(now uint32, fill float64) expiry.Judge {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	return expiry.Judge{Timeouts: c.timeouts, Now: now, HZ: c.clock.HZ(), Fill: fill}
 }
