@@ -83,7 +83,18 @@ static __always_inline void flow6_twin_key(struct flow6_key *key, const struct f
 	key->pad = 0;
 }
 
-/* The addresses after translation. */
+/* The addresses after translation, in the entry itself. */
+static __always_inline const __be32 *flow_saddr(bool v6, const struct flow *f)
+{
+	return v6 ? ((const struct flow6 *)f)->saddr : &((const struct flow4 *)f)->saddr;
+}
+
+static __always_inline const __be32 *flow_daddr(bool v6, const struct flow *f)
+{
+	return v6 ? ((const struct flow6 *)f)->daddr : &((const struct flow4 *)f)->daddr;
+}
+
+/* Copies of them. */
 static __always_inline void flow_addrs(bool v6, const struct flow *f, __be32 *saddr, __be32 *daddr)
 {
 	if (v6) {

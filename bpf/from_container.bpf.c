@@ -30,7 +30,7 @@ static __always_inline int to_host(struct __sk_buff *ctx, bool v6, const struct 
 	return NEXT;
 }
 
-/* The first packet of what may become a flow: policy decides. */
+/* The first packet of what may become a flow: policy decides. A verdict, or OPEN. */
 static __always_inline int begin(struct __sk_buff *ctx, bool v6, const struct packet *p)
 {
 	__u32 slot = 0, *gateway;
@@ -89,37 +89,39 @@ static __always_inline int from_container_begin(struct __sk_buff *ctx, bool v6,
 	return v6 ? from_container_begin6(ctx, p) : from_container_begin4(ctx, p);
 }
 
-static __always_inline int from_container_error(struct __sk_buff *ctx, bool v6,
-						const struct packet *p)
+/* A packet of no flow: a verdict, or OPEN. */
+static __always_inline int from_container_new(struct __sk_buff *ctx, bool v6,
+					      const struct packet *p)
 {
-	int action = v6 ? translate_error6(ctx, p, ZONE_CONTAINER) :
-			  translate_error4(ctx, p, ZONE_CONTAINER);
+	int action = NEXT;
 
+	if (p->flags & PKT_ICMP_ERROR)
+		action = v6 ? translate_error6(ctx, p, ZONE_CONTAINER) :
+			      translate_error4(ctx, p, ZONE_CONTAINER);
 	return action == NEXT ? from_container_begin(ctx, v6, p) : action;
 }
 
 /* For the gateway's MAC: to be routed. */
 static __always_inline int routed(struct __sk_buff *ctx, bool v6, struct packet *p)
 {
-	struct flow *f;
+	enum flow_fate fate = FLOW_MISSING;
+	enum drop_reason reason;
+	struct flow *f = NULL;
 
-	if (p->flags & PKT_ICMP_ERROR)
-		return from_container_error(ctx, v6, p);
-	if (!frag_resolve(v6, p, ZONE_CONTAINER))
-		return from_container_begin(ctx, v6, p);
-	f = flow_find(v6, p, ZONE_CONTAINER);
-	if (!f)
-		return from_container_begin(ctx, v6, p);
-	switch (flow_track(ctx, v6, p, f, ZONE_CONTAINER)) {
-	case FLOW_FOUND:
-		return apply(ctx, v6, p, f, ZONE_CONTAINER, DIR_TRANSMIT);
-	case FLOW_LOST:
+	if (!(p->flags & PKT_ICMP_ERROR) && frag_resolve(v6, p, ZONE_CONTAINER))
+		fate = flow_follow(ctx, v6, p, ZONE_CONTAINER, &f);
+	if (fate == FLOW_LOST)
 		return drop(ctx, DROP_FLOW_EXPIRING, DIR_TRANSMIT);
-	case FLOW_MISSING:
-		if (!flow_forget(v6, p, ZONE_CONTAINER))
-			return drop(ctx, DROP_FLOW_EXPIRING, DIR_TRANSMIT);
+	if (fate == FLOW_MISSING) {
+		int action = from_container_new(ctx, v6, p);
+
+		if (action != OPEN)
+			return action;
+		f = open_planned(ctx, v6, p, ZONE_CONTAINER, &reason);
+		if (!f)
+			return drop(ctx, reason, DIR_TRANSMIT);
 	}
-	return from_container_begin(ctx, v6, p);
+	return apply(ctx, v6, p, f, ZONE_CONTAINER, DIR_TRANSMIT);
 }
 
 /*

@@ -100,7 +100,7 @@ __noinline int open_inside6(struct __sk_buff *ctx, const struct packet *p)
 	return p && s ? open_inside(ctx, true, p, &s->inside) : TC_ACT_SHOT;
 }
 
-/* In two calls, one after the other, because one would need too much stack. */
+/* A verdict, or OPEN. In two calls, one after the other, because one would need too much stack. */
 static __always_inline int from_uplink_begin(struct __sk_buff *ctx, bool v6, const struct packet *p)
 {
 	int action = v6 ? from_uplink_decide6(ctx, p) : from_uplink_decide4(ctx, p);
@@ -111,37 +111,42 @@ static __always_inline int from_uplink_begin(struct __sk_buff *ctx, bool v6, con
 	return v6 ? open_inside6(ctx, p) : open_inside4(ctx, p);
 }
 
-static __always_inline int from_uplink_error(struct __sk_buff *ctx, bool v6, const struct packet *p)
+/* A packet of no flow: a verdict, or OPEN. */
+static __always_inline int from_uplink_new(struct __sk_buff *ctx, bool v6, const struct packet *p)
 {
-	int action = v6 ? translate_error6(ctx, p, ZONE_WORLD) :
-			  translate_error4(ctx, p, ZONE_WORLD);
+	int action = NEXT;
 
+	if (p->flags & PKT_ICMP_ERROR)
+		action = v6 ? translate_error6(ctx, p, ZONE_WORLD) :
+			      translate_error4(ctx, p, ZONE_WORLD);
 	return action == NEXT ? from_uplink_begin(ctx, v6, p) : action;
 }
 
 static __always_inline int from_uplink_ip(struct __sk_buff *ctx, bool v6, struct packet *p)
 {
-	struct flow *f;
+	enum flow_fate fate = FLOW_MISSING;
+	enum drop_reason reason;
+	struct flow *f = NULL;
 
 	/* What we can't read is the stack's to judge: it is addressed to the host. */
 	if (parse_ip(ctx, v6, p))
 		return NEXT;
-	if (p->flags & PKT_ICMP_ERROR)
-		return from_uplink_error(ctx, v6, p);
-	frag_resolve(v6, p, ZONE_WORLD);
-	f = flow_find(v6, p, ZONE_WORLD);
-	if (!f)
-		return from_uplink_begin(ctx, v6, p);
-	switch (flow_track(ctx, v6, p, f, ZONE_WORLD)) {
-	case FLOW_FOUND:
-		return apply(ctx, v6, p, f, ZONE_WORLD, DIR_RECEIVE);
-	case FLOW_LOST:
-		return drop(ctx, DROP_FLOW_EXPIRING, DIR_RECEIVE);
-	case FLOW_MISSING:
-		if (!flow_forget(v6, p, ZONE_WORLD))
-			return drop(ctx, DROP_FLOW_EXPIRING, DIR_RECEIVE);
+	if (!(p->flags & PKT_ICMP_ERROR)) {
+		frag_resolve(v6, p, ZONE_WORLD);
+		fate = flow_follow(ctx, v6, p, ZONE_WORLD, &f);
 	}
-	return from_uplink_begin(ctx, v6, p);
+	if (fate == FLOW_LOST)
+		return drop(ctx, DROP_FLOW_EXPIRING, DIR_RECEIVE);
+	if (fate == FLOW_MISSING) {
+		int action = from_uplink_new(ctx, v6, p);
+
+		if (action != OPEN)
+			return action;
+		f = open_planned(ctx, v6, p, ZONE_WORLD, &reason);
+		if (!f)
+			return drop(ctx, reason, DIR_RECEIVE);
+	}
+	return apply(ctx, v6, p, f, ZONE_WORLD, DIR_RECEIVE);
 }
 
 static __always_inline int from_uplink_frame(struct __sk_buff *ctx)

@@ -11,27 +11,20 @@
 
 #include "forward.h"
 
-/* The quoted packet and what has to change in it. */
-struct quote {
-	struct packet reversed; /* as a packet of the error's direction */
-	__u32 l3_off;           /* of the quoted header, from the start of the frame */
-	__u32 l4_off;
-	__u32 end; /* of the IP packet; what follows is padding */
-};
-
 /* Fewer than a packet may carry: each costs the verifier of Linux 6.1 much. */
 #define QUOTED_EXT_MAX 3
 
 /*
  * The quoted packet's extension headers, as parse_ip6_ext() has them. Of a packet that
- * was cut in pieces only the first one names ports. Not a function of its own: its
- * callers have no stack left.
+ * was cut in pieces only the first one names ports. Unrolled, because the compiler makes
+ * a loop of it that Linux 6.1 refuses ("back-edge").
  */
 static __always_inline int skip_quoted_ext(struct __sk_buff *ctx, struct quote *q)
 {
 	__u8 *proto = &q->reversed.proto;
 	int i;
 
+#pragma clang loop unroll(full)
 	for (i = 0; i <= QUOTED_EXT_MAX; i++) {
 		__u8 head[8];
 
@@ -171,12 +164,10 @@ static __always_inline int rewrite_quote(struct __sk_buff *ctx, bool v6, const s
 	const struct packet *r = &q->reversed;
 	__u32 addrs = flow_addr_diff(v6, r, f), l4;
 	__u32 ports = f->flags & FLOW_PORTS ? flow_port_diff(r, f) : 0;
-	__be32 saddr[4], daddr[4];
 	int off = csum_offset(r->proto);
 
-	flow_addrs(v6, f, saddr, daddr);
-	if (store_addr(ctx, v6, q->l3_off + (v6 ? 8 : 12), daddr) ||
-	    store_addr(ctx, v6, q->l3_off + (v6 ? 24 : 16), saddr))
+	if (store_addr(ctx, v6, q->l3_off + (v6 ? 8 : 12), flow_daddr(v6, f)) ||
+	    store_addr(ctx, v6, q->l3_off + (v6 ? 24 : 16), flow_saddr(v6, f)))
 		return -1;
 	/* The IPv4 header checksum takes up the addresses' change; IPv6 has none. */
 	if (v6)
@@ -213,12 +204,10 @@ static __always_inline int rewrite_outer(struct __sk_buff *ctx, bool v6, const s
 					 __u32 quote_sum)
 {
 	__u32 check = (p->l4_off & MAX_L4_OFF) + 2, diff;
-	__be32 saddr[4], daddr[4], from[4];
+	const __be32 *from = p->saddr, *daddr = flow_daddr(v6, f);
 
-	flow_addrs(v6, f, saddr, daddr);
-	addr_copy(v6, from, p->saddr);
 	if (zone == ZONE_CONTAINER || addr_equal(v6, p->saddr, q->reversed.saddr))
-		addr_copy(v6, from, saddr);
+		from = flow_saddr(v6, f);
 	diff = csum_add(csum_addr_diff(v6, p->saddr, from), csum_addr_diff(v6, p->daddr, daddr));
 	if (store_addr(ctx, v6, ETH_HLEN + (v6 ? 8 : 12), from) ||
 	    store_addr(ctx, v6, ETH_HLEN + (v6 ? 24 : 16), daddr))
@@ -260,26 +249,28 @@ static __always_inline int translate_error(struct __sk_buff *ctx, bool v6, const
 					   __u16 zone)
 {
 	enum direction direction = zone == ZONE_WORLD ? DIR_RECEIVE : DIR_TRANSMIT;
-	struct quote q = {};
+	struct quote *q = new_quote();
 	struct flow *f;
 	__u32 sum = 0;
 
-	q.l3_off = (p->l4_off & MAX_L4_OFF) + sizeof(struct icmp_head);
-	q.end = p->l3_len ? ETH_HLEN + p->l3_len : ctx->len;
-	if (read_quote_ip(ctx, v6, &q) || read_quote_l4(ctx, v6, &q))
+	if (!q)
+		return TC_ACT_SHOT;
+	q->l3_off = (p->l4_off & MAX_L4_OFF) + sizeof(struct icmp_head);
+	q->end = p->l3_len ? ETH_HLEN + p->l3_len : ctx->len;
+	if (read_quote_ip(ctx, v6, q) || read_quote_l4(ctx, v6, q))
 		return NEXT;
-	f = flow_find(v6, &q.reversed, zone);
-	if (!f || !flow_is_current(f) || !addr_equal(v6, p->daddr, q.reversed.daddr))
+	f = flow_find(v6, &q->reversed, zone);
+	if (!f || !flow_is_current(f) || !addr_equal(v6, p->daddr, q->reversed.daddr))
 		return NEXT;
 	/* Only the container that the quoted packet went to may complain about it. */
-	if (zone == ZONE_CONTAINER && !addr_equal(v6, p->saddr, q.reversed.saddr))
+	if (zone == ZONE_CONTAINER && !addr_equal(v6, p->saddr, q->reversed.saddr))
 		return NEXT;
 	/* No error about an error (RFC 1122, 3.2.2): it ends here, unanswered. */
 	if (p->ttl <= 1)
 		return drop(ctx, DROP_UNSUPPORTED, direction);
-	if (f->flags & FLOW_REWRITE && rewrite_quote(ctx, v6, &q, f, &sum))
+	if (f->flags & FLOW_REWRITE && rewrite_quote(ctx, v6, q, f, &sum))
 		return drop(ctx, DROP_REWRITE_FAILED, direction);
-	if (rewrite_outer(ctx, v6, p, &q, f, zone, sum))
+	if (rewrite_outer(ctx, v6, p, q, f, zone, sum))
 		return drop(ctx, DROP_REWRITE_FAILED, direction);
 	return send_translated_error(ctx, v6, p, f, direction);
 }

@@ -1,9 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Opening flows: one function per way in which a connection may begin. */
+/*
+ * Opening flows: one function per way in which a connection may begin. Each only plans;
+ * the programs enter the flow and carry the packet when it has returned (open_planned),
+ * because to do so inside of it would need too much stack.
+ */
 #pragma once
 
 #include "admit.h"
 #include "forward.h"
+
+/* What a planner says beside verdicts: the flow of the scratch's plan may be opened. */
+#define OPEN (-2)
 
 /* A TCP connection begins with SYN alone. */
 static __always_inline bool begins_connection(const struct packet *p)
@@ -22,15 +29,55 @@ static __always_inline bool continues_connection(const struct packet *p)
 	       (p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_ACK;
 }
 
-/* Carries the packet that opened the flow; another CPU may have opened it first. */
-static __always_inline int apply_opened(struct __sk_buff *ctx, bool v6, const struct packet *p,
-					__u16 zone, enum direction direction)
+/* Whether the source that the plan gives its packets is an address of the host. */
+static __always_inline bool has_host_source(const struct flow_plan *plan)
 {
-	struct flow *f = flow_find(v6, p, zone);
+	return plan->kind == FLOW_MASQUERADE || plan->kind == FLOW_HAIRPIN;
+}
 
-	if (!f)
-		return drop(ctx, DROP_NO_FLOW, direction);
-	return apply(ctx, v6, p, f, zone, direction);
+/* Enters the planned flow. DROP_NONE, or why not. */
+static __always_inline enum drop_reason open_plan(struct __sk_buff *ctx, bool v6,
+						  const struct packet *p, struct flow_plan *plan)
+{
+	enum drop_reason reason = port_claim(ctx, v6, p, plan, has_host_source(plan));
+
+	return reason ? reason : flow_complete(ctx, v6, p, plan);
+}
+
+/*
+ * Opens the flow of the scratch's plan and finds it; another CPU may have opened it
+ * first. NULL: *reason says why not.
+ */
+static __always_inline struct flow *open_planned(struct __sk_buff *ctx, bool v6,
+						 const struct packet *p, __u16 zone,
+						 enum drop_reason *reason)
+{
+	struct flow_plan *plan = last_plan();
+
+	*reason = plan ? open_plan(ctx, v6, p, plan) : DROP_NO_FLOW;
+	if (*reason)
+		return NULL;
+	*reason = DROP_NO_FLOW;
+	return flow_find(v6, p, zone);
+}
+
+/*
+ * The flow that the packet belongs to, brought up to date. FLOW_MISSING: it has none,
+ * or had one that it supersedes.
+ */
+static __always_inline enum flow_fate flow_follow(struct __sk_buff *ctx, bool v6,
+						  const struct packet *p, __u16 zone,
+						  struct flow **f)
+{
+	enum flow_fate fate;
+
+	*f = flow_find(v6, p, zone);
+	if (!*f)
+		return FLOW_MISSING;
+	fate = flow_track(ctx, v6, p, *f, zone);
+	if (fate == FLOW_MISSING && !flow_forget(v6, p, zone))
+		return FLOW_LOST;
+	return fate;
 }
 
 /* The uplink's address that shares a subnet with the next hop, else its first. */
@@ -123,12 +170,7 @@ static __always_inline int open_outside(struct __sk_buff *ctx, bool v6, const st
 		frag_remember(v6, p, ZONE_CONTAINER);
 		return netfilter_ask(ctx);
 	}
-	reason = port_claim(ctx, v6, p, plan, plan->kind == FLOW_MASQUERADE);
-	if (!reason)
-		reason = flow_complete(ctx, v6, p, plan);
-	if (reason)
-		return drop(ctx, reason, DIR_TRANSMIT);
-	return apply_opened(ctx, v6, p, ZONE_CONTAINER, DIR_TRANSMIT);
+	return OPEN;
 }
 
 /* Container to a published port of the host: as if from the target's gateway. */
@@ -139,7 +181,6 @@ static __always_inline int open_hairpin(struct __sk_buff *ctx, bool v6, const st
 	struct endpoint *target = publish_endpoint(pub);
 	struct network *net = target ? network_at(target->network) : NULL;
 	struct flow_plan *plan = new_plan();
-	enum drop_reason reason;
 
 	if (!net || !plan)
 		return drop(ctx, DROP_ENDPOINT_GONE, DIR_TRANSMIT);
@@ -157,12 +198,7 @@ static __always_inline int open_hairpin(struct __sk_buff *ctx, bool v6, const st
 	plan->reply_generation = ep->generation;
 	plan->origin_action = plan->reply_action = FLOW_DELIVER;
 	plan->kind = FLOW_HAIRPIN;
-	reason = port_claim(ctx, v6, p, plan, true);
-	if (!reason)
-		reason = flow_complete(ctx, v6, p, plan);
-	if (reason)
-		return drop(ctx, reason, DIR_TRANSMIT);
-	return apply_opened(ctx, v6, p, ZONE_CONTAINER, DIR_TRANSMIT);
+	return OPEN;
 }
 
 /* Container to an endpoint of another network that admits it: untranslated. */
@@ -174,7 +210,6 @@ static __always_inline int open_between(struct __sk_buff *ctx, bool v6, const st
 	struct endpoint *target = endpoint_of_addr(v6, p->daddr, &target_slot);
 	struct network *target_net = target ? network_at(target->network) : NULL;
 	struct flow_plan *plan = new_plan();
-	enum drop_reason reason;
 
 	if (net->flags & NETWORK_INTERNAL)
 		return drop(ctx, DROP_INTERNAL, DIR_TRANSMIT);
@@ -193,12 +228,7 @@ static __always_inline int open_between(struct __sk_buff *ctx, bool v6, const st
 	plan->reply_generation = ep->generation;
 	plan->origin_action = plan->reply_action = FLOW_DELIVER;
 	plan->kind = FLOW_ROUTED;
-	reason = port_claim(ctx, v6, p, plan, false);
-	if (!reason)
-		reason = flow_complete(ctx, v6, p, plan);
-	if (reason)
-		return drop(ctx, reason, DIR_TRANSMIT);
-	return apply_opened(ctx, v6, p, ZONE_CONTAINER, DIR_TRANSMIT);
+	return OPEN;
 }
 
 /* Plans a packet from outside to the endpoint at slot. Returns DROP_NONE, or why not. */
@@ -246,13 +276,7 @@ static __always_inline int open_inside(struct __sk_buff *ctx, bool v6, const str
 	if (!plan)
 		return TC_ACT_SHOT;
 	reason = plan_inside(ctx, v6, p, to, plan);
-	if (!reason && first_packet)
-		return netfilter_present(ctx, v6, p);
-	if (!reason)
-		reason = port_claim(ctx, v6, p, plan, false);
-	if (!reason)
-		reason = flow_complete(ctx, v6, p, plan);
 	if (reason)
 		return drop(ctx, reason, DIR_RECEIVE);
-	return apply_opened(ctx, v6, p, ZONE_WORLD, DIR_RECEIVE);
+	return first_packet ? netfilter_present(ctx, v6, p) : OPEN;
 }

@@ -40,6 +40,14 @@ struct inside {
 	__u8 pad;
 };
 
+/* The packet that an ICMP error quotes; see icmp.h. */
+struct quote {
+	struct packet reversed; /* as a packet of the error's direction */
+	__u32 l3_off;           /* of the quoted header, from the start of the frame */
+	__u32 l4_off;
+	__u32 end; /* of the IP packet; what follows is padding */
+};
+
 #define ICMP_QUOTE_MAX 88 /* multiple of 4, covers IPv6 and 48 bytes more */
 
 #define ICMP_ERROR_MAX 48 /* an IP header and an ICMP header */
@@ -48,6 +56,7 @@ struct scratch {
 	__u64 fib[8]; /* struct bpf_fib_lookup */
 	struct packet packet;
 	struct inside inside;
+	struct quote quoted;
 	__u8 icmp_error[ICMP_ERROR_MAX];
 	__u8 quote[ICMP_QUOTE_MAX];
 	struct flow_plan plan;
@@ -90,6 +99,16 @@ static __always_inline struct inside *new_inside(void)
 	return &s->inside;
 }
 
+static __always_inline struct quote *new_quote(void)
+{
+	struct scratch *s = scratch();
+
+	if (!s)
+		return NULL;
+	__builtin_memset(&s->quoted, 0, sizeof(s->quoted));
+	return &s->quoted;
+}
+
 /* An empty plan; NULL never, but the verifier wants it checked. */
 static __always_inline struct flow_plan *new_plan(void)
 {
@@ -99,6 +118,14 @@ static __always_inline struct flow_plan *new_plan(void)
 		return NULL;
 	__builtin_memset(&s->plan, 0, sizeof(s->plan));
 	return &s->plan;
+}
+
+/* The plan as it was made last. */
+static __always_inline struct flow_plan *last_plan(void)
+{
+	struct scratch *s = scratch();
+
+	return s ? &s->plan : NULL;
 }
 
 static __always_inline struct flow6 *new_flow(void)

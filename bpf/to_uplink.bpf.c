@@ -38,9 +38,7 @@ static __always_inline int open_here(struct __sk_buff *ctx, bool v6, const struc
 	if (!reason && route == ROUTE_LOCAL)
 		reason = DROP_NO_ROUTE;
 	if (!reason)
-		reason = port_claim(ctx, v6, p, plan, plan->kind == FLOW_MASQUERADE);
-	if (!reason)
-		reason = flow_complete(ctx, v6, p, plan);
+		reason = open_plan(ctx, v6, p, plan);
 	if (reason)
 		return drop(ctx, reason, DIR_TRANSMIT);
 	f = flow_find(v6, p, ZONE_CONTAINER);

@@ -438,6 +438,31 @@ type DatapathScratch struct {
 		Kind  uint8
 		Pad   uint8
 	}
+	Quoted struct {
+		_        structs.HostLayout
+		Reversed struct {
+			_        structs.HostLayout
+			Saddr    [4]uint32
+			Daddr    [4]uint32
+			Sport    uint16
+			Dport    uint16
+			FragId   uint32
+			TcpSeq   uint32
+			TcpAck   uint32
+			L4Off    uint16
+			L3Len    uint16
+			L4Len    uint16
+			Proto    uint8
+			Ttl      uint8
+			TcpFlags uint8
+			Flags    uint8
+			IcmpType uint8
+			Tos      uint8
+		}
+		L3Off uint32
+		L4Off uint32
+		End   uint32
+	}
 	IcmpError [48]uint8
 	Quote     [88]uint8
 	Plan      struct {
