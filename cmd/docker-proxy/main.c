@@ -125,6 +125,8 @@ int main(int argc, char **argv)
 
 	prepare_signals(&open);
 	parse(&t, argc, argv);
+	if (check(&t, why, sizeof(why)))
+		give_up("%s", why);
 	t.relayed = needs_relay(&t);
 	if (reserve(&t, &fd, why, sizeof(why)))
 		give_up("%s", why);

@@ -15,6 +15,13 @@ struct tuple {
 	bool relayed;
 };
 
+/* Whether t is what an engine may want, and its socket, if one came with us, one of
+ * that protocol. Not 0: why tells what isn't. */
+int check(const struct tuple *t, char *why, size_t size);
+
+/* The descriptor of the socket that engines from 28.0 hand over. */
+#define LISTEN_FD 4
+
 /* Holds the host port in the kernel: *fd is the socket, -1 if there is none. A
  * socket for a relay lets clients in. Not 0: why tells the reason. */
 int reserve(const struct tuple *t, int *fd, char *why, size_t size);

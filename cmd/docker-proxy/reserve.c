@@ -17,7 +17,6 @@
 
 #include "proxy.h"
 
-#define LISTEN_FD 4
 #ifndef IPPROTO_SCTP
 #define IPPROTO_SCTP 132
 #endif

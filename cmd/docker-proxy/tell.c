@@ -149,7 +149,7 @@ enum told tell(const char *method, const struct tuple *t, char *why, size_t size
 	close(fd);
 	if (got < 0)
 		return unheard(why, size, errno == EAGAIN ? ETIMEDOUT : errno);
-	if (sscanf(answer, "HTTP/1.1 %d", &status) != 1)
+	if (sscanf(answer, "HTTP/1.1 %3d", &status) != 1 || status < 200 || status > 599)
 		return unheard(why, size, EPROTO);
 	if (status == 200)
 		return strstr(answer, "\"internal\":true") ? INTERNAL : TOLD;

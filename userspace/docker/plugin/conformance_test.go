@@ -162,29 +162,3 @@ func TestNotACall(t *testing.T) {
 		t.Errorf("large body: %d %.100s", code, got)
 	}
 }
-
-func FuzzBodies(f *testing.F) {
-	for _, engine := range engines() {
-		for _, e := range recorded(f, engine) {
-			f.Add(e.Call, e.Body)
-		}
-	}
-	f.Add("/NetworkDriver.CreateNetwork", `{"IPv4Data":[null],"NetworkID":null,"Options":[]}`)
-	f.Fuzz(func(t *testing.T, path, body string) {
-		if !strings.HasPrefix(path, "/NetworkDriver.") || strings.ContainsAny(path, " %?#\x00") || strings.Trim(path, "/.abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
-			return
-		}
-		k, h, _ := world(t)
-		for _, e := range recorded(t, "29.7")[:6] {
-			post(h, e.Call, e.Body)
-		}
-		code, got := post(h, path, body)
-		if !json.Valid([]byte(got)) {
-			t.Errorf("%s %q: %d %q", path, body, code, got)
-		}
-		for id := range k.networks {
-			wellBehaved(t, h, exchange{Call: "/NetworkDriver.DeleteNetwork", Body: `{"NetworkID":"` + id + `"}`})
-		}
-		k.empty(t)
-	})
-}
