@@ -27,7 +27,7 @@ func newSandboxAdd(a *app) *cobra.Command {
 		Long: "Adopt a network namespace: ip netns's, a VM's, another runtime's.\n\n" +
 			"The sandbox ends with the namespace, and so at every reboot: what is at the same path afterwards may be another's.\n" +
 			"Whatever makes the namespace has to add it again: fairway rm NAME, then fairway sandbox add NAME.",
-		Args:  exactly("NAME"),
+		Args: exactly("NAME"),
 	}
 	cmd.Flags().StringVar(&netns, "netns", "", "path of the namespace: /run/netns/NAME, /proc/PID/ns/net")
 	flags.define(cmd.Flags())
