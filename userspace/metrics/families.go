@@ -23,15 +23,15 @@ func gauge(name, help string, labels ...string) family {
 // families are all metrics of the package, which descriptions lists too.
 type families struct {
 	buildInfo, degraded, networks, sandboxes, endpoints, publishedPorts family
-	flows, flowsLimit, flowsEarlyDropped                      family
-	receivePackets, receiveBytes                              family
-	transmitPackets, transmitBytes                            family
-	forwardedPackets, forwardedBytes                          family
-	droppedPackets, droppedBytes                              family
-	mapEntries, mapMaxEntries                                 family
-	programRuns                                               family
-	collectionRuns, collectionSeconds, collectionExpired      family
-	scrapeErrors                                              family
+	flows, flowsLimit, flowsEarlyDropped                                family
+	receivePackets, receiveBytes                                        family
+	transmitPackets, transmitBytes                                      family
+	forwardedPackets, forwardedBytes                                    family
+	droppedPackets, droppedBytes                                        family
+	mapEntries, mapMaxEntries                                           family
+	programRuns                                                         family
+	collectionRuns, collectionSeconds, collectionExpired                family
+	scrapeErrors                                                        family
 }
 
 func newFamilies() families {
