@@ -121,7 +121,9 @@ func (l *Listeners) at(ports []netip.AddrPort) (map[int]netip.AddrPort, error) {
 		}
 		at, known := l.known[name]
 		if !known {
-			at = l.look(fd)
+			if at, err = l.look(fd); err != nil {
+				return nil, err
+			}
 		}
 		if at.IsValid() {
 			seen[name] = at
@@ -136,12 +138,12 @@ func (l *Listeners) at(ports []netip.AddrPort) (map[int]netip.AddrPort, error) {
 
 // look returns where a descriptor of the engine's listens; invalid if it doesn't, or is
 // closed by now.
-func (l *Listeners) look(fd int) (at netip.AddrPort) {
-	_ = l.with(fd, func(own int) error {
+func (l *Listeners) look(fd int) (at netip.AddrPort, err error) {
+	err = l.with(fd, func(own int) error {
 		at = listensAt(own)
 		return nil
 	})
-	return at
+	return at, err
 }
 
 // with calls f with a copy of the engine's descriptor.
