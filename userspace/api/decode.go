@@ -26,8 +26,8 @@ type validator interface{ Validate() error }
 
 // decodeBody reads the request's JSON body into dst and validates it. No body
 // at all is the zero value.
-func decodeBody(w http.ResponseWriter, r *http.Request, dst any) error {
-	body, err := readBody(w, r)
+func decodeBody(r *http.Request, dst any) error {
+	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return err
 	}
@@ -42,12 +42,29 @@ func decodeBody(w http.ResponseWriter, r *http.Request, dst any) error {
 	return nil
 }
 
+// withBody hands requests on when their body is there, whoever wants it: what
+// nobody has read package net/http waits for when the answer is written, without end.
+func withBody(next http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := readBody(w, r)
+		if err != nil {
+			w.Header().Set("Connection", "close")
+			writeError(w, statusOf(err), bodyOf(err))
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		next(w, r)
+	})
+}
+
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	// A deadline of the server's own would end long answers as well.
-	rc := http.NewResponseController(w)
-	if err := rc.SetReadDeadline(time.Now().Add(bodyTimeout)); err == nil {
-		defer rc.SetReadDeadline(time.Time{})
+	if r.ContentLength == 0 {
+		return nil, nil
 	}
+	// A deadline of the server's own would end long answers as well. After an error
+	// it stays, for what net/http still reads.
+	rc := http.NewResponseController(w)
+	timed := rc.SetReadDeadline(time.Now().Add(bodyTimeout)) == nil
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		return nil, Errorf(ErrTooLarge, "request body: larger than %d bytes", MaxBody)
@@ -55,7 +72,10 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if err != nil {
 		return nil, Errorf(ErrInvalid, "request body: %w", err)
 	}
-	return body, nil
+	if timed {
+		err = rc.SetReadDeadline(time.Time{})
+	}
+	return body, err
 }
 
 // decodeJSON decodes one JSON value strictly. Its errors name the field.

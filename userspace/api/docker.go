@@ -82,7 +82,7 @@ func (h *handlers) releaseDockerPort(w http.ResponseWriter, r *http.Request) err
 
 // dockerPort reads a request of a proxy's.
 func (h *handlers) dockerPort(w http.ResponseWriter, r *http.Request) (p DockerPort, err error) {
-	if err := decodeBody(w, r, &p); err != nil {
+	if err := decodeBody(r, &p); err != nil {
 		return p, err
 	}
 	if h.docker == nil {

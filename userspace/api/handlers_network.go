@@ -42,7 +42,7 @@ func (h *handlers) listNetworks(w http.ResponseWriter, r *http.Request) error {
 
 func (h *handlers) createNetwork(w http.ResponseWriter, r *http.Request) error {
 	var req NetworkCreate
-	if err := decodeBody(w, r, &req); err != nil {
+	if err := decodeBody(r, &req); err != nil {
 		return err
 	}
 	n, err := h.backend.CreateNetwork(r.Context(), req)
@@ -81,7 +81,7 @@ func (h *handlers) removeNetwork(w http.ResponseWriter, r *http.Request) error {
 
 func (h *handlers) connect(w http.ResponseWriter, r *http.Request) error {
 	var req Connect
-	if err := decodeBody(w, r, &req); err != nil {
+	if err := decodeBody(r, &req); err != nil {
 		return err
 	}
 	if err := h.backend.Connect(r.Context(), req.Sandbox, req.Settings(r.PathValue("network"))); err != nil {
@@ -92,7 +92,7 @@ func (h *handlers) connect(w http.ResponseWriter, r *http.Request) error {
 
 func (h *handlers) disconnect(w http.ResponseWriter, r *http.Request) error {
 	var req Disconnect
-	if err := decodeBody(w, r, &req); err != nil {
+	if err := decodeBody(r, &req); err != nil {
 		return err
 	}
 	if err := h.backend.Disconnect(r.Context(), r.PathValue("network"), req.Sandbox, req.Force); err != nil {

@@ -9,7 +9,7 @@ import (
 
 func (h *handlers) run(w http.ResponseWriter, r *http.Request) error {
 	var req Run
-	if err := decodeBody(w, r, &req); err != nil {
+	if err := decodeBody(r, &req); err != nil {
 		return err
 	}
 	attached, err := boolQuery(r, "attach")
@@ -36,7 +36,7 @@ func (h *handlers) run(w http.ResponseWriter, r *http.Request) error {
 // exec attaches if it is asked to; else it waits and answers with the output.
 func (h *handlers) exec(w http.ResponseWriter, r *http.Request) error {
 	var req Exec
-	if err := decodeBody(w, r, &req); err != nil {
+	if err := decodeBody(r, &req); err != nil {
 		return err
 	}
 	ref := r.PathValue("sandbox")

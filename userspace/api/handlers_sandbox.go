@@ -69,7 +69,7 @@ func (h *handlers) checkNetworks(ctx context.Context, f Filters, all []SandboxVi
 
 func (h *handlers) add(w http.ResponseWriter, r *http.Request) error {
 	var req Add
-	if err := decodeBody(w, r, &req); err != nil {
+	if err := decodeBody(r, &req); err != nil {
 		return err
 	}
 	v, err := h.backend.Add(r.Context(), req)
@@ -115,7 +115,7 @@ func (h *handlers) ports(w http.ResponseWriter, r *http.Request) error {
 
 func (h *handlers) stop(w http.ResponseWriter, r *http.Request) error {
 	var req Stop
-	if err := decodeBody(w, r, &req); err != nil {
+	if err := decodeBody(r, &req); err != nil {
 		return err
 	}
 	if err := h.backend.Stop(r.Context(), r.PathValue("sandbox"), req); err != nil {

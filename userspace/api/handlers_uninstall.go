@@ -9,7 +9,7 @@ import (
 
 func (h *handlers) uninstall(w http.ResponseWriter, r *http.Request) error {
 	var req Uninstall
-	if err := decodeBody(w, r, &req); err != nil {
+	if err := decodeBody(r, &req); err != nil {
 		return err
 	}
 	answer := h.uninstallAtOnce

@@ -57,7 +57,7 @@ func newHandler(h *handlers, log *slog.Logger) http.Handler {
 	for _, rt := range h.routes() {
 		mux.Handle(rt.pattern, h.answer(rt, log))
 	}
-	return recovered(log, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return recovered(log, withBody(func(w http.ResponseWriter, r *http.Request) {
 		// The mux answers these with text and, for a path like /v1/../x, with a
 		// redirect that no client of ours would follow.
 		if clean := path.Clean(r.URL.Path); clean != r.URL.Path {
