@@ -10,11 +10,18 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/net/netutil"
 	"golang.org/x/sys/unix"
 )
 
-// scrapeTimeout bounds a client of the metrics that is slow to ask.
-const scrapeTimeout = 5 * time.Second
+// Limits on clients of the metrics, who may be whoever reaches the address.
+const (
+	askTimeout    = 5 * time.Second
+	bodyTimeout   = 30 * time.Second // nobody needs a body; it also bounds the look at the datapath
+	readTimeout   = time.Minute      // of the answer
+	betweenScrape = 3 * time.Minute
+	maxScrapers   = 64 // the next ones wait
+)
 
 // checkMetrics refuses what can't be an address; one that is taken is found later.
 func (c *Config) checkMetrics() error {
@@ -79,13 +86,19 @@ func (e *endpoint) serve() {
 		return
 	}
 	listener := e.listener
-	server := &http.Server{Handler: e.handler, ReadHeaderTimeout: scrapeTimeout}
+	server := metricsServer(e.handler)
 	e.server = server
 	go func() {
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := server.Serve(netutil.LimitListener(listener, maxScrapers)); !errors.Is(err, http.ErrServerClosed) {
 			e.failed <- fmt.Errorf("metrics: %w", err)
 		}
 	}()
+}
+
+func metricsServer(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: askTimeout, ReadTimeout: bodyTimeout, WriteTimeout: readTimeout, IdleTimeout: betweenScrape,
+	}
 }
 
 // move has the endpoint answer at another address, and at none if that is empty. With
