@@ -6,7 +6,7 @@ GO ?= go
 
 .DEFAULT_GOAL := help
 .PHONY: help docker-plugin deps deps-docker deps-firewalls deps-generate deps-vm deps-builder build generate check-generated check-builder \
-	lint test test-xdp test-vm update-insns bench bench-all bench-page bench-check bench-update bench-docker demo install clean
+	lint test test-xdp fuzz test-vm update-insns bench bench-all bench-page bench-check bench-update bench-docker demo install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ test: ## run all tests (root); ends with a plain count
 test-xdp: ## run the end-to-end tests with the XDP program on the uplinks, in the driver and in the stack (root)
 	@for mode in auto generic; do \
 		echo "--xdp $$mode"; FAIRWAY_TEST_MODES=ebpf FAIRWAY_XDP=$$mode build/test-report --packages=./test -- -count=1 -timeout=14m || exit 1; done
+
+fuzz: ## fuzz with each target, 20,000 executions (EXECUTIONS=)
+	@build/fuzz
 
 test-vm: ## verify the programs and run a few tests on Debian's 6.1 and 6.12 kernels under qemu (root)
 	@test/vm/run

@@ -2,6 +2,11 @@
 
 package api
 
+import (
+	"log/slog"
+	"net/http"
+)
+
 // RoutePatterns lists the routes for the test of the documentation.
 func RoutePatterns() []string {
 	var patterns []string
@@ -10,3 +15,6 @@ func RoutePatterns() []string {
 	}
 	return patterns
 }
+
+// Handler is what a Server serves, for requests without a socket.
+func Handler(b Backend, log *slog.Logger) http.Handler { return NewServer(b, log, nil).http.Handler }

@@ -14,7 +14,7 @@ import (
 )
 
 // fixture is a host with some of everything.
-func fixture(t *testing.T) *apitest.Fake {
+func fixture(t testing.TB) *apitest.Fake {
 	f := apitest.NewFake(t)
 	f.AddNetwork(model.Network{
 		Name: "front", Driver: model.DriverBridge,

@@ -136,17 +136,24 @@ func (c *Config) loadFile(path string) error {
 	if err != nil {
 		return fmt.Errorf("config: %w", err)
 	}
+	if err := c.decode(content); err != nil {
+		return fmt.Errorf("config %s: %w", path, err)
+	}
+	return nil
+}
+
+func (c *Config) decode(content []byte) error {
 	dec := yaml.NewDecoder(bytes.NewReader(content))
 	dec.KnownFields(true)
-	err = dec.Decode(c)
+	err := dec.Decode(c)
 	if errors.Is(err, io.EOF) {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("config %s: %s", path, yamlText(err))
+		return errors.New(yamlText(err))
 	}
 	if err := dec.Decode(new(Config)); !errors.Is(err, io.EOF) {
-		return fmt.Errorf("config %s: more than one YAML document", path)
+		return errors.New("more than one YAML document")
 	}
 	return nil
 }

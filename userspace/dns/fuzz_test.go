@@ -162,6 +162,10 @@ func FuzzQuery(f *testing.F) {
 		if len(w.wrote) > most && q.IsTsig() == nil {
 			t.Errorf("a reply of %d bytes where %d are allowed", len(w.wrote), most)
 		}
+		reply := new(mdns.Msg)
+		if err := reply.Unpack(w.wrote); err != nil || !reply.Response || reply.Id != q.Id || reply.Opcode != q.Opcode {
+			t.Errorf("%v is answered by %v (%v)", q, reply, err)
+		}
 	})
 }
 

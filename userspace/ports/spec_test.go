@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -127,27 +128,51 @@ func TestParseSpecsKeepsOrder(t *testing.T) {
 	}
 }
 
-// FuzzParseSpec: what is taken makes sense.
+// FuzzParseSpec: what is taken makes sense, and what isn't is refused in one line.
 func FuzzParseSpec(f *testing.F) {
 	for _, seed := range []string{"80", "8080:80", "127.0.0.1::80", "[::1]:8000-8010:9000-9010/udp", "8000-8010:80", "::80", "[", "/", "-"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, in string) {
-		specs, err := ParseSpec(in)
-		if err != nil {
-			if strings.Contains(err.Error(), "\n") {
-				t.Errorf("more than one line: %v", err)
-			}
-			return
+		if specs, err := ParseSpec(in); oneLine(t, err) {
+			checkSpecs(t, specs)
 		}
-		if len(specs) == 0 || len(specs) > 65535 {
-			t.Fatalf("%d specs", len(specs))
+		if exposed, err := ParseExpose(in); oneLine(t, err) {
+			checkPorts(t, exposed)
 		}
-		for _, s := range specs {
-			if s.Port.Num == 0 || s.HostPortEnd < s.HostPort || (s.HostPort == 0) != (s.HostPortEnd == 0) ||
-				s.HostIP.Zone() != "" || s.HostIP.Is4In6() {
-				t.Errorf("%+v", s)
-			}
+		if port, err := ParsePort(in); oneLine(t, err) {
+			checkPorts(t, []model.Port{port})
 		}
 	})
+}
+
+// oneLine reports whether there is no error.
+func oneLine(t *testing.T, err error) bool {
+	if err != nil && strings.ContainsFunc(err.Error(), unicode.IsControl) {
+		t.Errorf("more than one line: %q", err)
+	}
+	return err == nil
+}
+
+func checkSpecs(t *testing.T, specs []model.PortSpec) {
+	var published []model.Port
+	for _, s := range specs {
+		if s.HostPortEnd < s.HostPort || (s.HostPort == 0) != (s.HostPortEnd == 0) || s.HostIP.Zone() != "" || s.HostIP.Is4In6() {
+			t.Errorf("%+v", s)
+		}
+		published = append(published, s.Port)
+	}
+	checkPorts(t, published)
+}
+
+// checkPorts wants a run of ports of one protocol.
+func checkPorts(t *testing.T, list []model.Port) {
+	if len(list) == 0 || len(list) > 65535 {
+		t.Fatalf("%d ports", len(list))
+	}
+	for i, p := range list {
+		if p.Num == 0 || p.Proto != list[0].Proto || int(p.Num) != int(list[0].Num)+i {
+			t.Errorf("port %d is %+v, after %+v", i, p, list[0])
+		}
+	}
 }

@@ -168,14 +168,3 @@ func TestTruncatedWhileOpen(t *testing.T) {
 		t.Errorf("got %v, want %v", err, ErrCorrupt)
 	}
 }
-
-func FuzzCheckImage(f *testing.F) {
-	f.Add([]byte{})
-	f.Add(make([]byte, 65536))
-	f.Fuzz(func(t *testing.T, content []byte) {
-		err := checkImage(content)
-		if err != nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrEmpty) && !errors.Is(err, ErrForeign) {
-			t.Errorf("unexplained: %v", err)
-		}
-	})
-}

@@ -73,6 +73,10 @@ func checkImage(content []byte) (err error) {
 // newestMeta returns the valid meta page with the higher transaction number.
 func newestMeta(content []byte) (meta, error) {
 	first, ok := parseMeta(content, 0)
+	if ok && (first.pageSize < 1024 || first.pageSize&(first.pageSize-1) != 0) {
+		// bbolt believes it, since the checksum is right.
+		return meta{}, fmt.Errorf("%w: pages of %d bytes", ErrCorrupt, first.pageSize)
+	}
 	best, found := first, ok
 	for size := uint32(1024); size <= 65536; size *= 2 {
 		second, valid := parseMeta(content, uint64(size))
@@ -105,7 +109,7 @@ func parseMeta(content []byte, at uint64) (meta, bool) {
 		txid:     native.Uint64(raw[48:]),
 	}
 	valid := native.Uint32(raw) == boltMagic && native.Uint32(raw[4:]) == boltVersion &&
-		native.Uint64(raw[56:]) == sum.Sum64() && m.pageSize >= 1024 && m.pageSize&(m.pageSize-1) == 0
+		native.Uint64(raw[56:]) == sum.Sum64()
 	return m, valid
 }
 
