@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/daemon"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/datapath/ebpf"
@@ -54,12 +55,12 @@ func (d *daemonFlags) text(f *pflag.FlagSet, def, name, usage string, field func
 func (d *daemonFlags) config(getenv func(string) string) (daemon.Config, error) {
 	c, err := daemon.Load(cmp.Or(d.file, getenv("FAIRWAY_CONFIG")), getenv)
 	if err != nil {
-		return c, err
+		return c, api.Mark(api.ErrInvalid, err)
 	}
 	for _, update := range d.update {
 		update(&c)
 	}
-	return c, c.Validate()
+	return c, api.Mark(api.ErrInvalid, c.Validate())
 }
 
 func parseMode(s string) (datapath.Mode, error) {

@@ -48,9 +48,10 @@ func newDockerSetup(a *app) *cobra.Command {
 	flags.StringVar(&f.Config, "daemon-json", "", "dockerd's configuration file (default: the one that it uses)")
 	flags.StringVar(&f.Proxy, "proxy", "", "Fairway's docker-proxy (default: the one that was installed with this program)")
 	flags.StringVar(&f.Root, "root", daemon.Default().Root, "directory of the daemon's state, where the file as it was is kept")
-	cmd.MarkFlagsMutuallyExclusive("check", "undo")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		switch {
+		case f.check && f.undo:
+			return usagef(cmd, "--check and --undo don't go together")
 		case f.check:
 			return a.checkDocker(cmd.Context(), f.Options)
 		case f.undo:

@@ -56,6 +56,7 @@ type Programs struct {
 type app struct {
 	env      Env
 	programs Programs
+	args     []string
 	socket   string
 }
 

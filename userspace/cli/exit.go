@@ -26,6 +26,14 @@ const (
 	exitDaemon   = 125
 )
 
+const exitCodes = `Exit codes:
+  0    done
+  1    it failed: what was named doesn't exist or is in use, or the daemon can't be reached
+  2    the command line can't work: unknown command, flag or filter, bad or missing value, on this side or the daemon's
+  125, 126, 127
+       run and exec: Fairway failed, the command can't be executed, it doesn't exist; else the command's own code
+doctor, docker setup --check and daemon say in their help what theirs mean.`
+
 // usageError is a command line that can't be understood.
 type usageError struct{ text string }
 
@@ -59,15 +67,18 @@ func wrongSettings(err error) error {
 	return &exitCode{exitSettings, err}
 }
 
-// flagError tells a bad value, which is an error like the daemon's, from a flag
-// that doesn't exist or lacks its value.
+// flagError explains what is wrong with a flag: its value, or that there is none of
+// the name, or no value.
 func flagError(cmd *cobra.Command, err error) error {
 	if bad := (*pflag.InvalidValueError)(nil); errors.As(err, &bad) {
 		if number := (*strconv.NumError)(nil); errors.As(err, &number) {
 			about, _, _ := strings.Cut(err.Error(), " flag: ")
-			return errors.New(about + " flag: want a whole number")
+			return &usageError{about + " flag: want a whole number"}
 		}
-		return err
+		return &usageError{err.Error()}
+	}
+	if missing := (*pflag.NotExistError)(nil); errors.As(err, &missing) {
+		return unknownFlag(cmd, missing)
 	}
 	return usagef(cmd, "%s", err)
 }
@@ -103,7 +114,7 @@ func report(w io.Writer, err error) int {
 	switch {
 	case errors.As(err, &code):
 		return code.code
-	case errors.As(err, &usage):
+	case errors.As(err, &usage), errors.Is(err, api.ErrInvalid):
 		return exitUsage
 	}
 	return exitError

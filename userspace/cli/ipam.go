@@ -3,7 +3,6 @@
 package cli
 
 import (
-	"fmt"
 	"net/netip"
 
 	"github.com/fairway-project/fairway/userspace/api"
@@ -24,7 +23,7 @@ func (p poolFlags) config() ([]api.IPAMConfig, error) {
 	for _, s := range p.subnets {
 		for _, other := range pools {
 			if other.Subnet.Overlaps(s) {
-				return nil, fmt.Errorf("subnet %s: overlaps subnet %s", s, other.Subnet)
+				return nil, api.Errorf(api.ErrInvalid, "subnet %s: overlaps subnet %s", s, other.Subnet)
 			}
 		}
 		pools = append(pools, api.IPAMConfig{Subnet: s})
@@ -35,7 +34,7 @@ func (p poolFlags) config() ([]api.IPAMConfig, error) {
 			return nil, err
 		}
 		if pool.IPRange.IsValid() {
-			return nil, fmt.Errorf("ip-range %s: subnet %s has one already, %s", r, pool.Subnet, pool.IPRange)
+			return nil, api.Errorf(api.ErrInvalid, "ip-range %s: subnet %s has one already, %s", r, pool.Subnet, pool.IPRange)
 		}
 		pool.IPRange = r
 	}
@@ -45,7 +44,7 @@ func (p poolFlags) config() ([]api.IPAMConfig, error) {
 			return nil, err
 		}
 		if pool.Gateway.IsValid() {
-			return nil, fmt.Errorf("gateway %s: subnet %s has one already, %s", g, pool.Subnet, pool.Gateway)
+			return nil, api.Errorf(api.ErrInvalid, "gateway %s: subnet %s has one already, %s", g, pool.Subnet, pool.Gateway)
 		}
 		pool.Gateway = g
 	}
@@ -78,7 +77,7 @@ func poolOf(pools *[]api.IPAMConfig, addr netip.Addr, flag string, given any) (*
 		sameFamily = sameFamily || pool.Subnet.IsValid() && pool.Subnet.Addr().Is4() == addr.Is4()
 	}
 	if sameFamily {
-		return nil, fmt.Errorf("%s %v: in none of the subnets given", flag, given)
+		return nil, api.Errorf(api.ErrInvalid, "%s %v: in none of the subnets given", flag, given)
 	}
-	return nil, fmt.Errorf("%s %v: needs the --subnet that it is in", flag, given)
+	return nil, api.Errorf(api.ErrInvalid, "%s %v: needs the --subnet that it is in", flag, given)
 }

@@ -27,6 +27,7 @@ func (s *sandboxFlags) define(f *pflag.FlagSet) {
 	c := &s.config
 	many(f, &c.Networks, "network", "", "NETWORK",
 		"network, host, none or container:NAME; again for more, or name=NETWORK,ip=...,alias=...,gw-priority=...", parseNetwork)
+	many(f, &c.Networks, "net", "", "NETWORK", "the same as --network", parseNetwork)
 	one(f, &s.first.IPv4, "ip", "ADDRESS", "IPv4 address on the first network", parseIPv4)
 	one(f, &s.first.IPv6, "ip6", "ADDRESS", "IPv6 address on the first network", parseIPv6)
 	one(f, &s.first.MAC, "mac-address", "MAC", "MAC address on the first network", parseMAC)
@@ -64,7 +65,7 @@ func (s *sandboxFlags) result() (api.SandboxConfig, error) {
 		{"gw-priority", s.first.GwPriority != 0, first.GwPriority != 0},
 	} {
 		if conflict.given && conflict.also {
-			return c, fmt.Errorf("--%s: given for network %q in --network too", conflict.flag, first.Network)
+			return c, api.Errorf(api.ErrInvalid, "--%s: given for network %q in --network too", conflict.flag, first.Network)
 		}
 	}
 	if s.first.IPv4.IsValid() {

@@ -58,7 +58,7 @@ func wantedPort(s string) (string, error) {
 	}
 	ports, err := (&api.SandboxConfig{Expose: []string{number + "/" + proto}}).Exposed()
 	if err != nil || len(ports) != 1 {
-		return "", fmt.Errorf("port %q: want PORT or PORT/PROTO like 80 or 53/udp", s)
+		return "", api.Errorf(api.ErrInvalid, "port %q: want PORT or PORT/PROTO like 80 or 53/udp", s)
 	}
 	return ports[0].String(), nil
 }

@@ -16,7 +16,7 @@ import (
 func Main(env Env, programs Programs, args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	root := newRoot(&app{env: env, programs: programs})
+	root := newRoot(&app{env: env, programs: programs, args: args})
 	root.SetArgs(args)
 	return report(env.Stderr, root.ExecuteContext(ctx))
 }
@@ -26,7 +26,7 @@ func newRoot(a *app) *cobra.Command {
 		Use:   "fairway",
 		Short: "Container networks over eBPF",
 		Long: "Container networks over eBPF, in Docker's words.\n\n" +
-			"Nouns by themselves (network ls, flow ls, ps, status) only read; verbs change something.",
+			"Nouns by themselves (network ls, flow ls, ps, status) only read; verbs change something.\n\n" + exitCodes,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Version:       versionLine(api.BuildVersion()),
@@ -36,7 +36,7 @@ func newRoot(a *app) *cobra.Command {
 	root.SetIn(a.env.Stdin)
 	root.SetOut(a.env.Stdout)
 	root.SetErr(a.env.Stderr)
-	root.SetFlagErrorFunc(flagError)
+	root.SetFlagErrorFunc(a.flagError)
 	root.PersistentFlags().StringVar(&a.socket, "socket", "",
 		"daemon's socket (default $FAIRWAY_SOCKET, then "+api.DefaultSocket+")")
 	root.AddCommand(
@@ -63,7 +63,7 @@ func group(cmd *cobra.Command) *cobra.Command {
 	cmd.Args = cobra.ArbitraryArgs
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {
-			return usagef(cmd, "unknown command %q for %q", args[0], cmd.CommandPath())
+			return unknownCommand(cmd, args[0])
 		}
 		return cmd.Help()
 	}

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"text/template"
+
+	"github.com/fairway-project/fairway/userspace/api"
 )
 
 // parseTemplate reads a value of --format with Docker's functions; \t and \n
@@ -28,7 +30,7 @@ func parseTemplate(text string) (*template.Template, error) {
 		"truncate": truncate,
 	}).Parse(text)
 	if err != nil {
-		return nil, fmt.Errorf("format %q: %s", text, strings.TrimPrefix(err.Error(), "template: "))
+		return nil, api.Errorf(api.ErrInvalid, "format %q: %s", text, strings.TrimPrefix(err.Error(), "template: "))
 	}
 	return tmpl, nil
 }
@@ -41,7 +43,7 @@ func templateError(err error, data any) error {
 	t := reflect.TypeOf(data)
 	m := noField.FindStringSubmatch(err.Error())
 	if m == nil || m[2] != t.String() {
-		return fmt.Errorf("format: %s", strings.TrimPrefix(err.Error(), "template: "))
+		return api.Errorf(api.ErrInvalid, "format: %s", strings.TrimPrefix(err.Error(), "template: "))
 	}
 	var names []string
 	for _, f := range reflect.VisibleFields(t) {
@@ -50,7 +52,7 @@ func templateError(err error, data any) error {
 		}
 	}
 	slices.Sort(names)
-	return fmt.Errorf("format: no field %q; want one of %s", m[1], strings.Join(names, ", "))
+	return api.Errorf(api.ErrInvalid, "format: no field %q; want one of %s", m[1], strings.Join(names, ", "))
 }
 
 func jsonText(v any) (string, error) {
