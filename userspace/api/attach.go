@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/term"
+
 	"github.com/fairway-project/fairway/userspace/sandbox"
 )
 
@@ -59,7 +61,7 @@ func wantsUpgrade(r *http.Request) bool {
 
 // attach upgrades the connection and runs the process over it. The request's
 // body has been read.
-func (h *handlers) attach(w http.ResponseWriter, start startFunc) error {
+func (h *handlers) attach(w http.ResponseWriter, tty bool, start startFunc) error {
 	conn, err := hijack(w)
 	if err != nil {
 		return err
@@ -68,7 +70,7 @@ func (h *handlers) attach(w http.ResponseWriter, start startFunc) error {
 	// The client's end of the connection ends the waiting, never the process.
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	if err := h.converse(ctx, cancel, conn, start); err != nil {
+	if err := h.converse(ctx, cancel, conn, tty, start); err != nil {
 		h.log.Debug("attached client", "err", err)
 	}
 	return nil
@@ -92,11 +94,15 @@ func hijack(w http.ResponseWriter) (*net.UnixConn, error) {
 	return uc, nil
 }
 
-func (h *handlers) converse(ctx context.Context, gone func(), conn *net.UnixConn, start startFunc) error {
+func (h *handlers) converse(ctx context.Context, gone func(), conn *net.UnixConn, tty bool, start startFunc) error {
 	enc := json.NewEncoder(conn)
 	stdio, err := receiveStdio(conn)
 	if err != nil {
 		return errors.Join(err, enc.Encode(eventOf(Mark(ErrInvalid, err))))
+	}
+	if tty && !term.IsTerminal(int(stdio.Stdin.Fd())) {
+		stdio.Close()
+		return enc.Encode(eventOf(Errorf(ErrInvalid, "tty: standard input is not a terminal")))
 	}
 	started, proc, err := start(ctx, stdio)
 	stdio.Close()

@@ -256,3 +256,22 @@ func TestExecCapturesOutput(t *testing.T) {
 		t.Errorf("got %d bytes, %v; want the first MiB", len(big.Stdout), err)
 	}
 }
+
+// A terminal needs one, at a client that is there.
+func TestTerminalIsRefused(t *testing.T) {
+	client, _ := attachClient(t)
+	req := api.Run{SandboxConfig: api.SandboxConfig{Name: "web"}, Command: []string{"true"}, TTY: true}
+	if _, err := client.RunAttached(t.Context(), req, &newPipes(t).Stdio); !errors.Is(err, api.ErrInvalid) || !strings.Contains(err.Error(), "not a terminal") {
+		t.Errorf("attached with pipes: %v", err)
+	}
+	if _, err := client.Run(t.Context(), req); !errors.Is(err, api.ErrInvalid) || !strings.Contains(err.Error(), "attached") {
+		t.Errorf("in the background: %v", err)
+	}
+	req.TTY = false
+	if _, err := client.Run(t.Context(), req); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Exec(t.Context(), "web", api.Exec{Command: []string{"true"}, TTY: true}); !errors.Is(err, api.ErrInvalid) {
+		t.Errorf("exec that is captured: %v", err)
+	}
+}

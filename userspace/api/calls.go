@@ -10,6 +10,7 @@ import (
 	"iter"
 	"net/http"
 	"net/url"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -151,6 +152,36 @@ func (c *Client) Ports(ctx context.Context, ref string) (list []PortBinding, err
 // AllPorts returns all published ports of the host, those of others too.
 func (c *Client) AllPorts(ctx context.Context) (list []PublishedBy, err error) {
 	return list, c.call(ctx, "GET", "/v1/ports", nil, nil, &list)
+}
+
+// Logs reads the log of a sandbox in the background. The caller closes it.
+func (c *Client) Logs(ctx context.Context, ref string, req Logs) (io.ReadCloser, error) {
+	query := url.Values{}
+	if req.Follow {
+		query.Set("follow", "true")
+	}
+	if req.Tail >= 0 {
+		query.Set("tail", strconv.Itoa(req.Tail))
+	}
+	resp, err := c.open(ctx, http.MethodGet, sandboxPath(ref)+"/logs", query, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &stream{ReadCloser: resp.Body, explain: func(err error) error { return c.explain(ctx, err) }}, nil
+}
+
+// stream is an answer that says what its breaking off means.
+type stream struct {
+	io.ReadCloser
+	explain func(error) error
+}
+
+func (s *stream) Read(p []byte) (int, error) {
+	n, err := s.ReadCloser.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = s.explain(err)
+	}
+	return n, err
 }
 
 // Exec runs a command and returns its output.

@@ -24,13 +24,20 @@ func (h *handlers) run(w http.ResponseWriter, r *http.Request) error {
 		if !wantsUpgrade(r) {
 			return Errorf(ErrInvalid, "attach: want the headers Connection: Upgrade and Upgrade: %s", Protocol)
 		}
-		return h.attach(w, start)
+		return h.attach(w, req.TTY, start)
+	}
+	if req.TTY {
+		return errNoTTY()
 	}
 	started, _, err := start(r.Context(), nil)
 	if err != nil {
 		return err
 	}
 	return writeJSON(w, http.StatusCreated, started)
+}
+
+func errNoTTY() error {
+	return Errorf(ErrInvalid, "tty: only a process that is attached has a terminal")
 }
 
 // exec attaches if it is asked to; else it waits and answers with the output.
@@ -52,7 +59,10 @@ func (h *handlers) exec(w http.ResponseWriter, r *http.Request) error {
 		return Started{ID: v.ID, Name: v.Name, Pid: proc.Pid()}, proc, nil
 	}
 	if wantsUpgrade(r) {
-		return h.attach(w, start)
+		return h.attach(w, req.TTY, start)
+	}
+	if req.TTY {
+		return errNoTTY()
 	}
 	ctx, done := h.patient(r)
 	out, err := capture(ctx, start)

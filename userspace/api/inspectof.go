@@ -32,7 +32,7 @@ func inspectSandbox(v SandboxView) SandboxInspect {
 		doc.ResolvConfPath = filepath.Join(v.Dir, "resolv.conf")
 		doc.HostnamePath = filepath.Join(v.Dir, "hostname")
 		doc.HostsPath = filepath.Join(v.Dir, "hosts")
-		doc.LogPath = filepath.Join(v.Dir, "log")
+		doc.LogPath = filepath.Join(v.Dir, logName)
 	}
 	for _, p := range v.Exposed {
 		if doc.Config.ExposedPorts == nil {

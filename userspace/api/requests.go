@@ -119,6 +119,9 @@ type Run struct {
 	Workdir string `json:"workdir,omitempty"`
 	// AutoRemove removes the sandbox when its process ends.
 	AutoRemove bool `json:"auto_remove,omitempty"`
+	// TTY makes standard input, which has to be a terminal, the one that the
+	// process is controlled by. Only with attach.
+	TTY bool `json:"tty,omitempty"`
 }
 
 // Add asks for a sandbox around a network namespace that exists.
@@ -134,6 +137,16 @@ type Exec struct {
 	Command []string `json:"command"`
 	Env     []string `json:"env,omitempty"`
 	Workdir string   `json:"workdir,omitempty"`
+	// TTY as of Run.
+	TTY bool `json:"tty,omitempty"`
+}
+
+// Logs says how much of a sandbox's log to show.
+type Logs struct {
+	// Follow goes on until the sandbox's process ends.
+	Follow bool
+	// Tail is the number of last lines; negative for all.
+	Tail int
 }
 
 // Stop asks for the end of a sandbox's process.

@@ -42,6 +42,7 @@ func (h *handlers) routes() []route {
 		{"GET /v1/sandboxes/{sandbox}", nil, h.inspectSandbox},
 		{"DELETE /v1/sandboxes/{sandbox}", []string{"force"}, h.removeSandbox},
 		{"GET /v1/sandboxes/{sandbox}/ports", nil, h.ports},
+		{"GET /v1/sandboxes/{sandbox}/logs", []string{"follow", "tail"}, h.logs},
 		{"POST /v1/sandboxes/{sandbox}/exec", nil, h.exec},
 		{"POST /v1/sandboxes/{sandbox}/stop", nil, h.stop},
 		{"POST /v1/sandboxes/{sandbox}/wait", nil, h.wait},

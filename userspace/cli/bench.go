@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
+	"golang.org/x/term"
 )
 
 // Bench is what to measure and where to report.
@@ -107,14 +107,9 @@ func (b *Bench) define(cmd *cobra.Command) {
 	f.StringVar(&b.Update, "update", "", "write prog's ratios to the empty program to this file")
 }
 
-// isTerminal asks for a terminal's settings, which only terminals have.
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
-	return err == nil
+	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 func benchError(cmd *cobra.Command, err error) error {

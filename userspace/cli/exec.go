@@ -25,11 +25,11 @@ func newExec(a *app) *cobra.Command {
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		args = withoutDashes(args)
-		req := api.Exec{Command: args[1:], Env: process.environment(a.env.Getenv), Workdir: process.workdir}
+		req := api.Exec{Command: args[1:], Env: process.environment(a.env.Getenv), Workdir: process.workdir, TTY: process.tty}
 		if err := req.Validate(); err != nil {
 			return err
 		}
-		return a.foreground(cmd.Context(), func(ctx context.Context, files *api.Stdio) (*api.Attached, error) {
+		return a.foreground(cmd.Context(), process, func(ctx context.Context, files *api.Stdio) (*api.Attached, error) {
 			return a.client().ExecAttached(ctx, args[0], req, files)
 		})
 	}

@@ -32,7 +32,7 @@ const exitCodes = `Exit codes:
   2    the command line can't work: unknown command, flag or filter, bad or missing value, on this side or the daemon's
   125, 126, 127
        run and exec: Fairway failed, the command can't be executed, it doesn't exist; else the command's own code
-doctor, docker setup --check and daemon say in their help what theirs mean.`
+doctor, docker setup --check and daemon (78) say in their help what theirs mean.`
 
 // usageError is a command line that can't be understood.
 type usageError struct{ text string }

@@ -11,26 +11,45 @@ import (
 	"github.com/fairway-project/fairway/userspace/api"
 )
 
-// foreground starts a process that has this program's files, passes on the
-// signals that this program gets and ends with the process's exit code.
-func (a *app) foreground(ctx context.Context, start func(context.Context, *api.Stdio) (*api.Attached, error)) error {
+// foreground starts a process that has this program's files, or a terminal between
+// them and it, passes on the signals that this program gets and ends with the
+// process's exit code.
+func (a *app) foreground(ctx context.Context, p processFlags, start func(context.Context, *api.Stdio) (*api.Attached, error)) error {
 	// Caught before the start: a signal that comes while the process is being
 	// started is the process's. SIGQUIT is left to end this program for certain.
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP,
 		syscall.SIGUSR1, syscall.SIGUSR2)
 	defer signal.Stop(signals)
-	process, err := start(context.WithoutCancel(ctx), a.env.Files)
+	files := a.env.Files
+	var t *terminal
+	if p.tty {
+		var err error
+		if t, err = openTerminal(files, p.interactive); err != nil {
+			return err
+		}
+		defer t.close()
+		files = t.streams()
+	}
+	process, err := start(context.WithoutCancel(ctx), files)
 	if err != nil {
 		return processError(err)
 	}
 	defer process.Close()
+	if t != nil {
+		if err := t.connect(); err != nil {
+			return err
+		}
+	}
 	done := make(chan struct{})
 	defer close(done)
 	go forward(signals, process, done)
 	code, err := process.Wait()
 	if err != nil {
 		return processError(err)
+	}
+	if t != nil {
+		t.drain()
 	}
 	if code != 0 {
 		return &exitCode{code: code}

@@ -41,7 +41,7 @@ func newRoot(a *app) *cobra.Command {
 		"daemon's socket (default $FAIRWAY_SOCKET, then "+api.DefaultSocket+")")
 	root.AddCommand(
 		newDaemon(a), newNetwork(a), newRun(a), newSandbox(a),
-		newPs(a), newInspect(a), newExec(a), newPort(a), newPorts(a), newStop(a), newWait(a), newRm(a),
+		newPs(a), newInspect(a), newExec(a), newPort(a), newPorts(a), newLogs(a), newStop(a), newWait(a), newRm(a),
 		newFlow(a), newDocker(a), newStatus(a), newDoctor(a), newVersion(a), newUninstall(a), newBench(a),
 	)
 	plainUsage(root)

@@ -3,8 +3,10 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -16,17 +18,20 @@ import (
 
 // processFlags are what run and exec have in common.
 type processFlags struct {
-	env     []string
-	workdir string
+	env              []string
+	workdir          string
+	interactive, tty bool
 }
 
 func (p *processFlags) define(f *pflag.FlagSet) {
 	words(f, &p.env, "env", "e", "KEY[=VALUE]", "environment variable; without a value the one of this shell")
 	f.StringVarP(&p.workdir, "workdir", "w", "", "working directory (default /)")
+	f.BoolVarP(&p.interactive, "interactive", "i", false, "standard input is the command's, as without -t anyway")
+	f.BoolVarP(&p.tty, "tty", "t", false, "give the command a terminal; -it to type into it")
 }
 
 // environment fills in the values of variables that were named only; one that
-// isn't set is left out, as Docker does.
+// isn't set is left out, as Docker does. With a terminal it says which kind.
 func (p *processFlags) environment(getenv func(string) string) []string {
 	var env []string
 	for _, e := range p.env {
@@ -35,6 +40,10 @@ func (p *processFlags) environment(getenv func(string) string) []string {
 		} else if val := getenv(e); val != "" {
 			env = append(env, e+"="+val)
 		}
+	}
+	given := slices.ContainsFunc(p.env, func(e string) bool { return e == "TERM" || strings.HasPrefix(e, "TERM=") })
+	if p.tty && !given {
+		env = append(env, "TERM="+cmp.Or(getenv("TERM"), "xterm"))
 	}
 	return env
 }
@@ -58,12 +67,16 @@ func newRun(a *app) *cobra.Command {
 	process.define(f)
 	a.completeNetworkFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if detach && (process.interactive || process.tty) {
+			return usagef(cmd, "-d goes without -i and -t: in the background there is no terminal and nothing to read, "+
+				"and no attach later; \"fairway exec -it NAME -- sh\" opens a shell in the sandbox")
+		}
 		config, err := flags.result()
 		if err != nil {
 			return err
 		}
 		req := api.Run{
-			SandboxConfig: config, Command: args, AutoRemove: rm,
+			SandboxConfig: config, Command: args, AutoRemove: rm, TTY: process.tty,
 			Env: process.environment(a.env.Getenv), Workdir: process.workdir,
 		}
 		if err := req.Validate(); err != nil {
@@ -75,7 +88,7 @@ func newRun(a *app) *cobra.Command {
 		if detach {
 			return a.runDetached(cmd, req)
 		}
-		return a.foreground(cmd.Context(), func(ctx context.Context, files *api.Stdio) (*api.Attached, error) {
+		return a.foreground(cmd.Context(), process, func(ctx context.Context, files *api.Stdio) (*api.Attached, error) {
 			return a.client().RunAttached(ctx, req, files)
 		})
 	}

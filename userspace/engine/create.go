@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"time"
 
@@ -98,7 +99,11 @@ func (e *Engine) Add(ctx context.Context, req api.Add) (api.SandboxView, error) 
 // It refuses what is no namespace, the host's own, and one that is a sandbox
 // already.
 func (e *Engine) claimAdoptable(path string) (i identity, release func(), err error) {
-	if i, err = identify(path); err != nil {
+	i, err = identify(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return i, nil, api.Mark(api.ErrNotFound, err)
+	case err != nil:
 		return i, nil, api.Mark(api.ErrInvalid, err)
 	}
 	own, err := netnsID(ownNetns)

@@ -141,7 +141,7 @@ func parseSignal(s string) (syscall.Signal, error) {
 // startMain starts the process of a sandbox that is being made.
 func (e *Engine) startMain(d *draft, req api.Run, stdio *api.Stdio) (*process, error) {
 	spec := sandbox.Spec{
-		ID: d.sb.ID, Command: req.Command, Env: req.Env, Dir: req.Workdir, Stdio: streams(stdio),
+		ID: d.sb.ID, Command: req.Command, Env: req.Env, Dir: req.Workdir, Stdio: streams(stdio), TTY: req.TTY,
 		Netns: d.sb.Netns, Hide: e.netnsDir(), Hostname: d.sb.Hostname, Files: e.boxes.Files(d.sb.ID),
 	}
 	if d.shared != nil {
@@ -207,7 +207,7 @@ func (e *Engine) Exec(_ context.Context, ref string, req api.Exec, stdio *api.St
 	if sb.State.Status != model.StatusRunning {
 		return nil, api.Errorf(api.ErrConflict, "sandbox %s is not running", sb.Name)
 	}
-	spec := sandbox.Spec{ID: sb.ID, Command: req.Command, Env: req.Env, Dir: req.Workdir}
+	spec := sandbox.Spec{ID: sb.ID, Command: req.Command, Env: req.Env, Dir: req.Workdir, TTY: req.TTY}
 	if p := e.processes.main(sb.ID); p != nil {
 		spec.Join = p.Process
 		spec.Hostname = sb.Hostname

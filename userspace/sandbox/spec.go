@@ -44,6 +44,9 @@ type Spec struct {
 	// Stdio are standard input, output and error; the caller closes them. Without
 	// them input is /dev/null and the rest is appended to Files.Log.
 	Stdio *[3]*os.File
+	// TTY makes standard input the process's controlling terminal, which it is then
+	// the session leader of.
+	TTY bool
 
 	// Netns is the path of the network namespace; empty for the daemon's own.
 	Netns string

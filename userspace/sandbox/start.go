@@ -215,6 +215,9 @@ func (l *launch) give(f *os.File) {
 // fork starts this program again as the child, whose main calls Init.
 func (l *launch) fork() (int, *pidfd, error) {
 	attr := &syscall.ProcAttr{Env: []string{}, Sys: &syscall.SysProcAttr{Setsid: true, PidFD: new(int)}}
+	if l.spec.TTY {
+		attr.Sys.Setctty, attr.Sys.Ctty = true, 0
+	}
 	for _, f := range l.child {
 		attr.Files = append(attr.Files, f.Fd())
 	}

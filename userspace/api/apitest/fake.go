@@ -29,6 +29,8 @@ type Fake struct {
 	processes sync.WaitGroup
 
 	dockerPorts []api.DockerPort
+	// dir holds the logs of sandboxes in the background.
+	dir string
 
 	CarriedIs      api.Carried
 	FlowList       []api.FlowView
@@ -54,7 +56,7 @@ type entry struct {
 // NewFake returns a Fake with the predefined networks. The test's end waits for
 // its processes.
 func NewFake(t testing.TB) *Fake {
-	f := &Fake{}
+	f := &Fake{dir: t.TempDir()}
 	f.AddNetwork(model.Network{Name: "bridge", Driver: model.DriverBridge, Bridge: model.Bridge{Default: true}})
 	f.AddNetwork(model.Network{Name: "host", Driver: model.DriverHost})
 	f.AddNetwork(model.Network{Name: "none", Driver: model.DriverNull})

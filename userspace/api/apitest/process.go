@@ -20,14 +20,17 @@ type process struct {
 }
 
 // start needs the lock.
-func (f *Fake) start(command, env []string, dir string, stdio *api.Stdio) (*process, error) {
+func (f *Fake) start(command, env []string, dir string, tty bool, stdio *api.Stdio) (*process, error) {
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Env, cmd.Dir = append(cmd.Environ(), env...), dir
 	if stdio != nil {
-		cmd.Stdin, cmd.Stdout, cmd.Stderr = stdio.Stdin, stdio.Stdout, stdio.Stderr
+		cmd.Stdout, cmd.Stderr = stdio.Stdout, stdio.Stderr
+		if stdio.Stdin != nil {
+			cmd.Stdin = stdio.Stdin
+		}
 	}
 	// A Ctrl-C in the terminal is the client's.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: tty}
 	if err := cmd.Start(); err != nil {
 		code := sandbox.CodeNotExecutable
 		if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {

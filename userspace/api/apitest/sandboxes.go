@@ -4,6 +4,8 @@ package apitest
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"slices"
 	"syscall"
 
@@ -27,16 +29,33 @@ func (f *Fake) Run(_ context.Context, req api.Run, stdio *api.Stdio) (api.Sandbo
 	if _, err := f.sandbox(req.Name); err == nil {
 		return api.SandboxView{}, nil, api.Errorf(api.ErrConflict, "sandbox name %q: already in use", req.Name)
 	}
-	proc, err := f.start(req.Command, req.Env, req.Workdir, stdio)
+	dir := filepath.Join(f.dir, req.Name)
+	if stdio == nil {
+		log, err := openLog(dir)
+		if err != nil {
+			return api.SandboxView{}, nil, err
+		}
+		defer log.Close()
+		stdio = &api.Stdio{Stdout: log, Stderr: log}
+	}
+	proc, err := f.start(req.Command, req.Env, req.Workdir, req.TTY, stdio)
 	if err != nil {
 		return api.SandboxView{}, nil, err
 	}
-	v := api.SandboxView{Sandbox: model.Sandbox{
+	v := api.SandboxView{Dir: dir, Sandbox: model.Sandbox{
 		ID: ID("sandbox", req.Name), Name: req.Name, Created: Epoch, Mode: model.ModeNetworks,
 		Command: req.Command, State: model.State{Status: model.StatusRunning, Pid: proc.Pid(), StartedAt: Epoch},
 	}}
 	f.sandboxes = append(f.sandboxes, &entry{view: v, proc: proc})
 	return v, proc, nil
+}
+
+// openLog makes the log of a sandbox in the background.
+func openLog(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	return os.OpenFile(filepath.Join(dir, "log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 }
 
 // Add implements api.Backend.
@@ -79,7 +98,7 @@ func (f *Fake) Exec(_ context.Context, ref string, req api.Exec, stdio *api.Stdi
 	if _, err := f.sandbox(ref); err != nil {
 		return nil, err
 	}
-	return f.start(req.Command, req.Env, req.Workdir, stdio)
+	return f.start(req.Command, req.Env, req.Workdir, req.TTY, stdio)
 }
 
 // Stop implements api.Backend.
