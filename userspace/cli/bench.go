@@ -75,6 +75,10 @@ func newBench(a *app) *cobra.Command {
 		Args: cobra.ArbitraryArgs,
 	}
 	b.define(cmd)
+	choices(cmd, "family", "ipv4", "ipv6")
+	directories(cmd, "out")
+	files(cmd, "check")
+	files(cmd, "update")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if a.programs.Bench == nil {
 			return errors.New("this program has no benchmark")

@@ -39,6 +39,8 @@ func (d *daemonFlags) define(cmd *cobra.Command) {
 		d.update = append(d.update, func(c *daemon.Config) { c.Datapath = m })
 	}
 	f.Var(v, "datapath", "what carries the packets")
+	files(cmd, "config", "yaml", "yml")
+	directories(cmd, "root", "run-dir", "bpffs")
 	choices(cmd, "datapath", cobra.Completion(datapath.EBPF), cobra.Completion(datapath.IPTables))
 }
 
@@ -107,6 +109,11 @@ func newDaemon(a *app) *cobra.Command {
 	f.Var(&value[ebpf.XDP]{kind: "MODE", parse: func(s string) (ebpf.XDP, error) { return ebpf.XDP(s), nil }, set: func(x ebpf.XDP) {
 		flags.update = append(flags.update, func(c *daemon.Config) { c.XDP = x })
 	}}, "xdp", "XDP program on uplinks: off, auto (where the driver can), native (refuse others) or generic (default: off)")
+	choices(cmd, "xdp", cobra.Completion(ebpf.XDPOff), cobra.Completion(ebpf.XDPAuto), cobra.Completion(ebpf.XDPNative), cobra.Completion(ebpf.XDPGeneric))
+	choices(cmd, "netfilter", cobra.Completion(datapath.NetfilterBypass), cobra.Completion(datapath.NetfilterFirstPacket))
+	choices(cmd, "docker", dockerSocket)
+	choices(cmd, "docker-plugin", pluginSocket)
+	completeFlag(cmd, "uplink", completeDevices)
 	debug := f.Bool("debug", false, "log more")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if a.socket != "" {

@@ -48,6 +48,9 @@ func newDockerSetup(a *app) *cobra.Command {
 	flags.StringVar(&f.Config, "daemon-json", "", "dockerd's configuration file (default: the one that it uses)")
 	flags.StringVar(&f.Proxy, "proxy", "", "Fairway's docker-proxy (default: the one that was installed with this program)")
 	flags.StringVar(&f.Root, "root", daemon.Default().Root, "directory of the daemon's state, where the file as it was is kept")
+	files(cmd, "daemon-json", "json")
+	files(cmd, "proxy")
+	directories(cmd, "root")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		switch {
 		case f.check && f.undo:

@@ -15,11 +15,12 @@ func newExec(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:               "exec [OPTIONS] NAME -- COMMAND...",
 		Short:             "Run a command in a sandbox that runs",
-		ValidArgsFunction: a.completeOneSandbox,
+		ValidArgsFunction: a.firstSandbox(isRunning, cobra.ShellCompDirectiveDefault),
 	}
 	f := cmd.Flags()
 	f.SetInterspersed(false)
 	process.define(f)
+	directories(cmd, "workdir")
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		return atLeast("NAME", "COMMAND")(cmd, withoutDashes(args))
 	}

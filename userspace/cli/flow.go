@@ -41,7 +41,7 @@ func newFlowLs(a *app) *cobra.Command {
 		Long:    flowLong,
 		Args:    exactly(),
 	}
-	l.define(cmd, "only the connection", api.FlowFilterKeys())
+	l.define(a, cmd, "only the connection", api.FlowFilterKeys())
 	cmd.Flags().BoolVar(&raw, "raw", false, "all fields as KEY=VALUE, in the order they are read")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		match, err := a.flowFilter(cmd.Context(), l.filters)

@@ -25,7 +25,7 @@ func newInspect(a *app) *cobra.Command {
 		Use:               "inspect [OPTIONS] NAME...",
 		Short:             "Show sandboxes, or networks where no sandbox has the name, in full",
 		Args:              atLeast("NAME"),
-		ValidArgsFunction: a.completeSandboxes,
+		ValidArgsFunction: a.completeInspected,
 	}, func(ctx context.Context, c *api.Client, name string) (document, error) {
 		s, raw, err := c.Sandbox(ctx, name)
 		if !errors.Is(err, api.ErrNotFound) {

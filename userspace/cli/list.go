@@ -27,11 +27,12 @@ type listFlags struct {
 const quietIDs = "only IDs, of Fairway's own"
 
 // define adds the flags to cmd; quiet describes --quiet, and keys are those of --filter.
-func (l *listFlags) define(cmd *cobra.Command, quiet string, keys []api.FilterKey) {
+func (l *listFlags) define(a *app, cmd *cobra.Command, quiet string, keys []api.FilterKey) {
 	f := cmd.Flags()
 	f.BoolVarP(&l.quiet, "quiet", "q", false, quiet)
 	f.BoolVar(&l.noTrunc, "no-trunc", false, "nothing shortened")
 	words(f, &l.filters, "filter", "f", "KEY=VALUE", "only these: "+describeKeys(keys))
+	a.completeFilter(cmd, keys)
 	l.defineFormat(cmd)
 }
 

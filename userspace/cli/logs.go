@@ -21,7 +21,7 @@ func newLogs(a *app) *cobra.Command {
 		Long: "Show what a sandbox in the background (run -d) has written: standard output and error together, as it came.\n" +
 			"What runs in the foreground has no log, nor has an exec.",
 		Args:              exactly("NAME"),
-		ValidArgsFunction: a.completeOneSandbox,
+		ValidArgsFunction: a.firstSandbox(mayHaveLog, noFiles),
 	}
 	f := cmd.Flags()
 	f.BoolVarP(&req.Follow, "follow", "f", false, "go on with what it writes until it ends")

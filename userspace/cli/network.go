@@ -42,6 +42,8 @@ func newNetworkCreate(a *app) *cobra.Command {
 	f.BoolVar(&req.Internal, "internal", false, "no way in or out of the network")
 	pairs(f, &req.Options, "opt", "o", "driver option")
 	pairs(f, &req.Labels, "label", "", "label")
+	choices(cmd, "driver", cobra.Completion(model.DriverBridge))
+	completeFlag(cmd, "opt", completeOptions)
 	cmd.RunE = func(cmd *cobra.Command, args []string) (err error) {
 		req.Name = args[0]
 		req.Driver = model.Driver(driver)
@@ -68,7 +70,7 @@ func newNetworkRm(a *app) *cobra.Command {
 		Aliases:           []string{"remove"},
 		Short:             "Remove networks",
 		Args:              atLeast("NETWORK"),
-		ValidArgsFunction: a.completeNetworks,
+		ValidArgsFunction: a.completeUnused,
 	}
 	cmd.Flags().BoolVarP(&force, "force", "f", false, "no error for a network that doesn't exist")
 	cmd.RunE = a.forEach(func(ctx context.Context, client *api.Client, name string) (string, error) {
@@ -83,6 +85,7 @@ func newNetworkPrune(a *app) *cobra.Command {
 	cmd := &cobra.Command{Use: "prune", Short: "Remove all unused networks", Args: exactly()}
 	cmd.Flags().BoolVarP(&force, "force", "f", false, "don't ask")
 	words(cmd.Flags(), &filters, "filter", "", "KEY=VALUE", "only these: label, label!, until (an age or a time)")
+	a.completeFilter(cmd, api.PruneFilterKeys())
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if !force && !a.confirm("WARNING! This will remove all custom networks not used by at least one sandbox.") {
 			return nil
@@ -106,7 +109,7 @@ func newNetworkConnect(a *app) *cobra.Command {
 		Use:               "connect [OPTIONS] NETWORK SANDBOX",
 		Short:             "Connect a sandbox to a network",
 		Args:              exactly("NETWORK", "SANDBOX"),
-		ValidArgsFunction: a.completeNetworkThenSandbox,
+		ValidArgsFunction: a.completeEdge(false),
 	}
 	f := cmd.Flags()
 	one(f, &req.IPv4, "ip", "ADDRESS", "IPv4 address", parseIPv4)
@@ -127,7 +130,7 @@ func newNetworkDisconnect(a *app) *cobra.Command {
 		Use:               "disconnect [OPTIONS] NETWORK SANDBOX",
 		Short:             "Disconnect a sandbox from a network",
 		Args:              exactly("NETWORK", "SANDBOX"),
-		ValidArgsFunction: a.completeNetworkThenSandbox,
+		ValidArgsFunction: a.completeEdge(true),
 	}
 	cmd.Flags().BoolVarP(&force, "force", "f", false, "also a sandbox whose namespace is gone")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

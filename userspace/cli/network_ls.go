@@ -39,7 +39,7 @@ func newNetworkLs(a *app) *cobra.Command {
 		Short:   "List networks",
 		Args:    exactly(),
 	}
-	l.define(cmd, quietIDs, api.NetworkFilterKeys())
+	l.define(a, cmd, quietIDs, api.NetworkFilterKeys())
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		list, err := a.client().Networks(cmd.Context(), l.filters)
 		if err != nil {

@@ -18,7 +18,7 @@ func newPort(a *app) *cobra.Command {
 		Use:               "port NAME [PORT[/PROTO]]",
 		Short:             "List a sandbox's published ports, or where one of them is published",
 		Args:              between(1, "NAME", "PORT"),
-		ValidArgsFunction: a.completeOneSandbox,
+		ValidArgsFunction: a.firstSandbox(func(s api.SandboxSummary) bool { return len(s.Ports) > 0 }, noFiles),
 	}
 	defineOutput(cmd, &output)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

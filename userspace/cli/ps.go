@@ -42,7 +42,7 @@ func newPs(a *app) *cobra.Command {
 	var l listFlags
 	var all bool
 	cmd := &cobra.Command{Use: "ps [OPTIONS]", Short: "List sandboxes", Args: exactly()}
-	l.define(cmd, quietIDs, api.SandboxFilterKeys())
+	l.define(a, cmd, quietIDs, api.SandboxFilterKeys())
 	cmd.Flags().BoolVarP(&all, "all", "a", false, "also those that don't run")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		list, err := a.client().Sandboxes(cmd.Context(), all, l.filters)

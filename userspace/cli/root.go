@@ -39,6 +39,8 @@ func newRoot(a *app) *cobra.Command {
 	root.SetFlagErrorFunc(a.flagError)
 	root.PersistentFlags().StringVar(&a.socket, "socket", "",
 		"daemon's socket (default $FAIRWAY_SOCKET, then "+api.DefaultSocket+")")
+	files(root, "socket", "sock")
+	root.CompletionOptions.SetDefaultShellCompDirective(noFiles)
 	root.AddCommand(
 		newDaemon(a), newNetwork(a), newRun(a), newSandbox(a),
 		newPs(a), newInspect(a), newExec(a), newPort(a), newPorts(a), newLogs(a), newStop(a), newWait(a), newRm(a),

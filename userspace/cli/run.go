@@ -56,7 +56,7 @@ func newRun(a *app) *cobra.Command {
 		Use:               "run [OPTIONS] -- COMMAND...",
 		Short:             "Run a command in a new sandbox",
 		Args:              atLeast("COMMAND"),
-		ValidArgsFunction: cobra.NoFileCompletions,
+		ValidArgsFunction: completeCommand,
 	}
 	f := cmd.Flags()
 	f.SetInterspersed(false)
@@ -65,7 +65,8 @@ func newRun(a *app) *cobra.Command {
 	f.BoolVar(&rm, "rm", false, "remove the sandbox when the command ends")
 	flags.define(f)
 	process.define(f)
-	a.completeNetworkFlag(cmd)
+	a.completeSandboxFlags(cmd)
+	directories(cmd, "workdir")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if detach && (process.interactive || process.tty) {
 			return usagef(cmd, "-d goes without -i and -t: in the background there is no terminal and nothing to read, "+

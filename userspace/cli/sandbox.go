@@ -31,7 +31,8 @@ func newSandboxAdd(a *app) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&netns, "netns", "", "path of the namespace: /run/netns/NAME, /proc/PID/ns/net")
 	flags.define(cmd.Flags())
-	a.completeNetworkFlag(cmd)
+	a.completeSandboxFlags(cmd)
+	files(cmd, "netns")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if netns == "" {
 			return usagef(cmd, "--netns is missing")
@@ -62,10 +63,11 @@ func newStop(a *app) *cobra.Command {
 		Use:               "stop [OPTIONS] NAME...",
 		Short:             "Stop sandboxes: SIGTERM, then SIGKILL",
 		Args:              atLeast("NAME"),
-		ValidArgsFunction: a.completeSandboxes,
+		ValidArgsFunction: a.eachSandbox(hasProcess),
 	}
 	cmd.Flags().IntVarP(&timeout, "timeout", "t", timeout, "seconds until SIGKILL; -1 for never")
 	cmd.Flags().StringVarP(&req.Signal, "signal", "s", "", "signal to send first (default TERM)")
+	choices(cmd, "signal", "TERM", "INT", "QUIT", "HUP", "KILL", "USR1", "USR2")
 	cmd.RunE = a.forEach(func(ctx context.Context, client *api.Client, name string) (string, error) {
 		req.Timeout = &timeout
 		return name, client.Stop(ctx, name, req)
@@ -78,7 +80,7 @@ func newWait(a *app) *cobra.Command {
 		Use:               "wait NAME...",
 		Short:             "Wait until sandboxes end, and print their exit codes",
 		Args:              atLeast("NAME"),
-		ValidArgsFunction: a.completeSandboxes,
+		ValidArgsFunction: a.eachSandbox(hasProcess),
 		RunE: a.forEach(func(ctx context.Context, client *api.Client, name string) (string, error) {
 			code, err := client.Wait(ctx, name)
 			return strconv.Itoa(code), err
@@ -89,11 +91,17 @@ func newWait(a *app) *cobra.Command {
 func newRm(a *app) *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
-		Use:               "rm [OPTIONS] NAME...",
-		Aliases:           []string{"remove"},
-		Short:             "Remove sandboxes; an adopted namespace stays",
-		Args:              atLeast("NAME"),
-		ValidArgsFunction: a.completeSandboxes,
+		Use:     "rm [OPTIONS] NAME...",
+		Aliases: []string{"remove"},
+		Short:   "Remove sandboxes; an adopted namespace stays",
+		Args:    atLeast("NAME"),
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			want := isRemovable
+			if force {
+				want = anySandbox
+			}
+			return a.eachSandbox(want)(cmd, args, word)
+		},
 	}
 	cmd.Flags().BoolVarP(&force, "force", "f", false, "also those that run; no error for one that doesn't exist")
 	cmd.RunE = a.forEach(func(ctx context.Context, client *api.Client, name string) (string, error) {
