@@ -94,6 +94,9 @@ func (a *app) undoDocker(o setup.Options) error {
 }
 
 func (a *app) setUpDocker(ctx context.Context, f setupFlags) error {
+	if err := setup.CheckPrivilege(); err != nil {
+		return err
+	}
 	if f.Proxy == "" {
 		path, err := installedProxy()
 		if err != nil {

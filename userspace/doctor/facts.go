@@ -19,7 +19,10 @@ type facts struct {
 
 	// missingCaps are the capabilities that the process lacks.
 	missingCaps []string
-	release     string
+	// blind says that the process may not see the host: nothing below is known but
+	// what files of the kernel tell.
+	blind   bool
+	release string
 	// realtime is set on a kernel with PREEMPT_RT.
 	realtime bool
 	features []loader.Result

@@ -5,7 +5,9 @@ package doctor
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,6 +18,7 @@ import (
 
 	"github.com/fairway-project/fairway/loader"
 	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/capability"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/link"
 )
@@ -32,7 +35,13 @@ func gather(ctx context.Context, o Options) (*facts, error) {
 		f.features = loader.Probe()
 		f.gatherPins()
 	}
-	if err := f.gatherHost(o); err != nil {
+	err := f.gatherHost(o)
+	if errors.Is(err, fs.ErrPermission) {
+		f.blind = true
+		f.gatherSysctls()
+		return f, nil
+	}
+	if err != nil {
 		return nil, err
 	}
 	f.gatherSysctls()
@@ -45,7 +54,7 @@ func gather(ctx context.Context, o Options) (*facts, error) {
 // gatherProcess reads what concerns the process, the kernel and the machine.
 func (f *facts) gatherProcess() error {
 	var err error
-	if f.missingCaps, err = missingCapabilities(); err != nil {
+	if f.missingCaps, err = capability.Missing(); err != nil {
 		return err
 	}
 	var u unix.Utsname
@@ -75,24 +84,6 @@ func (f *facts) gatherProcess() error {
 // its version, as in "#1 SMP PREEMPT_RT Debian 6.12.9-1".
 func realtime(flag, version string) bool {
 	return strings.TrimSpace(flag) == "1" || slices.Contains(strings.Fields(version), "PREEMPT_RT")
-}
-
-func missingCapabilities() ([]string, error) {
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var data [2]unix.CapUserData
-	if err := unix.Capget(&header, &data[0]); err != nil {
-		return nil, fmt.Errorf("capabilities: %w", err)
-	}
-	var missing []string
-	for _, c := range []struct {
-		bit  uint
-		name string
-	}{{unix.CAP_NET_ADMIN, "CAP_NET_ADMIN"}, {unix.CAP_BPF, "CAP_BPF"}, {unix.CAP_SYS_ADMIN, "CAP_SYS_ADMIN"}} {
-		if data[c.bit/32].Effective&(1<<(c.bit%32)) == 0 {
-			missing = append(missing, c.name)
-		}
-	}
-	return missing, nil
 }
 
 // cgroup2Mount returns where the root of a cgroup2 hierarchy is mounted

@@ -21,6 +21,11 @@ func privileges(f *facts) []api.Check {
 	return []api.Check{fail("privileges", "this process has no "+strings.Join(f.missingCaps, ", "), "sudo fairway doctor")}
 }
 
+// unseen stands for all checks of what only root sees.
+func unseen(*facts) []api.Check {
+	return []api.Check{warn("host", "not checked without root: the kernel's features, devices, the firewall, settings and what a daemon left", "sudo fairway doctor")}
+}
+
 // oldestKernel has what the eBPF mode can't do without.
 const oldestKernel = "6.1"
 

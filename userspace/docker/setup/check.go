@@ -4,6 +4,7 @@ package setup
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -16,6 +17,10 @@ import (
 
 // Check tells whether the engine leaves its traffic to Fairway. It changes nothing.
 func Check(ctx context.Context, o Options) ([]api.Check, error) {
+	if err := CheckPrivilege(); errors.Is(err, ErrPrivilege) {
+		return []api.Check{{Name: "docker engine", Result: api.Fail, Fact: "not checked without root, who alone can read the firewall's rules",
+			Fix: "sudo fairway docker setup --check"}}, nil
+	}
 	e, err := FindEngine()
 	if err != nil {
 		return nil, err

@@ -68,6 +68,9 @@ func (p Plan) Lines() []string {
 
 // Make looks at the host and plans. It changes nothing.
 func Make(ctx context.Context, o Options) (Plan, error) {
+	if err := CheckPrivilege(); err != nil {
+		return Plan{}, err
+	}
 	e, err := FindEngine()
 	if err != nil {
 		return Plan{}, err

@@ -21,6 +21,9 @@ var written = []string{"iptables", "ip6tables", "userland-proxy-path", "ip-forwa
 // copy nothing was set up, and nothing is done. Rules that were removed come back when
 // the engine starts.
 func Undo(o Options) ([]string, error) {
+	if err := CheckPrivilege(); err != nil {
+		return nil, err
+	}
 	if o.Config == "" {
 		e, err := FindEngine()
 		if err != nil {
