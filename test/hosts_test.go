@@ -68,8 +68,8 @@ func TestUninstallWithoutDaemon(t *testing.T) {
 }
 
 // What is uninstalled in the namespace of another daemon that runs leaves that one's
-// devices alone, which its own state doesn't know. (Rules of iptables are one set per
-// namespace, whoever made them.)
+// devices and rules alone, which its own state doesn't know. Nor does it take its place:
+// there is one set of rules for each namespace.
 func TestUninstallInAnotherDaemonsNamespace(t *testing.T) {
 	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
 		other := e.Second(t, e.LAN1)
@@ -79,17 +79,27 @@ func TestUninstallInAnotherDaemonsNamespace(t *testing.T) {
 		flows := harness.NewFlows(t)
 		flows.TCP(t, e.LAN2, at(harness.HostIP4, 8080))
 		flows.Advance(t, 20)
-		before := deviceNumbers(t, e.Host)
+		before, rules := deviceNumbers(t, e.Host), harness.LookAtHost(t, e)
 		other.Daemon.Kill(t)
+		if e.Mode == harness.IPTables {
+			third := e.NewDaemon(t, e.Host)
+			refuses(t, third, "occupied namespace", func() error { return nil }, "another fairway instance has its rules")
+			if r := third.Uninstall(t); r.Code != 0 {
+				t.Errorf("uninstall of the daemon that was refused: exit %d: %s", r.Code, r.Err)
+			}
+		}
 		if r := other.Daemon.UninstallFrom(t, e.Host); r.Code != 0 {
 			t.Errorf("uninstall: exit %d: %s", r.Code, r.Err)
 		}
 		if diff := cmp.Diff(before, deviceNumbers(t, e.Host)); diff != "" {
 			t.Errorf("devices before and after (-want +got):\n%s", diff)
 		}
+		if diff := rules.Diff(harness.LookAtHost(t, e)); diff != "" {
+			t.Errorf("the host before and after (-want +got):\n%s", diff)
+		}
 		flows.Advance(t, 20)
 		flows.Stop(t)
-	}, harness.OnlyMode(harness.EBPF))
+	})
 }
 
 func deviceNumbers(t *testing.T, n *harness.Netns) map[string]int {

@@ -4,6 +4,8 @@ package daemon
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 
 	"github.com/fairway-project/fairway/userspace/datapath"
@@ -19,7 +21,7 @@ func (d *daemon) openDatapath(ctx context.Context, m datapath.Mode) (datapath.Da
 	case datapath.EBPF:
 		return ebpf.New(ctx, d.ebpfConfig())
 	case datapath.IPTables:
-		return iptables.New(iptables.Options{Log: d.log, MasqueradePorts: d.config.MasqueradePorts})
+		return iptables.New(d.iptablesOptions())
 	}
 	return nil, fmt.Errorf("unknown mode %q", m)
 }
@@ -33,22 +35,39 @@ func (d *daemon) ebpfConfig() ebpf.Config {
 	}
 }
 
+// iptablesOptions name the instance by the directory of its state, as that is what says
+// which datapath has objects in the kernel.
+func (d *daemon) iptablesOptions() iptables.Options {
+	sum := sha256.Sum256([]byte(d.config.Root))
+	return iptables.Options{
+		Log: d.log, MasqueradePorts: d.config.MasqueradePorts,
+		Instance: hex.EncodeToString(sum[:6]), Others: !d.alone,
+	}
+}
+
 // openFormer opens an implementation that is only to be removed. That has to be
 // possible where its programs don't load, which may be why it is to go.
-func (d *daemon) openFormer(ctx context.Context, m datapath.Mode) (datapath.Datapath, error) {
-	if m == datapath.EBPF {
+func (d *daemon) openFormer(m datapath.Mode) (datapath.Datapath, error) {
+	switch m {
+	case datapath.EBPF:
 		return ebpf.NewRemains(d.ebpfConfig()), nil
+	case datapath.IPTables:
+		return iptables.NewRemains(d.iptablesOptions())
 	}
-	return d.openDatapath(ctx, m)
+	return nil, fmt.Errorf("unknown mode %q", m)
 }
 
 // openOwn opens the datapath that this daemon works with.
 func (d *daemon) openOwn(ctx context.Context) (datapath.Datapath, error) {
 	m := d.config.Datapath
+	if d.sweep && !d.alone && m == datapath.IPTables {
+		// The rules here may be another instance's.
+		return d.openFormer(m)
+	}
 	dp, err := d.openDatapath(ctx, m)
 	if err != nil && d.sweep {
 		d.log.Warn("datapath is removed without being opened", "datapath", m, "err", err)
-		dp, err = d.openFormer(ctx, m)
+		dp, err = d.openFormer(m)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s datapath: %w", m, err)

@@ -64,7 +64,7 @@ func noteSwitch(c Config) (others []datapath.Mode, err error) {
 func (d *daemon) retire(ctx context.Context, modes []datapath.Mode) error {
 	for _, m := range modes {
 		d.log.Info("datapath changes", "from", m, "to", d.config.Datapath)
-		old, err := d.openFormer(ctx, m)
+		old, err := d.openFormer(m)
 		if err != nil {
 			return fmt.Errorf("remove the %s datapath: %w", m, err)
 		}

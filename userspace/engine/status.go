@@ -32,9 +32,10 @@ func (e *Engine) Status(ctx context.Context) (api.Status, error) {
 		s.Carried = e.Tenant.Carried(ctx).Counts()
 	}
 	var statusErr, statsErr error
-	s.Datapath, statusErr = e.datapath.Status(ctx)
+	// In this order: reading the counters may mend what the status would complain of.
 	s.Stats, statsErr = e.datapath.Stats(ctx)
 	s.RecentDrops = e.drops.recent(time.Now(), s.Stats.Drops)
+	s.Datapath, statusErr = e.datapath.Status(ctx)
 	return s, errors.Join(statusErr, statsErr)
 }
 

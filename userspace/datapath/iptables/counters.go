@@ -19,7 +19,7 @@ import (
 // Stats reads the rules' counters and the devices'. Forwarded are the packets
 // that a rule of Fairway's accepted in FORWARD, frames inside a bridge included.
 // Since it reads all rules, and the daemon calls it every few seconds, it also is
-// what notices that they were flushed.
+// what notices that another program removed some.
 func (d *Datapath) Stats(ctx context.Context) (datapath.Stats, error) {
 	var st datapath.Stats
 	err := d.inside(ctx, func(ctx context.Context) error {
@@ -41,7 +41,7 @@ func (d *Datapath) ruleCounters(ctx context.Context, st *datapath.Stats) error {
 		}
 		sumAccepted(cur, &forwarded)
 		sumDropped(cur, f, drops)
-		if err := d.mendFlushed(ctx, f, cur); err != nil {
+		if err := d.mendDamage(ctx, f, cur); err != nil {
 			return err
 		}
 	}

@@ -19,6 +19,12 @@ type Options struct {
 	// MasqueradePorts bounds the source ports of masqueraded TCP and UDP
 	// connections; the zero range leaves them to netfilter, as Docker does.
 	MasqueradePorts model.PortRange
+	// Instance names whose rules these are, in letters and digits; the empty name is
+	// one too.
+	Instance string
+	// Others says that another instance may work in the network namespace. Where it
+	// has rules, the first call fails with ErrOccupied, and Uninstall leaves them.
+	Others bool
 	// Log receives what is worth knowing beside errors; slog.Default if nil.
 	Log *slog.Logger
 }
@@ -29,6 +35,8 @@ type Datapath struct {
 	bins Binaries
 	log  *slog.Logger
 	ns   *netns.NS
+	// others is Options.Others.
+	others bool
 
 	// mu orders all changes: the kernel's tables have one lock anyway.
 	mu     sync.Mutex
@@ -54,11 +62,12 @@ func New(o Options) (*Datapath, error) {
 		return nil, err
 	}
 	return &Datapath{
-		bins:  o.Binaries,
-		log:   o.Log,
-		ns:    ns,
-		state: newState(o.MasqueradePorts),
-		proxy: newProxy(ns, o.Log),
+		bins:   o.Binaries,
+		log:    o.Log,
+		ns:     ns,
+		others: o.Others,
+		state:  newState(o.MasqueradePorts, o.Instance),
+		proxy:  newProxy(ns, o.Log),
 	}, nil
 }
 

@@ -111,12 +111,12 @@ func (d *delta) tables() map[string]bool {
 	return tables
 }
 
-// script fails where one of the tables isn't what it was left as.
-func (d *delta) script() *script {
+// script fails where one of the tables isn't what the instance left it as.
+func (d *delta) script(instance string) *script {
 	s := new(script)
 	for table := range d.tables() {
-		s.del(markRule(table))
-		s.append(markRule(table))
+		s.del(markRule(table, instance))
+		s.append(markRule(table, instance))
 	}
 	for _, r := range d.del {
 		s.del(r)

@@ -18,8 +18,13 @@
 // copy of every rule in a built-in chain and the settings as they were before,
 // and changes in the same transaction as the rules, so that they are found
 // again after the daemon was killed at any moment. Where the chains exist
-// without a journal they are Docker's, and New's caller gets ErrForeign. A mark in
-// each journal tells by its absence that another program flushed the table.
+// without a journal they are Docker's, and New's caller gets ErrForeign. The name of
+// the instance stands in each journal, and tells by its absence that another program
+// flushed the table. There is one set of rules for each network namespace: a second
+// instance is refused while the first may be at work, and doesn't remove its rules.
+//
+// What another program removes, tables, chains or single rules, comes back with the
+// next change, or when the counters are read next.
 //
 // # Sockets of the host and IPv6
 //

@@ -17,9 +17,10 @@ import (
 // The journal's facts: settings as they were before, kept in the filter table's
 // journal, and factCreated in the journal of each table that wasn't there.
 const (
-	factPolicy  = "policy"
-	factCreated = "created"
-	factSysctl  = "sysctl:" // followed by the name below /proc/sys
+	factPolicy   = "policy"
+	factCreated  = "created"
+	factSysctl   = "sysctl:"  // followed by the name below /proc/sys
+	factInstance = "instance" // in the journal of each table; older versions wrote none
 )
 
 var (
@@ -33,12 +34,11 @@ func factRule(table, name, value string) Rule {
 	return newRule(table, chainJournal, `-m comment --comment "fairway:%s=%s"`, name, value)
 }
 
-// markRule stands in each table's journal. Each change takes it out and puts it
-// back, which fails where another program has flushed the table: the chains are
-// still there then, and rules would be added to them that nothing leads to.
-func markRule(table string) Rule {
-	return newRule(table, chainJournal, `-m comment --comment "fairway:mark"`)
-}
+// markRule stands in each table's journal and says which instance the rules are of.
+// Each change takes it out and puts it back, which fails where another program has
+// flushed the table: the chains are still there then, and rules would be added to
+// them that nothing leads to.
+func markRule(table, instance string) Rule { return factRule(table, factInstance, instance) }
 
 // journaled returns rules followed by the journal's copies of those in built-in chains.
 func journaled(rules []Rule) []Rule {
@@ -94,7 +94,10 @@ func (fs facts) rules() []Rule {
 type journal struct {
 	// copies counts the rules noted, by table and spec.
 	copies map[[2]string]int
-	facts  facts
+	// facts but for the instance's name.
+	facts facts
+	// instance is Options.Instance of whose rules these are; empty if it isn't known.
+	instance string
 	// subnets and bridges of the networks noted.
 	subnets []netip.Prefix
 	bridges []string
@@ -121,6 +124,10 @@ func readJournal(cur saved) *journal {
 
 func (j *journal) note(table, spec string) {
 	if m := factForm.FindStringSubmatch(spec); m != nil {
+		if m[1] == factInstance {
+			j.instance = m[2]
+			return
+		}
 		j.facts.set(table, m[1], m[2])
 		return
 	}
@@ -139,7 +146,7 @@ func (j *journal) owned(cur saved) []Rule {
 	var rules []Rule
 	copies := maps.Clone(j.copies)
 	for _, table := range tableOrder {
-		for _, chain := range []string{"PREROUTING", "FORWARD", "OUTPUT", "POSTROUTING"} {
+		for _, chain := range sharedChains {
 			current, _ := cur.chain(table, chain)
 			for _, r := range current {
 				id := [2]string{table, r.spec}

@@ -17,6 +17,9 @@ type kernel struct {
 	// leftover counts the rules of an earlier daemon that nobody has claimed yet.
 	leftover map[key]int
 	facts    facts
+	// whole is the fingerprint of tables that were compared with the present state and
+	// lacked nothing; zero where they have to be compared.
+	whole uint64
 	// torn is set while the tables may differ from the state, because mending failed.
 	torn bool
 }
@@ -56,6 +59,9 @@ func (d *Datapath) adopt(ctx context.Context, f Family, k *kernel) error {
 		return err
 	}
 	j := readJournal(cur)
+	if d.others && j != nil && j.instance != "" && j.instance != d.state.instance {
+		return fmt.Errorf("%s: %w", f, ErrOccupied)
+	}
 	k.nft = strings.Contains(version, "nf_tables")
 	k.facts = factsOf(cur, j)
 	k.leftover = leftovers(f, cur, j)
@@ -107,10 +113,11 @@ func (d *Datapath) change(ctx context.Context, f Family, old, new []Rule) (delta
 		}
 		return delta{}, nil
 	}
+	k.whole = 0
 	del := diff(old, new)
 	del.claim(k.leftover)
 	if !k.torn {
-		err := d.bins.apply(ctx, f, del.script())
+		err := d.bins.apply(ctx, f, del.script(d.state.instance))
 		if err == nil {
 			return del, nil
 		}
@@ -125,23 +132,33 @@ func (d *Datapath) mend(ctx context.Context, f Family) (err error) {
 	if k.broken != nil {
 		return nil
 	}
+	k.whole = 0
 	defer func() { k.torn = err != nil }()
 	cur, err := d.bins.readTables(ctx, f)
 	if err != nil {
 		return err
 	}
-	return d.bins.apply(ctx, f, plan(cur, d.state.ruleset(f, d.proxy, k.facts), k.leftover))
+	return d.bins.apply(ctx, f, planMend(cur, d.state.ruleset(f, d.proxy, k.facts), k.leftover))
 }
 
-// mendFlushed mends the tables, which are cur, where another program flushed one.
-func (d *Datapath) mendFlushed(ctx context.Context, f Family, cur saved) error {
-	for _, table := range tableOrder {
-		if !exists(cur, markRule(table)) {
-			d.log.Warn("rules were flushed by another program, mending them", "family", f.String(), "table", table)
-			return d.mend(ctx, f)
-		}
+// mendDamage mends the tables, which are cur, where another program flushed one,
+// or removed or moved a single rule. With many ports comparing takes a while: tables
+// in which nothing has changed aren't compared again.
+func (d *Datapath) mendDamage(ctx context.Context, f Family, cur saved) error {
+	k, now := &d.kernel[f], cur.fingerprint()
+	if k.torn {
+		return d.mend(ctx, f)
 	}
-	return nil
+	if k.whole == now {
+		return nil
+	}
+	chain := damage(cur, d.state.ruleset(f, d.proxy, k.facts))
+	if chain == "" {
+		k.whole = now
+		return nil
+	}
+	d.log.Warn("rules were removed by another program, mending them", "family", f.String(), "chain", chain)
+	return d.mend(ctx, f)
 }
 
 // changeAll is change for both families, or for none: after an error undo takes

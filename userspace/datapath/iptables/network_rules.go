@@ -54,8 +54,8 @@ func sourceNATRules(f Family, n *datapath.Network, ports model.PortRange) []Rule
 	}
 	var rules []Rule
 	if n.Bridge.Masquerade && f.gatewayMode(n) != model.GatewayRouted {
-		rules = append(rules, newRule(tableNAT, "POSTROUTING", "-s %s ! -o %s -j %s",
-			f.subnet(n).Prefix, br, target).atHead())
+		all := newRule(tableNAT, "POSTROUTING", "-s %s ! -o %s -j %s", f.subnet(n).Prefix, br, target).atHead()
+		rules = append(rules, all.inGroup(masqueradeGroup(n)))
 		rules = append(rules, boundedRules(f, n, ports)...)
 	}
 	return append(rules, newRule(tableNAT, "POSTROUTING", "-o %s -m addrtype --src-type LOCAL -j %s",
@@ -78,10 +78,13 @@ func boundedRules(f Family, n *datapath.Network, ports model.PortRange) []Rule {
 	var rules []Rule
 	for _, proto := range []string{"tcp", "udp"} {
 		rules = append(rules, newRule(tableNAT, "POSTROUTING", "-s %s ! -o %s -p %s -j %s",
-			f.subnet(n).Prefix, n.Bridge.Name, proto, target).atHead())
+			f.subnet(n).Prefix, n.Bridge.Name, proto, target).atHead().inGroup(masqueradeGroup(n)))
 	}
 	return rules
 }
+
+// masqueradeGroup keeps the rule for all protocols behind those for single ones.
+func masqueradeGroup(n *datapath.Network) string { return n.ID + " masquerade" }
 
 // forwardRules say what leaves the bridge and what stays in it.
 func forwardRules(f Family, n *datapath.Network) []Rule {

@@ -7,7 +7,19 @@ import "slices"
 // plan returns the script that makes the kernel, which says cur, equal to want.
 // Rules in keep are left where they are although nobody wants them: an earlier
 // daemon's, until Prune knows better. It writes nothing where nothing differs.
+// Docker puts its jumps back to the top of FORWARD at every start, and so does this.
 func plan(cur saved, want *Ruleset, keep map[key]int) *script {
+	return planWith(cur, want, keep, leads)
+}
+
+// planMend is plan for between two starts: what others have put before the jumps
+// in FORWARD since the last one stays there.
+func planMend(cur saved, want *Ruleset, keep map[key]int) *script {
+	return planWith(cur, want, keep, follows)
+}
+
+// planWith leaves the jumps in FORWARD where inPlace says that they are right.
+func planWith(cur saved, want *Ruleset, keep map[key]int, inPlace func([]savedRule, []Rule) bool) *script {
 	s := new(script)
 	j := readJournal(cur)
 	if j == nil {
@@ -20,7 +32,7 @@ func plan(cur saved, want *Ruleset, keep map[key]int) *script {
 			planOwnChain(s, table, chain, current, exists, want.Chain(table, chain), keep)
 		}
 	}
-	planBuiltin(s, cur, j.owned(cur), want, keep)
+	planBuiltin(s, cur, j.owned(cur), want, keep, inPlace)
 	return s
 }
 
@@ -46,16 +58,16 @@ func planOwnChain(s *script, table, chain string, cur []savedRule, exists bool, 
 }
 
 // planBuiltin changes the built-in chains, where foreign rules stay.
-func planBuiltin(s *script, cur saved, owned []Rule, want *Ruleset, keep map[key]int) {
+func planBuiltin(s *script, cur saved, owned []Rule, want *Ruleset, keep map[key]int, inPlace func([]savedRule, []Rule) bool) {
 	for _, table := range tableOrder {
-		for _, chain := range []string{"PREROUTING", "FORWARD", "OUTPUT", "POSTROUTING"} {
+		for _, chain := range sharedChains {
 			current, _ := cur.chain(table, chain)
 			mine := slices.DeleteFunc(slices.Clone(owned), func(r Rule) bool {
 				return r.Table != table || r.Chain != chain
 			})
 			wanted := want.Chain(table, chain)
-			if chain == "FORWARD" && !leads(current, wanted) {
-				// Docker puts its jumps back to the top at every start.
+			mine = withUnnoted(table, chain, mine, current, wanted)
+			if chain == "FORWARD" && !inPlace(current, wanted) {
 				replaceHead(s, mine, wanted)
 				continue
 			}
@@ -64,12 +76,40 @@ func planBuiltin(s *script, cur saved, owned []Rule, want *Ruleset, keep map[key
 	}
 }
 
+// withUnnoted adds to mine what is wanted, is there, and isn't in the journal: its
+// copies were removed, and a second rule would stay for ever.
+func withUnnoted(table, chain string, mine []Rule, cur []savedRule, want []Rule) []Rule {
+	take := make(map[string]int)
+	for _, r := range want {
+		take[r.Spec]++
+	}
+	noted := make(map[string]int)
+	for _, r := range mine {
+		noted[r.Spec]++
+	}
+	for spec, n := range noted {
+		take[spec] = max(take[spec], n)
+	}
+	var out []Rule
+	for _, r := range cur {
+		if take[r.spec]--; take[r.spec] >= 0 {
+			out = append(out, Rule{Table: table, Chain: chain, Spec: r.spec})
+		}
+	}
+	return out
+}
+
 // leads reports whether the chain begins with these rules.
 func leads(cur []savedRule, want []Rule) bool {
 	if len(cur) < len(want) {
 		return false
 	}
 	return slices.Equal(specs(cur[:len(want)]), texts(want))
+}
+
+// follows reports whether these rules are in the chain, in this order.
+func follows(cur []savedRule, want []Rule) bool {
+	return slices.Equal(wantedOf(cur, want), texts(want))
 }
 
 func replaceHead(s *script, mine, want []Rule) {
@@ -82,19 +122,28 @@ func replaceHead(s *script, mine, want []Rule) {
 }
 
 // planDifference deletes what is unwanted and adds what is missing, head rules
-// last first.
+// last first. A group that isn't whole is replaced: its order counts.
 func planDifference(s *script, mine, want []Rule, keep map[key]int) {
+	broken := brokenGroups(texts(mine), want)
 	missing := make(map[key]int)
+	replaced := make(map[key]bool)
 	for _, r := range want {
-		missing[r.key()]++
+		if replaced[r.key()] = broken[r.Group]; !broken[r.Group] {
+			missing[r.key()]++
+		}
 	}
 	for _, r := range mine {
 		switch k := r.key(); {
 		case missing[k] > 0:
 			missing[k]--
-		case keep[k] > 0:
+		case keep[k] > 0 && !replaced[k]:
 		default:
 			s.del(r)
+		}
+	}
+	for _, r := range want {
+		if replaced[r.key()] {
+			missing[r.key()]++
 		}
 	}
 	absent := func(r Rule) bool {

@@ -65,7 +65,7 @@ func foreign() saved {
 
 // drawState makes up networks, endpoints and ports.
 func drawState(t *rapid.T) state {
-	s := newState(model.PortRange{})
+	s := newState(model.PortRange{}, "")
 	for num := range rapid.IntRange(0, 3).Draw(t, "networks") {
 		v := variant{
 			mode:     rapid.SampledFrom([]model.GatewayMode{model.GatewayNAT, model.GatewayNATUnprotected, model.GatewayRouted}).Draw(t, "mode"),
@@ -122,14 +122,14 @@ func TestPlanIsExact(t *testing.T) {
 func TestDeltaIsExact(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		cur, noProxy := foreign(), newProxy(nil, nil)
-		empty := newState(model.PortRange{})
+		empty := newState(model.PortRange{}, "")
 		_ = cur.restore(plan(cur, empty.ruleset(IPv4, noProxy, nil), nil).String())
 		var rules []Rule
 		for range 3 {
 			next := drawState(t)
 			now := next.all(noProxy)
 			d := diff(rules, now)
-			mustHold(t, cur.restore(d.script().String()))
+			mustHold(t, cur.restore(d.script("").String()))
 			rules = now
 			if todo := plan(cur, next.ruleset(IPv4, noProxy, nil), nil); !todo.empty() {
 				t.Fatalf("still to do:\n%s", todo)

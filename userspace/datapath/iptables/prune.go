@@ -97,7 +97,7 @@ func (d *Datapath) makeEqual(ctx context.Context) error {
 		if err := d.bins.apply(ctx, f, plan(cur, want, nil)); err != nil {
 			return err
 		}
-		k.leftover, k.torn = nil, false
+		k.leftover, k.torn, k.whole = nil, false, 0
 		current, _ := cur.chain(tableNAT, chainDocker)
 		changes[f] = diff(fromSaved(tableNAT, chainDocker, current), want.Chain(tableNAT, chainDocker))
 	}

@@ -56,6 +56,10 @@ func builtin(chain string) bool {
 	return false
 }
 
+// sharedChains are the built-in chains in which rules of this package stand beside
+// others'.
+var sharedChains = [...]string{"PREROUTING", "FORWARD", "OUTPUT", "POSTROUTING"}
+
 // ownChains lists the chains of a table that hold nothing but this package's
 // rules, the journal excepted.
 func ownChains(f Family, table string) []string {

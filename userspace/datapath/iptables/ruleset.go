@@ -15,7 +15,9 @@ import (
 // Ruleset is all rules of one family, in the order they stand in each chain.
 type Ruleset struct {
 	Family Family
-	chains map[[2]string][]Rule
+	// heads were inserted one after the other, so that the last stands first; rest
+	// were appended. Both by table and chain.
+	heads, rest map[[2]string][]Rule
 }
 
 // Rules returns the rules that carry out want. Networks follow each other by
@@ -29,7 +31,7 @@ func Rules(f Family, want datapath.Desired) *Ruleset {
 // rules is Rules with source ports for masquerading; the zero range leaves them
 // to netfilter, as Docker does.
 func rules(f Family, want datapath.Desired, masquerade model.PortRange) *Ruleset {
-	rs := &Ruleset{Family: f, chains: make(map[[2]string][]Rule)}
+	rs := &Ruleset{Family: f, heads: make(map[[2]string][]Rule), rest: make(map[[2]string][]Rule)}
 	rs.add(staticRules(f)...)
 	networks := make(map[string]*datapath.Network, len(want.Networks))
 	for _, n := range slices.SortedFunc(slices.Values(want.Networks), byCreation) {
@@ -53,23 +55,25 @@ func byID(a, b datapath.Endpoint) int { return cmp.Compare(a.ID, b.ID) }
 
 // add does what -I and -A would, one after the other.
 func (rs *Ruleset) add(rules ...Rule) {
-	heads := make(map[[2]string][]Rule)
 	for _, r := range rules {
-		c := [2]string{r.Table, r.Chain}
+		to := rs.rest
 		if r.Head {
-			heads[c] = append(heads[c], r)
-		} else {
-			rs.chains[c] = append(rs.chains[c], r)
+			to = rs.heads
 		}
-	}
-	for c, head := range heads {
-		slices.Reverse(head)
-		rs.chains[c] = append(head, rs.chains[c]...)
+		c := [2]string{r.Table, r.Chain}
+		to[c] = append(to[c], r)
 	}
 }
 
 // Chain returns the rules of a chain in order.
-func (rs *Ruleset) Chain(table, chain string) []Rule { return rs.chains[[2]string{table, chain}] }
+func (rs *Ruleset) Chain(table, chain string) []Rule {
+	c := [2]string{table, chain}
+	out := make([]Rule, 0, len(rs.heads[c])+len(rs.rest[c]))
+	for _, r := range slices.Backward(rs.heads[c]) {
+		out = append(out, r)
+	}
+	return append(out, rs.rest[c]...)
+}
 
 // chainNames lists a table's chains: the package's own, then built-in ones.
 func (rs *Ruleset) chainNames(table string) []string {

@@ -5,6 +5,9 @@ package iptables
 import (
 	"bufio"
 	"fmt"
+	"hash/maphash"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/fairway-project/fairway/userspace/datapath"
@@ -102,4 +105,23 @@ func (s saved) policy(table, chain string) string {
 		return t.policies[chain]
 	}
 	return "ACCEPT"
+}
+
+var fingerprintSeed = maphash.MakeSeed()
+
+// fingerprint is the same for tables with the same rules, counters aside, and never
+// zero.
+func (s saved) fingerprint() uint64 {
+	var h maphash.Hash
+	h.SetSeed(fingerprintSeed)
+	for _, table := range slices.Sorted(maps.Keys(s)) {
+		for _, chain := range slices.Sorted(maps.Keys(s[table].chains)) {
+			h.WriteString("*" + table + " " + chain + "\n")
+			for _, r := range s[table].chains[chain] {
+				h.WriteString(r.spec)
+				h.WriteByte('\n')
+			}
+		}
+	}
+	return h.Sum64() | 1
 }

@@ -13,6 +13,8 @@ import (
 // state is what was asked for, by ID.
 type state struct {
 	host datapath.Host
+	// instance is Options.Instance.
+	instance string
 	// masquerade are the source ports for it; zero leaves them to netfilter.
 	masquerade model.PortRange
 	networks   map[string]datapath.Network
@@ -21,9 +23,10 @@ type state struct {
 	resolvers  map[string]datapath.Resolver
 }
 
-func newState(masquerade model.PortRange) state {
+func newState(masquerade model.PortRange, instance string) state {
 	return state{
 		masquerade: masquerade,
+		instance:   instance,
 		networks:   make(map[string]datapath.Network),
 		endpoints:  make(map[string]datapath.Endpoint),
 		ports:      make(map[string][]datapath.Port),
@@ -33,7 +36,7 @@ func newState(masquerade model.PortRange) state {
 
 // stateOf is the state that want describes, with the settings of before.
 func stateOf(before state, want datapath.Desired) state {
-	s := newState(before.masquerade)
+	s := newState(before.masquerade, before.instance)
 	s.host = before.host
 	for _, n := range want.Networks {
 		s.networks[n.ID] = n
@@ -105,7 +108,7 @@ func (s *state) ruleset(f Family, p *proxy, fs facts) *Ruleset {
 	}
 	rs.add(fs.rules()...)
 	for _, table := range tableOrder {
-		rs.add(markRule(table))
+		rs.add(markRule(table, s.instance))
 	}
 	return rs
 }

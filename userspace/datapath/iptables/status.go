@@ -39,10 +39,25 @@ func (d *Datapath) familyNotes(ctx context.Context, f Family) []string {
 	if err != nil {
 		return append(notes, fmt.Sprintf("%s rules can't be read: %v.", f, err))
 	}
-	if !plan(cur, d.state.ruleset(f, d.proxy, k.facts), k.leftover).empty() {
-		notes = append(notes, fmt.Sprintf("%s rules were changed by another program; restarting the daemon mends them.", f))
+	if note := d.foreignNote(f, cur); note != "" {
+		notes = append(notes, note)
 	}
 	return notes
+}
+
+// foreignNote says what another program did to the rules: what Stats mends, and what
+// it leaves until the next start.
+func (d *Datapath) foreignNote(f Family, cur saved) string {
+	k := &d.kernel[f]
+	want := d.state.ruleset(f, d.proxy, k.facts)
+	switch {
+	case damage(cur, want) != "":
+		return fmt.Sprintf("%s rules were removed by another program; they come back within seconds.", f)
+	case !plan(cur, want, k.leftover).empty():
+		return fmt.Sprintf("%s rules of another program stand in Fairway's chains, or before its own in FORWARD; "+
+			"restarting the daemon removes the former and puts its own first.", f)
+	}
+	return ""
 }
 
 // bridgeFilter tells whether frames inside a bridge pass the rules.

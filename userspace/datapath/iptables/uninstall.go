@@ -16,8 +16,9 @@ import (
 )
 
 // Uninstall takes every rule, chain, policy and setting back that the journal
-// speaks of, whoever made them: it needs no call before it but New. DOCKER-USER
-// stays where it has rules, which are the administrator's.
+// speaks of, whichever process made them: it needs no call before it but New.
+// Another instance's stay if it may be at work. DOCKER-USER stays where it has
+// rules, which are the administrator's.
 func (d *Datapath) Uninstall(ctx context.Context) error {
 	ids := d.resolversWithout(datapath.Desired{})
 	var errs []error
@@ -32,7 +33,7 @@ func (d *Datapath) Uninstall(ctx context.Context) error {
 		for id := range d.state.endpoints {
 			d.proxy.release(id)
 		}
-		d.state = newState(d.state.masquerade)
+		d.state = newState(d.state.masquerade, d.state.instance)
 		return errors.Join(errs...)
 	}))
 	return errors.Join(errs...)
@@ -47,7 +48,7 @@ func (d *Datapath) uninstall(ctx context.Context, f Family) error {
 		return err
 	}
 	j := readJournal(cur)
-	if j == nil {
+	if j == nil || d.others && j.instance != d.state.instance {
 		return nil
 	}
 	if err := restoreSettings(j); err != nil {
