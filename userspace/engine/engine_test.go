@@ -261,6 +261,34 @@ func TestLostDevicesAreMadeAgain(t *testing.T) {
 	})
 }
 
+// A device that somebody set down, or took the addresses of, is as dead as one that is
+// gone.
+func TestDevicesAreSetUpAgain(t *testing.T) {
+	w := newWorld(t)
+	n := w.network(api.NetworkCreate{Name: "n"})
+	ep := w.run(api.SandboxConfig{Name: "s", Networks: on("n")}).Endpoints[0]
+	for _, name := range []string{ep.HostIf, n.Bridge.Name} {
+		before, err := w.links.Find(name)
+		must(t, err)
+		l, err := netlink.LinkByName(name)
+		must(t, err)
+		must(t, netlink.LinkSetDown(l))
+		eventually(t, name+" up again", func() bool {
+			now, err := w.links.Find(name)
+			return err == nil && now == before
+		})
+	}
+	br, err := netlink.LinkByName(n.Bridge.Name)
+	must(t, err)
+	addrs, err := netlink.AddrList(br, netlink.FAMILY_V4)
+	must(t, err)
+	must(t, netlink.AddrDel(br, &addrs[0]))
+	eventually(t, "the gateway's address", func() bool {
+		addrs, err := netlink.AddrList(br, netlink.FAMILY_V4)
+		return err == nil && len(addrs) == 1
+	})
+}
+
 func TestLinksOnTheDefaultNetwork(t *testing.T) {
 	w := newWorld(t)
 	w.run(api.SandboxConfig{Name: "db", Expose: []string{"5432"}, Hostname: "dbhost"})

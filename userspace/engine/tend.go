@@ -68,7 +68,8 @@ func (e *Engine) wakeUp() {
 }
 
 // tendDevices compares the devices that are there with those that should be:
-// a bridge or an interface that somebody deleted is made again.
+// a bridge or an interface that somebody deleted is made again, one that somebody set
+// down is set up, and a bridge gets back the addresses that it lost.
 func (e *Engine) tendDevices(ctx context.Context) {
 	// First what should be there, then what is: a device that is made between
 	// the two looks would seem to be lost otherwise.
@@ -78,11 +79,16 @@ func (e *Engine) tendDevices(ctx context.Context) {
 		e.log.Error("devices not listed", "err", err)
 		return
 	}
+	addresses, err := e.links.Addresses()
+	if err != nil {
+		e.log.Error("addresses not listed", "err", err)
+		return
+	}
 	for _, d := range owned {
-		if bridges[d.Owner] == d.Index {
+		if n := e.state.network(d.Owner); n != nil && bridges[d.Owner] == d.Index && d.Up && bridgeOf(n).Has(addresses[d.Index]) {
 			delete(bridges, d.Owner)
 		}
-		if attached[d.Owner] == d.Index && d.Master != 0 {
+		if attached[d.Owner] == d.Index && d.Master != 0 && d.Up {
 			delete(attached, d.Owner)
 		}
 	}
@@ -96,7 +102,7 @@ func (e *Engine) tendDevices(ctx context.Context) {
 	}
 }
 
-// mendNetwork makes a network's bridge again.
+// mendNetwork makes a network's bridge again, or puts it right.
 func (e *Engine) mendNetwork(ctx context.Context, id string) {
 	defer e.locks.network(id)()
 	n := e.state.network(id)
@@ -104,7 +110,9 @@ func (e *Engine) mendNetwork(ctx context.Context, id string) {
 		// Removed meanwhile.
 		return
 	}
-	e.log.Info("bridge of a network is made again", "network", n.Name, "device", n.Bridge.Name)
+	if !e.health.bad(networkSubject(n)) {
+		e.log.Info("bridge of a network is put right", "network", n.Name, "device", n.Bridge.Name)
+	}
 	e.reportNetwork(n, e.applyNetwork(ctx, n))
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 
 	"github.com/fairway-project/fairway/userspace/model"
@@ -26,6 +27,16 @@ type Bridge struct {
 	// lengths. The zero Prefix leaves the address off (isolated gateway mode,
 	// inhibit_ipv4); without IPv6, the family is disabled on the device.
 	IPv4, IPv6 netip.Prefix
+}
+
+// Has reports whether the gateway's addresses are among those of a device.
+func (b Bridge) Has(addrs []netip.Prefix) bool {
+	for _, p := range []netip.Prefix{b.IPv4, b.IPv6} {
+		if p.IsValid() && !slices.Contains(addrs, p) {
+			return false
+		}
+	}
+	return true
 }
 
 // EnsureBridge makes the bridge device of a network, up even while nothing is

@@ -13,7 +13,7 @@
 //     both ends down: call the datapath between CreateVeth and the first SetUp;
 //   - between creation and marking a crash can leave a device without an alias;
 //     CreateVeth recognises such a rest of its own by name and bridge;
-//   - nothing here lists all devices but Owned, Routes and the Watcher.
+//   - nothing here lists all devices but Owned, Addresses, Routes and the Watcher.
 package link
 
 import (
@@ -149,6 +149,22 @@ func (h *Host) Owned() ([]Device, error) {
 		}
 	}
 	return owned, nil
+}
+
+// Addresses lists the addresses of all devices, with their prefix lengths, by the
+// devices' indexes.
+func (h *Host) Addresses() (map[int][]netip.Prefix, error) {
+	addrs, err := nl.AddrList(h.nl, nil, netlink.FAMILY_ALL)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[int][]netip.Prefix)
+	for _, a := range addrs {
+		if p, ok := addressOf(a); ok {
+			out[a.LinkIndex] = append(out[a.LinkIndex], p)
+		}
+	}
+	return out, nil
 }
 
 // Routes lists the destinations that the host has routes to in any table, but
