@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -39,13 +40,31 @@ func mountBPFFS(dir string) error {
 	at := dir
 	if strings.HasPrefix(dir, standardBPFFS+"/") || dir == standardBPFFS {
 		at = standardBPFFS
-	} else if err := os.MkdirAll(at, 0o700); err != nil {
-		return fmt.Errorf("bpffs directory: %w", err)
+	} else {
+		if err := os.MkdirAll(at, 0o700); err != nil {
+			return fmt.Errorf("bpffs directory: %w", err)
+		}
+		removeEmptyBelow(at)
 	}
 	if err := unix.Mount("bpf", at, "bpf", 0, "mode=0700"); err != nil {
 		return explain(fmt.Errorf("bpffs not mounted, and it can't be (mount -t bpf bpf %s): %w", at, err))
 	}
 	return nil
+}
+
+// removeEmptyBelow removes the directories that were made below dir while its BPF
+// filesystem was unmounted: under another one they would be in the way of removing dir.
+func removeEmptyBelow(dir string) {
+	var dirs []string
+	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() && path != dir {
+			dirs = append(dirs, path)
+		}
+		return nil
+	})
+	for _, d := range slices.Backward(dirs) {
+		_ = os.Remove(d) // one that isn't empty stays
+	}
 }
 
 // OnBPFFS reports whether dir, or where it would be made, is on a BPF filesystem.

@@ -56,6 +56,7 @@ type daemon struct {
 	// files is the limit of open files that processes in sandboxes get, that of the
 	// daemon before it raised its own; zero for the present one.
 	files   unix.Rlimit
+	pins    *pins           // nil where nothing is pinned
 	docker  *docker.Watcher // nil without --docker
 	plugin  *plugin.Driver  // nil without --docker-plugin
 	closers []func() error
@@ -168,12 +169,13 @@ func (d *daemon) open(ctx context.Context) error {
 	if err := d.before.lookForPins(d.config); err != nil {
 		return err
 	}
-	pins, err := lockBPFFS(d.config)
+	held, err := lockBPFFS(d.config)
 	if err != nil {
 		return err
 	}
-	if pins != nil {
-		d.onClose(pins.Close)
+	if held != nil {
+		d.pins = &pins{d.config.BPFFS, held, d.log}
+		d.onClose(d.pins.close)
 	}
 	dp, err := d.openOwn(ctx)
 	if err != nil {
@@ -210,6 +212,7 @@ func (d *daemon) engineConfig(s *store.Store, l *link.Host, b *sandbox.Manager, 
 	}
 	if dp.Mode() == datapath.EBPF {
 		c.BPFFS = d.config.BPFFS
+		c.KeepPins = d.pins.keep
 	}
 	c.Tenant = d.tenant()
 	if d.parts.Doctor != nil {

@@ -50,6 +50,9 @@ type Config struct {
 	// Others says that another daemon may work in the network namespace: devices of
 	// Fairway's that Store doesn't know are left to it.
 	Others bool
+	// KeepPins sees to what the datapath has pinned, where it has; nil for nothing. It
+	// is called every few seconds until an uninstall, and an error is told in the status.
+	KeepPins func() error
 	// Doctor checks the host; the engine only passes it on.
 	Doctor func(context.Context) ([]api.Check, error)
 }

@@ -15,7 +15,7 @@ import (
 const tendPeriod = 3 * time.Second
 
 // tend looks after what others may break: interfaces and namespaces that were
-// deleted, networks that could not be restored.
+// deleted, networks that could not be restored, pins.
 func (e *Engine) tend() {
 	// What was counted before this daemon isn't recent.
 	e.sampleDrops(e.running)
@@ -27,11 +27,24 @@ func (e *Engine) tend() {
 			return
 		case <-ticker.C:
 			// Only now: devices that it makes in vain wake tend up.
+			e.keepPins()
 			e.retry(e.running)
 		case <-e.wake:
 		}
 		e.tendDevices(e.running)
 		e.sampleDrops(e.running)
+	}
+}
+
+func (e *Engine) keepPins() {
+	e.hostLook.Lock()
+	defer e.hostLook.Unlock()
+	if e.KeepPins == nil || e.uninstalled {
+		return
+	}
+	err := e.KeepPins()
+	if news := e.health.report("pinned objects", err); news && err != nil {
+		e.log.Error("pinned objects", "err", err)
 	}
 }
 

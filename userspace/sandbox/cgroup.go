@@ -21,7 +21,11 @@ const killTimeout = 10 * time.Second
 
 // cgroupDir is the cgroup2 directory that holds one child per sandbox.
 type cgroupDir struct {
-	path string
+	// mount is the root of cgroup2. It stays that if it is unmounted ("umount -l"),
+	// when its path leads to another directory.
+	mount *os.Root
+	// name is the directory's below mount, path what messages say.
+	name, path string
 }
 
 // findCgroup returns the directory fairway/NAME in the host's cgroup2 mount. It
@@ -31,11 +35,19 @@ func findCgroup(name string) (*cgroupDir, error) {
 	if err != nil {
 		return nil, err
 	}
-	path := filepath.Join(mount, "fairway", name)
+	return openCgroup(mount, name)
+}
+
+func openCgroup(mount, name string) (*cgroupDir, error) {
 	if err := unix.Access(mount, unix.W_OK); err != nil {
 		return nil, fmt.Errorf("cgroup2 mount %s: %w", mount, err)
 	}
-	return &cgroupDir{path: path}, nil
+	root, err := os.OpenRoot(mount)
+	if err != nil {
+		return nil, fmt.Errorf("cgroup2 mount: %w", err)
+	}
+	name = filepath.Join("fairway", name)
+	return &cgroupDir{mount: root, name: name, path: filepath.Join(mount, name)}, nil
 }
 
 // cgroup2Mount reads /proc/self/mountinfo (proc(5)) for a cgroup2 mount.
@@ -57,16 +69,16 @@ func cgroup2Mount() (string, error) {
 
 // child makes the sandbox's cgroup and opens it for CLONE_INTO_CGROUP.
 func (c *cgroupDir) child(id string) (*os.File, error) {
-	path := filepath.Join(c.path, id)
-	err := os.MkdirAll(path, 0o755)
+	name := filepath.Join(c.name, id)
+	err := c.mount.MkdirAll(name, 0o755)
 	if errors.Is(err, fs.ErrNotExist) {
 		// Another daemon has just removed the parent, which was empty.
-		err = os.MkdirAll(path, 0o755)
+		err = c.mount.MkdirAll(name, 0o755)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cgroup of sandbox %s: %w", id, err)
 	}
-	f, err := os.Open(path)
+	f, err := c.mount.Open(name)
 	if err != nil {
 		return nil, fmt.Errorf("cgroup of sandbox %s: %w", id, err)
 	}
@@ -74,7 +86,7 @@ func (c *cgroupDir) child(id string) (*os.File, error) {
 }
 
 func (c *cgroupDir) children() ([]string, error) {
-	entries, err := os.ReadDir(c.path)
+	entries, err := fs.ReadDir(c.mount.FS(), c.name)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("cgroup %s: %w", c.path, err)
 	}
@@ -90,7 +102,11 @@ func (c *cgroupDir) children() ([]string, error) {
 // kill ends every process in the sandbox's cgroup, also those that fork
 // meanwhile (cgroup.kill, Linux 5.14).
 func (c *cgroupDir) kill(id string) error {
-	err := os.WriteFile(filepath.Join(c.path, id, "cgroup.kill"), []byte("1"), 0)
+	f, err := c.mount.OpenFile(filepath.Join(c.name, id, "cgroup.kill"), os.O_WRONLY, 0)
+	if err == nil {
+		_, err = f.WriteString("1")
+		err = errors.Join(err, f.Close())
+	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENODEV) {
 		return fmt.Errorf("kill processes of sandbox %s: %w", id, err)
 	}
@@ -105,13 +121,13 @@ func (c *cgroupDir) removeChild(id string) error {
 	if err := c.waitEmpty(id); err != nil {
 		return err
 	}
-	return removeDir(filepath.Join(c.path, id))
+	return c.removeDir(filepath.Join(c.name, id))
 }
 
 // waitEmpty returns when no process is left. The kernel makes cgroup.events
 // readable for POLLPRI on every change.
 func (c *cgroupDir) waitEmpty(id string) error {
-	f, err := os.Open(filepath.Join(c.path, id, "cgroup.events"))
+	f, err := c.mount.Open(filepath.Join(c.name, id, "cgroup.events"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -141,19 +157,19 @@ func (c *cgroupDir) waitEmpty(id string) error {
 
 // remove removes the directory, and its parent if no other daemon uses it.
 func (c *cgroupDir) remove() error {
-	if err := removeDir(c.path); err != nil {
+	if err := c.removeDir(c.name); err != nil {
 		return err
 	}
-	err := removeDir(filepath.Dir(c.path))
+	err := c.removeDir(filepath.Dir(c.name))
 	if errors.Is(err, unix.EBUSY) || errors.Is(err, unix.ENOTEMPTY) {
 		return nil
 	}
 	return err
 }
 
-func removeDir(path string) error {
-	if err := unix.Rmdir(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("cgroup %s: remove: %w", path, err)
+func (c *cgroupDir) removeDir(name string) error {
+	if err := c.mount.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("cgroup %s: remove: %w", name, err)
 	}
 	return nil
 }
