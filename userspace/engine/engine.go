@@ -45,7 +45,7 @@ type Config struct {
 	Tenant Tenant
 	// Sweep makes Start remove, first of all, the devices of Fairway's that Store
 	// doesn't know: those of a daemon whose state is lost, whose bridges would be
-	// in the way. Only for an uninstall.
+	// in the way. Networks that Store lacks aren't made. Only for an uninstall.
 	Sweep bool
 	// Others says that another daemon may work in the network namespace: devices of
 	// Fairway's that Store doesn't know are left to it.

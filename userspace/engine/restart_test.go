@@ -173,8 +173,8 @@ func TestSweepAfterALostState(t *testing.T) {
 	w.open()
 	after, err := w.links.Owned()
 	must(t, err)
-	if len(after) != 1 || after[0].Name != DefaultBridge || after[0].Owner == before[0].Owner {
-		t.Errorf("devices before %+v, after %+v, want the bridge of another network only", before, after)
+	if len(before) == 0 || len(after) != 0 {
+		t.Errorf("devices before %+v, after %+v, want none", before, after)
 	}
 	// With cgroups the process went along with what else was left.
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {

@@ -38,8 +38,10 @@ func (e *Engine) Start(ctx context.Context) error {
 		return err
 	}
 	e.reserveForTenant()
-	if err := e.makePredefined(ctx); err != nil {
-		return err
+	if !e.Sweep {
+		if err := e.makePredefined(ctx); err != nil {
+			return err
+		}
 	}
 	e.restoreNetworks(ctx)
 	if err := e.refreshHost(ctx, false); err != nil {
