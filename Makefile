@@ -6,7 +6,7 @@ GO ?= go
 
 .DEFAULT_GOAL := help
 .PHONY: help docker-plugin deps deps-docker deps-firewalls deps-generate deps-vm deps-builder build generate check-generated check-builder \
-	lint test test-xdp fuzz test-vm update-insns bench bench-all bench-page bench-check bench-update bench-docker demo install clean
+	lint test test-long clean-test test-xdp fuzz test-vm update-insns bench bench-all bench-page bench-check bench-update bench-docker demo install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,13 +54,23 @@ docker-plugin: build ## make Docker's managed plugin of bin/fairway in bin/docke
 	deploy/docker-plugin/build bin/fairway bin/docker-plugin
 	@echo "docker plugin create fairway bin/docker-plugin && docker plugin enable fairway"
 
-test: ## run all tests (root); ends with a plain count
+# What the tests' targets run, for a part of it: make test PACKAGES=./test TESTFLAGS=-run=TestNames
+PACKAGES ?= ./...
+TESTFLAGS ?=
+
+test: ## install what is missing and run all tests (root); ends with a plain count
 	@test "$$(id -u)" = 0 || { echo "make test: the tests make network namespaces and load eBPF programs; run it as root" >&2; exit 1; }
-	@build/test-report --packages=./... -- -count=1 -timeout=14m
+	@partial=; build/ready || partial=1; FAIRWAY_TEST_PARTIAL=$$partial build/test-report --packages="$(PACKAGES)" -- -count=1 $(TESTFLAGS)
+
+test-long: ## run the tests that are long by nature: crowds, soaks, fuzzers (root)
+	@partial=; build/ready || partial=1; FAIRWAY_TEST_PARTIAL=$$partial build/test-report --packages="$(PACKAGES)" -- -count=1 -tags=long -run='^TestLong' $(TESTFLAGS)
+
+clean-test: ## remove what killed runs of the tests left (root)
+	@mkdir -p .cache/bin && $(GO) build -o .cache/bin/cell ./test/cmd/cell && .cache/bin/cell -clean
 
 test-xdp: ## run the end-to-end tests with the XDP program on the uplinks, in the driver and in the stack (root)
 	@for mode in auto generic; do \
-		echo "--xdp $$mode"; FAIRWAY_TEST_MODES=ebpf FAIRWAY_XDP=$$mode build/test-report --packages=./test -- -count=1 -timeout=14m || exit 1; done
+		echo "--xdp $$mode"; FAIRWAY_TEST_MODES=ebpf FAIRWAY_XDP=$$mode build/test-report --packages=./test -- -count=1 || exit 1; done
 
 fuzz: ## fuzz with each target, 20,000 executions (EXECUTIONS=)
 	@build/fuzz

@@ -11,9 +11,10 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
+
+	"github.com/fairway-project/fairway/test/cell"
 )
 
 // Environment variables that the harness reads.
@@ -28,14 +29,16 @@ const (
 	EnvFirstPacket = "FAIRWAY_TEST_FIRST_PACKET"
 )
 
-// Main is for TestMain: it builds what the tests run, removes what a killed
-// earlier run left behind, and returns the exit code.
+// Main is for TestMain: it goes into a cell, so that a run that is killed leaves nothing
+// behind, builds what the tests run, and returns the exit code.
 func Main(m *testing.M) int {
 	if os.Geteuid() != 0 {
 		fmt.Fprintln(os.Stderr, "the end-to-end tests make network namespaces and need root")
 		return 1
 	}
-	sweep()
+	if _, inside := cell.Inside(); !inside {
+		return cell.Run(os.Args...)
+	}
 	dir, err := os.MkdirTemp("", "fwt-bin-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -102,32 +105,4 @@ func build(env, pkg, dir string) error {
 		return fmt.Errorf("build %s: %w\n%s", pkg, err, out)
 	}
 	return os.Setenv(env, bin)
-}
-
-// sweep ends the processes and removes the namespaces and pins of runs that were killed.
-// A run is dead when no process has the ID in its namespaces' names.
-func sweep() {
-	names, _ := filepath.Glob("/run/netns/" + namespacePrefix + "[0-9]*-*")
-	for _, path := range names {
-		name := filepath.Base(path)
-		if runs(name) {
-			continue
-		}
-		for _, p := range processesIn(path) {
-			_ = syscall.Kill(p, syscall.SIGKILL)
-		}
-		_ = exec.Command("ip", "netns", "del", name).Run()
-	}
-	pins, _ := filepath.Glob("/sys/fs/bpf/" + namespacePrefix + "[0-9]*-*")
-	for _, dir := range pins {
-		if !runs(filepath.Base(dir)) {
-			_ = os.RemoveAll(dir)
-		}
-	}
-}
-
-// runs reports whether the test process in an ID exists.
-func runs(id string) bool {
-	pid, err := strconv.Atoi(strings.SplitN(strings.TrimPrefix(id, namespacePrefix), "-", 2)[0])
-	return err != nil || syscall.Kill(pid, 0) == nil
 }

@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"testing"
+
+	"github.com/fairway-project/fairway/test/cell"
 )
 
 // Addresses of the topology, without prefix lengths.
@@ -20,11 +22,9 @@ const (
 	WANIP4, WANIP6       = "198.51.100.10", "2001:db8:1::10"
 )
 
-// namespacePrefix begins the name of every namespace of the harness; the
-// process ID follows, so that a later run can tell what was left by a dead one.
-const namespacePrefix = "fwt"
-
 // Topology is the world around the host under test.
+//
+// ID begins the name of everything that the machine sees of it.
 type Topology struct {
 	ID                                    string
 	Switch, Host, LAN1, LAN2, Router, WAN *Netns
@@ -37,7 +37,11 @@ func NewTopology(t testing.TB) *Topology {
 	if _, err := rand.Read(raw[:]); err != nil {
 		t.Fatal(err)
 	}
-	w := &Topology{ID: fmt.Sprintf("%s%d-%s", namespacePrefix, os.Getpid(), hex.EncodeToString(raw[:]))}
+	run, inside := cell.Inside()
+	if !inside {
+		run = os.Getpid()
+	}
+	w := &Topology{ID: fmt.Sprintf("%s%d-%s", cell.Prefix, run, hex.EncodeToString(raw[:]))}
 	for _, part := range []struct {
 		ns   **Netns
 		name string
