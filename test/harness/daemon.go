@@ -35,6 +35,10 @@ type Daemon struct {
 	last *os.ProcessState
 }
 
+// smallTables are for tests to which the size of the tables doesn't matter: to make full
+// ones takes longer than all else at a daemon's start. Arguments of a test's own win.
+var smallTables = []string{"--flow-table-size", "8192"}
+
 // NewDaemon prepares a daemon for the namespace n and doesn't start it.
 func (e *Env) NewDaemon(t testing.TB, n *Netns, args ...string) *Daemon {
 	t.Helper()
@@ -78,6 +82,7 @@ func (d *Daemon) TryStart() error {
 	}
 	defer logFile.Close()
 	args := append([]string{"daemon"}, d.Dirs()...)
+	args = append(args, smallTables...)
 	if d.Mode != "" {
 		args = append(args, "--datapath", string(d.Mode))
 	}
@@ -94,7 +99,7 @@ func (d *Daemon) TryStart() error {
 }
 
 func (d *Daemon) ready() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	var dialer net.Dialer
 	for {
@@ -139,7 +144,7 @@ func (d *Daemon) end(sig syscall.Signal) {
 	_ = d.cmd.Process.Signal(sig)
 	select {
 	case <-d.exited:
-	case <-time.After(15 * time.Second):
+	case <-time.After(Patience):
 		_ = d.cmd.Process.Kill()
 		<-d.exited
 	}
@@ -159,7 +164,7 @@ func (d *Daemon) endsBySelf() bool {
 	case <-d.exited:
 		d.cmd = nil
 		return true
-	case <-time.After(5 * time.Second):
+	case <-time.After(Patience):
 		return false
 	}
 }
