@@ -15,10 +15,6 @@ import (
 	"github.com/gopacket/gopacket/layers"
 )
 
-// judgedWithin is how long a change of rules may take to concern a running flow: one
-// second where nothing tells of it, and some for a slow machine.
-const judgedWithin = 5 * time.Second
-
 // rule is one that an operator may have in FORWARD; empty fields match everything.
 type rule struct {
 	in, src, dst string
@@ -305,7 +301,7 @@ func (r *running) exchange(limit time.Duration) error {
 // cut waits until datagrams get no answer, and demands that a line gets none.
 func (r *running) cut(t *testing.T) {
 	t.Helper()
-	harness.EventuallyWithin(t, judgedWithin, "datagrams to be cut off", func() error {
+	harness.Eventually(t, "datagrams to be cut off", func() error {
 		if r.exchange(harness.Silence) == nil {
 			return fmt.Errorf("answered")
 		}
@@ -324,7 +320,7 @@ func (r *running) cut(t *testing.T) {
 // mended waits for the answers, of what was sent before too.
 func (r *running) mended(t *testing.T) {
 	t.Helper()
-	harness.EventuallyWithin(t, judgedWithin, "datagrams to pass", func() error { return r.exchange(harness.Silence) })
+	harness.Eventually(t, "datagrams to pass", func() error { return r.exchange(harness.Silence) })
 	_ = r.tcp.SetDeadline(time.Now().Add(20 * time.Second))
 	buf := make([]byte, 100)
 	n, err := r.tcp.Read(buf)

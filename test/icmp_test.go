@@ -195,12 +195,8 @@ func TestPathMTU(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				begin := time.Now()
 				if err := c.Bulk(1 << 20); err != nil {
 					t.Errorf("%s → %s: %v", w.from.Name, w.dst, err)
-				}
-				if took := time.Since(begin); took > 5*time.Second {
-					t.Errorf("%s → %s: took %v", w.from.Name, w.dst, took)
 				}
 				c.Close()
 			}

@@ -6,13 +6,10 @@ import (
 	"fmt"
 	"os"
 	"testing"
-	"time"
 
 	"github.com/fairway-project/fairway/test/harness"
 	"golang.org/x/sys/unix"
 )
-
-const reconcileLimit = 5 * time.Second
 
 // REL-08: a sandbox's process dies; what belonged to it is free.
 func TestSandboxDies(t *testing.T) {
@@ -22,7 +19,7 @@ func TestSandboxDies(t *testing.T) {
 		if err := unix.Kill(c1.State.Pid, unix.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
-		harness.EventuallyWithin(t, reconcileLimit, "c1 to be exited", func() error {
+		harness.Eventually(t, "c1 to be exited", func() error {
 			if in := e.Inspect(t, "c1"); in.State.Running || in.State.ExitCode != 137 {
 				return fmt.Errorf("state is %+v", in.State)
 			}
@@ -56,7 +53,7 @@ func TestUplinkDownAndUp(t *testing.T) {
 func reachesSoon(t *testing.T, from *harness.Netns, dst, tag, source string) {
 	t.Helper()
 	for name, probe := range harness.Probes() {
-		harness.EventuallyWithin(t, reconcileLimit, fmt.Sprintf("%s %s → %s", name, from.Name, dst), func() error {
+		harness.Eventually(t, fmt.Sprintf("%s %s → %s", name, from.Name, dst), func() error {
 			r, err := probe(from, dst, harness.Within(harness.Silence))
 			if err == nil && (r.Tag != tag || r.Seen.Addr().String() != source) {
 				err = fmt.Errorf("answered by %s, which saw %s", r.Tag, r.Seen)
@@ -115,7 +112,7 @@ func TestAdoptedNamespaceVanishes(t *testing.T) {
 		serve(t, e.Open(t, "vm").Netns, 80, "vm")
 		harness.Reaches(t, c2.Netns, e.Inspect(t, "vm").NetworkSettings.Networks["a"].IPAddress, 80, "vm")
 		e.Host.Must(t, "ip", "netns", "del", name)
-		harness.EventuallyWithin(t, reconcileLimit, "vm to be exited", func() error {
+		harness.Eventually(t, "vm to be exited", func() error {
 			if in := e.Inspect(t, "vm"); in.State.Running {
 				return fmt.Errorf("state is %+v", in.State)
 			}

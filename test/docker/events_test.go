@@ -6,14 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/fairway-project/fairway/test/harness"
 )
-
-// relisted is how long a change may go unnoticed of which nothing but an event tells
-// that got lost.
-const relisted = 45 * time.Second
 
 // onBadWire runs fn where a badWire is between the daemon and the engine, with a
 // container whose traffic must not stop.
@@ -54,7 +49,7 @@ func (d *engine) everything(prefix string) {
 	d.docker("network", "connect", other, one)
 	d.serve(two, "-p", "7002:80", "--network", other)
 	d.reaches(d.LAN1, harness.HostIP4+":7002", two)
-	d.matchesWithin(relisted)
+	d.matches()
 	d.docker("rename", two, two+"2")
 	d.docker("pause", two+"2")
 	d.docker("unpause", two+"2")
@@ -64,10 +59,10 @@ func (d *engine) everything(prefix string) {
 	d.docker("kill", two+"2")
 	d.closed(d.LAN1, harness.HostIP4+":7002")
 	d.reaches(d.LAN1, harness.HostIP4+":7001", one)
-	d.matchesWithin(relisted)
+	d.matches()
 	d.docker("rm", "-f", one, two+"2")
 	d.docker("network", "rm", other)
-	d.matchesWithin(relisted)
+	d.matches()
 }
 
 // diesAndComesBack kills a container's process as a crash would, and waits for the
@@ -116,6 +111,6 @@ func TestBlockedAnswers(t *testing.T) {
 		release()
 		d.reaches(d.LAN1, harness.HostIP4+":7002", "new")
 		d.closed(d.LAN1, harness.HostIP4+":7001")
-		d.matchesWithin(relisted)
+		d.matches()
 	})
 }

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/google/go-cmp/cmp"
@@ -38,7 +37,18 @@ type inspected struct {
 // containers.
 func (d *engine) matches() {
 	d.t.Helper()
-	d.matchesWithin(harness.Patience)
+	want, owners := d.listed()
+	want.Subnets = append(want.Subnets, d.ownSubnets()...)
+	harness.Eventually(d.t, "the maps have what Docker lists", func() error {
+		got, err := d.mapped(owners)
+		if err != nil {
+			return err
+		}
+		if diff := cmp.Diff(want.sorted(), got.sorted()); diff != "" {
+			return fmt.Errorf("(-docker +maps):\n%s", diff)
+		}
+		return nil
+	})
 }
 
 // listed is what the engine says: of the networks that it has, and the containers
@@ -150,21 +160,4 @@ func (f facts) sorted() facts {
 		}
 	}
 	return f
-}
-
-// matchesWithin is matches with a limit of the caller's.
-func (d *engine) matchesWithin(limit time.Duration) {
-	d.t.Helper()
-	want, owners := d.listed()
-	want.Subnets = append(want.Subnets, d.ownSubnets()...)
-	harness.EventuallyWithin(d.t, limit, "the maps have what Docker lists", func() error {
-		got, err := d.mapped(owners)
-		if err != nil {
-			return err
-		}
-		if diff := cmp.Diff(want.sorted(), got.sorted()); diff != "" {
-			return fmt.Errorf("(-docker +maps):\n%s", diff)
-		}
-		return nil
-	})
 }

@@ -13,7 +13,7 @@ import (
 
 // Bulk sends size bytes through an echo server and compares what comes back.
 func (c *TCPConn) Bulk(size int) error {
-	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(Patience))
 	data := make([]byte, size)
 	src := rand.NewChaCha8([32]byte{byte(size)})
 	_, _ = src.Read(data)

@@ -61,7 +61,7 @@ func (d *Daemon) uninstall(t testing.TB, more ...string) Result {
 
 func (d *Daemon) run(t testing.TB, stdin string, args ...string) Result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	var out, errs strings.Builder
 	cmd := d.netns.Command(ctx, os.Getenv(EnvBinary), args...)

@@ -85,7 +85,7 @@ func Misses(t testing.TB, n *Netns, host string, port int) {
 // Ping sends one echo request and waits for the reply. Further arguments are
 // those of ping(8).
 func Ping(n *Netns, dst string, args ...string) error {
-	_, err := n.Output("ping", append(append([]string{"-n", "-c1", "-W2"}, args...), dst)...)
+	_, err := n.Output("ping", append(append([]string{"-n", "-c1", "-W20"}, args...), dst)...)
 	return err
 }
 

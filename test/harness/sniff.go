@@ -111,7 +111,7 @@ func (s *Sniffer) Seen(match Match) (found []gopacket.Packet) {
 func (s *Sniffer) Wait(t testing.TB, what string, match Match) gopacket.Packet {
 	t.Helper()
 	var found []gopacket.Packet
-	EventuallyWithin(t, 3*time.Second, what+" on "+s.where, func() error {
+	Eventually(t, what+" on "+s.where, func() error {
 		if found = s.Seen(match); len(found) == 0 {
 			return fmt.Errorf("not among %d packets", len(s.Seen(nil)))
 		}

@@ -111,7 +111,7 @@ func DialTCP(n *Netns, dst string, opts ...DialOption) (*TCPConn, error) {
 		return nil, err
 	}
 	c := &TCPConn{TCPConn: raw, in: bufio.NewReader(raw)}
-	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(Patience))
 	line, err := c.in.ReadString('\n')
 	if err == nil {
 		c.Reply, err = parseReply(line)
@@ -138,7 +138,7 @@ func ConnectTCP(n *Netns, dst string, opts ...DialOption) (*net.TCPConn, error) 
 }
 
 func dialFrom(proto, dst string, opts []DialOption) (net.Conn, error) {
-	o := dialing{timeout: 5 * time.Second}
+	o := dialing{timeout: Patience}
 	for _, opt := range opts {
 		opt(&o)
 	}
@@ -183,7 +183,7 @@ func localAddr(proto, family, text string) (net.Addr, error) {
 
 // Echo sends text and reads it back.
 func (c *TCPConn) Echo(text string) error {
-	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(Patience))
 	if _, err := io.WriteString(c, text+"\n"); err != nil {
 		return err
 	}

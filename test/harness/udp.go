@@ -98,7 +98,7 @@ func (c *UDPConn) Exchange(size int, limit time.Duration) (Reply, error) {
 
 // GetUDP sends a datagram from a new socket and waits for its echo.
 func GetUDP(n *Netns, dst string, opts ...DialOption) (Reply, error) {
-	o := dialing{timeout: 2 * time.Second}
+	o := dialing{timeout: Patience}
 	for _, opt := range opts {
 		opt(&o)
 	}
