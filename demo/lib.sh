@@ -210,7 +210,10 @@ verify_clean() {
 	local left=()
 	! ip netns list | grep -q "fwdemo-${work##*.}-" || left+=("network namespaces")
 	! grep -q "$work" /proc/self/mountinfo || left+=("mounts: $(grep -o "$work[^ ]*" /proc/self/mountinfo | tr '\n' ' ')")
-	! pgrep -f "$work" >/dev/null || left+=("processes: $(pgrep -af "$work" | tr '\n' ';')")
+	local process
+	for process in $(grep -lsF "$work" /proc/[0-9]*/cmdline); do
+		left+=("process: $(tr '\0' ' ' <"$process" 2>/dev/null)")
+	done
 	[[ ! -e $work/bpf ]] || left+=("pinned programs and maps in $work/bpf")
 	[[ ! -e $work/root ]] || left+=("state in $work/root")
 	local id

@@ -54,7 +54,7 @@ func onDocker(t *testing.T, fn func(t *testing.T, d *engine), opts ...harness.Op
 // newEngine prepares both daemons and starts none.
 func newEngine(t *testing.T, e *harness.Env, b binaries) *engine {
 	t.Helper()
-	d := &engine{Env: e, binaries: b, t: t, dir: e.Dir(t, "docker"), cgroup: e.ID, limit: time.Minute}
+	d := &engine{Env: e, binaries: b, t: t, dir: e.Dir(t, "docker"), cgroup: e.ID, limit: 10 * time.Minute}
 	d.socket = filepath.Join(d.dir, "s")
 	d.args = []string{"--userland-proxy-path", os.Getenv(envProxy)}
 	d.Daemon.Args = append(d.Daemon.Args, "--docker=unix://"+d.socket, "--flow-table-size", "8192")
@@ -92,7 +92,7 @@ func (d *engine) start() {
 	cmd := d.cmd
 	d.exited = exited
 	go func() { _ = cmd.Wait(); close(exited) }()
-	harness.EventuallyWithin(d.t, 60*time.Second, "dockerd answers", func() error {
+	harness.Eventually(d.t, "dockerd answers", func() error {
 		select {
 		case <-exited:
 			d.t.Fatalf("dockerd ended:\n%s", d.log())
@@ -117,7 +117,7 @@ func (d *engine) end(sig syscall.Signal) {
 	_ = d.cmd.Process.Signal(sig)
 	select {
 	case <-d.exited:
-	case <-time.After(30 * time.Second):
+	case <-time.After(harness.Patience):
 		d.t.Errorf("dockerd goes on after %s", sig)
 		_ = d.cmd.Process.Kill()
 		<-d.exited
@@ -171,10 +171,9 @@ func (d *engine) remove() {
 func (d *engine) killRest() {
 	d.t.Helper()
 	harness.Eventually(d.t, "the engine's processes end", func() error {
-		out, _ := exec.Command("pgrep", "-f", d.dir+"/").Output()
-		left := append(strings.Fields(string(out)), d.contained()...)
+		left := append(harness.ProcessesByArgument(d.dir+"/"), d.contained()...)
 		for _, pid := range left {
-			_ = exec.Command("kill", "-9", pid).Run()
+			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
 		if len(left) > 0 {
 			return fmt.Errorf("%v run", left)
@@ -190,11 +189,15 @@ func (d *engine) killRest() {
 }
 
 // contained are the processes of containers.
-func (d *engine) contained() (pids []string) {
+func (d *engine) contained() (pids []int) {
 	files, _ := filepath.Glob("/sys/fs/cgroup/*/" + d.cgroup + "/*/cgroup.procs")
 	for _, file := range files {
 		raw, _ := os.ReadFile(file)
-		pids = append(pids, strings.Fields(string(raw))...)
+		for _, field := range strings.Fields(string(raw)) {
+			if pid, err := strconv.Atoi(field); err == nil {
+				pids = append(pids, pid)
+			}
+		}
 	}
 	return pids
 }

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/fairway-project/fairway/test/partial"
 )
 
 // processesIn lists the processes whose network namespace is the one at path.
@@ -37,8 +39,8 @@ func processesByNetns(inodes map[uint64]bool) []int {
 	return pids
 }
 
-// processesByArgument lists the processes that have text in their command line.
-func processesByArgument(text string) []int {
+// ProcessesByArgument lists the processes that have text in their command line.
+func ProcessesByArgument(text string) []int {
 	var pids []int
 	eachProcess(func(pid int) {
 		if strings.Contains(commandLine(pid), text) {
@@ -79,6 +81,7 @@ func startProcess(t testing.TB, n *Netns, name string, args ...string) *process 
 	// What it leaves running must not keep the output open for ever.
 	cmd.WaitDelay = time.Second
 	if err := n.Start(cmd); err != nil {
+		partial.Skip(t, err)
 		t.Fatalf("start of %s: %v", name, err)
 	}
 	p := &process{cmd.Process, make(chan struct{})}
@@ -97,7 +100,7 @@ func (p *process) stop() {
 	_ = p.Signal(syscall.SIGTERM)
 	select {
 	case <-p.exited:
-	case <-time.After(15 * time.Second):
+	case <-time.After(Patience):
 		_ = p.Kill()
 		<-p.exited
 	}

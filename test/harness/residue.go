@@ -43,7 +43,7 @@ func (e *Env) lookForProcesses(t testing.TB) {
 	for _, pid := range processesByNetns(e.inodes()) {
 		t.Errorf("process %d is still in a sandbox: %s", pid, commandLine(pid))
 	}
-	for _, pid := range processesByArgument(e.dir) {
+	for _, pid := range ProcessesByArgument(e.dir) {
 		t.Errorf("process %d is left: %s", pid, commandLine(pid))
 	}
 }
@@ -127,7 +127,7 @@ func (e *Env) forceAway(t testing.TB) {
 	t.Helper()
 	e.Daemon.end(9)
 	_ = e.Daemon.Uninstall(t)
-	pids := append(processesByNetns(e.inodes()), processesByArgument(e.dir)...)
+	pids := append(processesByNetns(e.inodes()), ProcessesByArgument(e.dir)...)
 	for _, pid := range append(pids, processesIn(e.Host.Path)...) {
 		if p, err := os.FindProcess(pid); err == nil {
 			_ = p.Kill()
