@@ -26,6 +26,8 @@ func TestReload(t *testing.T) {
 	const first = "uplinks: [eth0]\ntimeouts: {udp: 600s, udp_stream: 600s}\n"
 	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
 		c1, _ := pair(t, e)
+		t.Run("changes are logged", func(t *testing.T) { logsChanges(t, e) })
+		takesOver(t, e, `msg="taken over" owner=fairway networks=4 sandboxes=2 endpoints=2 ports=0`)
 		serve(t, e.WAN, 80, "wan")
 		pid := e.Daemon.Pid()
 		reload := func(yaml string) string {

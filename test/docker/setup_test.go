@@ -45,6 +45,7 @@ func TestSetupTakesOver(t *testing.T) {
 		if r := setup("--check"); r.Code != 0 {
 			t.Errorf("check after the setup: exit %d\n%s%s", r.Code, r.Out, r.Err)
 		}
+		d.agrees(setup)
 		if r := setup("--undo"); r.Code != 0 {
 			t.Errorf("undo: exit %d\n%s%s", r.Code, r.Out, r.Err)
 		}
@@ -52,4 +53,25 @@ func TestSetupTakesOver(t *testing.T) {
 			t.Errorf("daemon.json after the undo: %q, %v", raw, err)
 		}
 	}, harness.AllowPrivate())
+}
+
+// agrees demands that doctor and setup's check judge the policy that Docker leaves
+// alike, and that none of them advises what would cut the containers off.
+func (d *engine) agrees(setup func(...string) harness.Result) {
+	d.t.Helper()
+	d.Host.Must(d.t, "iptables", "-P", "FORWARD", "DROP")
+	defer d.Host.Must(d.t, "iptables", "-P", "FORWARD", "ACCEPT")
+	if r := setup("--check"); r.Code != 0 || !strings.Contains(r.Out, "the policy of FORWARD is DROP") {
+		d.t.Errorf("check with a policy: exit %d\n%s%s", r.Code, r.Out, r.Err)
+	}
+	checks := d.Fairway(d.t, "doctor").Out
+	for line := range strings.Lines(checks) {
+		if strings.Contains(line, "policy") && !strings.HasPrefix(line, "OK") || strings.Contains(line, "first-packet") {
+			d.t.Errorf("doctor says %s", line)
+		}
+	}
+	if !strings.Contains(checks, "iptables policy DROP in FORWARD") {
+		d.t.Errorf("doctor doesn't name the policy:\n%s", checks)
+	}
+	d.reaches(d.LAN1, harness.HostIP4+":7000", "web")
 }

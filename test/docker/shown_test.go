@@ -61,7 +61,32 @@ func TestDockerIsShown(t *testing.T) {
 		if out := d.Must(t, "ports"); strings.Contains(out, "docker") {
 			t.Errorf("ports after all is removed:\n%s", out)
 		}
+		d.logged("docker", "sandbox=web", "network=native", "7000")
+		d.logged("docker-plugin", "sandbox=", "network=", "7001")
 	}, harness.WithMetrics())
+}
+
+// logged demands that the log has one line for each thing that came and went, with
+// its owner.
+func (d *engine) logged(owner, sandbox, network, port string) {
+	d.t.Helper()
+	for msg, words := range map[string][]string{
+		"network created": {network}, "network removed": {network},
+		"endpoint connected": {sandbox, network, "ipv4="}, "endpoint disconnected": {sandbox, network, "ipv4="},
+		"port published": {sandbox, "port=0.0.0.0:" + port + "->80/tcp"}, "port unpublished": {sandbox, "port=0.0.0.0:" + port + "->80/tcp"},
+	} {
+		words := append(words, `level=INFO msg="`+msg+`" owner=`+owner+" ")
+		harness.Eventually(d.t, fmt.Sprintf("one line with %q", words), func() error {
+			lines := strings.Split(d.Daemon.Log(), "\n")
+			lines = slices.DeleteFunc(lines, func(l string) bool {
+				return slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(l, w) })
+			})
+			if len(lines) != 1 {
+				return fmt.Errorf("%q in\n%s", lines, d.Daemon.Log())
+			}
+			return nil
+		})
+	}
 }
 
 // A daemon that is started without --docker-plugin carries on what the driver had,

@@ -119,3 +119,25 @@ func splitWords(s string) []string {
 	}
 	return words
 }
+
+// Wrong settings of the daemon have a code of their own, whatever finds them, and the
+// unit knows it.
+func TestWrongSettingsAreToldApart(t *testing.T) {
+	unit, err := os.ReadFile("../../deploy/systemd/fairway.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(unit), "\nRestartPreventExitStatus=78\n") {
+		t.Error("the unit starts a daemon again whose settings are wrong")
+	}
+	for _, args := range []string{
+		"daemon --bogus", "daemon --xdp", "daemon --xdp bogus", "daemon --masquerade-ports x", "daemon --config /none", "daemon --metrics 9090",
+		"daemon x", "daemon --docker unix:///x", "--socket /x daemon", "daemon --datapath nft", "daemon --uplink a/b",
+	} {
+		var stdout, stderr bytes.Buffer
+		env := cli.Env{Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stderr, Now: time.Now, Getenv: func(string) string { return "" }}
+		if got := cli.Main(env, programs(), splitWords(args)); got != 78 || strings.Count(stderr.String(), "\n") != 1 {
+			t.Errorf("fairway %s: exit code %d; want 78 and one line\n%s", args, got, stderr.String())
+		}
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/fairway-project/fairway/userspace/audit"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/docker/facts"
 )
@@ -19,12 +20,15 @@ type applied struct {
 	endpoints map[string]datapath.Endpoint
 	ports     map[string][]datapath.Port
 	guarded   map[int]bool
+	// names are what endpoints are called in the log.
+	names map[string]audit.Endpoint
 }
 
 func newApplied() applied {
 	return applied{
 		networks: make(map[string]datapath.Network), endpoints: make(map[string]datapath.Endpoint),
 		ports: make(map[string][]datapath.Port), guarded: make(map[int]bool),
+		names: make(map[string]audit.Endpoint),
 	}
 }
 
@@ -50,6 +54,7 @@ func (w *Watcher) pass(ctx context.Context) {
 		err := w.Datapath.Sweep(ctx)
 		w.report("leftovers of an earlier daemon", err)
 		w.swept = err == nil
+		w.logTakenOver()
 	}
 	if waiting || failed {
 		w.lookLater()
@@ -113,7 +118,8 @@ func (w *Watcher) wantedEndpoints() map[string]datapath.Endpoint {
 // new may have the same addresses.
 func (w *Watcher) dropOthers(ctx context.Context, networks map[string]datapath.Network, endpoints map[string]datapath.Endpoint) (failed bool) {
 	for id, e := range w.applied.endpoints {
-		if now, wanted := endpoints[id]; wanted && now.HostIndex == e.HostIndex {
+		now, wanted := endpoints[id]
+		if wanted && now.HostIndex == e.HostIndex {
 			continue
 		}
 		err := w.Datapath.DeleteEndpoint(ctx, id)
@@ -121,6 +127,7 @@ func (w *Watcher) dropOthers(ctx context.Context, networks map[string]datapath.N
 			failed = true
 			continue
 		}
+		w.logDeleted(id, wanted)
 		delete(w.applied.endpoints, id)
 		delete(w.applied.ports, id)
 	}
@@ -133,6 +140,7 @@ func (w *Watcher) dropOthers(ctx context.Context, networks map[string]datapath.N
 			failed = true
 			continue
 		}
+		w.logNetwork(w.audit.NetworkRemoved, n)
 		delete(w.applied.networks, id)
 	}
 	return failed
@@ -148,6 +156,9 @@ func (w *Watcher) ensureNetworks(ctx context.Context, want map[string]datapath.N
 		if w.report(networkOf(n.Name), err); err != nil {
 			failed = true
 			continue
+		}
+		if _, known := w.applied.networks[id]; !known {
+			w.logNetwork(w.audit.NetworkCreated, n)
 		}
 		w.applied.networks[id] = n
 	}
@@ -191,6 +202,7 @@ func (w *Watcher) ensureEndpoints(ctx context.Context, want map[string]datapath.
 			continue
 		}
 		w.applied.endpoints[id] = e
+		w.logEnsured(id)
 	}
 	return failed
 }
@@ -228,6 +240,7 @@ func (w *Watcher) setPorts(ctx context.Context, id string, ports []datapath.Port
 	if w.report(portsOf(id), err); err != nil {
 		return false
 	}
+	w.logPorts(id, w.applied.ports[id], ports)
 	w.applied.ports[id] = ports
 	return true
 }

@@ -27,6 +27,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/audit"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/docker/client"
 	"github.com/fairway-project/fairway/userspace/docker/device"
@@ -53,6 +55,7 @@ type Config struct {
 type Watcher struct {
 	Config
 	client *client.Client
+	audit  *audit.Log
 	held   *proxies.Table
 	todo   *todo
 	// retry asks for another look at the devices after some time.
@@ -90,6 +93,8 @@ type Watcher struct {
 	// whether leftovers were removed after that.
 	begun time.Time
 	swept bool
+	// told says that what was there at first was counted in the log.
+	told bool
 	// patience is longestWait.
 	patience time.Duration
 
@@ -127,7 +132,7 @@ func New(c Config) (*Watcher, error) {
 		return nil, err
 	}
 	return &Watcher{
-		Config: c, client: cl, held: proxies.NewTable(), todo: newTodo(), retry: make(chan struct{}, 1), changes: make(chan struct{}, 1), first: make(chan struct{}),
+		Config: c, client: cl, audit: audit.New(c.Log, api.OwnerDocker), held: proxies.NewTable(), todo: newTodo(), retry: make(chan struct{}, 1), changes: make(chan struct{}, 1), first: make(chan struct{}),
 		inspect: make(chan struct{}, 1), refuse: make(chan struct{}, 1), openings: make(map[string][]facts.Opening),
 		view:  view{networks: make(map[string]facts.Network), asked: make(map[string]uint64)},
 		since: make(map[int]appearance), bound: make(map[string]int), applied: newApplied(),

@@ -90,7 +90,12 @@ func (e *Engine) connect(ctx context.Context, sandboxID string, j join) (err err
 	if err := e.attach(ctx, &now, added[0], &u); err != nil {
 		return err
 	}
-	return e.connectUp(ctx, &now, after, &u)
+	if err := e.connectUp(ctx, &now, after, &u); err != nil {
+		return err
+	}
+	e.audit.EndpointConnected(auditOf(&now, added[0]))
+	e.audit.Ports(now.Name, sb.Published, now.Published)
+	return nil
 }
 
 // restore brings routes, ports and names back to what they were before an edit
@@ -180,6 +185,8 @@ func (e *Engine) disconnect(ctx context.Context, sandboxID string, n *model.Netw
 		u.add(func() error { return e.attach(ctx, sb, leaving, new(undo)) })
 		return err
 	}
+	e.audit.Ports(now.Name, sb.Published, now.Published)
+	e.audit.EndpointDisconnected(auditOf(&now, leaving))
 	e.releaseAddresses(leaving)
 	return nil
 }

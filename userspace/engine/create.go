@@ -176,7 +176,11 @@ func (e *Engine) create(ctx context.Context, d *draft, start func() (model.State
 	started := *sb
 	started.State = state
 	d.sb = &started
-	return e.commit(change{sandboxes: []*model.Sandbox{&started}})
+	if err := e.commit(change{sandboxes: []*model.Sandbox{&started}}); err != nil {
+		return err
+	}
+	e.logRun(&started, all)
+	return nil
 }
 
 func networkIDs(joins []join) []string {

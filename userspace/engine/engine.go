@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/audit"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/dns"
 	"github.com/fairway-project/fairway/userspace/ipam"
@@ -62,6 +63,7 @@ type Config struct {
 type Engine struct {
 	Config
 	log      *slog.Logger
+	audit    *audit.Log
 	started  time.Time
 	store    *store.Store
 	links    *link.Host
@@ -103,7 +105,7 @@ var _ api.Backend = (*Engine)(nil)
 // New returns an engine without any state; Start brings it to life.
 func New(c Config) *Engine {
 	e := &Engine{
-		Config: c, log: c.Log, started: time.Now().UTC(), store: c.Store, links: c.Links,
+		Config: c, log: c.Log, audit: audit.New(c.Log, api.OwnerFairway), started: time.Now().UTC(), store: c.Store, links: c.Links,
 		boxes: c.Boxes, datapath: c.Datapath,
 		state: newState(), facts: newFacts(), ipam: ipam.New(), ports: ports.NewAllocator(),
 		names: dns.NewRegistry(), resolvers: newResolvers(), dnsShares: dns.NewShares(), processes: newProcesses(),

@@ -41,6 +41,7 @@ func (e *Engine) ended(ctx context.Context, sandboxID string, exit func(*model.S
 		err = errors.Join(err, saveErr)
 	}
 	e.state.put(c)
+	e.logEnd(sb, &now, all)
 	e.facts.forgetNamespace(sandboxID)
 	for _, a := range all {
 		e.releaseAddresses(a)
@@ -154,6 +155,7 @@ func (e *Engine) remove(sandboxID string) error {
 	if err := e.commit(change{goneSandboxes: []string{sandboxID}}); err != nil {
 		return err
 	}
+	e.audit.SandboxRemoved(sb)
 	e.processes.forget(sandboxID)
 	e.health.report(sandboxSubject(sb), nil)
 	return nil

@@ -69,6 +69,7 @@ func (e *Engine) makeNetwork(ctx context.Context, n *model.Network, want ipam.Ne
 	}
 	// Seen only now that it works: a sandbox can't join half a network.
 	e.state.put(change{networks: []*model.Network{n}})
+	e.audit.NetworkCreated(n)
 	return nil
 }
 
@@ -204,6 +205,7 @@ func (e *Engine) removeNetwork(ctx context.Context, n *model.Network) error {
 	if err := e.commit(change{goneNetworks: []string{n.ID}}); err != nil {
 		return err
 	}
+	e.audit.NetworkRemoved(n)
 	e.ipam.RemoveNetwork(n.ID)
 	e.health.report(networkSubject(n), nil)
 	if err := e.refreshHost(ctx, false); err != nil {

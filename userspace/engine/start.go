@@ -26,6 +26,7 @@ func (e *Engine) Start(ctx context.Context) error {
 		return err
 	}
 	e.load(loaded)
+	e.logTakenOver()
 	if err := netns.PrepareDir(e.netnsDir()); err != nil {
 		return err
 	}

@@ -85,6 +85,7 @@ func (e *Engine) uninstallNetwork(ctx context.Context, n *model.Network, purge b
 	if err := e.tearDownNetwork(ctx, n); err != nil {
 		return err
 	}
+	e.audit.NetworkRemoved(n)
 	e.health.report(networkSubject(n), nil)
 	if !purge {
 		return nil

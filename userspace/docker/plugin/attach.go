@@ -73,6 +73,9 @@ func (d *Driver) attach(ctx context.Context, n *network, e *endpoint, sandboxKey
 	if err != nil {
 		return errors.Join(err, d.Datapath.DeleteEndpoint(ctx, e.ID), d.Links.DeleteVeth(e.HostIf, e.ID))
 	}
+	joined := d.file.Endpoints[e.ID]
+	d.audit.EndpointConnected(d.auditOf(joined))
+	d.logPorts(joined, nil, joined.Published)
 	return nil
 }
 
@@ -143,5 +146,12 @@ func (d *Driver) detach(ctx context.Context, e *endpoint) error {
 		return fmt.Errorf("endpoint %s: %w", shortID(e.ID), err)
 	}
 	alone := &endpoint{Endpoint: e.Endpoint}
-	return d.commit(func(f *file) { f.Endpoints[e.ID] = alone })
+	if err := d.commit(func(f *file) { f.Endpoints[e.ID] = alone }); err != nil {
+		return err
+	}
+	if e.SandboxKey != "" {
+		d.logPorts(e, e.Published, nil)
+		d.audit.EndpointDisconnected(d.auditOf(e))
+	}
+	return nil
 }

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/audit"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/link"
 	"github.com/fairway-project/fairway/userspace/ports"
@@ -54,6 +56,7 @@ var errStopped = errors.New("fairway is being uninstalled")
 type Driver struct {
 	Config
 	path  string
+	audit *audit.Log
 	ports *ports.Allocator
 	// busy orders the calls, and with them the use of Links and Datapath.
 	busy sync.Mutex
@@ -82,7 +85,7 @@ func New(c Config) (*Driver, error) {
 		return nil, err
 	}
 	return &Driver{
-		Config: c, path: path, ports: ports.NewAllocator(), bridges: make(map[string]int),
+		Config: c, path: path, audit: audit.New(c.Log, api.OwnerDockerPlugin), ports: ports.NewAllocator(), bridges: make(map[string]int),
 		file: f, troubles: make(map[string]string), cancel: func() {},
 	}, nil
 }

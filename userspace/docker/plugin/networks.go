@@ -54,6 +54,7 @@ func (d *Driver) createNetwork(ctx context.Context, r createNetwork) error {
 	if err := d.apply(ctx, n); err != nil {
 		return errors.Join(err, d.removeNetwork(ctx, n))
 	}
+	d.audit.NetworkCreated(&n.Network)
 	d.hostChanged(ctx)
 	return nil
 }
@@ -120,6 +121,7 @@ func (d *Driver) deleteNetwork(ctx context.Context, r networkRef) error {
 	if err := d.removeNetwork(ctx, n); err != nil {
 		return err
 	}
+	d.audit.NetworkRemoved(&n.Network)
 	d.hostChanged(ctx)
 	return nil
 }

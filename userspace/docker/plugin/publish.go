@@ -36,7 +36,12 @@ func (d *Driver) program(ctx context.Context, r programConnectivity) error {
 		return err
 	}
 	next := &endpoint{Endpoint: e.Endpoint, SandboxKey: e.SandboxKey, External: true, Specs: specs, NoProxy6To4: r.Options.NoProxy6To4}
-	return d.publish(ctx, n, next)
+	err = d.publish(ctx, n, next)
+	if err != nil {
+		next.Published = nil
+	}
+	d.logPorts(next, e.Published, next.Published)
+	return err
 }
 
 // publish reserves the ports of e and opens them, or does neither.
@@ -51,10 +56,6 @@ func (d *Driver) publish(ctx context.Context, n *network, e *endpoint) error {
 	}
 	if err != nil {
 		return errors.Join(err, d.unpublish(ctx, e))
-	}
-	for _, p := range e.Published {
-		// Docker can't show them.
-		d.Log.Info("docker plugin: port published", "endpoint", shortID(e.ID), "address", e.IPv4, "port", p)
 	}
 	return nil
 }
@@ -100,7 +101,11 @@ func (d *Driver) revoke(ctx context.Context, r endpointRef) error {
 	if e == nil || e.NetworkID != r.NetworkID {
 		return nil
 	}
-	return d.unpublish(ctx, e)
+	err = d.unpublish(ctx, e)
+	if err == nil {
+		d.logPorts(e, e.Published, nil)
+	}
+	return err
 }
 
 func (d *Driver) unpublish(ctx context.Context, e *endpoint) error {

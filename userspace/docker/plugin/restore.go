@@ -28,6 +28,7 @@ const (
 func (d *Driver) Start(ctx context.Context) error {
 	d.busy.Lock()
 	defer d.busy.Unlock()
+	d.logTakenOver()
 	settled, err := d.settle(ctx, false)
 	if err != nil {
 		return err

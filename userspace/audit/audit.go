@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package audit logs what is made and removed, and for whom: one line per change, at
+// level info. The messages and the names of their attributes are stable, and stand in
+// docs/logs.md.
+//
+// Be aware:
+//   - a line says that the change is in force, and is stored where it is stored;
+//   - what is taken over from an earlier daemon is no change: TakenOver counts it;
+//   - consecutive ports of one host address are one line, as a range.
+package audit
+
+import (
+	"log/slog"
+	"net/netip"
+	"slices"
+
+	"github.com/fairway-project/fairway/userspace/model"
+)
+
+// The messages.
+const (
+	msgNetworkCreated       = "network created"
+	msgNetworkRemoved       = "network removed"
+	msgSandboxRun           = "sandbox run"
+	msgSandboxEnded         = "sandbox ended"
+	msgSandboxRemoved       = "sandbox removed"
+	msgEndpointConnected    = "endpoint connected"
+	msgEndpointDisconnected = "endpoint disconnected"
+	msgPortPublished        = "port published"
+	msgPortUnpublished      = "port unpublished"
+	msgTakenOver            = "taken over"
+)
+
+// The attributes. Those for a thing's name hold its ID where it has no name.
+const (
+	attrOwner    = "owner"
+	attrNetwork  = "network"
+	attrSandbox  = "sandbox"
+	attrEndpoint = "endpoint"
+	attrID       = "id"
+	attrDriver   = "driver"
+	attrDevice   = "device"
+	attrIPv4     = "ipv4"
+	attrIPv6     = "ipv6"
+	attrPort     = "port"
+	attrNetns    = "netns"
+	attrExitCode = "exit_code"
+	attrReason   = "reason"
+
+	attrNetworks, attrSandboxes, attrEndpoints, attrPorts = "networks", "sandboxes", "endpoints", "ports"
+)
+
+// shortID is as much of an ID as lists show.
+const shortID = 12
+
+// Log logs the changes of one owner.
+type Log struct{ log *slog.Logger }
+
+// New returns the log of an owner, one of package api's.
+func New(log *slog.Logger, owner string) *Log { return &Log{log.With(attrOwner, owner)} }
+
+// NetworkCreated is for a network that works now.
+func (l *Log) NetworkCreated(n *model.Network) {
+	args := []any{attrNetwork, n.Name, attrID, short(n.ID), attrDriver, n.Driver, attrDevice, n.Bridge.Name}
+	if n.IPv4 != nil {
+		args = append(args, attrIPv4, n.IPv4.Prefix)
+	}
+	if n.IPv6 != nil {
+		args = append(args, attrIPv6, n.IPv6.Prefix)
+	}
+	l.log.Info(msgNetworkCreated, args...)
+}
+
+// NetworkRemoved is for a network that is gone, or of which nothing is left in the
+// kernel.
+func (l *Log) NetworkRemoved(n *model.Network) {
+	l.log.Info(msgNetworkRemoved, attrNetwork, n.Name, attrID, short(n.ID))
+}
+
+// SandboxRun is for a sandbox that runs now; of one around a namespace of somebody
+// else's it names that.
+func (l *Log) SandboxRun(sb *model.Sandbox) {
+	args := []any{attrSandbox, sb.Name, attrID, short(sb.ID)}
+	if sb.Adopted {
+		args = append(args, attrNetns, sb.Netns)
+	}
+	l.log.Info(msgSandboxRun, args...)
+}
+
+// SandboxEnded is for a sandbox that doesn't run any more. The exit code and why are
+// there where they are known.
+func (l *Log) SandboxEnded(sb *model.Sandbox) {
+	args := []any{attrSandbox, sb.Name, attrID, short(sb.ID)}
+	if sb.State.ExitCode != nil {
+		args = append(args, attrExitCode, *sb.State.ExitCode)
+	}
+	if sb.State.Error != "" {
+		args = append(args, attrReason, sb.State.Error)
+	}
+	l.log.Info(msgSandboxEnded, args...)
+}
+
+// SandboxRemoved is for a sandbox that nobody knows any more.
+func (l *Log) SandboxRemoved(sb *model.Sandbox) {
+	l.log.Info(msgSandboxRemoved, attrSandbox, sb.Name, attrID, short(sb.ID))
+}
+
+// Endpoint is an endpoint by its names.
+type Endpoint struct {
+	ID, Sandbox, Network string
+	// IPv4 and IPv6 are invalid for a family that is off.
+	IPv4, IPv6 netip.Addr
+}
+
+// EndpointConnected is for an endpoint whose packets are carried.
+func (l *Log) EndpointConnected(e Endpoint) { l.log.Info(msgEndpointConnected, e.args()...) }
+
+// EndpointDisconnected is for one that is gone.
+func (l *Log) EndpointDisconnected(e Endpoint) { l.log.Info(msgEndpointDisconnected, e.args()...) }
+
+func (e Endpoint) args() []any {
+	args := []any{attrSandbox, e.Sandbox, attrNetwork, e.Network, attrEndpoint, short(e.ID)}
+	if e.IPv4.IsValid() {
+		args = append(args, attrIPv4, e.IPv4)
+	}
+	if e.IPv6.IsValid() {
+		args = append(args, attrIPv6, e.IPv6)
+	}
+	return args
+}
+
+// Ports tells the difference between what is published for a sandbox and what was.
+func (l *Log) Ports(sandbox string, was, is []model.PublishedPort) {
+	for _, r := range runs(without(was, is)) {
+		l.log.Info(msgPortUnpublished, attrSandbox, sandbox, attrPort, r)
+	}
+	for _, r := range runs(without(is, was)) {
+		l.log.Info(msgPortPublished, attrSandbox, sandbox, attrPort, r)
+	}
+}
+
+// TakenOver counts what an earlier daemon left, or was there before.
+func (l *Log) TakenOver(networks, sandboxes, endpoints, ports int) {
+	if networks+sandboxes+endpoints+ports > 0 {
+		l.log.Info(msgTakenOver, attrNetworks, networks, attrSandboxes, sandboxes, attrEndpoints, endpoints, attrPorts, ports)
+	}
+}
+
+// without returns what of all isn't in others. Sandboxes have thousands of ports.
+func without(all, others []model.PublishedPort) []model.PublishedPort {
+	if len(others) == 0 {
+		return slices.Clone(all)
+	}
+	has := make(map[model.PublishedPort]bool, len(others))
+	for _, p := range others {
+		has[p] = true
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(p model.PublishedPort) bool { return has[p] })
+}
+
+func short(id string) string { return id[:min(len(id), shortID)] }
