@@ -27,7 +27,9 @@ func TestReload(t *testing.T) {
 	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
 		c1, _ := pair(t, e)
 		t.Run("changes are logged", func(t *testing.T) { logsChanges(t, e) })
+		dropped := dropsSomething(t, e, c1)
 		takesOver(t, e, `msg="taken over" owner=fairway networks=4 sandboxes=2 endpoints=2 ports=0`)
+		stillDropped(t, e, dropped)
 		serve(t, e.WAN, 80, "wan")
 		pid := e.Daemon.Pid()
 		reload := func(yaml string) string {
@@ -122,4 +124,44 @@ func udpExpires(t *testing.T, e *harness.Env, sandbox string) float64 {
 		}
 	}
 	return least
+}
+
+// dropsSomething has the LAN try a container's own address, and returns how many packets
+// were refused for that.
+func dropsSomething(t *testing.T, e *harness.Env, to *harness.Sandbox) uint64 {
+	t.Helper()
+	routeTo(t, e.LAN2, numA)
+	before := e.Drops(t)
+	harness.Misses(t, e.LAN2, to.IP(t, "a", harness.V4()), 80)
+	e.Dropped(t, "direct_routing", before, 1)
+	return e.Drops(t)["direct_routing"]
+}
+
+// stillDropped demands that a daemon that has just started knows of the packets, and
+// that none of them is recent.
+func stillDropped(t *testing.T, e *harness.Env, packets uint64) {
+	t.Helper()
+	var s struct {
+		Recent struct {
+			Seconds float64
+			Drops   []struct{ Reason string }
+		} `json:"recent_drops"`
+	}
+	harness.Eventually(t, "a look at the counters", func() error {
+		if e.JSON(t, &s, "status", "-o", "json"); s.Recent.Seconds == 0 {
+			return fmt.Errorf("%+v", s)
+		}
+		return nil
+	})
+	if now := e.Drops(t)["direct_routing"]; now < packets {
+		t.Errorf("%d packets were dropped after a start of the daemon, %d before", now, packets)
+	}
+	for _, d := range s.Recent.Drops {
+		if d.Reason == "direct_routing" {
+			t.Errorf("what was dropped before the daemon's start is recent: %+v", s.Recent)
+		}
+	}
+	if out := e.Must(t, "status"); !strings.Contains(out, "direct_routing") || !strings.Contains(out, "0 in the last ") {
+		t.Errorf("status:\n%s", out)
+	}
 }
