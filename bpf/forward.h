@@ -168,7 +168,7 @@ static __always_inline int apply(struct __sk_buff *ctx, bool v6, const struct pa
 {
 	if (p->ttl <= 1)
 		return reply_time_exceeded(ctx, v6, p);
-	frag_remember(v6, p, zone);
+	frag_remember(v6, p, zone, f->endpoint);
 	if (first_packet && flow_crosses(f, zone) && !flow_is_settled(p, f))
 		return flow_ask(ctx, v6, p, f, zone);
 	if (f->action == FLOW_DELIVER)

@@ -4,11 +4,18 @@
  * datagram leaves its ports here; the others find them, in whatever order they
  * come after it. An LRU: what is lost is one datagram, which the network may
  * lose anyway.
+ *
+ * Nobody's flood of first fragments pushes out what others wait for: an endpoint that
+ * begins many datagrams within a second has the rest in a table that it shares with its
+ * like. Who is counted is the container in either direction, since whoever sends from
+ * outside may claim any address.
  */
 #pragma once
 
-#include "maps.h"
-#include "packet.h"
+#include "flow.h"
+
+/* Datagrams in a second that the table has room for from each of 16 endpoints at once. */
+#define FRAG_BURST 1024
 
 static __always_inline void frag_key_of(bool v6, struct frag_key *key, const struct packet *p,
 					__u16 zone)
@@ -22,34 +29,60 @@ static __always_inline void frag_key_of(bool v6, struct frag_key *key, const str
 	key->pad = v6;
 }
 
-static __always_inline int frag_store(bool v6, const struct packet *p, __u16 zone)
+/* Two CPUs may lose a count: the bound needs to be no more exact than that. */
+static __always_inline bool begins_many(__u32 slot)
+{
+	struct frag_rate *rate = bpf_map_lookup_elem(&frag_rates, &slot);
+	__u32 now = flow_now();
+
+	if (!rate)
+		return true;
+	if (now - rate->since >= touch_jiffies) {
+		rate->since = now;
+		rate->count = 0;
+	}
+	return __sync_fetch_and_add(&rate->count, 1) >= FRAG_BURST;
+}
+
+static __always_inline int frag_store(bool v6, const struct packet *p, __u16 zone, __u32 slot)
 {
 	struct frag_key key;
 	struct frag frag = { .sport = p->sport, .dport = p->dport };
 
+	/* The sender, whoever receives it. */
+	if (zone == ZONE_CONTAINER)
+		endpoint_of_addr(v6, p->saddr, &slot);
 	frag_key_of(v6, &key, p, zone);
-	return bpf_map_update_elem(&frags, &key, &frag, BPF_ANY);
+	if (!begins_many(slot))
+		return bpf_map_update_elem(&frags, &key, &frag, BPF_ANY);
+	/* Where another datagram of the same identification was, which is found first. */
+	if (!bpf_map_update_elem(&frags, &key, &frag, BPF_EXIST))
+		return 0;
+	return bpf_map_update_elem(&busy_frags, &key, &frag, BPF_ANY);
 }
 
-__noinline int frag_store4(const struct packet *p, __u32 zone)
+__noinline int frag_store4(const struct packet *p, __u32 zone, __u32 slot)
 {
-	return p ? frag_store(false, p, zone) : 0;
+	return p ? frag_store(false, p, zone, slot) : 0;
 }
 
-__noinline int frag_store6(const struct packet *p, __u32 zone)
+__noinline int frag_store6(const struct packet *p, __u32 zone, __u32 slot)
 {
-	return p ? frag_store(true, p, zone) : 0;
+	return p ? frag_store(true, p, zone, slot) : 0;
 }
 
-/* Lets the fragments that follow a first fragment find its ports. */
-static __always_inline void frag_remember(bool v6, const struct packet *p, __u16 zone)
+/*
+ * Lets the fragments that follow a first fragment find its ports. slot is that of the
+ * endpoint that a packet from outside is for.
+ */
+static __always_inline void frag_remember(bool v6, const struct packet *p, __u16 zone, __u32 slot)
 {
 	if (!(p->flags & PKT_FRAGMENT) || p->flags & PKT_LATER_FRAGMENT)
 		return;
 	if (v6)
-		frag_store6(p, zone);
+		frag_store6(p, zone, slot);
 	else
-		frag_store4(p, zone);
+		frag_store4(p, zone, slot);
 }
 
 static __always_inline int frag_load(bool v6, struct packet *p, __u16 zone)
@@ -59,6 +92,8 @@ static __always_inline int frag_load(bool v6, struct packet *p, __u16 zone)
 
 	frag_key_of(v6, &key, p, zone);
 	frag = bpf_map_lookup_elem(&frags, &key);
+	if (!frag)
+		frag = bpf_map_lookup_elem(&busy_frags, &key);
 	if (!frag)
 		return false;
 	p->sport = frag->sport;

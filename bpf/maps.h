@@ -159,6 +159,21 @@ struct {
 	__type(value, struct frag);
 } frags SEC(".maps");
 
+/* The same for endpoints that begin many: they push out each other's only. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct frag_key);
+	__type(value, struct frag);
+} busy_frags SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MAX_ENDPOINTS);
+	__type(key, __u32); /* endpoint slot */
+	__type(value, struct frag_rate);
+} frag_rates SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);

@@ -242,6 +242,10 @@ __noinline int netfilter_present6(struct __sk_buff *ctx, const struct packet *p)
 /* The plan is the scratch's. */
 static __always_inline int netfilter_present(struct __sk_buff *ctx, bool v6, const struct packet *p)
 {
-	frag_remember(v6, p, ZONE_WORLD);
+	struct scratch *s = scratch();
+
+	if (!s)
+		return TC_ACT_SHOT;
+	frag_remember(v6, p, ZONE_WORLD, s->plan.origin_endpoint);
 	return v6 ? netfilter_present6(ctx, p) : netfilter_present4(ctx, p);
 }

@@ -167,7 +167,7 @@ static __always_inline int open_outside(struct __sk_buff *ctx, bool v6, const st
 	if (route == ROUTE_LOCAL)
 		return NEXT;
 	if (first_packet) {
-		frag_remember(v6, p, ZONE_CONTAINER);
+		frag_remember(v6, p, ZONE_CONTAINER, slot);
 		return netfilter_ask(ctx);
 	}
 	return OPEN;

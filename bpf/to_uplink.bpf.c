@@ -16,7 +16,7 @@ static __always_inline int translate(struct __sk_buff *ctx, bool v6, const struc
 
 	if (first_packet)
 		netfilter_let_out(ctx, v6, p);
-	frag_remember(v6, p, ZONE_CONTAINER);
+	frag_remember(v6, p, ZONE_CONTAINER, f->endpoint);
 	if (flow_rewrite(ctx, v6, p, f, &macs, false))
 		return drop(ctx, DROP_REWRITE_FAILED, DIR_TRANSMIT);
 	return NEXT;

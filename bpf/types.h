@@ -377,6 +377,12 @@ struct frag {
 	__be16 dport;
 };
 
+/* How many fragmented datagrams an endpoint began lately. */
+struct frag_rate {
+	__u32 since; /* jiffies, low 32 bits */
+	__u32 count;
+};
+
 /* Where a socket of the host was going before it was sent to a container. */
 struct socket_key {
 	__u64 cookie;

@@ -275,6 +275,12 @@ type DatapathFragKey struct {
 	Pad   uint8
 }
 
+type DatapathFragRate struct {
+	_     structs.HostLayout
+	Since uint32
+	Count uint32
+}
+
 type DatapathHostState struct {
 	_               structs.HostLayout
 	RouteGeneration uint16
@@ -550,6 +556,7 @@ const (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	DatapathMapBusyFrags         = "busy_frags"
 	DatapathMapDevices           = "devices"
 	DatapathMapDrops             = "drops"
 	DatapathMapEndpointAddrs     = "endpoint_addrs"
@@ -559,6 +566,7 @@ const (
 	DatapathMapExpired           = "expired"
 	DatapathMapFlows4            = "flows4"
 	DatapathMapFlows6            = "flows6"
+	DatapathMapFragRates         = "frag_rates"
 	DatapathMapFrags             = "frags"
 	DatapathMapHostAddrs         = "host_addrs"
 	DatapathMapHostState         = "host_state"
@@ -667,6 +675,7 @@ type DatapathProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type DatapathMapSpecs struct {
+	BusyFrags      *ebpf.MapSpec `ebpf:"busy_frags"`
 	Devices        *ebpf.MapSpec `ebpf:"devices"`
 	Drops          *ebpf.MapSpec `ebpf:"drops"`
 	EndpointAddrs  *ebpf.MapSpec `ebpf:"endpoint_addrs"`
@@ -676,6 +685,7 @@ type DatapathMapSpecs struct {
 	Expired        *ebpf.MapSpec `ebpf:"expired"`
 	Flows4         *ebpf.MapSpec `ebpf:"flows4"`
 	Flows6         *ebpf.MapSpec `ebpf:"flows6"`
+	FragRates      *ebpf.MapSpec `ebpf:"frag_rates"`
 	Frags          *ebpf.MapSpec `ebpf:"frags"`
 	HostAddrs      *ebpf.MapSpec `ebpf:"host_addrs"`
 	HostState      *ebpf.MapSpec `ebpf:"host_state"`
@@ -732,6 +742,7 @@ func (o *DatapathObjects) Close() error {
 //
 // It can be passed to LoadDatapathObjects or ebpf.CollectionSpec.LoadAndAssign.
 type DatapathMaps struct {
+	BusyFrags      *ebpf.Map `ebpf:"busy_frags"`
 	Devices        *ebpf.Map `ebpf:"devices"`
 	Drops          *ebpf.Map `ebpf:"drops"`
 	EndpointAddrs  *ebpf.Map `ebpf:"endpoint_addrs"`
@@ -741,6 +752,7 @@ type DatapathMaps struct {
 	Expired        *ebpf.Map `ebpf:"expired"`
 	Flows4         *ebpf.Map `ebpf:"flows4"`
 	Flows6         *ebpf.Map `ebpf:"flows6"`
+	FragRates      *ebpf.Map `ebpf:"frag_rates"`
 	Frags          *ebpf.Map `ebpf:"frags"`
 	HostAddrs      *ebpf.Map `ebpf:"host_addrs"`
 	HostState      *ebpf.Map `ebpf:"host_state"`
@@ -764,6 +776,7 @@ type DatapathMaps struct {
 
 func (m *DatapathMaps) Close() error {
 	return _DatapathClose(
+		m.BusyFrags,
 		m.Devices,
 		m.Drops,
 		m.EndpointAddrs,
@@ -773,6 +786,7 @@ func (m *DatapathMaps) Close() error {
 		m.Expired,
 		m.Flows4,
 		m.Flows6,
+		m.FragRates,
 		m.Frags,
 		m.HostAddrs,
 		m.HostState,

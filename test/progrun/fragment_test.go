@@ -3,6 +3,7 @@
 package progrun
 
 import (
+	"encoding/binary"
 	"testing"
 
 	"github.com/fairway-project/fairway/test/progrun/frame"
@@ -89,4 +90,55 @@ func fragmentForeign(f family) testCase {
 		fromContainer(f.Web, raw(other), dropped(fragmentReason), nil),
 		fromContainer(f.Web, raw(elsewhere), dropped(fragmentReason), nil),
 	}}
+}
+
+// A flood of first fragments, out of another container or to it, ends no datagram whose
+// rest is still to come.
+func TestFragmentsBesideAFlood(t *testing.T) {
+	h := rig.New(t, rig.Options{})
+	for name, f := range families() {
+		t.Run(name, func(t *testing.T) {
+			h.Restore(t)
+			h.Publish(t, rig.Any(f.v6), 53, protoUDP, f.Web, 5353)
+			h.Publish(t, rig.Any(f.v6), 54, protoUDP, f.App, 5353)
+			out, in := f.sends(f.Web, f.far()).UDP(5000, 53).Payload(2000), f.arrives(f.client(), f.host()).UDP(50000, 53).Payload(2000)
+			leaves := pieces(func(p, q packet) step { return fromContainer(f.Web, p, forwarded(), q) }, out, out.From(f.host(), 5000).Hop())
+			enters := pieces(func(p, q packet) step { return fromUplink(f.Eth0, p, delivered(f.Web), q) }, in, f.into(f.Web, in.To(f.addr(f.Web), 5353)))
+			if !runStep(t, h, 0, leaves[0]) || !runStep(t, h, 1, enters[0]) {
+				return
+			}
+			flood := f.arrives(f.far(), f.host()).UDP(50000, 54).Payload(2000)
+			firstFragments(t, h, rig.Run{Program: rig.FromContainer, Device: f.App.Name}, f.sends(f.App, f.far()).UDP(5001, 53).Payload(2000))
+			firstFragments(t, h, rig.Run{Program: rig.FromUplink, Device: f.Eth0.Device}, flood)
+			runStep(t, h, 2, leaves[1])
+			runStep(t, h, 3, enters[1])
+			// Of the flood's own the last are found.
+			last := pieces(func(p, q packet) step { return fromUplink(f.Eth0, p, delivered(f.App), q) }, flood.ID(floodSize),
+				f.into(f.App, flood.ID(floodSize).To(f.addr(f.App), 5353)))
+			runStep(t, h, 4, last[1])
+		})
+	}
+}
+
+// floodSize is more than the table of fragments holds.
+const floodSize = 18_000
+
+// firstFragments runs the first fragments of many datagrams, numbered from 1 on.
+func firstFragments(t *testing.T, h *rig.Host, r rig.Run, datagram frame.Frame) {
+	t.Helper()
+	r.Frame = datagram.Fragments(pieceSize)[0]
+	number := r.Frame[18:20]
+	if !datagram.IsIPv4() {
+		number = r.Frame[14+40+6:][:2]
+	}
+	h.Do(func() {
+		for i := range floodSize {
+			binary.BigEndian.PutUint16(number, uint16(i+1))
+			frame.Fix(r.Frame)
+			if got, err := h.RunHere(r); err != nil || got.Action != rig.Redirect {
+				t.Errorf("first fragment %d: action %d, %v", i, got.Action, err)
+				return
+			}
+		}
+	})
 }
