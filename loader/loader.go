@@ -36,6 +36,8 @@ type Config struct {
 	// namespace. Without tcx, Open fails with ErrOccupied where it does, and Remove
 	// leaves its programs alone.
 	Others bool
+	// Build names this build, for another one that finds its tables.
+	Build  string
 	Logger *slog.Logger
 }
 
@@ -51,6 +53,7 @@ type Loader struct {
 	schema   string
 	// switching is set while older programs with older maps carry the traffic.
 	switching bool
+	replaced  *Replacement
 }
 
 // Open loads the object, adopts what an earlier process pinned, and replaces the
@@ -85,17 +88,18 @@ func (l *Loader) open() (err error) {
 	if err := l.devices.checkRoom(); err != nil {
 		return err
 	}
-	if err := l.load(); err != nil {
+	if err := hurried(l.load); err != nil {
 		return err
 	}
 	if l.switching, err = l.otherSchemas(); err != nil {
 		return err
 	}
 	if l.switching {
-		l.cfg.Logger.Info("layout of the maps changed: older programs go on until the new maps are filled", "schema", l.schema)
+		l.cfg.Logger.Warn("the tables are another version's and have another layout: connections through address translation that are open break once, when the start is complete",
+			"tables_of", l.cfg.maker(), "this", l.cfg.Build, "schema", l.schema)
 		return nil
 	}
-	return l.replaceAll()
+	return errors.Join(l.replaceAll(), l.cfg.leaveName())
 }
 
 // Maps returns the maps, which are the loader's.

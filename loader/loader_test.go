@@ -446,12 +446,15 @@ func passProgram(t *testing.T) *ebpf.Program {
 func TestSwitchFromAnotherSchema(t *testing.T) {
 	i := newInstance(t)
 	dev := i.device(t, "up0")
+	i.cfg.Build = "v1 earlier"
 	first := i.open(t)
 	i.do(t, func() error { return errors.Join(first.Attach(dev, FromUplink), first.AttachSockets()) })
 	before := i.programs(t, dev)
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
+	var logged bytes.Buffer
+	i.cfg.Build, i.cfg.Logger = "v2 later", slog.New(slog.NewTextHandler(&logged, nil))
 	older := filepath.Join(i.cfg.Dir, "maps", "0123456789abcdef")
 	if err := os.Rename(first.mapsDir(), older); err != nil {
 		t.Fatal(err)
@@ -462,7 +465,13 @@ func TestSwitchFromAnotherSchema(t *testing.T) {
 	if got := i.programs(t, dev); !second.Switching() || !cmp.Equal(got, before) {
 		t.Errorf("before Switch: switching %t, programs %v, want %v", second.Switching(), got, before)
 	}
+	if !strings.Contains(logged.String(), "break once") || !strings.Contains(logged.String(), `tables_of="v1 earlier"`) || second.Replaced() != nil {
+		t.Errorf("before Switch: replaced %+v, logged %s", second.Replaced(), logged.String())
+	}
 	i.do(t, second.Switch)
+	if r := second.Replaced(); r == nil || r.Of != "v1 earlier" || i.cfg.maker() != "v2 later" {
+		t.Errorf("after Switch: replaced %+v, next one is told of %q", r, i.cfg.maker())
+	}
 	if got := i.programs(t, dev); second.Switching() || len(got) != 1 || got[0] == before[0] {
 		t.Errorf("after Switch: switching %t, programs %v", second.Switching(), got)
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -37,7 +38,8 @@ func (l *Loader) Switch() error {
 		return fmt.Errorf("older maps: %w", err)
 	}
 	l.switching = false
-	return nil
+	l.replaced = &Replacement{Of: l.cfg.maker(), At: time.Now()}
+	return l.cfg.leaveName()
 }
 
 // replaceAll replaces the programs of every attachment by this process's, and
@@ -110,7 +112,7 @@ func Remove(cfg Config) error {
 	}
 	if !mounted {
 		// Nothing is pinned, and files below the directory are others'.
-		return errors.Join(detachAll(devices), removePrivateCgroup(cfg.cgroupDir()))
+		return errors.Join(detachAll(devices), cfg.removeName(), removePrivateCgroup(cfg.cgroupDir()))
 	}
 	return uninstall(cfg, devices)
 }
@@ -132,7 +134,7 @@ func uninstall(cfg Config, devices attacher) error {
 	if err := os.RemoveAll(links); err != nil {
 		errs = append(errs, fmt.Errorf("links: %w", err))
 	}
-	errs = append(errs, removePrivateCgroup(cfg.cgroupDir()), removeDir(cfg.Dir))
+	errs = append(errs, cfg.removeName(), removePrivateCgroup(cfg.cgroupDir()), removeDir(cfg.Dir))
 	return errors.Join(errs...)
 }
 

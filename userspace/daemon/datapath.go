@@ -7,7 +7,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"strings"
 
+	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/datapath/ebpf"
 	"github.com/fairway-project/fairway/userspace/datapath/ebpf/expiry"
@@ -31,7 +33,7 @@ func (d *daemon) ebpfConfig() ebpf.Config {
 	return ebpf.Config{
 		BPFFS: c.BPFFS, RunDir: c.RunDir, Others: !d.alone, Logger: d.log,
 		FlowTableSize: c.FlowTableSize, MasqueradePorts: c.MasqueradePorts, Timeouts: expiry.Timeouts(c.Timeouts),
-		XDP: c.XDP, FirstPacket: c.firstPacket(),
+		XDP: c.XDP, FirstPacket: c.firstPacket(), Build: buildName(api.BuildVersion()),
 	}
 }
 
@@ -44,6 +46,9 @@ func (d *daemon) iptablesOptions() iptables.Options {
 		Instance: hex.EncodeToString(sum[:6]), Others: !d.alone,
 	}
 }
+
+// buildName is what another version is told of this one.
+func buildName(v api.Version) string { return strings.TrimSpace(v.Version + " " + v.Commit) }
 
 // openFormer opens an implementation that is only to be removed. That has to be
 // possible where its programs don't load, which may be why it is to go.

@@ -51,6 +51,8 @@ type Config struct {
 	FirstPacket bool
 	// Others says that another instance may work in the network namespace.
 	Others bool
+	// Build names this build, for another one that finds its tables.
+	Build string
 	// Logger defaults to slog.Default().
 	Logger *slog.Logger
 }
@@ -105,7 +107,7 @@ func New(ctx context.Context, cfg Config) (*Datapath, error) {
 	l, err := loader.Open(loader.Config{
 		Dir: cfg.BPFFS, RunDir: cfg.RunDir, CgroupPath: cfg.CgroupPath,
 		FlowTableSize: cfg.FlowTableSize, MasqueradePorts: cfg.MasqueradePorts, FirstPacket: cfg.FirstPacket,
-		Others: cfg.Others, Logger: cfg.Logger,
+		Others: cfg.Others, Build: cfg.Build, Logger: cfg.Logger,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("ebpf datapath: %w", err)

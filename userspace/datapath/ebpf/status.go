@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/vishvananda/netlink"
 
@@ -45,6 +46,14 @@ func (d *Datapath) notes() []string {
 	notes := []string{fmt.Sprintf("The flow tables have room for %d IPv4 and %d IPv6 connections.", max4/2, max6/2)}
 	if d.loader.Switching() {
 		notes = append(notes, "Programs of an earlier version carry the traffic until the start is complete.")
+	}
+	if r := d.loader.Replaced(); r != nil {
+		of := "another version"
+		if r.Of != "" {
+			of += ", " + r.Of
+		}
+		notes = append(notes, fmt.Sprintf("This daemon found the tables of %s, and began new ones %s: connections through address translation that were open then broke.",
+			of, r.At.Format(time.DateTime)))
 	}
 	if l3 := d.state.l3Uplinks; len(l3) > 0 {
 		notes = append(notes, fmt.Sprintf(
