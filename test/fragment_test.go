@@ -3,10 +3,14 @@
 package test
 
 import (
+	"encoding/binary"
+	"net/netip"
 	"syscall"
 	"testing"
 
 	"github.com/fairway-project/fairway/test/harness"
+	"github.com/fairway-project/fairway/test/progrun/frame"
+	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/gopacket/gopacket/layers"
 	"golang.org/x/sys/unix"
 )
@@ -61,6 +65,83 @@ func exchange(t *testing.T, name string, w walk, size int, opts ...harness.DialO
 	if _, err := c.Exchange(size, harness.Patience/4); err != nil {
 		t.Errorf("%s, %d bytes: %v", name, size, err)
 	}
+}
+
+// Fragments that overlap make no datagram (RFC 5722; Linux holds IPv4 to it, too), neither in
+// the host nor where they go. A piece that comes twice is no overlap, and of two first ones
+// the first counts: the ports of the other lead nowhere.
+func TestOverlappingFragments(t *testing.T) {
+	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
+		e.Network(t, "a", numA)
+		c1 := e.Sandbox(t, "c1", "--network", "a", "-p", "8080:80/udp", "-p", "8081:81/udp")
+		serve(t, c1.Netns, 80, "c1")
+		serve(t, c1.Netns, 81, "other")
+		serve(t, e.WAN, 80, "wan")
+		serve(t, e.WAN, 81, "other")
+		e.EachFamily(t, func(t *testing.T, f harness.Family) {
+			overlaps(t, e.LAN1, harness.Ethernet(harness.HardwareAddr(t, e.LAN1, "eth0"), harness.HardwareAddr(t, e.Host, "eth0"), f), f.LAN1, f.Host, 8080)
+			overlaps(t, c1.Netns, harness.Ethernet(c1.MAC(t, "a"), bridgeMAC(t, e, c1, f), f), c1.IP(t, "a", f), f.WAN, 80)
+		})
+	})
+}
+
+// overlaps sends datagrams in pieces from a device eth0 to an echo server at a port, beside
+// which there is another one.
+func overlaps(t *testing.T, n *harness.Netns, eth *layers.Ethernet, src, dst string, port uint16) {
+	t.Helper()
+	const size = 1200
+	answers := harness.Sniff(t, n, "eth0", nil)
+	serial := uint16(0)
+	cut := func(name string, port uint16) [][]byte {
+		return frame.Between(model.MAC(eth.SrcMAC), model.MAC(eth.DstMAC)).IP(netip.MustParseAddr(src), netip.MustParseAddr(dst)).
+			ID(0x4000+serial).UDP(41000+serial, port).Content(append([]byte(" "+name+" "), make([]byte, 2000)...)...).Fragments(size)
+	}
+	arrives := func(name string) harness.Match { return harness.Contains(" " + name + " ") }
+	for name, pieces := range map[string]func() [][]byte{
+		"closer":   func() [][]byte { p := cut("closer", port); return [][]byte{p[0], closer(p[1])} },
+		"reversed": func() [][]byte { p := cut("reversed", port); return [][]byte{p[0], closer(p[1]), p[1]} },
+		"otherports": func() [][]byte {
+			p := cut("otherports", port)
+			return [][]byte{p[0], closer(p[1]), cut("otherports", port+1)[0]}
+		},
+	} {
+		serial++
+		harness.Inject(t, n, "eth0", pieces()...)
+		defer func() {
+			if found := answers.Seen(arrives(name)); len(found) > 0 {
+				t.Errorf("%s → %s: %s is answered:\n%s", src, dst, name, found[0])
+			}
+		}()
+	}
+	for name, pieces := range map[string]func() [][]byte{
+		"whole": func() [][]byte { return cut("whole", port) },
+		"twice": func() [][]byte { p := cut("twice", port); return [][]byte{p[0], p[0], p[1]} },
+		"first": func() [][]byte { p := cut("first", port); return [][]byte{p[0], cut("first", port+1)[0], p[1]} },
+	} {
+		serial++
+		harness.Inject(t, n, "eth0", pieces()...)
+		p := answers.Wait(t, "answer to "+name, arrives(name))
+		if harness.Contains("other ")(p) {
+			t.Errorf("%s → %s: %s reached another port:\n%s", src, dst, name, p)
+		}
+	}
+}
+
+// closer lets a fragment begin eight bytes before the end of the one in front of it.
+func closer(piece []byte) []byte {
+	at := 14 + 6
+	if piece[14]>>4 == 6 {
+		at = 14 + 40 + 2
+	}
+	word := binary.BigEndian.Uint16(piece[at:])
+	if at == 14+6 {
+		word--
+	} else {
+		word -= 8
+	}
+	binary.BigEndian.PutUint16(piece[at:], word)
+	frame.Fix(piece)
+	return piece
 }
 
 // FRG-04: IP options and extension headers don't stop a packet.

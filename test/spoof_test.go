@@ -93,12 +93,15 @@ func bridgeMAC(t *testing.T, e *harness.Env, c *harness.Sandbox, f harness.Famil
 }
 
 // bridgeName is what the bridge of the network a is called.
-func bridgeName(t *testing.T, e *harness.Env) string {
+func bridgeName(t *testing.T, e *harness.Env) string { return bridgeOf(t, e, "a") }
+
+// bridgeOf is what the bridge of a network is called.
+func bridgeOf(t *testing.T, e *harness.Env, network string) string {
 	t.Helper()
 	var networks []struct {
 		ID string `json:"Id"`
 	}
-	e.JSON(t, &networks, "network", "inspect", "a")
+	e.JSON(t, &networks, "network", "inspect", network)
 	return "br-" + networks[0].ID[:12]
 }
 
