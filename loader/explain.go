@@ -22,6 +22,9 @@ func explain(err error) error {
 	case errors.As(err, &verifier):
 		// %v of a VerifierError is its last line and the number of the others.
 		return fmt.Errorf("%w (the kernel's verifier refused it; kernel %s)", err, release())
+	case errors.Is(err, unix.ENOMEM):
+		return fmt.Errorf("%w (tables count as the daemon's memory, which its control group may limit: "+
+			"MemoryMax= of the unit; --flow-table-size makes them smaller)", err)
 	case !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.EACCES):
 		return err
 	}

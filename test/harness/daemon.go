@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -26,6 +27,9 @@ type Daemon struct {
 	Mode Mode
 	// Args follow the harness's own arguments.
 	Args []string
+	// Under is a command that runs what follows it in its own place, with limits of its
+	// own: prlimit(1), setpriv(1).
+	Under []string
 
 	netns   *Netns
 	logPath string
@@ -86,7 +90,8 @@ func (d *Daemon) TryStart() error {
 	if d.Mode != "" {
 		args = append(args, "--datapath", string(d.Mode))
 	}
-	cmd := exec.Command(os.Getenv(EnvBinary), append(args, d.Args...)...)
+	line := append(append(slices.Clone(d.Under), os.Getenv(EnvBinary)), append(args, d.Args...)...)
+	cmd := exec.Command(line[0], line[1:]...)
 	cmd.Stdout, cmd.Stderr = logFile, logFile
 	// A signal to the test's group must not end what the test wants to end itself.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
