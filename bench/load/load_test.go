@@ -67,7 +67,7 @@ func veth(client, server string) error {
 // reachable waits for what the kernel does with a new IPv6 device in its own time.
 func (e *ends) reachable() error {
 	nobody := netip.AddrPortFrom(e.address6, 9).String()
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	for deadline := time.Now().Add(time.Minute); ; {
 		_, err := net.DialTimeout("tcp", nobody, 100*time.Millisecond)
 		if errors.Is(err, unix.ECONNREFUSED) {
 			return nil

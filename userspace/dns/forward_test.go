@@ -271,7 +271,7 @@ func TestForwardLimit(t *testing.T) {
 		t.Errorf("another sandbox meanwhile: %v", got)
 	}
 	must(t, r.Close())
-	for deadline := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > goroutines+5; runtime.Gosched() {
+	for deadline := time.Now().Add(time.Minute); runtime.NumGoroutine() > goroutines+5; runtime.Gosched() {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d goroutines before, %d after Close", goroutines, runtime.NumGoroutine())
 		}

@@ -119,7 +119,7 @@ func TestCloseWithStuckClient(t *testing.T) {
 	}
 	started := time.Now()
 	must(t, r.Close())
-	if took := time.Since(started); took > 2*writeTimeout {
+	if took := time.Since(started); took > time.Minute {
 		t.Errorf("Close took %s", took)
 	}
 }

@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"flag"
 	"fmt"
 	"maps"
 	"slices"
@@ -26,7 +27,14 @@ const machineNetworks = 3
 // TestRandomEdits checks after every edit that the datapath, the devices, the
 // addresses, the ports and the store are what the sandboxes need, no more and
 // no less, and in the end that nothing is left.
-func TestRandomEdits(t *testing.T) {
+func TestRandomEdits(t *testing.T) { randomEdits(t, "15") }
+
+// randomEdits runs as many sequences of edits, unless the command line has a number.
+func randomEdits(t *testing.T, sequences string) {
+	t.Helper()
+	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue {
+		must(t, f.Value.Set(sequences))
+	}
 	w := newWorld(t)
 	for i := range machineNetworks {
 		w.network(api.NetworkCreate{Name: fmt.Sprint("n", i), EnableIPv6: i == 1, Internal: i == 2})

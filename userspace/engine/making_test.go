@@ -26,7 +26,7 @@ func TestForcedRemovalWaitsForTheMaking(t *testing.T) {
 		_, p, err := w.Run(ctx, api.Run{SandboxConfig: api.SandboxConfig{Name: "a"}, Command: []string{"sleep", "1000"}}, nil)
 		done <- made{p, err}
 	}()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 		sb, err := w.state.findSandbox("a")
 		if err == nil && sb.State.Status == model.StatusCreated {
 			break

@@ -17,7 +17,7 @@ import (
 // waitFor returns when done is true.
 func waitFor(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !done(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain for %s", what)
 		}
@@ -94,7 +94,7 @@ func TestAbreast(t *testing.T) {
 			}
 			select {
 			case <-reached:
-			case <-time.After(20 * time.Second):
+			case <-time.After(time.Minute):
 				t.Errorf("not %d at a time", width)
 			}
 		}

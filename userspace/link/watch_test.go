@@ -132,7 +132,7 @@ func watched(t *testing.T, h *Host, scope Scope) (*Watcher, func(what string, is
 	t.Cleanup(func() { cancel(); <-done })
 	return w, func(what string, is func(datapath.Host) bool) {
 		t.Helper()
-		timeout := time.After(20 * time.Second)
+		timeout := time.After(time.Minute)
 		var last datapath.Host
 		for {
 			select {
@@ -322,7 +322,7 @@ func TestWatcherLooksAgainAfterAnError(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	looks := 0
 	w.Run(ctx, func(context.Context) error {

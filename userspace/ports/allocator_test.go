@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net/netip"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -238,22 +237,17 @@ func leaveTimeWait(t *testing.T, p program) {
 func TestTenThousandPorts(t *testing.T) {
 	onHost(t, func(t *testing.T) {
 		a := newAllocator(t)
-		start := time.Now()
 		for range 100 {
 			if _, err := allocate(t, a, "web", Families{IPv4: true}, "1-100"); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if took := time.Since(start); took > time.Second {
-			t.Errorf("10,000 ports took %v", took)
-		}
 		if n := a.Len(); n != 10000 {
 			t.Errorf("%d reservations", n)
 		}
-		start = time.Now()
 		a.Release("web")
-		if took := time.Since(start); took > time.Second {
-			t.Errorf("release took %v", took)
+		if n := a.Len(); n != 0 {
+			t.Errorf("%d reservations after the release", n)
 		}
 	})
 }

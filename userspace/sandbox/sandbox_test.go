@@ -135,7 +135,7 @@ func output(t *testing.T, run func(Spec) (*Process, error), spec Spec) (string, 
 
 func wait(t *testing.T, p *Process) Exit {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	exit, err := p.Wait(ctx)
 	if err != nil {
@@ -147,7 +147,7 @@ func wait(t *testing.T, p *Process) Exit {
 // eventually waits for what another process does.
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !is(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !is(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("still waiting for: %s", what)
 		}

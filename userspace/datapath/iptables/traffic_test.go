@@ -18,7 +18,7 @@ import (
 const (
 	// patience is enough for an answer on a busy machine; refusal is how long
 	// silence is waited for where a packet has to be dropped.
-	patience = 5 * time.Second
+	patience = time.Minute
 	refusal  = 400 * time.Millisecond
 )
 

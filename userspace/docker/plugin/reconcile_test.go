@@ -130,7 +130,7 @@ func TestReconcile(t *testing.T) {
 		t.Fatal("a network or an endpoint went before Docker answered")
 	}
 	answer()
-	for deadline := time.Now().Add(10 * time.Second); d.knows(netB) || d.carries(ep3); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); d.knows(netB) || d.carries(ep3); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the network that Docker doesn't know stays, or the endpoint")
 		}

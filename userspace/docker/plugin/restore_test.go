@@ -60,7 +60,7 @@ func TestSweepWaits(t *testing.T) {
 	locked := func(f func()) { d.busy.Lock(); defer d.busy.Unlock(); f() }
 	locked(func() { k.fail = nil })
 	swept := 0
-	for deadline := time.Now().Add(10 * time.Second); swept == 0; locked(func() { swept = k.swept }) {
+	for deadline := time.Now().Add(time.Minute); swept == 0; locked(func() { swept = k.swept }) {
 		if time.Now().After(deadline) {
 			t.Fatal("leftovers stay")
 		}

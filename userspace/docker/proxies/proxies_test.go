@@ -65,7 +65,7 @@ func TestScanAndSync(t *testing.T) {
 	var found map[int]facts.Held
 	// The kernel shows the arguments some time after execve(2) has closed the
 	// descriptors, by which Start knows.
-	for deadline := time.Now().Add(10 * time.Second); found[cmd.Process.Pid] != want; {
+	for deadline := time.Now().Add(time.Minute); found[cmd.Process.Pid] != want; {
 		var err error
 		if found, err = Scan(); err != nil || time.Now().After(deadline) {
 			t.Fatalf("found %+v, %v, want %+v", found, err, want)
