@@ -85,6 +85,18 @@ static __always_inline void flow_flip(const struct packet *p, const struct flow_
 		f->flags |= FLOW_TWIN_WORLD;
 }
 
+static __always_inline void flow4_reply_key(struct flow4_key *key, const struct packet *p,
+					    const struct flow_plan *plan)
+{
+	key->saddr = plan->daddr[0];
+	key->daddr = plan->saddr[0];
+	key->sport = plan->dport;
+	key->dport = plan->sport;
+	key->zone = plan->twin_zone;
+	key->proto = p->proto;
+	key->pad = 0;
+}
+
 static __always_inline long flow4_insert_reply(const struct __sk_buff *ctx, const struct packet *p,
 					       const struct flow_plan *plan)
 {
@@ -98,13 +110,7 @@ static __always_inline long flow4_insert_reply(const struct __sk_buff *ctx, cons
 	f->saddr = p->daddr[0];
 	f->daddr = p->saddr[0];
 	f->nexthop = plan->nexthop[0];
-	key.saddr = plan->daddr[0];
-	key.daddr = plan->saddr[0];
-	key.sport = plan->dport;
-	key.dport = plan->sport;
-	key.zone = plan->twin_zone;
-	key.proto = p->proto;
-	key.pad = 0;
+	flow4_reply_key(&key, p, plan);
 	return bpf_map_update_elem(&flows4, &key, f, BPF_NOEXIST);
 }
 
@@ -130,15 +136,9 @@ static __always_inline long flow4_insert_origin(const struct __sk_buff *ctx, con
 
 static __always_inline void flow4_remove_reply(const struct packet *p, const struct flow_plan *plan)
 {
-	struct flow4_key key = {
-		.saddr = plan->daddr[0],
-		.daddr = plan->saddr[0],
-		.sport = plan->dport,
-		.dport = plan->sport,
-		.zone = plan->twin_zone,
-		.proto = p->proto,
-	};
+	struct flow4_key key;
 
+	flow4_reply_key(&key, p, plan);
 	bpf_map_delete_elem(&flows4, &key);
 }
 

@@ -106,6 +106,14 @@ static __always_inline void flow_addrs(bool v6, const struct flow *f, __be32 *sa
 	}
 }
 
+/* Whether packets of the entry answer a flow that began with an address of the host. */
+static __always_inline bool flow_borrows(const struct flow *f)
+{
+	__u8 kind = f->flags >> FLOW_KIND_SHIFT & 3;
+
+	return !(f->flags & FLOW_ORIGIN) && (kind == FLOW_MASQUERADE || kind == FLOW_HAIRPIN);
+}
+
 /* The entry of the other direction. */
 static __always_inline struct flow *flow_twin(bool v6, const struct flow *f, __u8 proto)
 {

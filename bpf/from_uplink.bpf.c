@@ -31,7 +31,7 @@ static __always_inline int direct(struct __sk_buff *ctx, bool v6, const struct p
 	return OPEN_INSIDE;
 }
 
-/* To an address of the host: a published port, or none of our business. */
+/* To an address of the host: a published port, or NEXT, none of our business. */
 static __always_inline int published(struct __sk_buff *ctx, bool v6, const struct packet *p,
 				     struct inside *to)
 {
@@ -65,6 +65,7 @@ static __always_inline int decide(struct __sk_buff *ctx, bool v6, const struct p
 {
 	struct inside *to = new_inside();
 	__u32 network;
+	int action;
 
 	if (!to || addr_is_loopback(v6, p->daddr) || is_martian_source(v6, p))
 		return drop(ctx, DROP_MARTIAN, DIR_RECEIVE);
@@ -73,7 +74,10 @@ static __always_inline int decide(struct __sk_buff *ctx, bool v6, const struct p
 	network = network_of_addr(v6, p->daddr);
 	if (network != MAX_NETWORKS && !host_addr(v6, p->daddr))
 		return direct(ctx, v6, p, network, to);
-	return published(ctx, v6, p, to);
+	action = published(ctx, v6, p, to);
+	if (action == NEXT)
+		host_hears(v6, p);
+	return action;
 }
 
 __noinline int from_uplink_decide4(struct __sk_buff *ctx, const struct packet *p)
@@ -111,6 +115,19 @@ static __always_inline int from_uplink_begin(struct __sk_buff *ctx, bool v6, con
 	return v6 ? open_inside6(ctx, p) : open_inside4(ctx, p);
 }
 
+/* The packet's flow, if the host doesn't hold what it borrows. */
+static __always_inline enum flow_fate from_uplink_follow(struct __sk_buff *ctx, bool v6,
+							 const struct packet *p, struct flow **f)
+{
+	if (is_told_by_use(v6, p->proto)) {
+		if (v6)
+			host_reclaims6(p);
+		else
+			host_reclaims4(p);
+	}
+	return flow_follow(ctx, v6, p, ZONE_WORLD, f);
+}
+
 /* A packet of no flow: a verdict, or OPEN. */
 static __always_inline int from_uplink_new(struct __sk_buff *ctx, bool v6, const struct packet *p)
 {
@@ -133,7 +150,7 @@ static __always_inline int from_uplink_ip(struct __sk_buff *ctx, bool v6, struct
 		return NEXT;
 	if (!(p->flags & PKT_ICMP_ERROR)) {
 		frag_resolve(v6, p, ZONE_WORLD);
-		fate = flow_follow(ctx, v6, p, ZONE_WORLD, &f);
+		fate = from_uplink_follow(ctx, v6, p, &f);
 	}
 	if (fate == FLOW_LOST)
 		return drop(ctx, DROP_FLOW_EXPIRING, DIR_RECEIVE);

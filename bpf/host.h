@@ -24,9 +24,16 @@ static __always_inline int host_begins(struct __sk_buff *ctx, bool v6, struct pa
 {
 	struct flow *f, *twin;
 
-	if (!host_may_begin(v6, p))
+	if (!is_told_by_use(v6, p->proto) && !host_may_begin(v6, p))
 		return NEXT;
 	reverse(v6, p);
+	if (is_told_by_use(v6, p->proto)) {
+		if (v6)
+			host_uses6(p, zone);
+		else
+			host_uses4(p, zone);
+		return NEXT;
+	}
 	f = flow_find(v6, p, zone);
 	if (!f || f->flags & FLOW_ORIGIN)
 		return NEXT;

@@ -181,6 +181,33 @@ struct {
 	__type(value, struct presented);
 } presented SEC(".maps");
 
+/*
+ * What the host holds of SCTP and of protocols without ports; see held.h. Tuples are
+ * those of packets to the host. The values are jiffies of the last use, 0: none.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct flow6_key); /* an IPv4 one lies in its first 16 bytes */
+	__type(value, __u32);
+} host_tuples SEC(".maps");
+
+/* Whole protocols, that it sends to many: family * PROTOCOLS + protocol. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2 * PROTOCOLS);
+	__type(key, __u32);
+	__type(value, __u32);
+} host_protocols SEC(".maps");
+
+/* How many sockets and devices of the host take all of a protocol, as the daemon found. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2 * PROTOCOLS);
+	__type(key, __u32);
+	__type(value, __u32);
+} host_listeners SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 65536);

@@ -165,15 +165,9 @@ static __always_inline bool reply_is_taken(bool v6, const struct packet *p,
 		flow6_reply_key(key, p, plan);
 		return bpf_map_lookup_elem(&flows6, key);
 	} else {
-		struct flow4_key key = {
-			.saddr = plan->daddr[0],
-			.daddr = plan->saddr[0],
-			.sport = plan->dport,
-			.dport = plan->sport,
-			.zone = plan->twin_zone,
-			.proto = p->proto,
-		};
+		struct flow4_key key;
 
+		flow4_reply_key(&key, p, plan);
 		return bpf_map_lookup_elem(&flows4, &key);
 	}
 }

@@ -2,7 +2,7 @@
 /* Choosing the source port of a translated flow. */
 #pragma once
 
-#include "claim.h"
+#include "held.h"
 
 #define PORT_TRIES 64
 
@@ -129,6 +129,9 @@ static __always_inline enum drop_reason port_claim_any(struct __sk_buff *ctx, bo
 	int i, tries = port_is_fixed(p) ? 1 : PORT_TRIES;
 	__be16 port = p->sport;
 
+	plan->sport = port;
+	if (host_source && host_holds_replies(v6, p, plan))
+		return DROP_NO_PORT;
 	port_range(p->proto, p->sport, &min, &size);
 	if (host_source && !port_is_allowed(p))
 		port = bpf_htons(min + start % size);

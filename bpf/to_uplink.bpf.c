@@ -85,6 +85,17 @@ static __always_inline int host_speaks(struct __sk_buff *ctx, bool v6, struct pa
 	return host_begins(ctx, v6, p, ZONE_WORLD);
 }
 
+/*
+ * Whether the host itself sends the packet. What it forwards into a tunnel is its own when
+ * it comes out of it, though the packet may remember where it came in (IPsec).
+ */
+static __always_inline bool is_own(const struct __sk_buff *ctx, bool v6, const struct packet *p)
+{
+	if (!ctx->ingress_ifindex)
+		return true;
+	return is_told_by_use(v6, p->proto) && host_addr(v6, p->saddr);
+}
+
 static __always_inline int to_uplink_ip(struct __sk_buff *ctx, bool v6)
 {
 	struct packet *p = new_packet();
@@ -100,7 +111,7 @@ static __always_inline int to_uplink_ip(struct __sk_buff *ctx, bool v6)
 	}
 	network = network_of_addr(v6, p->saddr);
 	if (network == MAX_NETWORKS)
-		return ctx->ingress_ifindex ? NEXT : host_speaks(ctx, v6, p);
+		return is_own(ctx, v6, p) ? host_speaks(ctx, v6, p) : NEXT;
 	/* A gateway's own address, used by a socket of the host. */
 	if (!ctx->ingress_ifindex && host_addr(v6, p->saddr))
 		return NEXT;

@@ -34,7 +34,7 @@ enum drop_reason {
 	DROP_MARTIAN = 13,          /* loopback address on the wire */
 	DROP_NO_FLOW = 14,          /* belongs to no tracked connection and can't begin one */
 	DROP_FLOW_TABLE_FULL = 15,  /* new flow refused, existing ones unharmed */
-	DROP_NO_PORT = 16,          /* no free source port towards this destination */
+	DROP_NO_PORT = 16,          /* no free source port, or tuple, towards this destination */
 	DROP_NO_ROUTE = 17,         /* no route, or one that leads to no uplink */
 	DROP_NO_ADDRESS = 18,       /* the uplink has no address to masquerade with */
 	DROP_FRAGMENT = 19,         /* fragment whose first part wasn't seen */
@@ -91,6 +91,7 @@ enum limit {
 	PORT_WORDS = 1024, /* of 64 bits, one bit per port */
 	COLLECT_BATCH = 1024,
 	NEIGHBOUR_BITS = 10, /* of the index of a slot in neighbours */
+	PROTOCOLS = 256,     /* of a family */
 };
 
 enum device_flag {

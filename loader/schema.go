@@ -18,8 +18,8 @@ import (
 )
 
 // expendable lists the maps that nothing depends on: when their layout changes they
-// are begun anew, and the rest stays. They hold counters, or nothing from one packet
-// to the next.
+// are begun anew, and the rest stays. They hold counters, nothing from one packet to
+// the next, or what is soon learned again.
 func expendable() map[string]bool {
 	return map[string]bool{
 		object.DatapathMapScratches:     true,
@@ -27,6 +27,9 @@ func expendable() map[string]bool {
 		object.DatapathMapVerdicts:      true,
 		object.DatapathMapEndpointStats: true,
 		object.DatapathMapExpired:       true,
+		object.DatapathMapHostTuples:    true,
+		object.DatapathMapHostProtocols: true,
+		object.DatapathMapHostListeners: true,
 	}
 }
 

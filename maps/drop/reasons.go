@@ -34,7 +34,7 @@ func Reasons() []Reason {
 		{object.DatapathDropReasonDROP_MARTIAN, "martian", "a loopback address on the wire"},
 		{object.DatapathDropReasonDROP_NO_FLOW, "no_flow", "belongs to no tracked connection and can't begin one"},
 		{object.DatapathDropReasonDROP_FLOW_TABLE_FULL, "flow_table_full", "no room for a new flow; existing ones are unharmed"},
-		{object.DatapathDropReasonDROP_NO_PORT, "no_port", "no free source port towards this destination"},
+		{object.DatapathDropReasonDROP_NO_PORT, "no_port", "no free source port towards this destination, or the host holds the protocol"},
 		{object.DatapathDropReasonDROP_NO_ROUTE, "no_route", "no route, or one that leads to no uplink"},
 		{object.DatapathDropReasonDROP_NO_ADDRESS, "no_address", "the uplink has no address to masquerade with"},
 		{object.DatapathDropReasonDROP_FRAGMENT, "fragment", "a fragment whose first part wasn't seen"},

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package host accesses the maps that know the host: its uplinks with the
-// addresses to masquerade with, its own addresses, and what changes while the
-// programs run.
+// addresses to masquerade with, its own addresses, the protocols that it listens
+// for, and what changes while the programs run.
 package host
 
 import (
@@ -27,12 +27,12 @@ type Uplink struct {
 
 // Table is the maps together. devices is shared with package endpoint.
 type Table struct {
-	uplinks, addrs, state, devices *ebpf.Map
+	uplinks, addrs, state, devices, listeners *ebpf.Map
 }
 
 // New returns the table in these maps, which stay the caller's.
 func New(m *object.DatapathMaps) *Table {
-	return &Table{uplinks: m.Uplinks, addrs: m.HostAddrs, state: m.HostState, devices: m.Devices}
+	return &Table{uplinks: m.Uplinks, addrs: m.HostAddrs, state: m.HostState, devices: m.Devices, listeners: m.HostListeners}
 }
 
 // PutUplink makes the device with this ifindex an uplink. Addresses beyond

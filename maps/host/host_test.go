@@ -82,3 +82,24 @@ func TestRules(t *testing.T) {
 		t.Errorf("routes are %d, %v", got, err)
 	}
 }
+
+func TestListeners(t *testing.T) {
+	table := New(maptest.New(t))
+	want := map[Protocol]uint32{{Number: 47}: 1, {Number: 255}: 2, {IPv6: true, Number: 0}: 3, {IPv6: true, Number: 255}: 4}
+	for p, n := range want {
+		if err := table.PutListeners(p, n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := table.Listeners(); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, %v", got, err)
+	}
+	for p := range want {
+		if err := table.PutListeners(p, 0); err != nil {
+			t.Error(err)
+		}
+	}
+	if got, err := table.Listeners(); err != nil || len(got) != 0 {
+		t.Errorf("got %v, %v", got, err)
+	}
+}

@@ -298,6 +298,7 @@ const (
 	DatapathLimitPORT_WORDS     DatapathLimit = 1024
 	DatapathLimitCOLLECT_BATCH  DatapathLimit = 1024
 	DatapathLimitNEIGHBOUR_BITS DatapathLimit = 10
+	DatapathLimitPROTOCOLS      DatapathLimit = 256
 )
 
 type DatapathLinkKey struct {
@@ -569,7 +570,10 @@ const (
 	DatapathMapFragRates         = "frag_rates"
 	DatapathMapFrags             = "frags"
 	DatapathMapHostAddrs         = "host_addrs"
+	DatapathMapHostListeners     = "host_listeners"
+	DatapathMapHostProtocols     = "host_protocols"
 	DatapathMapHostState         = "host_state"
+	DatapathMapHostTuples        = "host_tuples"
 	DatapathMapIccLinks          = "icc_links"
 	DatapathMapNeighbours        = "neighbours"
 	DatapathMapNetworks          = "networks"
@@ -688,7 +692,10 @@ type DatapathMapSpecs struct {
 	FragRates      *ebpf.MapSpec `ebpf:"frag_rates"`
 	Frags          *ebpf.MapSpec `ebpf:"frags"`
 	HostAddrs      *ebpf.MapSpec `ebpf:"host_addrs"`
+	HostListeners  *ebpf.MapSpec `ebpf:"host_listeners"`
+	HostProtocols  *ebpf.MapSpec `ebpf:"host_protocols"`
 	HostState      *ebpf.MapSpec `ebpf:"host_state"`
+	HostTuples     *ebpf.MapSpec `ebpf:"host_tuples"`
 	IccLinks       *ebpf.MapSpec `ebpf:"icc_links"`
 	Neighbours     *ebpf.MapSpec `ebpf:"neighbours"`
 	Networks       *ebpf.MapSpec `ebpf:"networks"`
@@ -755,7 +762,10 @@ type DatapathMaps struct {
 	FragRates      *ebpf.Map `ebpf:"frag_rates"`
 	Frags          *ebpf.Map `ebpf:"frags"`
 	HostAddrs      *ebpf.Map `ebpf:"host_addrs"`
+	HostListeners  *ebpf.Map `ebpf:"host_listeners"`
+	HostProtocols  *ebpf.Map `ebpf:"host_protocols"`
 	HostState      *ebpf.Map `ebpf:"host_state"`
+	HostTuples     *ebpf.Map `ebpf:"host_tuples"`
 	IccLinks       *ebpf.Map `ebpf:"icc_links"`
 	Neighbours     *ebpf.Map `ebpf:"neighbours"`
 	Networks       *ebpf.Map `ebpf:"networks"`
@@ -789,7 +799,10 @@ func (m *DatapathMaps) Close() error {
 		m.FragRates,
 		m.Frags,
 		m.HostAddrs,
+		m.HostListeners,
+		m.HostProtocols,
 		m.HostState,
+		m.HostTuples,
 		m.IccLinks,
 		m.Neighbours,
 		m.Networks,

@@ -26,6 +26,7 @@ func Differences() []Difference {
 		{"SEC-10", IPTables},
 		{"SEC-11", IPTables},
 		{"SEC-12", IPTables},
+		{"SEC-22", IPTables},
 	}
 }
 

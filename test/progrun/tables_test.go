@@ -37,6 +37,7 @@ func tables() []table {
 		{"lifetime", lifetimeCases},
 		{"to container", toContainerCases},
 		{"to uplink", toUplinkCases},
+		{"held by the host", heldCases},
 	}
 }
 

@@ -3,7 +3,7 @@
 
 # End-to-end tests that show each walk once; emulation is some 20 times slower,
 # and one at a time is what their time limits are for.
-SMOKE='^(TestContainerToContainer|TestMasquerade|TestPublishedPortFromOutside|TestPublishedPortFromHost|TestHostToContainer|TestContainerToHost|TestHairpin|TestNetworksAreIsolated|TestSpoofedSource|TestNamesInScope)$'
+SMOKE='^(TestContainerToContainer|TestMasquerade|TestPublishedPortFromOutside|TestPublishedPortFromHost|TestHostToContainer|TestContainerToHost|TestHairpin|TestNetworksAreIsolated|TestSpoofedSource|TestNamesInScope|TestHostKeepsItsTunnels)$'
 
 # Modules that no system call asks for by itself, or too late.
 GUEST_MODULES="bridge br_netfilter veth overlay sch_ingress cls_bpf sctp nf_tables nft_compat"
@@ -18,6 +18,7 @@ build_tests() {
 	go test -c -o "$1/programs.test" ./test/vm
 	go test -c -o "$1/loader.test" ./loader
 	go test -c -o "$1/e2e.test" ./test
+	go test -c -o "$1/ebpf.test" ./userspace/datapath/ebpf
 	go build -trimpath -o "$1/fairway" ./cmd/fairway
 	go build -trimpath -o "$1/e2e-peer" ./test/cmd/e2e-peer
 	unset CGO_ENABLED
@@ -27,6 +28,7 @@ build_tests() {
 	[ -z "${FAIRWAY_RECORD_INSNS:-}" ] || return 0
 	cat >>"$1/list" <<-EOF
 		loader ./loader.test -test.v=test2json -test.timeout=10m
+		ebpf ./ebpf.test -test.v=test2json -test.timeout=10m -test.run '^TestTunnelsListen$'
 		e2e FAIRWAY_BIN=/tests/fairway FAIRWAY_E2E_PEER=/tests/e2e-peer ./e2e.test -test.v=test2json -test.timeout=15m -test.parallel=1 -test.run '$SMOKE'
 	EOF
 }

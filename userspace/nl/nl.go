@@ -77,6 +77,17 @@ func RuleList(h *netlink.Handle, family int) ([]netlink.Rule, error) {
 	})
 }
 
+// XfrmStateList returns the states of IPsec; none where the kernel has no IPsec.
+func XfrmStateList(h *netlink.Handle) ([]netlink.XfrmState, error) {
+	states, err := consistent("IPsec states", func() ([]netlink.XfrmState, error) {
+		return orCurrent(h).XfrmStateList(netlink.FAMILY_ALL)
+	})
+	if errors.Is(err, unix.EPROTONOSUPPORT) {
+		return nil, nil
+	}
+	return states, err
+}
+
 // QdiscList returns the queueing disciplines of link, or all if link is nil.
 func QdiscList(h *netlink.Handle, link netlink.Link) ([]netlink.Qdisc, error) {
 	return consistent("qdiscs", func() ([]netlink.Qdisc, error) {

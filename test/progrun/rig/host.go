@@ -143,6 +143,13 @@ func (h *Host) Age(tb testing.TB, jiffies uint32) {
 	check(tb, h.Host.Age(jiffies))
 }
 
+// AgeHeld makes it look as if the host had last used what it holds of SCTP and of
+// protocols without ports so many jiffies earlier.
+func (h *Host) AgeHeld(tb testing.TB, jiffies uint32) {
+	tb.Helper()
+	check(tb, h.Host.AgeHeld(jiffies))
+}
+
 // Route leads dst, a prefix, out of another uplink, or deletes the route if via is invalid.
 func (h *Host) Route(tb testing.TB, dst string, u Uplink, via netip.Addr) {
 	tb.Helper()

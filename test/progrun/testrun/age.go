@@ -19,6 +19,17 @@ func (h *Host) Age(jiffies uint32) error {
 	)
 }
 
+// AgeHeld makes it look as if the host had last used what it holds of SCTP and of
+// protocols without ports so many jiffies earlier.
+func (h *Host) AgeHeld(jiffies uint32) error {
+	earlier := func(used *uint32) {
+		if *used != 0 {
+			*used -= jiffies
+		}
+	}
+	return errors.Join(age(h.HostTuples, earlier, object.DatapathFlow6Key{}), age(h.HostProtocols, earlier, uint32(0)))
+}
+
 func age[K, V any](m *ebpf.Map, change func(*V), key K) error {
 	var keys []K
 	var values []V

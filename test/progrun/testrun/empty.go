@@ -15,14 +15,14 @@ func (h *Host) empty() error {
 	var errs []error
 	for _, hash := range []*ebpf.Map{
 		m.EndpointMacs, m.EndpointAddrs, m.Subnets, m.HostAddrs, m.Uplinks, m.PublishedPorts, m.IccLinks, m.TrustedDevices,
-		m.Flows4, m.Flows6, m.Frags, m.Presented, m.SocketOrigins, m.Resolvers,
+		m.Flows4, m.Flows6, m.Frags, m.Presented, m.SocketOrigins, m.Resolvers, m.HostTuples,
 	} {
 		errs = append(errs, deleteAll(hash))
 	}
 	for array, n := range map[*ebpf.Map]uint32{
 		m.Endpoints: slots, m.Networks: slots, m.EndpointStats: slots, m.HostState: 1, m.Pressures: 2,
-		m.PortBitmap: m.PortBitmap.MaxEntries(),
-		m.Drops:      m.Drops.MaxEntries(), m.Verdicts: m.Verdicts.MaxEntries(),
+		m.PortBitmap: m.PortBitmap.MaxEntries(), m.HostProtocols: m.HostProtocols.MaxEntries(), m.HostListeners: m.HostListeners.MaxEntries(),
+		m.Drops: m.Drops.MaxEntries(), m.Verdicts: m.Verdicts.MaxEntries(),
 	} {
 		errs = append(errs, zero(array, n))
 	}

@@ -73,9 +73,10 @@ type Datapath struct {
 	// rules is nil unless netfilter judges.
 	rules *rules
 	// frames is nil where XDP forwards nothing, or the kernel tells nothing.
-	frames *frameNews
-	stop   context.CancelFunc
-	done   chan struct{}
+	frames    *frameNews
+	listeners *listeners
+	stop      context.CancelFunc
+	done      chan struct{}
 }
 
 var _ datapath.Datapath = (*Datapath)(nil)
@@ -114,7 +115,7 @@ func New(ctx context.Context, cfg Config) (*Datapath, error) {
 	}
 	d := &Datapath{log: cfg.Logger, loader: l, tables: newTables(l), xdp: cfg.XDP, done: make(chan struct{})}
 	if err := d.start(cfg); err != nil {
-		return nil, fmt.Errorf("ebpf datapath: %w", errors.Join(err, d.frames.close(), d.rules.close(), l.Close()))
+		return nil, fmt.Errorf("ebpf datapath: %w", errors.Join(err, d.frames.close(), d.rules.close(), d.listeners.close(), l.Close()))
 	}
 	return d, nil
 }
@@ -133,6 +134,9 @@ func (d *Datapath) start(cfg Config) error {
 	if d.frames, err = openFrameNews(d.xdp); err != nil {
 		return err
 	}
+	if d.listeners, err = openListeners(cfg.Logger, d.tables.host); err != nil {
+		return err
+	}
 	d.collector = newCollector(cfg, d.loader, d.tables)
 	d.collector.conntrack = d.rules.connections()
 	run, stop := context.WithCancel(context.Background())
@@ -141,9 +145,11 @@ func (d *Datapath) start(cfg Config) error {
 		defer close(d.done)
 		watched := d.rules.watch(run, d.newRules)
 		followed := d.frames.watch(run, d.framesChanged, func(err error) { d.log.Error("devices that take frames", "err", err) })
+		heard := d.listeners.watch(run)
 		d.collector.run(run, func() error { return errors.Join(d.sweepPins(), d.endClosed()) })
 		<-watched
 		<-followed
+		<-heard
 	}()
 	return nil
 }
@@ -155,7 +161,7 @@ func (d *Datapath) Mode() datapath.Mode { return datapath.EBPF }
 func (d *Datapath) Close() error {
 	d.stop()
 	<-d.done
-	return errors.Join(d.endClosed(), d.frames.close(), d.rules.close(), d.loader.Close())
+	return errors.Join(d.endClosed(), d.frames.close(), d.rules.close(), d.listeners.close(), d.loader.Close())
 }
 
 // Uninstall removes every program, map and directory of this instance. The

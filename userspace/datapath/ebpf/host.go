@@ -44,7 +44,7 @@ func (d *Datapath) ensureHost(h datapath.Host) error {
 	}
 	// Flows with sources that are lost are ended after this: no new one may take such
 	// a source from an uplink that still has it.
-	errs = append(errs, d.syncTrusted(), d.dropUplinks(want), d.tables.host.NewRoutes(), d.retryFrames())
+	errs = append(errs, d.syncTrusted(), d.dropUplinks(want), d.tables.host.NewRoutes(), d.retryFrames(), d.listeners.devicesChanged())
 	return errors.Join(errs...)
 }
 

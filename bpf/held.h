@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What the host holds of protocols whose sockets no program can look up: SCTP, and all
+ * that have no ports, such as GRE, ESP and OSPF.
+ *
+ * A masqueraded flow of them borrows the host's address and has no port of its own to be
+ * told by: who has the tuple gets all that the remote sends. So the host has the older
+ * right, always. It holds a tuple that it has sent or received with, for as long as
+ * netfilter remembers such a connection; a whole protocol that it sends to many, as
+ * routing daemons do; and one that somebody on it listens for, as the daemon tells. No
+ * flow may take what the host holds, and one that has it is forgotten.
+ */
+#pragma once
+
+#include "claim.h"
+
+/* Netfilter's timeout for protocols that it doesn't know. */
+#define HELD_SECONDS 600
+
+/* TCP's and UDP's sockets can be looked up, and of ICMP only echo is ever translated. */
+static __always_inline bool is_told_by_use(bool v6, __u8 proto)
+{
+	return proto != IPPROTO_TCP && proto != IPPROTO_UDP && proto != icmp_proto(v6);
+}
+
+/* Index in host_protocols and host_listeners. */
+static __always_inline __u32 protocol_index(bool v6, __u8 proto)
+{
+	return v6 * PROTOCOLS + proto;
+}
+
+static __always_inline bool is_recent(const __u32 *used)
+{
+	return used && *used && flow_now() - *used < HELD_SECONDS * touch_jiffies;
+}
+
+/* The tuple of p, a packet to the host, in the scratch's key. */
+static __always_inline struct flow6_key *held_key(bool v6, const struct packet *p, __u16 zone)
+{
+	struct flow6_key *key = new_key();
+
+	if (!key)
+		return NULL;
+	__builtin_memset(key, 0, sizeof(*key));
+	if (v6)
+		flow6_key_of(key, p, zone);
+	else
+		flow4_key_of((struct flow4_key *)key, p, zone);
+	/* Tells the families apart. */
+	key->pad = 1 + v6;
+	return key;
+}
+
+/* The same of the replies to the planned flow. */
+static __always_inline struct flow6_key *held_reply_key(bool v6, const struct packet *p,
+							const struct flow_plan *plan)
+{
+	struct flow6_key *key = new_key();
+
+	if (!key)
+		return NULL;
+	__builtin_memset(key, 0, sizeof(*key));
+	if (v6)
+		flow6_reply_key(key, p, plan);
+	else
+		flow4_reply_key((struct flow4_key *)key, p, plan);
+	key->pad = 1 + v6;
+	return key;
+}
+
+/*
+ * Whether the host holds the tuple of the scratch's key, or all of the protocol, an index
+ * in host_protocols. Linux 6.1 takes no argument of a function for a map's key.
+ */
+__noinline int host_holds(__u32 protocol)
+{
+	__u32 *listeners = bpf_map_lookup_elem(&host_listeners, &protocol);
+	struct flow6_key *key = new_key();
+
+	if (!key)
+		return false;
+	if ((listeners && *listeners) || is_recent(bpf_map_lookup_elem(&host_protocols, &protocol)))
+		return true;
+	return is_recent(bpf_map_lookup_elem(&host_tuples, key));
+}
+
+/* Whether the host holds what the planned flow's replies would look like. */
+static __always_inline bool host_holds_replies(bool v6, const struct packet *p,
+					       const struct flow_plan *plan)
+{
+	return is_told_by_use(v6, p->proto) && held_reply_key(v6, p, plan) &&
+	       host_holds(protocol_index(v6, p->proto));
+}
+
+/* From now on the host holds the tuple of the scratch's key. */
+__noinline int host_hold(void)
+{
+	struct flow6_key *key = new_key();
+	__u32 now = flow_now(), *used;
+
+	if (!key)
+		return 0;
+	used = bpf_map_lookup_elem(&host_tuples, key);
+	if (!used)
+		bpf_map_update_elem(&host_tuples, key, &now, BPF_ANY);
+	else if (now - *used >= touch_jiffies)
+		*used = now;
+	return 0;
+}
+
+/* From now on the host holds the protocol. */
+static __always_inline void host_hold_protocol(bool v6, __u8 proto)
+{
+	__u32 index = protocol_index(v6, proto), now = flow_now();
+	__u32 *used = bpf_map_lookup_elem(&host_protocols, &index);
+
+	if (used && (!*used || now - *used >= touch_jiffies))
+		*used = now;
+}
+
+/* Forgets the flow whose replies look like p, a packet to the host, if it borrows an address. */
+static __always_inline void forget_borrower(bool v6, const struct packet *p, __u16 zone)
+{
+	struct flow *f = flow_find(v6, p, zone);
+
+	if (f && flow_borrows(f))
+		flow_forget(v6, p, zone);
+}
+
+/*
+ * A packet of the host's own, p reversed. Later fragments of SCTP have no ports to tell
+ * what they belong to; the first one has told.
+ */
+static __always_inline int host_uses(bool v6, const struct packet *p, __u16 zone)
+{
+	if (p->proto == IPPROTO_SCTP && p->flags & PKT_LATER_FRAGMENT)
+		return 0;
+	if (addr_is_multicast(v6, p->saddr)) {
+		host_hold_protocol(v6, p->proto);
+		return 0;
+	}
+	if (held_key(v6, p, zone))
+		host_hold();
+	forget_borrower(v6, p, zone);
+	return 0;
+}
+
+__noinline int host_uses4(const struct packet *p, __u32 zone)
+{
+	return p ? host_uses(false, p, zone) : 0;
+}
+
+__noinline int host_uses6(const struct packet *p, __u32 zone)
+{
+	return p ? host_uses(true, p, zone) : 0;
+}
+
+/* A packet from outside that no flow took, to an address of the host. */
+static __always_inline void host_hears(bool v6, const struct packet *p)
+{
+	if (!is_told_by_use(v6, p->proto) || p->flags & PKT_LATER_FRAGMENT ||
+	    !host_addr(v6, p->daddr))
+		return;
+	if (held_key(v6, p, ZONE_WORLD))
+		host_hold();
+}
+
+/* Takes back what the host holds, before a packet from outside is looked up. */
+static __always_inline int host_reclaims(bool v6, const struct packet *p)
+{
+	if (held_key(v6, p, ZONE_WORLD) && host_holds(protocol_index(v6, p->proto)))
+		forget_borrower(v6, p, ZONE_WORLD);
+	return 0;
+}
+
+__noinline int host_reclaims4(const struct packet *p)
+{
+	return p ? host_reclaims(false, p) : 0;
+}
+
+__noinline int host_reclaims6(const struct packet *p)
+{
+	return p ? host_reclaims(true, p) : 0;
+}
