@@ -65,6 +65,20 @@ static __always_inline __u32 network_of_addr(bool v6, const __be32 *addr)
 	return slot ? *slot : MAX_NETWORKS;
 }
 
+/*
+ * Why a packet from outside must not come in, whoever it is for and whatever else it is.
+ * A container's address is nobody's outside; whose it is shows only inside.
+ */
+static __always_inline enum drop_reason guard_outside(bool v6, const struct packet *p)
+{
+	if (addr_is_loopback(v6, p->daddr) || addr_is_loopback(v6, p->saddr) ||
+	    addr_is_multicast(v6, p->saddr))
+		return DROP_MARTIAN;
+	if (network_of_addr(v6, p->saddr) != MAX_NETWORKS)
+		return DROP_SPOOFED_ADDRESS;
+	return DROP_NONE;
+}
+
 /* NULL if addr isn't the host's; else 1 + network slot for gateways, 0 for others. */
 static __always_inline __u32 *host_addr(bool v6, const __be32 *addr)
 {

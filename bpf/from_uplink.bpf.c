@@ -64,13 +64,15 @@ static __always_inline int published(struct __sk_buff *ctx, bool v6, const struc
 static __always_inline int decide(struct __sk_buff *ctx, bool v6, const struct packet *p)
 {
 	struct inside *to = new_inside();
+	enum drop_reason reason;
 	__u32 network;
 	int action;
 
-	if (!to || addr_is_loopback(v6, p->daddr) || is_martian_source(v6, p))
+	if (!to || has_no_source(v6, p))
 		return drop(ctx, DROP_MARTIAN, DIR_RECEIVE);
-	if (network_of_addr(v6, p->saddr) != MAX_NETWORKS)
-		return drop(ctx, DROP_SPOOFED_ADDRESS, DIR_RECEIVE);
+	reason = guard_outside(v6, p);
+	if (reason)
+		return drop(ctx, reason, DIR_RECEIVE);
 	network = network_of_addr(v6, p->daddr);
 	if (network != MAX_NETWORKS && !host_addr(v6, p->daddr))
 		return direct(ctx, v6, p, network, to);
@@ -139,6 +141,25 @@ static __always_inline int from_uplink_new(struct __sk_buff *ctx, bool v6, const
 	return action == NEXT ? from_uplink_begin(ctx, v6, p) : action;
 }
 
+/*
+ * What no flow and no published port can be meant by is the stack's, if its addresses may
+ * come in. 0.0.0.0 may: who asks for an address by DHCP has none yet.
+ */
+static __always_inline int from_uplink_guarded(struct __sk_buff *ctx, bool v6,
+					       const struct packet *p)
+{
+	enum drop_reason reason = guard_outside(v6, p);
+
+	return reason ? drop(ctx, reason, DIR_RECEIVE) : NEXT;
+}
+
+/* In a frame to many: the stack takes it whatever address it is for. */
+static __always_inline int from_uplink_many(struct __sk_buff *ctx, bool v6, struct packet *p)
+{
+	parse_ip(ctx, v6, p);
+	return from_uplink_guarded(ctx, v6, p);
+}
+
 static __always_inline int from_uplink_ip(struct __sk_buff *ctx, bool v6, struct packet *p)
 {
 	enum flow_fate fate = FLOW_MISSING;
@@ -147,7 +168,7 @@ static __always_inline int from_uplink_ip(struct __sk_buff *ctx, bool v6, struct
 
 	/* What we can't read is the stack's to judge: it is addressed to the host. */
 	if (parse_ip(ctx, v6, p))
-		return NEXT;
+		return from_uplink_guarded(ctx, v6, p);
 	if (!(p->flags & PKT_ICMP_ERROR)) {
 		frag_resolve(v6, p, ZONE_WORLD);
 		fate = from_uplink_follow(ctx, v6, p, &f);
@@ -170,6 +191,7 @@ static __always_inline int from_uplink_frame(struct __sk_buff *ctx)
 {
 	struct packet *p = new_packet();
 	struct ethhdr *eth;
+	bool many;
 
 	ctx->tc_index = 0;
 	switch (strip_priority_tags(ctx)) {
@@ -181,17 +203,18 @@ static __always_inline int from_uplink_frame(struct __sk_buff *ctx)
 	case VLAN_UNCLEAR:
 		return drop(ctx, DROP_MALFORMED, DIR_RECEIVE);
 	}
-	/* Frames for other machines, seen in promiscuous mode, and for everybody. */
-	if (ctx->pkt_type != PACKET_HOST || !p)
+	/* Frames for other machines, seen in promiscuous mode, which the stack drops. */
+	if (ctx->pkt_type == PACKET_OTHERHOST || !p)
 		return NEXT;
 	eth = data_of(ctx);
 	if ((void *)(eth + 1) > data_end_of(ctx))
 		return NEXT;
+	many = ctx->pkt_type != PACKET_HOST;
 	switch (eth->h_proto) {
 	case bpf_htons(ETH_P_IP):
-		return from_uplink_ip(ctx, false, p);
+		return many ? from_uplink_many(ctx, false, p) : from_uplink_ip(ctx, false, p);
 	case bpf_htons(ETH_P_IPV6):
-		return from_uplink_ip(ctx, true, p);
+		return many ? from_uplink_many(ctx, true, p) : from_uplink_ip(ctx, true, p);
 	}
 	return NEXT;
 }

@@ -153,10 +153,9 @@ static __always_inline bool addr_is_multicast(bool v6, const __be32 *a)
 }
 
 /* Nobody can be answered there (RFC 1812, 5.3.7). IPv6 uses :: in neighbour discovery. */
-static __always_inline bool is_martian_source(bool v6, const struct packet *p)
+static __always_inline bool has_no_source(bool v6, const struct packet *p)
 {
-	return addr_is_loopback(v6, p->saddr) || addr_is_multicast(v6, p->saddr) ||
-	       (!v6 && addr_is_zero(false, p->saddr));
+	return !v6 && addr_is_zero(false, p->saddr);
 }
 
 static __always_inline bool addr6_is_mapped(const __be32 *a)

@@ -119,13 +119,12 @@ static __always_inline bool is_hidden(bool v6, const struct network *net)
 /* What no flow asked for and no policy admits. DROP_NONE leaves the rest to from_uplink. */
 static __always_inline enum drop_reason refuse(bool v6, const struct packet *p)
 {
+	enum drop_reason reason = guard_outside(v6, p);
 	struct network *net;
 	__u32 network;
 
-	if (addr_is_loopback(v6, p->daddr) || is_martian_source(v6, p))
-		return DROP_MARTIAN;
-	if (network_of_addr(v6, p->saddr) != MAX_NETWORKS)
-		return DROP_SPOOFED_ADDRESS;
+	if (reason || has_no_source(v6, p))
+		return reason ? reason : DROP_MARTIAN;
 	network = network_of_addr(v6, p->daddr);
 	if (network == MAX_NETWORKS || host_addr(v6, p->daddr))
 		return DROP_NONE;

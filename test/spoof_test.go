@@ -3,7 +3,9 @@
 package test
 
 import (
+	"errors"
 	"net"
+	"strconv"
 	"testing"
 
 	"github.com/fairway-project/fairway/loader"
@@ -49,6 +51,70 @@ func TestSpoofedSourceToOutside(t *testing.T) {
 			e.Expect(t, "SEC-10", "a spoofed source leaves the host", len(out.Seen(harness.Contains("spoofed"))) == 0)
 		})
 	})
+}
+
+// SEC-24: a machine of the LAN speaks to the host's sockets as a container, in a frame for
+// the host or for many.
+func TestSpoofedSourceFromLAN(t *testing.T) {
+	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
+		c1, _ := pair(t, e)
+		e.EachFamily(t, func(t *testing.T, f harness.Family) {
+			heard := make(chan string, 100)
+			listenUDP(t, e.Host, 9100, heard)
+			group := net.HardwareAddr{1, 0, 0x5e, 0, 0, 1}
+			if f.Is6() {
+				group = net.HardwareAddr{0x33, 0x33, 0, 0, 0, 1}
+			}
+			for name, to := range map[string]net.HardwareAddr{
+				"unicast": harness.HardwareAddr(t, e.Host, "eth0"), "broadcast": layers.EthernetBroadcast, "multicast": group,
+			} {
+				eth := harness.Ethernet(harness.HardwareAddr(t, e.LAN1, "eth0"), to, f)
+				spoofed := harness.UDPFrame(t, f, eth, c1.IP(t, "a", f), f.Host, 9, 9100, "spoofed "+name)
+				gateway := harness.UDPFrame(t, f, eth, c1.IP(t, "a", f), c1.Gateway("a", f), 9, 9100, "spoofed to the gateway "+name)
+				honest := harness.UDPFrame(t, f, eth, f.LAN1, f.Host, 9, 9100, "honest "+name)
+				harness.Inject(t, e.LAN1, "eth0", spoofed, gateway, harness.PriorityTagged(spoofed, 1), harness.PriorityTagged(spoofed, 2), honest)
+				var got []string
+				harness.Eventually(t, "the honest datagram", func() error {
+					for {
+						select {
+						case text := <-heard:
+							if text == "honest "+name {
+								return nil
+							}
+							got = append(got, text)
+						default:
+							return errors.New("not yet")
+						}
+					}
+				})
+				e.Expect(t, "SEC-24", "the host's socket hears a container's address from the LAN: "+name, len(got) == 0)
+			}
+		})
+	})
+}
+
+// listenUDP tells what a socket of the namespace receives, until the test ends.
+func listenUDP(t *testing.T, n *harness.Netns, port int, heard chan<- string) {
+	t.Helper()
+	var pc net.PacketConn
+	err := n.Do(func() (err error) {
+		pc, err = net.ListenPacket("udp", net.JoinHostPort("", strconv.Itoa(port)))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { pc.Close() })
+	go func() {
+		buf := make([]byte, 2048)
+		for {
+			n, _, err := pc.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			heard <- string(buf[:n])
+		}
+	}()
 }
 
 // SEC-10: a device that finishes checksums isn't led to write into the headers that the

@@ -38,6 +38,7 @@ func tables() []table {
 		{"to container", toContainerCases},
 		{"to uplink", toUplinkCases},
 		{"held by the host", heldCases},
+		{"to many", manyCases},
 	}
 }
 
