@@ -149,7 +149,7 @@ static __always_inline int from_container_ip(struct __sk_buff *ctx, bool v6,
 		return drop(ctx, DROP_FAMILY_DISABLED, DIR_TRANSMIT);
 	reason = parse_ip(ctx, v6, p);
 	if (!reason)
-		reason = guard_container(ctx, v6, p, ep);
+		reason = guard_container(ctx, v6, p, ep, net);
 	if (reason)
 		return drop(ctx, reason, DIR_TRANSMIT);
 	/* Broadcast and multicast: the bridge floods them, to_container filters. */
@@ -210,7 +210,8 @@ static __always_inline int from_container_frame(struct __sk_buff *ctx)
 	case bpf_htons(ETH_P_IPV6):
 		return from_container_ip(ctx, true, ep, net, dmac, p);
 	case bpf_htons(ETH_P_ARP):
-		return arp_is_honest(ctx, ep) ? NEXT : drop(ctx, DROP_SPOOFED_ARP, DIR_TRANSMIT);
+		return arp_is_honest(ctx, ep, net) ? NEXT :
+						     drop(ctx, DROP_SPOOFED_ARP, DIR_TRANSMIT);
 	}
 	return odd_frame(ctx, net);
 }

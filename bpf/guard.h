@@ -3,14 +3,7 @@
 #pragma once
 
 #include "csum.h"
-#include "endpoint.h"
-#include "parse.h"
-
-#define ND_ROUTER_ADVERT 134
-#define ND_NEIGHBOUR_ADVERT 136
-#define ND_REDIRECT 137
-#define ND_FIRST 133
-#define ND_LAST 137
+#include "nd.h"
 
 #define DHCP4_SERVER 67
 #define DHCP6_SERVER 547
@@ -27,12 +20,18 @@ struct arp4 {
 	__u8 target_ip[4];
 };
 
-/* Whether an ARP packet speaks only for the endpoint itself (RFC 826, RFC 5227). */
-static __always_inline bool arp_is_honest(struct __sk_buff *ctx, const struct endpoint *ep)
+/*
+ * Whether an ARP packet speaks only for the endpoint itself (RFC 826, RFC 5227). Where
+ * containers mustn't talk to each other, it has no more behind it than a short frame.
+ */
+static __always_inline bool arp_is_honest(struct __sk_buff *ctx, const struct endpoint *ep,
+					  const struct network *net)
 {
 	struct arp4 arp;
 	__be32 sender;
 
+	if (!(net->flags & NETWORK_ICC) && ctx->len > ETH_ZLEN)
+		return false;
 	if (bpf_skb_load_bytes(ctx, ETH_HLEN, &arp, sizeof(arp)))
 		return false;
 	if (arp.hardware != bpf_htons(1) || arp.protocol != bpf_htons(ETH_P_IP) ||
@@ -74,11 +73,6 @@ static __always_inline bool source_is_honest(bool v6, const struct packet *p,
 	return v6 && addr_is_zero(true, p->saddr) && addr_is_multicast(true, p->daddr);
 }
 
-static __always_inline bool is_nd(const struct packet *p)
-{
-	return p->proto == IPPROTO_ICMPV6 && p->icmp_type >= ND_FIRST && p->icmp_type <= ND_LAST;
-}
-
 /* Routers are the host's part (RFC 6105); a neighbour answers for itself only. */
 static __always_inline bool nd_is_honest(struct __sk_buff *ctx, const struct packet *p,
 					 const struct endpoint *ep)
@@ -103,12 +97,15 @@ static __always_inline bool is_dhcp_server(bool v6, const struct packet *p)
 /* What a container sends, whoever it is to. Returns DROP_NONE, or why not. */
 static __always_inline enum drop_reason guard_container(struct __sk_buff *ctx, bool v6,
 							const struct packet *p,
-							const struct endpoint *ep)
+							const struct endpoint *ep,
+							const struct network *net)
 {
 	if (!source_is_honest(v6, p, ep))
 		return DROP_SPOOFED_ADDRESS;
 	if (v6 && is_nd(p) && !nd_is_honest(ctx, p, ep))
 		return DROP_SPOOFED_ND;
+	if (v6 && is_nd(p) && !nd_is_valid(ctx, p, ep, !(net->flags & NETWORK_ICC)))
+		return DROP_MALFORMED;
 	if (is_dhcp_server(v6, p))
 		return DROP_DHCP_SERVER;
 	if (!checksum_is_in_place(ctx, p))

@@ -5,6 +5,7 @@
  * lock on the door: what the stack routed must be the host's own or admitted.
  */
 #include "host.h"
+#include "nd.h"
 #include "let_in.h"
 
 /* Flooded by the bridge from a peer: with icc=false only ARP and ND pass. */
@@ -20,8 +21,8 @@ static __always_inline int from_peer(struct __sk_buff *ctx, const struct network
 	if (protocol == bpf_htons(ETH_P_IPV6) && eth->h_dest[0] & 1) {
 		struct packet p = {};
 
-		/* ND and MLD, without which IPv6 doesn't work at all. */
-		if (!parse_ip(ctx, true, &p) && p.proto == IPPROTO_ICMPV6)
+		/* Without ND IPv6 doesn't work at all. MLD is the bridge's, which has seen it. */
+		if (!parse_ip(ctx, true, &p) && is_nd(&p))
 			return NEXT;
 	}
 	return drop(ctx, DROP_ICC, DIR_RECEIVE);

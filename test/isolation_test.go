@@ -3,10 +3,13 @@
 package test
 
 import (
+	"net"
 	"net/netip"
 	"testing"
 
 	"github.com/fairway-project/fairway/test/harness"
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
 )
 
 // SEC-06: two networks don't reach each other, nor each other's gateway for
@@ -83,7 +86,49 @@ func TestNoInterContainerCommunication(t *testing.T) {
 			harness.Reaches(t, e.Host, c1.IP(t, "a", f), 80, "c1")
 		})
 		noWayRound(t, e, c2, c1)
+		noBags(t, e, c2, c1)
 	})
+}
+
+// noBags: what passes between containers all the same, neighbour discovery and ARP,
+// carries nothing else.
+func noBags(t *testing.T, e *harness.Env, from, to *harness.Sandbox) {
+	f := harness.V6()
+	inside := harness.Sniff(t, to.Netns, "eth0", nil)
+	const secret = "any payload"
+	icmp := func(dmac net.HardwareAddr, dst string, kind, code, hopLimit uint8, body ...byte) []byte {
+		ip := harness.IPHeader(f, from.IP(t, "a", f), dst, layers.IPProtocolICMPv6).(*layers.IPv6)
+		ip.HopLimit = hopLimit
+		return harness.Frame(t, harness.Ethernet(from.MAC(t, "a"), dmac, f), ip,
+			&layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(kind, code)}, gopacket.Payload(append(body, secret...)))
+	}
+	own := net.ParseIP(from.IP(t, "a", f)).To16()
+	solicit := append([]byte{0, 0, 0, 0}, own...)
+	many, manyMAC := "ff02::1", net.HardwareAddr{0x33, 0x33, 0, 0, 0, 1}
+	for kind := uint8(layers.ICMPv6TypeRouterSolicitation); kind <= layers.ICMPv6TypeRedirect; kind++ {
+		for _, hopLimit := range []uint8{64, 255} {
+			harness.Inject(t, from.Netns, "eth0",
+				icmp(to.MAC(t, "a"), to.IP(t, "a", f), kind, 0, hopLimit, solicit...), icmp(manyMAC, many, kind, 0, hopLimit, solicit...),
+				icmp(to.MAC(t, "a"), to.IP(t, "a", f), kind, 9, hopLimit, solicit...), icmp(manyMAC, many, kind, 9, hopLimit, solicit...))
+		}
+	}
+	harness.Inject(t, from.Netns, "eth0",
+		icmp(manyMAC, many, layers.ICMPv6TypeEchoRequest, 0, 64, 0, 0, 0, 0), icmp(manyMAC, many, layers.ICMPv6TypeMLDv2MulticastListenerReportMessageV2, 0, 1, 0, 0, 0, 1))
+	arp := func(target net.IP, trailer string) []byte {
+		eth := harness.Ethernet(from.MAC(t, "a"), layers.EthernetBroadcast, f)
+		eth.EthernetType = layers.EthernetTypeARP
+		return harness.Frame(t, eth, &layers.ARP{AddrType: layers.LinkTypeEthernet, Protocol: layers.EthernetTypeIPv4,
+			HwAddressSize: 6, ProtAddressSize: 4, Operation: layers.ARPRequest,
+			SourceHwAddress: from.MAC(t, "a"), SourceProtAddress: net.ParseIP(from.IP(t, "a", harness.V4())).To4(),
+			DstHwAddress: make([]byte, 6), DstProtAddress: target.To4()}, gopacket.Payload(trailer))
+	}
+	last := net.IPv4(192, 0, 2, 99)
+	harness.Inject(t, from.Netns, "eth0", arp(last, "padding to 60 bytes"+secret), arp(last, ""))
+	inside.Wait(t, "the last ARP request", func(p packet) bool {
+		a, ok := p.Layer(layers.LayerTypeARP).(*layers.ARP)
+		return ok && net.IP(a.DstProtAddress).Equal(last) && !harness.Contains(secret)(p)
+	})
+	e.Expect(t, "SEC-23", "neighbour discovery or ARP carries something between containers", len(inside.Seen(harness.Contains(secret))) == 0)
 }
 
 // noWayRound: the host forwards what is for a link-local address behind the bridge,

@@ -27,6 +27,7 @@ func Differences() []Difference {
 		{"SEC-11", IPTables},
 		{"SEC-12", IPTables},
 		{"SEC-22", IPTables},
+		{"SEC-23", IPTables},
 		{"SEC-24", IPTables},
 	}
 }

@@ -46,6 +46,9 @@ func toContainerCases(f family) []testCase {
 		ICMP(frame.NeighborSolict, 0, 0, f.Web.IPv6.AsSlice())
 	return append(cases, testCase{name: "neighbour discovery, icc off", world: noICC, steps: []step{
 		toContainer(f.Web, "app", solicit, passedTo(f.Web)),
+		toContainer(f.Web, "app", solicit.Echo(1), dropped(iccReason)),
+		toContainer(f.Web, "app", solicit.ICMP(frame.MLD2Report, 0, 1, make([]byte, 1000)), dropped(iccReason)),
+		toContainer(f.Web, "app", raw(solicit.ICMP(frame.NeighborSolict, 0, 0, make([]byte, 2000)).Fragments(pieceSize)[1]), dropped(iccReason)),
 	}})
 }
 

@@ -146,7 +146,7 @@ func neighbourCases(f family) []testCase {
 			fromContainer(f.Web, to(frame.NeighborAdvert, linkLocal, linkLocal), passed(), nil),
 			fromContainer(f.Web, to(frame.NeighborSolict, own, other), passed(), nil),
 			fromContainer(f.Web, to(frame.NeighborSolict, none, own), passed(), nil),
-			fromContainer(f.Web, to(frame.RouterSolicit, linkLocal, own), passed(), nil),
+			fromContainer(f.Web, to(frame.RouterSolicit, linkLocal, own).ICMP(frame.RouterSolicit, 0, 0, nil), passed(), nil),
 		}},
 		{name: "neighbour spoofing", steps: []step{
 			fromContainer(f.Web, to(frame.NeighborAdvert, own, other), dropped(spoofedND), nil),

@@ -39,6 +39,7 @@ func tables() []table {
 		{"to uplink", toUplinkCases},
 		{"held by the host", heldCases},
 		{"to many", manyCases},
+		{"neighbour discovery", discoveryCases},
 	}
 }
 

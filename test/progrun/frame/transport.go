@@ -79,6 +79,7 @@ const (
 	NeighborSolict = 135
 	NeighborAdvert = 136
 	Redirect6      = 137
+	MLD2Report     = 143
 )
 
 // ARP is the content of an ARP packet.
