@@ -55,6 +55,8 @@ static __always_inline void flow_fill_origin(bool v6, const struct __sk_buff *ct
 		f->state |= p->tcp_flags & TCP_SYN ? FLOW_SYN : FLOW_ACK;
 		f->tcp_ack = p->tcp_ack;
 		f->tcp_end = tcp_end(ctx, p);
+	} else {
+		*flow_begun(f) = f->last_seen;
 	}
 	f->oif = plan->oif;
 	f->route_generation = route_generation_of(plan);

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Room for new connections where the table is full of half-open ones, as a SYN
- * flood leaves it: the oldest of the connections opened last that nobody has
- * answered gives way (netfilter's early_drop() does the like). What is
- * established is never given up.
+ * Room for new connections where the table is full of half-open ones, as a flood
+ * leaves it: the oldest of the connections opened last that isn't established gives
+ * way (netfilter's early_drop() does the like). That is TCP without a handshake, and
+ * anything else that is no more than a question and its answer. What is established
+ * is never given up.
  *
  * A ring holds the keys of the connections opened last, a quarter of what the
  * table has room for. It is looked at only while the table is full, or was some
  * seconds ago, and each of its slots once. A half-open connection can be given up
  * from when the ring has come round; a published one goes on all the same with the
- * next segment of its client (continues_connection).
+ * next packet of its client (continues_connection).
  */
 #pragma once
 
@@ -82,17 +83,18 @@ static __always_inline void remember6(const struct flow6_key *key)
 }
 
 /*
- * Whether a connection may be given up: its beginner hasn't shown that the answer
- * reached it, or nobody answered, or it was reset.
+ * Whether a connection may be given up: nobody answered, or it was reset, or its
+ * beginner hasn't shown that the answer reached it.
  */
-static __always_inline bool is_unanswered(const struct flow *f, const struct flow *twin, __u8 proto)
+static __always_inline bool is_half_open(struct flow *f, struct flow *twin, __u8 proto)
 {
 	if (!(f->flags & FLOW_ORIGIN))
 		return false;
 	if (!twin || !(twin->state & FLOW_SEEN))
 		return true;
-	return proto == IPPROTO_TCP &&
-	       (!(f->state & FLOW_ACK) || (f->state | twin->state) & FLOW_RST);
+	if (proto != IPPROTO_TCP)
+		return !flow_is_assured(f, twin);
+	return !(f->state & FLOW_ACK) || (f->state | twin->state) & FLOW_RST;
 }
 
 /* The key is a copy: another CPU may write the ring's slot meanwhile. */
@@ -100,13 +102,16 @@ static __always_inline bool give_up4(const struct flow4_key *slot)
 {
 	struct flow4_key key = *slot, twin_key;
 	struct flow4 *f = bpf_map_lookup_elem(&flows4, &key), *twin;
+	__u32 seen;
 
 	if (!f)
 		return false;
+	/* Before the judgement, so that a packet which comes meanwhile saves it. */
+	seen = f->flow.last_seen;
 	flow4_twin_key(&twin_key, f, key.proto);
 	twin = bpf_map_lookup_elem(&flows4, &twin_key);
-	if (!is_unanswered(&f->flow, twin ? &twin->flow : NULL, key.proto) ||
-	    !flow_condemn(&f->flow, f->flow.last_seen))
+	if (!is_half_open(&f->flow, twin ? &twin->flow : NULL, key.proto) ||
+	    !flow_condemn(&f->flow, seen))
 		return false;
 	bpf_map_delete_elem(&flows4, &twin_key);
 	bpf_map_delete_elem(&flows4, &key);
@@ -117,13 +122,16 @@ static __always_inline bool give_up6(const struct flow6_key *slot)
 {
 	struct flow6_key key = *slot, twin_key;
 	struct flow6 *f = bpf_map_lookup_elem(&flows6, &key), *twin;
+	__u32 seen;
 
 	if (!f)
 		return false;
+	/* Before the judgement, so that a packet which comes meanwhile saves it. */
+	seen = f->flow.last_seen;
 	flow6_twin_key(&twin_key, f, key.proto);
 	twin = bpf_map_lookup_elem(&flows6, &twin_key);
-	if (!is_unanswered(&f->flow, twin ? &twin->flow : NULL, key.proto) ||
-	    !flow_condemn(&f->flow, f->flow.last_seen))
+	if (!is_half_open(&f->flow, twin ? &twin->flow : NULL, key.proto) ||
+	    !flow_condemn(&f->flow, seen))
 		return false;
 	bpf_map_delete_elem(&flows6, &twin_key);
 	bpf_map_delete_elem(&flows6, &key);

@@ -197,20 +197,56 @@ static __always_inline bool flow_is_current(const struct flow *f)
 }
 
 /*
+ * When the first packet of the direction came, in jiffies; 0: not yet, or before
+ * this was taken down. Not for TCP, whose acknowledgement has the same place.
+ */
+static __always_inline __u32 *flow_begun(struct flow *f)
+{
+	return &f->tcp_ack;
+}
+
+/* How long both ways have to be in use before a flow is more than a question and its answer. */
+#define ASSURED_SECONDS 2
+
+/* Whether the direction was in use that long after the flow began, and since it was answered. */
+static __always_inline bool flow_goes_on(const struct flow *f, __u32 begun, __u32 answered)
+{
+	return (__s32)(f->last_seen - begun) >= (__s32)(ASSURED_SECONDS * touch_jiffies) &&
+	       (__s32)(f->last_seen - answered) > 0;
+}
+
+/*
+ * Whether what isn't TCP is a connection that both ends keep up, as netfilter says of
+ * UDP (nf_conntrack_proto_udp.c): a packet came 2 seconds after the first or later,
+ * and after the answer. The times are a second coarse, in favour of "no".
+ */
+static __always_inline bool flow_is_assured(struct flow *f, struct flow *twin)
+{
+	__u32 begun = *flow_begun(f), answered = *flow_begun(twin);
+
+	if (!(twin->state & FLOW_SEEN))
+		return false;
+	return !begun || flow_goes_on(f, begun, answered) || flow_goes_on(twin, begun, answered);
+}
+
+/*
  * Marks that a packet came. False if the collector has condemned the entry.
  * Bits are only ever added, atomically: two CPUs may carry one direction.
  *
  * Whenever the time is renewed, about once a second, the route counts as
  * outdated: so every flow follows changes of routes, with the daemon dead too.
  */
-static __always_inline bool flow_touch(struct flow *f, __u32 bits)
+static __always_inline bool flow_touch(struct flow *f, __u32 bits, __u8 proto)
 {
 	__u32 last = f->last_seen, now = flow_now();
 
 	if (last == FLOW_DEAD)
 		return false;
-	if ((f->state & bits) != bits)
+	if ((f->state & bits) != bits) {
+		if (proto != IPPROTO_TCP)
+			*flow_begun(f) = now;
 		__sync_fetch_and_or(&f->state, bits);
+	}
 	if (now - last < touch_jiffies)
 		return true;
 	f->route_generation--;

@@ -58,7 +58,7 @@ static __always_inline int private_source(struct __sk_buff *ctx, bool v6, struct
 	if (p->flags & PKT_ICMP_ERROR || !frag_resolve(v6, p, ZONE_CONTAINER))
 		return drop(ctx, DROP_PRIVATE_SOURCE, DIR_TRANSMIT);
 	f = flow_find(v6, p, ZONE_CONTAINER);
-	if (f && flow_is_current(f) && flow_touch(f, FLOW_SEEN))
+	if (f && flow_is_current(f) && flow_touch(f, FLOW_SEEN, p->proto))
 		return translate(ctx, v6, p, f);
 	if (p->flags & PKT_LATER_FRAGMENT)
 		return drop(ctx, DROP_FRAGMENT, DIR_TRANSMIT);

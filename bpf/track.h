@@ -162,5 +162,5 @@ static __always_inline enum flow_fate flow_track(struct __sk_buff *ctx, bool v6,
 		}
 		bits |= tcp_bits;
 	}
-	return flow_touch(f, bits) ? FLOW_FOUND : FLOW_LOST;
+	return flow_touch(f, bits, p->proto) ? FLOW_FOUND : FLOW_LOST;
 }

@@ -323,7 +323,7 @@ enum flow_netfilter {
 struct flow {
 	__u32 last_seen; /* jiffies, low 32 bits; FLOW_DEAD when condemned */
 	__u32 state;     /* FLOW_SEEN... */
-	__u32 tcp_ack;   /* last acknowledgement sent in this direction */
+	__u32 tcp_ack;   /* last acknowledgement sent in this direction; see flow_begun() */
 	__u32 tcp_end;   /* sequence number after the last segment sent */
 	__u32 oif;       /* ifindex to redirect to */
 	__u16 route_generation;

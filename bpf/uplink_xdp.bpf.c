@@ -96,7 +96,7 @@ static __always_inline int forward_frame(const struct frame *frame, bool v6, con
 	/* Not every kernel's veth takes frames in several pieces. */
 	if (frame->end - frame->data != frame->len)
 		return XDP_PASS;
-	if (!flow_touch(f, FLOW_SEEN) || (first_packet && !flow_is_settled(p, f)))
+	if (!flow_touch(f, FLOW_SEEN, p->proto) || (first_packet && !flow_is_settled(p, f)))
 		return XDP_PASS;
 	macs.dst = ep->mac;
 	macs.src = net->gateway_mac;

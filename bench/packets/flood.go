@@ -3,6 +3,7 @@
 package packets
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,7 +20,7 @@ type flood struct{}
 
 func (flood) Name() string { return "flood" }
 func (flood) About() string {
-	return "SYN flood from random sources at one published port while others serve"
+	return "flood from random sources at one published port, of SYN or of datagrams that are answered, while others serve"
 }
 
 func (flood) Arms() []plan.Arm {
@@ -43,6 +44,8 @@ const (
 	settle = 500 * time.Millisecond
 	// flooded is long enough for a table that is full to be full of the flood.
 	flooded = 6 * time.Second
+	// floodedSlowly is that for a flood which half the time fills the table.
+	floodedSlowly = 16 * time.Second
 )
 
 // Cases implements plan.Workload.
@@ -52,20 +55,31 @@ func (w flood) Cases(s plan.Selection) []plan.Case {
 	}
 	var cases []plan.Case
 	for _, family := range s.FamiliesOr(plan.IPv4) {
-		cases = append(cases, w.newCase(family))
+		cases = append(cases, w.newCase(family, synFlood), w.newCase(family, udpFlood))
 	}
 	return cases
 }
 
-func (flood) newCase(f plan.Family) plan.Case {
-	return plan.Case{
+func (flood) newCase(f plan.Family, k floodKind) plan.Case {
+	c := plan.Case{
 		Walk: plan.LANToPublished, Family: f, Slice: flooded, Pairs: 3,
 		Metrics: []plan.Metric{
 			{Unit: "new-served", Better: plan.Higher}, {Unit: "established-lost", Better: plan.Lower},
-			plan.TransactionsSec, {Unit: "SYN/s", Better: plan.Neutral},
+			plan.TransactionsSec, {Unit: k.unit(), Better: plan.Neutral},
 		},
 	}
+	if k == udpFlood {
+		c.Params = []plan.Param{{Key: floodParam, Value: string(k)}}
+		c.Arms, c.Slice = []plan.Arm{plan.EBPF, plan.IPTables}, floodedSlowly
+	}
+	return c
 }
+
+// floodParam says what a flood consists of, in the name of a case; SYN if nothing does.
+const floodParam = "packets"
+
+// kindOf returns what a case's flood consists of.
+func kindOf(c plan.Case) floodKind { return floodKind(cmp.Or(c.Value(floodParam), string(synFlood))) }
 
 // Start implements plan.Workload.
 func (flood) Start(ctx context.Context, env plan.Env, s plan.Subject) (plan.Instance, error) {
@@ -88,7 +102,10 @@ type siege struct {
 }
 
 func (i *siege) start(ctx context.Context, env plan.Env, s plan.Subject) (err error) {
-	ports := []world.Port{{Proto: "tcp", Host: floodedPort, Container: floodedPort, Count: 3}}
+	ports := []world.Port{
+		{Proto: "tcp", Host: floodedPort, Container: floodedPort, Count: 3},
+		{Proto: "udp", Host: floodedPort, Container: floodedPort, Count: 1},
+	}
 	if i.world, err = world.New(ctx, env, world.Options{Arm: s.Arm, Containers: []world.Container{{Name: "c0", Publish: ports}}}); err != nil {
 		return err
 	}
@@ -105,7 +122,7 @@ func (i *siege) start(ctx context.Context, env plan.Env, s plan.Subject) (err er
 	if err := i.serve(ctx, ends, env.CPU); err != nil {
 		return err
 	}
-	i.attack, err = newAttack(i.world, ends, s.Case.Family, otherCPU(env.CPU))
+	i.attack, err = newAttack(i.world, ends, s.Case.Family, kindOf(s.Case), otherCPU(env.CPU))
 	return err
 }
 
@@ -118,7 +135,10 @@ func (i *siege) serve(ctx context.Context, e world.Ends, cpu int) (err error) {
 			return err
 		}
 	}
-	for _, s := range []load.Service{{Kind: load.CRR, Flows: 1}, {Kind: load.RR, Flows: establishedFlows}, {Kind: load.CRR, Flows: newFlows}} {
+	for _, s := range []load.Service{
+		{Kind: load.CRR, Flows: 1}, {Kind: load.UDPRR, Flows: 1},
+		{Kind: load.RR, Flows: establishedFlows}, {Kind: load.CRR, Flows: newFlows},
+	} {
 		port := map[load.Kind]uint16{load.RR: oldPort, load.CRR: newPort}[s.Kind]
 		if s.Flows == 1 {
 			port = floodedPort
@@ -143,16 +163,17 @@ func (i *siege) Slice(ctx context.Context, d time.Duration) (plan.Sample, error)
 	}
 	old := i.oldJob
 	old.Duration = d
+	begin := time.Now()
 	established := start(func() (load.Result, error) { return i.old.Run(ctx, old) })
 	if err := pause(ctx, settle); err != nil {
 		return plan.Sample{}, errors.Join(err, established.drop())
 	}
-	if err := i.attack.fill(ctx); err != nil {
+	if err := i.attack.fill(ctx, d/2); err != nil {
 		return plan.Sample{}, errors.Join(err, established.drop())
 	}
 	stop := i.attack.begin(ctx)
 	job := i.newJob
-	job.Duration = max(d-2*settle, settle)
+	job.Duration = max(d-time.Since(begin)-settle, settle)
 	arrived, err := i.new.Run(ctx, job)
 	rate, floodErr := stop()
 	kept, oldErr := established.wait()
@@ -179,9 +200,17 @@ func (i *siege) Prove(ctx context.Context) (plan.Proof, error) {
 	if err != nil {
 		return plan.Proof{}, err
 	}
-	came := fmt.Sprintf("%d SYN were sent, the uplink received %d packets and had no room for %d", i.attack.sent, received, dropped)
+	came := fmt.Sprintf("%d %s were sent, the uplink received %d packets and had no room for %d",
+		i.attack.sent, i.attack.kind.name(), received, dropped)
 	if received+dropped < i.attack.sent {
 		return plan.Proof{}, wrongWay("%s", came)
+	}
+	if i.attack.kind == udpFlood {
+		served, err := i.server.Counts(ctx)
+		if err != nil {
+			return plan.Proof{}, err
+		}
+		came += fmt.Sprintf("; %d of them were answered", served.Responses-i.answered)
 	}
 	proof, err := i.world.Prove(ctx, i.before, world.Traffic{Walk: plan.LANToPublished, Packets: 2 * i.answered, ToServer: i.answered})
 	proof.Text += "; " + came

@@ -57,6 +57,14 @@ func Table() []Target {
 			What: "new clients served during a SYN flood", Unit: "new-served", Bound: atLeast(0.90),
 			Of: Side{"flood/" + lan, plan.EBPF},
 		},
+		{
+			What: "established clients lost during a flood of answered UDP", Unit: "established-lost", Quantile: 1, Bound: atMost(0),
+			Of: Side{"flood/" + lan + "/packets=udp", plan.EBPF},
+		},
+		{
+			What: "new clients served during a flood of answered UDP", Unit: "new-served", Bound: atLeast(0.90),
+			Of: Side{"flood/" + lan + "/packets=udp", plan.EBPF},
+		},
 	}
 }
 

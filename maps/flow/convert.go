@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"unsafe"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/fairway-project/fairway/maps/object"
 	"github.com/fairway-project/fairway/maps/wire"
 )
@@ -44,6 +46,7 @@ func from4(k *object.DatapathFlow4Key, v *object.DatapathFlow4) Half {
 	h := Half{
 		Key:    fromKey4(k),
 		NATSrc: addrPort4(v.Saddr, v.Flow.Sport), NATDst: addrPort4(v.Daddr, v.Flow.Dport),
+		Begun: begun(k.Proto, v.Flow.TcpAck),
 	}
 	h.LastSeen, h.State, h.Flags = v.Flow.LastSeen, State(v.Flow.State), Flags(v.Flow.Flags)
 	h.Action, h.OutIndex, h.RouteGeneration = Action(v.Flow.Action), v.Flow.Oif, v.Flow.RouteGeneration
@@ -55,6 +58,7 @@ func from6(k *object.DatapathFlow6Key, v *object.DatapathFlow6) Half {
 	h := Half{
 		Key:    fromKey6(k),
 		NATSrc: addrPort6(v.Saddr, v.Flow.Sport), NATDst: addrPort6(v.Daddr, v.Flow.Dport),
+		Begun: begun(k.Proto, v.Flow.TcpAck),
 	}
 	h.LastSeen, h.State, h.Flags = v.Flow.LastSeen, State(v.Flow.State), Flags(v.Flow.Flags)
 	h.Action, h.OutIndex, h.RouteGeneration = Action(v.Flow.Action), v.Flow.Oif, v.Flow.RouteGeneration
@@ -64,6 +68,7 @@ func from6(k *object.DatapathFlow6Key, v *object.DatapathFlow6) Half {
 
 func to4(h *Half) object.DatapathFlow4 {
 	v := object.DatapathFlow4{Saddr: wire.Word(h.NATSrc.Addr()), Daddr: wire.Word(h.NATDst.Addr())}
+	v.Flow.TcpAck = h.Begun
 	v.Flow.LastSeen, v.Flow.State, v.Flow.Flags = h.LastSeen, uint32(h.State), uint8(h.Flags)
 	v.Flow.Action, v.Flow.Oif, v.Flow.RouteGeneration = uint8(h.Action), h.OutIndex, h.RouteGeneration
 	v.Flow.Endpoint, v.Flow.EndpointGeneration, v.Flow.Netfilter = h.Endpoint, h.EndpointGeneration, h.Netfilter
@@ -73,11 +78,20 @@ func to4(h *Half) object.DatapathFlow4 {
 
 func to6(h *Half) object.DatapathFlow6 {
 	v := object.DatapathFlow6{Saddr: wire.Words(h.NATSrc.Addr()), Daddr: wire.Words(h.NATDst.Addr())}
+	v.Flow.TcpAck = h.Begun
 	v.Flow.LastSeen, v.Flow.State, v.Flow.Flags = h.LastSeen, uint32(h.State), uint8(h.Flags)
 	v.Flow.Action, v.Flow.Oif, v.Flow.RouteGeneration = uint8(h.Action), h.OutIndex, h.RouteGeneration
 	v.Flow.Endpoint, v.Flow.EndpointGeneration, v.Flow.Netfilter = h.Endpoint, h.EndpointGeneration, h.Netfilter
 	v.Flow.Sport, v.Flow.Dport = wire.Port(h.NATSrc.Port()), wire.Port(h.NATDst.Port())
 	return v
+}
+
+// begun is what bpf/flow.h has in the place of TCP's acknowledgement.
+func begun(proto uint8, tcpAck uint32) uint32 {
+	if proto == unix.IPPROTO_TCP {
+		return 0
+	}
+	return tcpAck
 }
 
 // ExpiredKey returns k as package expired wants it: an IPv4 key lies in the

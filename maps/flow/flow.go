@@ -55,9 +55,12 @@ type Half struct {
 	NATSrc, NATDst netip.AddrPort
 	// LastSeen is in jiffies, the low 32 bits.
 	LastSeen uint32
-	State    State
-	Flags    Flags
-	Action   Action
+	// Begun is when the first packet of this direction came, likewise; 0 if none has,
+	// or it isn't known, and for TCP.
+	Begun  uint32
+	State  State
+	Flags  Flags
+	Action Action
 	// OutIndex is the ifindex that packets are redirected to.
 	OutIndex        uint32
 	RouteGeneration uint16

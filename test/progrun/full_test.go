@@ -18,7 +18,7 @@ func TestFullTableRefusesNewFlows(t *testing.T) {
 			out := f.sends(f.Web, f.far())
 			h.Restore(t)
 			t.Run(name, func(t *testing.T) {
-				steps := append(roundTrip(f, out.UDP(1001, 53)), roundTrip(f, out.UDP(1002, 53))...)
+				steps := goesOn(f, out.UDP(1001, 53), out.UDP(1002, 53))
 				steps = append(steps, fromContainer(f.Web, out.UDP(1003, 53), dropped(tableFull), nil),
 					fromUplink(f.Eth0, f.arrives(f.client(), f.host()).UDP(9, 8080), dropped(tableFull), nil),
 					fromContainer(f.Web, f.sends(f.Web, f.host()).UDP(9, 8080), dropped(tableFull), nil))

@@ -10,6 +10,9 @@ import (
 	"github.com/fairway-project/fairway/test/progrun/rig"
 )
 
+// touchJiffies is what the programs take for a second here.
+const touchJiffies = 256
+
 // roomForFour is a host whose flow tables and rings hold four connections.
 func roomForFour(t *testing.T) *rig.Host {
 	return rig.New(t, rig.Options{
@@ -62,23 +65,60 @@ func TestHalfOpenConnectionGivesWay(t *testing.T) {
 	}
 }
 
-// Answered connections are nobody's to take, whatever their protocol.
-func TestAnsweredConnectionsStay(t *testing.T) {
+// What was answered once gives way, whatever its protocol; what both ends keep up is
+// nobody's to take.
+func TestAnsweredConnectionGivesWay(t *testing.T) {
 	h := roomForFour(t)
 	for name, f := range families() {
-		t.Run(name, func(t *testing.T) {
-			var steps []step
+		datagram := func(port uint16) frame.Frame { return f.sends(f.Web, f.far()).UDP(port, 53) }
+		echo := func(id uint16) frame.Frame { return f.sends(f.Web, f.far()).Echo(id) }
+		for what, send := range map[string]func(uint16) frame.Frame{"udp": datagram, "echo": echo} {
+			t.Run(name+"/"+what, func(t *testing.T) {
+				steps := goesOn(f, send(1001))
+				for _, port := range []uint16{1002, 1003, 1004} {
+					steps = append(steps, roundTrip(f, send(port))...)
+				}
+				refused := fromContainer(f.Web, send(1005), dropped(tableFull), nil)
+				steps = append(steps, refused)
+				steps = append(steps, roundTrip(f, send(1005))...) // in the place of 1002
+				steps = append(steps, roundTrip(f, send(1001))...)
+				late := send(1002).From(f.host(), 1002).Reply().MACs(f.RouterMAC, f.Eth0.MAC)
+				steps = append(steps, fromUplink(f.Eth0, late, passed(), nil))
+				runCase(t, h, testCase{flows: 4, steps: steps})
+				if n := h.EarlyDropped(t, f.v6); n != 1 {
+					t.Errorf("%d connections count as given up, want 1", n)
+				}
+			})
+		}
+		t.Run(name+"/all assured", func(t *testing.T) {
+			var all []frame.Frame
 			for port := range uint16(4) {
-				steps = append(steps, roundTrip(f, f.sends(f.Web, f.far()).UDP(1001+port, 53))...)
+				all = append(all, datagram(1001+port))
 			}
-			refused := fromContainer(f.Web, f.sends(f.Web, f.far()).UDP(2000, 53), dropped(tableFull), nil)
+			steps := goesOn(f, all...)
+			refused := fromContainer(f.Web, datagram(2000), dropped(tableFull), nil)
 			steps = append(steps, refused, refused)
 			for port := range uint16(4) {
-				steps = append(steps, roundTrip(f, f.sends(f.Web, f.far()).UDP(1001+port, 53))...)
+				steps = append(steps, roundTrip(f, datagram(1001+port))...)
 			}
 			runCase(t, h, testCase{flows: 4, steps: steps})
 		})
 	}
+}
+
+// goesOn are connections that both ends keep up for long enough to be assured.
+func goesOn(f family, all ...frame.Frame) (steps []step) {
+	for _, out := range all {
+		steps = append(steps, roundTrip(f, out)...)
+	}
+	for i, out := range all {
+		again := roundTrip(f, out)
+		if i == 0 {
+			again[0].before = func(t *testing.T, h *rig.Host) { h.Age(t, 2*touchJiffies+1) }
+		}
+		steps = append(steps, again...)
+	}
+	return steps
 }
 
 // That the table was full is over after some seconds, and stays so when the clock has

@@ -61,11 +61,11 @@ func FlowFilterKeys() []FilterKey {
 }
 
 // flowStates are netfilter's names for TCP (linux/netfilter/nf_conntrack_tcp.h), and
-// the two of other protocols.
+// the three of other protocols.
 func flowStates() []string {
 	return []string{
 		"SYN_SENT", "SYN_RECV", "ESTABLISHED", "FIN_WAIT", "CLOSE_WAIT", "LAST_ACK", "TIME_WAIT", "CLOSE", "SYN_SENT2", "NONE",
-		"UNREPLIED", "ASSURED",
+		"UNREPLIED", "REPLIED", "ASSURED",
 	}
 }
 

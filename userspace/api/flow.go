@@ -11,7 +11,7 @@ type Flow struct {
 	ProtoName string `json:"proto_name"`
 	// Kind is masquerade, published, hairpin or routed.
 	Kind string `json:"kind"`
-	// State is netfilter's name for TCP; UNREPLIED or ASSURED otherwise.
+	// State is netfilter's name for TCP; UNREPLIED, REPLIED or ASSURED otherwise.
 	State string `json:"state"`
 	// Src and Dst are the first packet's addresses before translation, NATSrc
 	// and NATDst the same after it. Ports are 0 where the protocol has none,

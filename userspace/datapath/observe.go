@@ -19,7 +19,7 @@ type Flow struct {
 	// NATSrc and NATDst are the same packets after translation.
 	NATSrc netip.AddrPort `json:"natSrc"`
 	NATDst netip.AddrPort `json:"natDst"`
-	// State is netfilter's name for TCP; UNREPLIED or ASSURED otherwise.
+	// State is netfilter's name for TCP; UNREPLIED, REPLIED or ASSURED otherwise.
 	State string `json:"state"`
 	// Kind is masquerade, published, hairpin or routed.
 	Kind string `json:"kind"`

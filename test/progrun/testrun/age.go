@@ -6,16 +6,21 @@ import (
 	"errors"
 
 	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
 
 	"github.com/fairway-project/fairway/maps/object"
 )
 
-// Age makes every half of every flow look as if its last packet had been this
-// many jiffies earlier.
+// Age makes every half of every flow look as if its packets had come this many
+// jiffies earlier.
 func (h *Host) Age(jiffies uint32) error {
 	return errors.Join(
-		age(h.Flows4, func(v *object.DatapathFlow4) { v.Flow.LastSeen -= jiffies }, object.DatapathFlow4Key{}),
-		age(h.Flows6, func(v *object.DatapathFlow6) { v.Flow.LastSeen -= jiffies }, object.DatapathFlow6Key{}),
+		age(h.Flows4, func(k *object.DatapathFlow4Key, v *object.DatapathFlow4) {
+			ageFlow(&v.Flow.LastSeen, &v.Flow.TcpAck, k.Proto, jiffies)
+		}),
+		age(h.Flows6, func(k *object.DatapathFlow6Key, v *object.DatapathFlow6) {
+			ageFlow(&v.Flow.LastSeen, &v.Flow.TcpAck, k.Proto, jiffies)
+		}),
 	)
 }
 
@@ -27,12 +32,24 @@ func (h *Host) AgeHeld(jiffies uint32) error {
 			*used -= jiffies
 		}
 	}
-	return errors.Join(age(h.HostTuples, earlier, object.DatapathFlow6Key{}), age(h.HostProtocols, earlier, uint32(0)))
+	return errors.Join(
+		age(h.HostTuples, func(_ *object.DatapathFlow6Key, used *uint32) { earlier(used) }),
+		age(h.HostProtocols, func(_, used *uint32) { earlier(used) }),
+	)
 }
 
-func age[K, V any](m *ebpf.Map, change func(*V), key K) error {
+// ageFlow knows that when a direction began has the place of TCP's acknowledgement.
+func ageFlow(lastSeen, tcpAck *uint32, proto uint8, jiffies uint32) {
+	*lastSeen -= jiffies
+	if proto != unix.IPPROTO_TCP && *tcpAck != 0 {
+		*tcpAck -= jiffies
+	}
+}
+
+func age[K, V any](m *ebpf.Map, change func(*K, *V)) error {
 	var keys []K
 	var values []V
+	var key K
 	var value V
 	it := m.Iterate()
 	for it.Next(&key, &value) {
@@ -42,7 +59,7 @@ func age[K, V any](m *ebpf.Map, change func(*V), key K) error {
 		return err
 	}
 	for i := range keys {
-		change(&values[i])
+		change(&keys[i], &values[i])
 		if err := m.Update(&keys[i], &values[i], ebpf.UpdateExist); err != nil {
 			return err
 		}

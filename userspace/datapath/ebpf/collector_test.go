@@ -236,6 +236,6 @@ func TestFlowsAreListed(t *testing.T) {
 	f.Idle, f.Expires = 0, 0
 	equal(t, "flow", f, datapath.Flow{
 		Proto: 17, Src: c[0].Src, Dst: c[0].Dst, NATSrc: c[0].NATSrc, NATDst: c[0].NATDst,
-		State: "ASSURED", Kind: "published", EndpointID: "ep1",
+		State: "ASSURED", Kind: "published", EndpointID: "ep1", TargetID: "ep1",
 	})
 }

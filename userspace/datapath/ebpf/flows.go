@@ -56,14 +56,10 @@ func (d *Datapath) flow(h *flow.Half, j expiry.Judge, ids map[owner]string) (dat
 	} else {
 		twin.LastSeen = h.LastSeen
 	}
-	c := expiry.Connection{
-		Proto:       h.Proto,
-		OriginState: h.State, OriginSeen: h.LastSeen,
-		TwinState: twin.State, TwinSeen: twin.LastSeen,
-	}
+	c := expiry.ConnectionOf(h, &twin)
 	return datapath.Flow{
 		Proto: h.Proto, Src: h.Src, Dst: h.Dst, NATSrc: h.NATSrc, NATDst: h.NATDst,
-		State:      j.Timeouts.StateOf(h.Proto, h.State, twin.State).Name,
+		State:      j.StateOf(c).Name,
 		Kind:       kindName(h.Kind()),
 		EndpointID: ids[owner{h.Endpoint, h.EndpointGeneration}],
 		OpenerID:   opener,

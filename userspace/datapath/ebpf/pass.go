@@ -143,11 +143,7 @@ func (p *pass) look(h *flow.Half) (expired.Entry, bool, error) {
 	if !found {
 		return entry(h, nil), void || picked || p.OrphanExpired(h.LastSeen), nil
 	}
-	left := p.Left(expiry.Connection{
-		Proto:       h.Proto,
-		OriginState: h.State, OriginSeen: h.LastSeen,
-		TwinState: twin.State, TwinSeen: twin.LastSeen,
-	})
+	left := p.Left(expiry.ConnectionOf(h, &twin))
 	return entry(h, &twin), void || picked || left <= 0, nil
 }
 

@@ -117,15 +117,15 @@ func (o owners) flow(c *connection) (flow datapath.Flow, ok bool) {
 
 func isEcho(proto uint8) bool { return proto == 1 || proto == 58 }
 
-// state is netfilter's name for TCP, else UNREPLIED or ASSURED. Netfilter itself
-// calls a UDP flow assured some packets after the first answer; here the answer
-// decides.
+// state is netfilter's name for TCP, else UNREPLIED, REPLIED or ASSURED.
 func (c *connection) state() string {
 	switch {
 	case c.orig.proto == uint8(model.TCP) && int(c.tcpState) < len(tcpStates):
 		return tcpStates[c.tcpState]
-	case c.status&statusSeenReply != 0:
+	case c.status&statusAssured != 0:
 		return "ASSURED"
+	case c.status&statusSeenReply != 0:
+		return "REPLIED"
 	}
 	return "UNREPLIED"
 }

@@ -39,7 +39,7 @@ func TestFlows(t *testing.T) {
 				t.Errorf("no %s flow in %v", kind, flows)
 				continue
 			}
-			if flow.EndpointID != c1.ID || flow.State != "ASSURED" || flow.Expires == 0 {
+			if flow.EndpointID != c1.ID || flow.State != "REPLIED" || flow.Expires == 0 {
 				t.Errorf("%s flow: %+v", kind, flow)
 			}
 		}

@@ -35,15 +35,52 @@ func TestStates(t *testing.T) {
 		{tcp, seen | syn, seen | rst | ack, "CLOSE", 10, true},
 		{tcp, seen | syn | ack | fin | rst, seen | syn | ack | fin, "CLOSE", 10, true},
 		{udp, seen, 0, "UNREPLIED", 30, true},
-		{udp, seen, seen, "ASSURED", 120, false},
 		{icmp, seen, 0, "UNREPLIED", 30, true},
-		{icmp6, seen, seen, "ASSURED", 30, false},
-		{sctp, seen, seen, "ASSURED", 300, false},
 		{gre, seen, 0, "UNREPLIED", 600, true},
 	} {
-		got := Defaults().StateOf(c.proto, c.origin, c.twin)
+		got := Judge{Timeouts: Defaults()}.StateOf(Connection{Proto: c.proto, OriginState: c.origin, TwinState: c.twin})
 		if want := (State{c.name, time.Duration(c.seconds) * time.Second, c.weak}); got != want {
 			t.Errorf("proto %d, states %#x and %#x: got %+v, want %+v", c.proto, uint32(c.origin), uint32(c.twin), got, want)
+		}
+	}
+}
+
+// What has no handshake is assured by what netfilter takes for a stream of UDP.
+func TestAssured(t *testing.T) {
+	const begin = ^uint32(0) - hz // jiffies wrap within the flow
+	replied, assured := State{"REPLIED", 30 * time.Second, true}, State{"ASSURED", 120 * time.Second, false}
+	at := func(tenths uint32) uint32 { return begin + tenths*hz/10 }
+	for name, c := range map[string]struct {
+		originSeen, answered, twinSeen uint32
+		want                           State
+	}{
+		"question and answer":            {at(0), at(1), at(0), replied},
+		"two within the time":            {at(15), at(1), at(15), replied},
+		"question at the end":            {at(20), at(1), at(0), assured},
+		"answer at the end":              {at(0), at(1), at(20), assured},
+		"question again, late answer":    {at(50), at(50), at(50), replied},
+		"late answer, question after it": {at(60), at(50), at(50), assured},
+		"late answer, another after it":  {at(0), at(50), at(60), assured},
+	} {
+		got := Judge{Timeouts: Defaults(), HZ: hz}.StateOf(Connection{
+			Proto: udp, OriginState: seen, TwinState: seen,
+			OriginBegun: begin, OriginSeen: c.originSeen, TwinBegun: c.answered, TwinSeen: c.twinSeen,
+		})
+		if got != c.want {
+			t.Errorf("%s: got %+v, want %+v", name, got, c.want)
+		}
+	}
+	for proto, want := range map[uint8]State{
+		udp: assured, icmp: {"ASSURED", 30 * time.Second, false}, icmp6: {"ASSURED", 30 * time.Second, false},
+		sctp: {"ASSURED", 300 * time.Second, false}, gre: {"ASSURED", 600 * time.Second, false},
+	} {
+		// As before this was taken down.
+		if got := (Judge{Timeouts: Defaults(), HZ: hz}).StateOf(Connection{Proto: proto, OriginState: seen, TwinState: seen}); got != want {
+			t.Errorf("proto %d, begun nobody knows when: got %+v, want %+v", proto, got, want)
+		}
+		c := Connection{Proto: proto, OriginState: seen, TwinState: seen, OriginBegun: begin, OriginSeen: begin, TwinBegun: begin, TwinSeen: begin}
+		if got := (Judge{Timeouts: Defaults(), HZ: hz}).StateOf(c); got.Name != "REPLIED" || !got.Weak {
+			t.Errorf("proto %d, answered once: got %+v", proto, got)
 		}
 	}
 }

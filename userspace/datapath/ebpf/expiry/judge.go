@@ -60,13 +60,25 @@ type Connection struct {
 	Proto                  uint8
 	OriginState, TwinState flow.State
 	OriginSeen, TwinSeen   uint32
+	// OriginBegun and TwinBegun are when the first packet of each direction came; not
+	// for TCP.
+	OriginBegun, TwinBegun uint32
+}
+
+// ConnectionOf returns the facts of a connection in the table.
+func ConnectionOf(origin, twin *flow.Half) Connection {
+	return Connection{
+		Proto:       origin.Proto,
+		OriginState: origin.State, OriginSeen: origin.LastSeen, OriginBegun: origin.Begun,
+		TwinState: twin.State, TwinSeen: twin.LastSeen, TwinBegun: twin.Begun,
+	}
 }
 
 // Left returns for how long the connection is still kept without packets; 0 or
 // less means that it has expired.
 func (j Judge) Left(c Connection) time.Duration {
 	idle := min(j.Idle(c.OriginSeen), j.Idle(c.TwinSeen))
-	s := j.Timeouts.StateOf(c.Proto, c.OriginState, c.TwinState)
+	s := j.StateOf(c)
 	timeout := s.Timeout
 	switch {
 	case s.Weak && Pressed(j.Fill):

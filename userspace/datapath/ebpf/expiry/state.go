@@ -28,24 +28,22 @@ type State struct {
 	Weak bool
 }
 
-// StateOf derives the state of a connection from what each direction has sent.
-func (t Timeouts) StateOf(proto uint8, origin, twin flow.State) State {
-	switch proto {
+// StateOf derives the state of a connection from what each direction has sent, and when.
+func (j Judge) StateOf(c Connection) State {
+	t := j.Timeouts
+	switch c.Proto {
 	case unix.IPPROTO_TCP:
-		return t.tcp(origin, twin)
+		return t.tcp(c.OriginState, c.TwinState)
 	case unix.IPPROTO_UDP, unix.IPPROTO_UDPLITE:
-		if twin&seen == 0 {
-			return State{"UNREPLIED", t.UDP, true}
-		}
-		return State{"ASSURED", t.UDPStream, false}
+		return j.byAnswer(c, t.UDP, t.UDPStream)
 	case unix.IPPROTO_ICMP:
-		return replied(twin, t.ICMP)
+		return j.byAnswer(c, t.ICMP, t.ICMP)
 	case unix.IPPROTO_ICMPV6:
-		return replied(twin, t.ICMPv6)
+		return j.byAnswer(c, t.ICMPv6, t.ICMPv6)
 	case unix.IPPROTO_SCTP:
-		return replied(twin, t.SCTP)
+		return j.byAnswer(c, t.SCTP, t.SCTP)
 	}
-	return replied(twin, t.Generic)
+	return j.byAnswer(c, t.Generic, t.Generic)
 }
 
 func (t Timeouts) tcp(origin, twin flow.State) State {
@@ -67,9 +65,23 @@ func (t Timeouts) tcp(origin, twin flow.State) State {
 	return State{"ESTABLISHED", t.TCPUnacknowledged, true}
 }
 
-func replied(twin flow.State, timeout time.Duration) State {
-	if twin&seen == 0 {
-		return State{"UNREPLIED", timeout, true}
+// byAnswer is the state of what has no handshake: what was answered once is as weak as
+// what wasn't.
+func (j Judge) byAnswer(c Connection, short, stream time.Duration) State {
+	switch {
+	case c.TwinState&seen == 0:
+		return State{"UNREPLIED", short, true}
+	case !j.assured(c):
+		return State{"REPLIED", short, true}
 	}
-	return State{"ASSURED", timeout, false}
+	return State{"ASSURED", stream, false}
+}
+
+// assured is flow_is_assured of bpf/flow.h.
+func (j Judge) assured(c Connection) bool {
+	const enough = 2
+	goesOn := func(last uint32) bool {
+		return int32(last-c.OriginBegun) >= int32(enough*j.HZ) && int32(last-c.TwinBegun) > 0
+	}
+	return c.OriginBegun == 0 || goesOn(c.OriginSeen) || goesOn(c.TwinSeen)
 }
