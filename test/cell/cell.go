@@ -29,6 +29,8 @@ const (
 	envInside = "FAIRWAY_TEST_CELL"
 	// envInit tells the init that it is one.
 	envInit = "FAIRWAY_TEST_CELL_INIT"
+	// EnvProc holds where a cell has the machine's procfs. It is not set elsewhere.
+	EnvProc = "FAIRWAY_TEST_PROC"
 	// EnvPatience is how long a verbose binary may print nothing, as a Go duration.
 	EnvPatience = "FAIRWAY_TEST_PATIENCE"
 )

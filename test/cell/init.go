@@ -19,6 +19,9 @@ import (
 // paths of sockets have to be short.
 const tmp = "/media"
 
+// machineProc is the procfs that /proc was, with the machine's own threads.
+const machineProc = tmp + "/proc"
+
 // defaultPatience is long enough for the slowest test on a machine that is much slower
 // than any of today's.
 const defaultPatience = 10 * time.Minute
@@ -54,13 +57,17 @@ func mounts() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make mounts private: %w", err)
 	}
-	for _, m := range []struct{ kind, at string }{
-		{"proc", "/proc"}, {"bpf", "/sys/fs/bpf"}, {"tmpfs", "/run/netns"}, {"tmpfs", tmp},
+	for _, m := range []struct {
+		kind, at string
+		flags    uintptr
+	}{
+		{"tmpfs", tmp, 0}, {"/proc", machineProc, unix.MS_BIND | unix.MS_REC},
+		{"proc", "/proc", 0}, {"bpf", "/sys/fs/bpf", 0}, {"tmpfs", "/run/netns", 0},
 	} {
 		if err := os.MkdirAll(m.at, 0o755); err != nil {
 			return err
 		}
-		if err := unix.Mount(m.kind, m.at, m.kind, 0, ""); err != nil {
+		if err := unix.Mount(m.kind, m.at, m.kind, m.flags, ""); err != nil {
 			return fmt.Errorf("mount %s at %s: %w", m.kind, m.at, err)
 		}
 	}
@@ -98,7 +105,7 @@ func start(args []string) (pid int, output *os.File, err error) {
 		return strings.HasPrefix(v, envInit+"=") || strings.HasPrefix(v, "TMPDIR=")
 	})
 	p, err := os.StartProcess(path, args, &os.ProcAttr{
-		Env: append(env, "TMPDIR="+tmp), Files: []*os.File{os.Stdin, w, os.Stderr},
+		Env: append(env, "TMPDIR="+tmp, EnvProc+"="+machineProc), Files: []*os.File{os.Stdin, w, os.Stderr},
 	})
 	if err != nil {
 		return 0, nil, errors.Join(err, r.Close())

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/fairway-project/fairway/bench/plan"
+	"github.com/fairway-project/fairway/test/cell"
 	"github.com/fairway-project/fairway/userspace/netns"
 )
 
@@ -26,6 +27,7 @@ func Env(t testing.TB) plan.Env {
 	env := plan.Env{
 		Dir: filepath.Join(dir, "files"), Netns: filepath.Join(dir, "netns"),
 		BPFFS: fmt.Sprintf("/sys/fs/bpf/fairway-plantest-%d-%s", os.Getpid(), filepath.Base(filepath.Dir(dir))),
+		Proc:  os.Getenv(cell.EnvProc),
 		Log:   slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
 	if err := os.Mkdir(env.Dir, 0o755); err != nil {
