@@ -5,7 +5,7 @@ DESTDIR ?=
 GO ?= go
 
 .DEFAULT_GOAL := help
-.PHONY: help docker-plugin deps deps-docker deps-firewalls deps-generate deps-vm deps-builder build generate check-generated check-builder \
+.PHONY: help docker-plugin deps deps-docker deps-firewalls deps-generate deps-vm deps-builder build generate check-generated check-builder check-debian \
 	lint test test-long clean-test test-xdp fuzz test-vm update-insns bench bench-all bench-page bench-check bench-update bench-docker demo install clean
 
 help: ## list the targets
@@ -43,6 +43,10 @@ generate: ## compile the programs, with the compiler that Dockerfile.builder pin
 
 check-generated: ## compile the programs elsewhere and compare with what is committed
 	@build/check-generated
+
+check-debian: ## run README's commands on fresh roots of Debian 12 and 13 (root)
+	@build/on-debian bookworm
+	@build/on-debian trixie
 
 check-builder: ## build Dockerfile.builder on a base made by debootstrap and compare its objects (root)
 	@build/check-builder
