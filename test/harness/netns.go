@@ -4,6 +4,7 @@ package harness
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -59,7 +60,8 @@ func (n *Netns) Do(fn func() error) error { return n.ns.Do(fn) }
 // of this namespace. Output collects both streams.
 func (n *Netns) Command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.WaitDelay = time.Second
+	// What it leaves running must not keep the output open for ever.
+	cmd.WaitDelay = 5 * time.Second
 	return cmd
 }
 
@@ -78,6 +80,9 @@ func (n *Netns) Output(name string, args ...string) (string, error) {
 		return "", err
 	}
 	err := cmd.Wait()
+	if errors.Is(err, exec.ErrWaitDelay) {
+		err = nil
+	}
 	if err != nil {
 		err = fmt.Errorf("in %s: %s %s: %w: %s", n.Name, name, strings.Join(args, " "), err, strings.TrimSpace(out.String()))
 	}
