@@ -96,7 +96,7 @@ static __always_inline void flow4_reply_key(struct flow4_key *key, const struct 
 	key->dport = plan->sport;
 	key->zone = plan->twin_zone;
 	key->proto = p->proto;
-	key->pad = 0;
+	key->echo = echo_twin(echo_of(p));
 }
 
 static __always_inline long flow4_insert_reply(const struct __sk_buff *ctx, const struct packet *p,
@@ -153,7 +153,7 @@ static __always_inline void flow6_reply_key(struct flow6_key *key, const struct 
 	key->dport = plan->sport;
 	key->zone = plan->twin_zone;
 	key->proto = p->proto;
-	key->pad = 0;
+	key->echo = echo_twin(echo_of(p));
 }
 
 static __always_inline long flow6_insert_reply(const struct __sk_buff *ctx, const struct packet *p,

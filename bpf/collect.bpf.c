@@ -39,7 +39,7 @@ static __always_inline bool collect4(struct expired *e)
 	f = bpf_map_lookup_elem(&flows4, &key);
 	if (!f)
 		return false;
-	flow4_twin_key(&twin_key, f, key.proto);
+	flow4_twin_key(&twin_key, f, key.proto, key.echo);
 	twin = bpf_map_lookup_elem(&flows4, &twin_key);
 	if (!condemn_both(&f->flow, twin ? &twin->flow : NULL, e))
 		return false;
@@ -56,7 +56,7 @@ static __always_inline bool collect6(struct expired *e)
 	f = bpf_map_lookup_elem(&flows6, &e->key);
 	if (!f)
 		return false;
-	flow6_twin_key(&twin_key, f, e->key.proto);
+	flow6_twin_key(&twin_key, f, e->key.proto, e->key.echo);
 	twin = bpf_map_lookup_elem(&flows6, &twin_key);
 	if (!condemn_both(&f->flow, twin ? &twin->flow : NULL, e))
 		return false;

@@ -108,7 +108,7 @@ static __always_inline bool give_up4(const struct flow4_key *slot)
 		return false;
 	/* Before the judgement, so that a packet which comes meanwhile saves it. */
 	seen = f->flow.last_seen;
-	flow4_twin_key(&twin_key, f, key.proto);
+	flow4_twin_key(&twin_key, f, key.proto, key.echo);
 	twin = bpf_map_lookup_elem(&flows4, &twin_key);
 	if (!is_half_open(&f->flow, twin ? &twin->flow : NULL, key.proto) ||
 	    !flow_condemn(&f->flow, seen))
@@ -128,7 +128,7 @@ static __always_inline bool give_up6(const struct flow6_key *slot)
 		return false;
 	/* Before the judgement, so that a packet which comes meanwhile saves it. */
 	seen = f->flow.last_seen;
-	flow6_twin_key(&twin_key, f, key.proto);
+	flow6_twin_key(&twin_key, f, key.proto, key.echo);
 	twin = bpf_map_lookup_elem(&flows6, &twin_key);
 	if (!is_half_open(&f->flow, twin ? &twin->flow : NULL, key.proto) ||
 	    !flow_condemn(&f->flow, seen))

@@ -15,6 +15,7 @@ struct enums {
 	enum network_flag network_flag;
 	enum published_flag published_flag;
 	enum zone zone;
+	enum flow_echo flow_echo;
 	enum flow_action flow_action;
 	enum flow_kind flow_kind;
 	enum flow_flag flow_flag;

@@ -27,7 +27,7 @@ static __always_inline void flow4_key_of(struct flow4_key *key, const struct pac
 	key->dport = p->dport;
 	key->zone = zone;
 	key->proto = p->proto;
-	key->pad = 0;
+	key->echo = echo_of(p);
 }
 
 static __always_inline void flow6_key_of(struct flow6_key *key, const struct packet *p, __u16 zone)
@@ -38,7 +38,7 @@ static __always_inline void flow6_key_of(struct flow6_key *key, const struct pac
 	key->dport = p->dport;
 	key->zone = zone;
 	key->proto = p->proto;
-	key->pad = 0;
+	key->echo = echo_of(p);
 }
 
 static __always_inline struct flow *flow_find(bool v6, const struct packet *p, __u16 zone)
@@ -61,7 +61,9 @@ static __always_inline __u16 flow_twin_zone(const struct flow *f)
 	return f->flags & FLOW_TWIN_WORLD ? ZONE_WORLD : ZONE_CONTAINER;
 }
 
-static __always_inline void flow4_twin_key(struct flow4_key *key, const struct flow4 *f, __u8 proto)
+/* proto and echo are those of f's own key. */
+static __always_inline void flow4_twin_key(struct flow4_key *key, const struct flow4 *f, __u8 proto,
+					   __u8 echo)
 {
 	key->saddr = f->daddr;
 	key->daddr = f->saddr;
@@ -69,10 +71,11 @@ static __always_inline void flow4_twin_key(struct flow4_key *key, const struct f
 	key->dport = f->flow.sport;
 	key->zone = flow_twin_zone(&f->flow);
 	key->proto = proto;
-	key->pad = 0;
+	key->echo = echo_twin(echo);
 }
 
-static __always_inline void flow6_twin_key(struct flow6_key *key, const struct flow6 *f, __u8 proto)
+static __always_inline void flow6_twin_key(struct flow6_key *key, const struct flow6 *f, __u8 proto,
+					   __u8 echo)
 {
 	addr6_copy(key->saddr, f->daddr);
 	addr6_copy(key->daddr, f->saddr);
@@ -80,7 +83,7 @@ static __always_inline void flow6_twin_key(struct flow6_key *key, const struct f
 	key->dport = f->flow.sport;
 	key->zone = flow_twin_zone(&f->flow);
 	key->proto = proto;
-	key->pad = 0;
+	key->echo = echo_twin(echo);
 }
 
 /* The addresses after translation, in the entry itself. */
@@ -114,18 +117,18 @@ static __always_inline bool flow_borrows(const struct flow *f)
 	return !(f->flags & FLOW_ORIGIN) && (kind == FLOW_MASQUERADE || kind == FLOW_HAIRPIN);
 }
 
-/* The entry of the other direction. */
-static __always_inline struct flow *flow_twin(bool v6, const struct flow *f, __u8 proto)
+/* The entry of the other direction. p is of f's protocol, and if an echo, in f's direction. */
+static __always_inline struct flow *flow_twin(bool v6, const struct flow *f, const struct packet *p)
 {
 	if (v6) {
 		struct flow6_key key;
 
-		flow6_twin_key(&key, (const struct flow6 *)f, proto);
+		flow6_twin_key(&key, (const struct flow6 *)f, p->proto, echo_of(p));
 		return bpf_map_lookup_elem(&flows6, &key);
 	} else {
 		struct flow4_key key;
 
-		flow4_twin_key(&key, (const struct flow4 *)f, proto);
+		flow4_twin_key(&key, (const struct flow4 *)f, p->proto, echo_of(p));
 		return bpf_map_lookup_elem(&flows4, &key);
 	}
 }
@@ -158,7 +161,7 @@ __noinline int flow_forget4(const struct packet *p, __u32 zone)
 		return true;
 	if (!flow_condemn(&f->flow, f->flow.last_seen))
 		return false;
-	flow4_twin_key(&twin, f, p->proto);
+	flow4_twin_key(&twin, f, key.proto, key.echo);
 	bpf_map_delete_elem(&flows4, &twin);
 	bpf_map_delete_elem(&flows4, &key);
 	return true;
@@ -177,7 +180,7 @@ __noinline int flow_forget6(const struct packet *p, __u32 zone)
 		return true;
 	if (!flow_condemn(&f->flow, f->flow.last_seen))
 		return false;
-	flow6_twin_key(&twin, f, p->proto);
+	flow6_twin_key(&twin, f, key.proto, key.echo);
 	bpf_map_delete_elem(&flows6, &twin);
 	bpf_map_delete_elem(&flows6, &key);
 	return true;

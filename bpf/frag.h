@@ -47,7 +47,7 @@ static __always_inline bool begins_many(__u32 slot)
 static __always_inline int frag_store(bool v6, const struct packet *p, __u16 zone, __u32 slot)
 {
 	struct frag_key key;
-	struct frag frag = { .sport = p->sport, .dport = p->dport };
+	struct frag frag = { .sport = p->sport, .dport = p->dport, .echo = echo_of(p) };
 
 	/* The sender, whoever receives it. */
 	if (zone == ZONE_CONTAINER)
@@ -98,7 +98,7 @@ static __always_inline int frag_load(bool v6, struct packet *p, __u16 zone)
 		return false;
 	p->sport = frag->sport;
 	p->dport = frag->dport;
-	p->flags |= PKT_RESOLVED;
+	p->flags |= PKT_RESOLVED | frag->echo;
 	return true;
 }
 

@@ -46,8 +46,8 @@ static __always_inline struct flow6_key *held_key(bool v6, const struct packet *
 		flow6_key_of(key, p, zone);
 	else
 		flow4_key_of((struct flow4_key *)key, p, zone);
-	/* Tells the families apart. */
-	key->pad = 1 + v6;
+	/* Tells the families apart; of echo the host holds nothing. */
+	key->echo = 1 + v6;
 	return key;
 }
 
@@ -64,7 +64,7 @@ static __always_inline struct flow6_key *held_reply_key(bool v6, const struct pa
 		flow6_reply_key(key, p, plan);
 	else
 		flow4_reply_key((struct flow4_key *)key, p, plan);
-	key->pad = 1 + v6;
+	key->echo = 1 + v6;
 	return key;
 }
 

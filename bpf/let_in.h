@@ -21,7 +21,7 @@ static __always_inline enum drop_reason open_presented(struct __sk_buff *ctx, bo
 	addr_copy(v6, plan->daddr, p->daddr);
 	plan->sport = p->sport;
 	plan->dport = p->dport;
-	presented_key(v6, key, p, plan);
+	presented_key(v6, key, p, plan, echo_of(p));
 	was = bpf_map_lookup_elem(&presented, key);
 	if (!was)
 		return DROP_NO_FLOW;
@@ -67,10 +67,10 @@ static __always_inline bool let_in_known(struct __sk_buff *ctx, bool v6, struct 
 
 	reverse(v6, p);
 	reply = flow_find(v6, p, ZONE_CONTAINER);
+	f = reply ? flow_twin(v6, reply, p) : NULL;
 	reverse(v6, p);
 	if (!reply)
 		return false;
-	f = flow_twin(v6, reply, p->proto);
 	if (f)
 		flow_settle(ctx, p, f, reply);
 	return true;

@@ -107,7 +107,7 @@ static __always_inline int let_out(struct __sk_buff *ctx, bool v6, const struct 
 	struct flow *f = flow_find(v6, p, ZONE_CONTAINER);
 
 	if (f)
-		flow_settle(ctx, p, f, flow_twin(v6, f, p->proto));
+		flow_settle(ctx, p, f, flow_twin(v6, f, p));
 	return 0;
 }
 
@@ -131,7 +131,7 @@ static __always_inline void netfilter_let_out(struct __sk_buff *ctx, bool v6,
 }
 
 static __always_inline void presented_key(bool v6, struct flow6_key *key, const struct packet *p,
-					  const struct flow_plan *plan)
+					  const struct flow_plan *plan, __u8 echo)
 {
 	__builtin_memset(key, 0, sizeof(*key));
 	if (v6) {
@@ -148,9 +148,10 @@ static __always_inline void presented_key(bool v6, struct flow6_key *key, const 
 		key4->sport = plan->sport;
 		key4->dport = plan->dport;
 		key4->proto = p->proto;
+		key4->echo = echo;
 	}
-	/* Tells the families apart. */
-	key->pad = 1 + v6;
+	/* Tells the families apart, too: an IPv4 key ends before it. */
+	key->echo = echo | (1 + v6);
 }
 
 /* Whether another flow's replies look like those of the planned one. */
@@ -204,7 +205,7 @@ static __always_inline int present(struct __sk_buff *ctx, bool v6, const struct 
 	f = new_flow();
 	if (!key || !f)
 		return TC_ACT_SHOT;
-	presented_key(v6, key, p, plan);
+	presented_key(v6, key, p, plan, echo_of(p));
 	bpf_map_update_elem(&presented, key, &was, BPF_ANY);
 	flow_fill_origin(v6, ctx, p, plan, &f->flow);
 	if (v6) {

@@ -28,6 +28,9 @@ enum tcp_flag {
 	TCP_ACK = 16,
 };
 
+_Static_assert((int)PKT_ECHO_REQUEST == (int)FLOW_ECHO_REQUEST, "FLOW_ECHO_REQUEST");
+_Static_assert((int)PKT_ECHO_REPLY == (int)FLOW_ECHO_REPLY, "FLOW_ECHO_REPLY");
+
 struct packet {
 	__be32 saddr[4]; /* IPv4: first word only */
 	__be32 daddr[4];
@@ -104,6 +107,18 @@ static __always_inline void addr_copy(bool v6, __be32 *to, const __be32 *from)
 		to[0] = from[0];
 }
 
+/* Request, reply or neither: enum flow_echo. */
+static __always_inline __u8 echo_of(const struct packet *p)
+{
+	return p->flags & (PKT_ECHO_REQUEST | PKT_ECHO_REPLY);
+}
+
+/* What answers it. */
+static __always_inline __u8 echo_twin(__u8 echo)
+{
+	return (echo & FLOW_ECHO_REQUEST) << 1 | (echo & FLOW_ECHO_REPLY) >> 1;
+}
+
 /* Makes the tuple that of the answer. */
 static __always_inline void reverse(bool v6, struct packet *p)
 {
@@ -115,6 +130,7 @@ static __always_inline void reverse(bool v6, struct packet *p)
 	addr_copy(v6, p->daddr, addr);
 	p->sport = p->dport;
 	p->dport = port;
+	p->flags = (p->flags & ~(PKT_ECHO_REQUEST | PKT_ECHO_REPLY)) | echo_twin(echo_of(p));
 }
 
 static __always_inline bool addr_is_zero(bool v6, const __be32 *a)

@@ -24,7 +24,7 @@ static __always_inline struct flow *presented_answer(bool v6, const struct packe
 	addr_copy(v6, plan->daddr, p->saddr);
 	plan->sport = p->dport;
 	plan->dport = p->sport;
-	presented_key(v6, key, p, plan);
+	presented_key(v6, key, p, plan, echo_twin(echo_of(p)));
 	was = bpf_map_lookup_elem(&presented, key);
 	if (!was)
 		return NULL;

@@ -103,14 +103,12 @@ static __always_inline enum flow_fate track_tcp_event(const struct packet *p, st
 
 __noinline int track_tcp_event4(const struct packet *p, struct flow4 *f)
 {
-	return p && f ? track_tcp_event(p, &f->flow, flow_twin(false, &f->flow, p->proto)) :
-			FLOW_MISSING;
+	return p && f ? track_tcp_event(p, &f->flow, flow_twin(false, &f->flow, p)) : FLOW_MISSING;
 }
 
 __noinline int track_tcp_event6(const struct packet *p, struct flow6 *f)
 {
-	return p && f ? track_tcp_event(p, &f->flow, flow_twin(true, &f->flow, p->proto)) :
-			FLOW_MISSING;
+	return p && f ? track_tcp_event(p, &f->flow, flow_twin(true, &f->flow, p)) : FLOW_MISSING;
 }
 
 static __always_inline enum flow_fate flow_track_tcp_event(bool v6, const struct packet *p,

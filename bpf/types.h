@@ -249,6 +249,16 @@ enum zone {
 	ZONE_WORLD = 1,
 };
 
+/*
+ * What tells an echo's request, its reply and all other ICMP apart where the identifier
+ * is 0: a key's ports alone don't.
+ */
+enum flow_echo {
+	FLOW_NO_ECHO = 0,
+	FLOW_ECHO_REQUEST = 8, /* as PKT_ECHO_REQUEST */
+	FLOW_ECHO_REPLY = 16,
+};
+
 struct flow4_key {
 	__be32 saddr;
 	__be32 daddr;
@@ -256,7 +266,7 @@ struct flow4_key {
 	__be16 dport; /* ICMP echo reply: identifier */
 	__u16 zone;
 	__u8 proto;
-	__u8 pad;
+	__u8 echo; /* enum flow_echo */
 };
 
 struct flow6_key {
@@ -266,7 +276,7 @@ struct flow6_key {
 	__be16 dport;
 	__u16 zone;
 	__u8 proto;
-	__u8 pad;
+	__u8 echo;
 };
 
 enum flow_action {
@@ -376,6 +386,8 @@ struct frag_key {
 struct frag {
 	__be16 sport;
 	__be16 dport;
+	__u8 echo; /* enum flow_echo */
+	__u8 pad[3];
 };
 
 /* How many fragmented datagrams an endpoint began lately. */

@@ -16,7 +16,7 @@ func key4(k Key) object.DatapathFlow4Key {
 	return object.DatapathFlow4Key{
 		Saddr: wire.Word(k.Src.Addr()), Daddr: wire.Word(k.Dst.Addr()),
 		Sport: wire.Port(k.Src.Port()), Dport: wire.Port(k.Dst.Port()),
-		Zone: uint16(k.Zone), Proto: k.Proto,
+		Zone: uint16(k.Zone), Proto: k.Proto, Echo: uint8(k.Echo),
 	}
 }
 
@@ -24,21 +24,21 @@ func key6(k Key) object.DatapathFlow6Key {
 	return object.DatapathFlow6Key{
 		Saddr: wire.Words(k.Src.Addr()), Daddr: wire.Words(k.Dst.Addr()),
 		Sport: wire.Port(k.Src.Port()), Dport: wire.Port(k.Dst.Port()),
-		Zone: uint16(k.Zone), Proto: k.Proto,
+		Zone: uint16(k.Zone), Proto: k.Proto, Echo: uint8(k.Echo),
 	}
 }
 
 func fromKey4(k *object.DatapathFlow4Key) Key {
 	return Key{
 		Src: addrPort4(k.Saddr, k.Sport), Dst: addrPort4(k.Daddr, k.Dport),
-		Zone: Zone(k.Zone), Proto: k.Proto,
+		Zone: Zone(k.Zone), Proto: k.Proto, Echo: Echo(k.Echo),
 	}
 }
 
 func fromKey6(k *object.DatapathFlow6Key) Key {
 	return Key{
 		Src: addrPort6(k.Saddr, k.Sport), Dst: addrPort6(k.Daddr, k.Dport),
-		Zone: Zone(k.Zone), Proto: k.Proto,
+		Zone: Zone(k.Zone), Proto: k.Proto, Echo: Echo(k.Echo),
 	}
 }
 

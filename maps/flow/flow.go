@@ -22,6 +22,7 @@ import (
 // Names of the generated enums' types, for those who judge flows.
 type (
 	Zone   = object.DatapathZone
+	Echo   = object.DatapathFlowEcho
 	Action = object.DatapathFlowAction
 	Kind   = object.DatapathFlowKind
 	Flags  = object.DatapathFlowFlag
@@ -35,6 +36,8 @@ type Key struct {
 	Src, Dst netip.AddrPort
 	Zone     Zone
 	Proto    uint8
+	// Echo tells requests and replies of ICMP echo apart, whatever their identifier.
+	Echo Echo
 }
 
 // IPv6 reports which table the key is of.
@@ -81,11 +84,21 @@ func (h *Half) Kind() Kind {
 
 // Twin returns the key of the other direction's half.
 func (h *Half) Twin() Key {
-	k := Key{Src: h.NATDst, Dst: h.NATSrc, Proto: h.Proto, Zone: object.DatapathZoneZONE_CONTAINER}
+	k := Key{Src: h.NATDst, Dst: h.NATSrc, Proto: h.Proto, Echo: answer(h.Echo), Zone: object.DatapathZoneZONE_CONTAINER}
 	if h.Flags&object.DatapathFlowFlagFLOW_TWIN_WORLD != 0 {
 		k.Zone = object.DatapathZoneZONE_WORLD
 	}
 	return k
+}
+
+func answer(e Echo) Echo {
+	switch e {
+	case object.DatapathFlowEchoFLOW_ECHO_REQUEST:
+		return object.DatapathFlowEchoFLOW_ECHO_REPLY
+	case object.DatapathFlowEchoFLOW_ECHO_REPLY:
+		return object.DatapathFlowEchoFLOW_ECHO_REQUEST
+	}
+	return e
 }
 
 func (h *Half) String() string {

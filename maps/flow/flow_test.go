@@ -86,6 +86,10 @@ func TestTwinIsTheOtherWayAround(t *testing.T) {
 	if got := reply.Twin(); got != h.Key {
 		t.Errorf("the twin's twin is %s, want %s", got, h.Key)
 	}
+	h.Echo, want.Echo = object.DatapathFlowEchoFLOW_ECHO_REQUEST, object.DatapathFlowEchoFLOW_ECHO_REPLY
+	if got := h.Twin(); got != want {
+		t.Errorf("an echo's twin is %v, want %v", got.Echo, want.Echo)
+	}
 }
 
 func TestAllYieldsEveryHalf(t *testing.T) {

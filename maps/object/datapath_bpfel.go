@@ -122,6 +122,7 @@ type DatapathEnums struct {
 	NetworkFlag   uint32
 	PublishedFlag uint32
 	Zone          uint32
+	FlowEcho      uint32
 	FlowAction    uint32
 	FlowKind      uint32
 	FlowFlag      uint32
@@ -171,7 +172,7 @@ type DatapathFlow4Key struct {
 	Dport uint16
 	Zone  uint16
 	Proto uint8
-	Pad   uint8
+	Echo  uint8
 }
 
 type DatapathFlow6 struct {
@@ -206,7 +207,7 @@ type DatapathFlow6Key struct {
 	Dport uint16
 	Zone  uint16
 	Proto uint8
-	Pad   uint8
+	Echo  uint8
 }
 
 type DatapathFlowAction uint32
@@ -215,6 +216,14 @@ const (
 	DatapathFlowActionFLOW_DELIVER DatapathFlowAction = 0
 	DatapathFlowActionFLOW_FORWARD DatapathFlowAction = 1
 	DatapathFlowActionFLOW_STACK   DatapathFlowAction = 2
+)
+
+type DatapathFlowEcho uint32
+
+const (
+	DatapathFlowEchoFLOW_NO_ECHO      DatapathFlowEcho = 0
+	DatapathFlowEchoFLOW_ECHO_REQUEST DatapathFlowEcho = 8
+	DatapathFlowEchoFLOW_ECHO_REPLY   DatapathFlowEcho = 16
 )
 
 type DatapathFlowFlag uint32
@@ -263,6 +272,8 @@ type DatapathFrag struct {
 	_     structs.HostLayout
 	Sport uint16
 	Dport uint16
+	Echo  uint8
+	Pad   [3]uint8
 }
 
 type DatapathFragKey struct {

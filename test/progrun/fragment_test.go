@@ -27,7 +27,7 @@ func fragmentCases(f family) []testCase {
 	var cases []testCase
 	for name, out := range map[string]frame.Frame{
 		"udp": base.UDP(5000, 53), "udp without checksum": base.UDP(5000, 53).NoChecksum(), "tcp": base.TCP(5000, 80, "S"),
-		"echo": base.Echo(42),
+		"echo": base.Echo(42), "echo with identifier 0": base.Echo(0),
 	} {
 		wire := out.From(f.host(), out.Src().Port()).Hop()
 		steps := pieces(func(in, out packet) step { return fromContainer(f.Web, in, forwarded(), out) }, out, wire)

@@ -38,7 +38,22 @@ func masqueradeCases(f family) []testCase {
 		{name: "privileged port", steps: roundTrip(f, to(f.far()).UDP(123, 123)), flows: 1},
 		{name: "source port zero", steps: roundTrip(f, to(f.far()).UDP(0, 53)), flows: 1},
 	}
-	return append(cases, masqueradeSharing(f), masqueradeFromOther(f), masqueradeSNAT(f), routedOut(f))
+	return append(cases, echoZero(f), masqueradeSharing(f), masqueradeFromOther(f), masqueradeSNAT(f), routedOut(f))
+}
+
+// An echo's identifier may be 0, as the ports are of all other ICMP: what isn't the answer
+// belongs to no flow, in either direction.
+func echoZero(f family) testCase {
+	out := f.sends(f.Web, f.far()).Echo(0)
+	in := f.arrives(f.far(), f.host())
+	query := flagOf[uint8](f, frame.Timestamp4, 139)
+	return testCase{name: "echo with identifier 0", flows: 1, steps: append(roundTrip(f, out),
+		fromContainer(f.Web, f.sends(f.Web, f.far()).EchoReply(0), dropped(unsupported), nil),
+		fromContainer(f.Web, f.sends(f.Web, f.far()).ICMP(query, 0, 0, nil), dropped(unsupported), nil),
+		fromUplink(f.Eth0, in.Echo(0), passed(), nil),
+		fromUplink(f.Eth0, in.ICMP(query, 0, 0, nil), passed(), nil),
+		fromContainer(f.Web, out, forwarded(), out.From(f.host(), 0).Hop()),
+	)}
 }
 
 // Two containers may use one port towards different destinations.
