@@ -12,9 +12,11 @@ import (
 	"github.com/fairway-project/fairway/test/partial"
 )
 
+// composeFile names its containers: by default version 2 of compose names them otherwise.
 const composeFile = `version: "2.4"
 services:
   proxy:
+    container_name: shop_proxy_1
     image: peer:test
     command: /peer serve 80 proxy
     ports: ["7000:80", "127.0.0.1:7001:80"]
@@ -22,6 +24,7 @@ services:
     depends_on: [app]
     links: ["app:upstream"]
   app:
+    container_name: shop_app_1
     image: peer:test
     command: /peer serve 80 app
     mac_address: "02:11:22:33:44:55"
