@@ -49,9 +49,9 @@ func TestReload(t *testing.T) {
 			t.Errorf("a UDP flow is kept for %v s more, want 600", left)
 		}
 		expect(reload(first), "changed=0 unchanged=0")
-		expect(reload("uplinks: [eth0, nope]\nmetrics: "+harness.MetricsAddr+"\ndebug: true\nxdp: generic\ntimeouts: {udp: 20s, udp_stream: 20s}\n"),
+		expect(reload("uplinks: [eth0, nope]\nmetrics: "+harness.MetricsAddr+"\ndebug: true\nflow_table_size: 8192\ntimeouts: {udp: 20s, udp_stream: 20s}\n"),
 			`setting=metrics from="" to=`+harness.MetricsAddr, "setting=debug from=false to=true", `setting=uplinks from=[eth0] to="[eth0 nope]"`,
-			`"setting not changed" setting=xdp is="" wanted=generic err=`, `uplink=nope`)
+			`"setting not changed" setting=flow_table_size is=0 wanted=8192 err="can't be changed without a restart"`, `uplink=nope`)
 		if e.Scrape(t).Sum("fairway_build_info") != 1 {
 			t.Error("nothing answers at the new address of the metrics")
 		}

@@ -40,7 +40,7 @@ type Daemon struct {
 }
 
 // smallTables are for tests to which the size of the tables doesn't matter: to make full
-// ones takes longer than all else at a daemon's start. Arguments of a test's own win.
+// ones takes longer than all else at a daemon's start. Arguments of a test's own win, and a file of its own does without.
 var smallTables = []string{"--flow-table-size", "8192"}
 
 // NewDaemon prepares a daemon for the namespace n and doesn't start it.
@@ -86,7 +86,9 @@ func (d *Daemon) TryStart() error {
 	}
 	defer logFile.Close()
 	args := append([]string{"daemon"}, d.Dirs()...)
-	args = append(args, smallTables...)
+	if !slices.Contains(d.Args, "--config") {
+		args = append(args, smallTables...)
+	}
 	if d.Mode != "" {
 		args = append(args, "--datapath", string(d.Mode))
 	}
