@@ -19,6 +19,15 @@ static __always_inline enum drop_reason table_full(bool v6)
 	return DROP_FLOW_TABLE_FULL;
 }
 
+/* DROP_NONE, or that the endpoint which would answer for the flow has its share. */
+static __always_inline enum drop_reason share_check(bool v6, const struct flow_plan *plan)
+{
+	if (!flow_share_is_taken(v6, plan->reply_endpoint))
+		return DROP_NONE;
+	pressure_begin(v6);
+	return DROP_FLOW_SHARE;
+}
+
 static __always_inline __u16 route_generation(void)
 {
 	__u32 zero = 0;
@@ -104,6 +113,7 @@ static __always_inline long flow4_insert_reply(const struct __sk_buff *ctx, cons
 {
 	struct flow4 *f = (struct flow4 *)new_flow();
 	struct flow4_key key;
+	long err;
 
 	if (!f)
 		return -1;
@@ -113,7 +123,10 @@ static __always_inline long flow4_insert_reply(const struct __sk_buff *ctx, cons
 	f->daddr = p->saddr[0];
 	f->nexthop = plan->nexthop[0];
 	flow4_reply_key(&key, p, plan);
-	return bpf_map_update_elem(&flows4, &key, f, BPF_NOEXIST);
+	err = bpf_map_update_elem(&flows4, &key, f, BPF_NOEXIST);
+	if (!err)
+		count_reply4(&key, plan->kind, plan->reply_endpoint, true);
+	return err;
 }
 
 static __always_inline long flow4_insert_origin(const struct __sk_buff *ctx, const struct packet *p,
@@ -141,7 +154,8 @@ static __always_inline void flow4_remove_reply(const struct packet *p, const str
 	struct flow4_key key;
 
 	flow4_reply_key(&key, p, plan);
-	bpf_map_delete_elem(&flows4, &key);
+	if (!bpf_map_delete_elem(&flows4, &key))
+		count_reply4(&key, plan->kind, plan->reply_endpoint, false);
 }
 
 static __always_inline void flow6_reply_key(struct flow6_key *key, const struct packet *p,
@@ -161,6 +175,7 @@ static __always_inline long flow6_insert_reply(const struct __sk_buff *ctx, cons
 {
 	struct flow6_key *key = new_key();
 	struct flow6 *f = new_flow();
+	long err;
 
 	if (!f || !key)
 		return -1;
@@ -170,7 +185,10 @@ static __always_inline long flow6_insert_reply(const struct __sk_buff *ctx, cons
 	addr6_copy(f->daddr, p->saddr);
 	addr6_copy(f->nexthop, plan->nexthop);
 	flow6_reply_key(key, p, plan);
-	return bpf_map_update_elem(&flows6, key, f, BPF_NOEXIST);
+	err = bpf_map_update_elem(&flows6, key, f, BPF_NOEXIST);
+	if (!err)
+		count_reply6(key, plan->kind, plan->reply_endpoint, true);
+	return err;
 }
 
 static __always_inline long flow6_insert_origin(const struct __sk_buff *ctx, const struct packet *p,
@@ -198,7 +216,8 @@ static __always_inline void flow6_remove_reply(const struct packet *p, const str
 	struct flow6_key key;
 
 	flow6_reply_key(&key, p, plan);
-	bpf_map_delete_elem(&flows6, &key);
+	if (!bpf_map_delete_elem(&flows6, &key))
+		count_reply6(&key, plan->kind, plan->reply_endpoint, false);
 }
 
 /*

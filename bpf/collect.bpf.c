@@ -43,8 +43,7 @@ static __always_inline bool collect4(struct expired *e)
 	twin = bpf_map_lookup_elem(&flows4, &twin_key);
 	if (!condemn_both(&f->flow, twin ? &twin->flow : NULL, e))
 		return false;
-	bpf_map_delete_elem(&flows4, &twin_key);
-	bpf_map_delete_elem(&flows4, &key);
+	flow4_remove(&key, f);
 	return true;
 }
 
@@ -60,8 +59,7 @@ static __always_inline bool collect6(struct expired *e)
 	twin = bpf_map_lookup_elem(&flows6, &twin_key);
 	if (!condemn_both(&f->flow, twin ? &twin->flow : NULL, e))
 		return false;
-	bpf_map_delete_elem(&flows6, &twin_key);
-	bpf_map_delete_elem(&flows6, &e->key);
+	flow6_remove(&e->key, f);
 	return true;
 }
 

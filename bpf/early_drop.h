@@ -4,7 +4,7 @@
  * leaves it: the oldest of the connections opened last that isn't established gives
  * way (netfilter's early_drop() does the like). That is TCP without a handshake, and
  * anything else that is no more than a question and its answer. What is established
- * is never given up.
+ * is never given up, nor what an endpoint is sure of (share.h).
  *
  * A ring holds the keys of the connections opened last, a quarter of what the
  * table has room for. It is looked at only while the table is full, or was some
@@ -111,10 +111,10 @@ static __always_inline bool give_up4(const struct flow4_key *slot)
 	flow4_twin_key(&twin_key, f, key.proto, key.echo);
 	twin = bpf_map_lookup_elem(&flows4, &twin_key);
 	if (!is_half_open(&f->flow, twin ? &twin->flow : NULL, key.proto) ||
+	    flows_are_sure(false, (twin ? twin : f)->flow.endpoint) ||
 	    !flow_condemn(&f->flow, seen))
 		return false;
-	bpf_map_delete_elem(&flows4, &twin_key);
-	bpf_map_delete_elem(&flows4, &key);
+	flow4_remove(&key, f);
 	return true;
 }
 
@@ -131,10 +131,9 @@ static __always_inline bool give_up6(const struct flow6_key *slot)
 	flow6_twin_key(&twin_key, f, key.proto, key.echo);
 	twin = bpf_map_lookup_elem(&flows6, &twin_key);
 	if (!is_half_open(&f->flow, twin ? &twin->flow : NULL, key.proto) ||
-	    !flow_condemn(&f->flow, seen))
+	    flows_are_sure(true, (twin ? twin : f)->flow.endpoint) || !flow_condemn(&f->flow, seen))
 		return false;
-	bpf_map_delete_elem(&flows6, &twin_key);
-	bpf_map_delete_elem(&flows6, &key);
+	flow6_remove(&key, f);
 	return true;
 }
 

@@ -11,6 +11,7 @@
 #include "config.h"
 #include "endpoint.h"
 #include "event.h"
+#include "share.h"
 
 static __always_inline __u32 flow_now(void)
 {
@@ -140,6 +141,68 @@ static __always_inline bool flow_condemn(struct flow *f, __u32 seen)
 	       __sync_val_compare_and_swap(&f->last_seen, seen, FLOW_DEAD) == seen;
 }
 
+static __always_inline __u8 flow_kind_of(const struct flow *f)
+{
+	return f->flags >> FLOW_KIND_SHIFT & 3;
+}
+
+/*
+ * Removes both entries of a condemned flow, of which one is f, and takes it off the
+ * account of who answers for it. The key is copied, because Linux 6.1 takes no argument of
+ * such a function for a map's key.
+ */
+__noinline int flow4_remove(const struct flow4_key *key, struct flow4 *f)
+{
+	struct flow4_key at;
+	struct flow4 *twin;
+	bool origin;
+	__u32 slot;
+	__u8 kind;
+	long gone;
+
+	if (!key || !f)
+		return 0;
+	flow4_twin_key(&at, f, key->proto, key->echo);
+	twin = bpf_map_lookup_elem(&flows4, &at);
+	origin = f->flow.flags & FLOW_ORIGIN;
+	kind = flow_kind_of(&f->flow);
+	slot = (origin && twin ? twin : f)->flow.endpoint;
+	gone = bpf_map_delete_elem(&flows4, &at);
+	if (origin && !gone)
+		count_reply4(&at, kind, slot, false);
+	at = *key;
+	gone = bpf_map_delete_elem(&flows4, &at);
+	if (!origin && !gone)
+		count_reply4(&at, kind, slot, false);
+	return 0;
+}
+
+__noinline int flow6_remove(const struct flow6_key *key, struct flow6 *f)
+{
+	struct flow6_key at;
+	struct flow6 *twin;
+	bool origin;
+	__u32 slot;
+	__u8 kind;
+	long gone;
+
+	if (!key || !f)
+		return 0;
+	flow6_twin_key(&at, f, key->proto, key->echo);
+	twin = bpf_map_lookup_elem(&flows6, &at);
+	origin = f->flow.flags & FLOW_ORIGIN;
+	kind = flow_kind_of(&f->flow);
+	slot = (origin && twin ? twin : f)->flow.endpoint;
+	gone = bpf_map_delete_elem(&flows6, &at);
+	if (origin && !gone)
+		count_reply6(&at, kind, slot, false);
+	at = *key;
+	gone = bpf_map_delete_elem(&flows6, &at);
+	if (!origin && !gone)
+		count_reply6(&at, kind, slot, false);
+	return 0;
+}
+
 /*
  * Removes both entries of the flow that p belongs to; false if another CPU or
  * the collector is at it. Whoever removes condemns first, so that nobody
@@ -150,7 +213,7 @@ static __always_inline bool flow_condemn(struct flow *f, __u32 seen)
  */
 __noinline int flow_forget4(const struct packet *p, __u32 zone)
 {
-	struct flow4_key key, twin;
+	struct flow4_key key;
 	struct flow4 *f;
 
 	if (!p)
@@ -161,15 +224,13 @@ __noinline int flow_forget4(const struct packet *p, __u32 zone)
 		return true;
 	if (!flow_condemn(&f->flow, f->flow.last_seen))
 		return false;
-	flow4_twin_key(&twin, f, key.proto, key.echo);
-	bpf_map_delete_elem(&flows4, &twin);
-	bpf_map_delete_elem(&flows4, &key);
+	flow4_remove(&key, f);
 	return true;
 }
 
 __noinline int flow_forget6(const struct packet *p, __u32 zone)
 {
-	struct flow6_key key, twin;
+	struct flow6_key key;
 	struct flow6 *f;
 
 	if (!p)
@@ -180,9 +241,7 @@ __noinline int flow_forget6(const struct packet *p, __u32 zone)
 		return true;
 	if (!flow_condemn(&f->flow, f->flow.last_seen))
 		return false;
-	flow6_twin_key(&twin, f, key.proto, key.echo);
-	bpf_map_delete_elem(&flows6, &twin);
-	bpf_map_delete_elem(&flows6, &key);
+	flow6_remove(&key, f);
 	return true;
 }
 

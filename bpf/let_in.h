@@ -35,11 +35,15 @@ static __always_inline enum drop_reason open_presented(struct __sk_buff *ctx, bo
 	if (reason)
 		return reason;
 	plan->sport = sport;
-	reason = flow_claim(ctx, v6, p, plan);
+	reason = share_check(v6, plan);
+	if (!reason)
+		reason = flow_claim(ctx, v6, p, plan);
 	if (!reason)
 		reason = flow_complete(ctx, v6, p, plan);
-	if (reason)
+	if (reason) {
+		count_refused(plan->reply_endpoint, reason);
 		return reason;
+	}
 	f = flow_find(v6, p, ZONE_WORLD);
 	if (f)
 		flow_settle(ctx, p, f, NULL);

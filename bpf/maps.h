@@ -146,6 +146,35 @@ struct {
 } pressures SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, ALL_ENDPOINTS + 1);
+	__type(key, __u32); /* endpoint slot */
+	__type(value, struct flow_use);
+} flow_uses SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, ALL_ENDPOINTS + 1);
+	__type(key, __u32);
+	__type(value, struct flow_correction);
+} flow_corrections SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct share);
+} shares SEC(".maps");
+
+/* Source ports in use by destination, and by destination and endpoint. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, PORT_USES);
+	__type(key, __u32);
+	__type(value, __s32);
+} port_uses SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1 << NEIGHBOUR_BITS);
 	__type(key, __u32);

@@ -32,7 +32,7 @@ static __always_inline bool continues_connection(const struct packet *p)
 /* Whether the source that the plan gives its packets is an address of the host. */
 static __always_inline bool has_host_source(const struct flow_plan *plan)
 {
-	return plan->kind == FLOW_MASQUERADE || plan->kind == FLOW_HAIRPIN;
+	return kind_takes_ports(plan->kind);
 }
 
 /* Enters the planned flow. DROP_NONE, or why not. */
@@ -41,7 +41,11 @@ static __always_inline enum drop_reason open_plan(struct __sk_buff *ctx, bool v6
 {
 	enum drop_reason reason = port_claim(ctx, v6, p, plan, has_host_source(plan));
 
-	return reason ? reason : flow_complete(ctx, v6, p, plan);
+	if (!reason)
+		reason = flow_complete(ctx, v6, p, plan);
+	if (reason)
+		count_refused(plan->reply_endpoint, reason);
+	return reason;
 }
 
 /*

@@ -116,8 +116,76 @@ static __always_inline bool port_is_allowed(const struct packet *p)
 }
 
 /*
+ * How far from the first port the i-th one that is tried lies. The multiples of the golden
+ * ratio lie evenly wherever one stops, so that a row of free ports is met which is a 25th
+ * of all or longer, as somebody leaves it who has taken the others in order. Of few ports
+ * each is tried.
+ */
+static __always_inline __u32 port_spread(__u32 i, __u32 size)
+{
+	const __u32 golden = 40503; /* in 65,536ths */
+
+	return size > PORT_TRIES ? (i * golden & 0xffff) * size >> 16 : i;
+}
+
+/* Not inline, so that the verifier doesn't follow both ways at each port that is tried. */
+__noinline int port_tried(__u32 i, __u32 min, __u32 size, __u32 start)
+{
+	return min + (start + port_spread(i, size)) % (size ? size : 1);
+}
+
+/* Whether the ports left towards the plan's destination are for other endpoints. */
+static __always_inline bool port_share_is_taken(bool v6, const struct packet *p,
+						struct flow_plan *plan)
+{
+	struct share *share = the_share();
+	__u32 place, min, size;
+
+	if (!share || port_is_fixed(p))
+		return false;
+	port_range(p->proto, p->sport, &min, &size);
+	plan->sport = p->sport;
+	if (v6) {
+		struct flow6_key *key = new_key();
+
+		if (!key)
+			return false;
+		flow6_reply_key(key, p, plan);
+		place = port_place6(key, share->seed);
+	} else {
+		struct flow4_key key;
+
+		flow4_reply_key(&key, p, plan);
+		place = port_place4(&key, share->seed);
+	}
+	return ports_are_taken(share, place, plan->reply_endpoint, size);
+}
+
+/*
+ * DROP_NONE, or that what is left is kept for other endpoints. A call of its own: what
+ * follows is looked at once for all ways through it.
+ */
+static __always_inline enum drop_reason share_refuses(bool v6, const struct packet *p,
+						      struct flow_plan *plan, bool host_source)
+{
+	if (share_check(v6, plan))
+		return DROP_FLOW_SHARE;
+	return host_source && port_share_is_taken(v6, p, plan) ? DROP_PORT_SHARE : DROP_NONE;
+}
+
+__noinline int share_refuses4(const struct packet *p, struct flow_plan *plan, bool host_source)
+{
+	return p && plan ? share_refuses(false, p, plan, host_source) : DROP_MALFORMED;
+}
+
+__noinline int share_refuses6(const struct packet *p, struct flow_plan *plan, bool host_source)
+{
+	return p && plan ? share_refuses(true, p, plan, host_source) : DROP_MALFORMED;
+}
+
+/*
  * Claims the reply tuple of plan with the packet's own source port where that
- * is free, else with the first free one after a random start. Two flows to
+ * is free, else with the first free one of those tried from a random start. Two flows to
  * different destinations may share a port. host_source says that the source
  * address will be the host's, whose own ports are not for us to take.
  */
@@ -139,8 +207,7 @@ static __always_inline enum drop_reason port_claim_any(struct __sk_buff *ctx, bo
 		enum drop_reason reason;
 
 		plan->sport = port;
-		start++;
-		port = bpf_htons(min + start % size);
+		port = bpf_htons(port_tried(i, min, size, start));
 		if (host_source && !port_is_free(ctx, v6, p, plan))
 			continue;
 		reason = flow_claim(ctx, v6, p, plan);
@@ -166,5 +233,10 @@ static __always_inline enum drop_reason port_claim(struct __sk_buff *ctx, bool v
 						   const struct packet *p, struct flow_plan *plan,
 						   bool host_source)
 {
+	enum drop_reason reason = v6 ? share_refuses6(p, plan, host_source) :
+				       share_refuses4(p, plan, host_source);
+
+	if (reason)
+		return reason;
 	return v6 ? port_claim6(ctx, p, plan, host_source) : port_claim4(ctx, p, plan, host_source);
 }

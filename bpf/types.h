@@ -44,7 +44,9 @@ enum drop_reason {
 	DROP_REWRITE_FAILED = 23,   /* the kernel refused to change the packet */
 	DROP_FLOW_EXPIRING = 24,    /* met a flow in the moment of its collection */
 	DROP_HOST_PORT_IN_USE = 25, /* host connection reuses a masqueraded tuple */
-	DROP_REASON_MAX = 26,
+	DROP_FLOW_SHARE = 26, /* the room left in the flow table is kept for other endpoints */
+	DROP_PORT_SHARE = 27, /* the ports left towards this destination are kept for others */
+	DROP_REASON_MAX = 28,
 };
 
 /* Which way a packet goes, as seen from the container. */
@@ -79,12 +81,16 @@ struct counter {
 struct endpoint_counters {
 	struct counter receive;
 	struct counter transmit;
+	__u64 flows_refused; /* connections for which there was no room, or no share */
+	__u64 ports_refused; /* those without a source port */
 };
 
 /* Room for so many. */
 enum limit {
 	DEVICE_SLOTS = 65536,
 	MAX_ENDPOINTS = 8192,
+	ALL_ENDPOINTS = 8192, /* slot of what is counted for all of them */
+	PORT_USES = 65536,    /* counts of ports in use; a power of two */
 	MAX_NETWORKS = 4096,
 	MAX_PUBLISHED = 262144,
 	UPLINK_ADDRS = 4,  /* masquerade candidates per uplink and family */
@@ -217,6 +223,29 @@ struct uplink {
 struct host_state {
 	__u16 route_generation; /* flows with another one ask the FIB again */
 	__u16 rules_generation; /* of netfilter's rules; flows with another one are judged again */
+};
+
+/*
+ * Connections that an endpoint answers for; see share.h. What is open is the difference
+ * of both, which may wrap around. By family, IPv4 first.
+ */
+struct flow_use {
+	__u32 opened[2];
+	__u32 ended[2];
+};
+
+/* What is open and was not counted, by the control plane's walk through the tables. */
+struct flow_correction {
+	__s32 open[2];
+};
+
+/* What each endpoint is sure of; slot 0 of shares. The control plane writes it. */
+struct share {
+	__u32 sure[2];    /* connections of a family; 0: nothing is kept for anybody */
+	__u32 common[2];  /* with so many in the table, what is left is for the others */
+	__u32 sure_ports; /* in 65,536ths of the ports towards one destination */
+	__u32 others;     /* endpoints beside one */
+	__u32 seed;       /* of the hash that finds counts of ports */
 };
 
 /* How full the flow table of a family is; IPv4's slot is 0, IPv6's 1. */

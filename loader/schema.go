@@ -20,6 +20,8 @@ import (
 // expendable lists the maps that nothing depends on: when their layout changes they
 // are begun anew, and the rest stays. They hold counters, nothing from one packet to
 // the next, or what is soon learned again.
+// Those of shares are filled by the control plane's next walk through the flow tables;
+// that of ports in use is right when the flows from before have ended.
 func expendable() map[string]bool {
 	return map[string]bool{
 		object.DatapathMapScratches:     true,
@@ -30,6 +32,11 @@ func expendable() map[string]bool {
 		object.DatapathMapHostTuples:    true,
 		object.DatapathMapHostProtocols: true,
 		object.DatapathMapHostListeners: true,
+
+		object.DatapathMapFlowUses:        true,
+		object.DatapathMapFlowCorrections: true,
+		object.DatapathMapShares:          true,
+		object.DatapathMapPortUses:        true,
 	}
 }
 

@@ -5,7 +5,6 @@ package test
 import (
 	"fmt"
 	"os"
-	"strings"
 	"testing"
 	"time"
 
@@ -54,7 +53,7 @@ func TestFullFlowTable(t *testing.T) {
 		e.JSON(t, &status, "status", "-o", "json")
 		var counted uint64
 		for _, d := range status.Stats.Drops {
-			if strings.Contains(d.Reason, "full") {
+			if d.Reason == "flow_table_full" || d.Reason == "flow_share" {
 				counted += d.Packets
 			}
 		}
@@ -66,7 +65,7 @@ func TestFullFlowTable(t *testing.T) {
 			_, err := harness.GetUDP(c2.Netns, at(harness.WANIP4, 80), harness.Within(100*time.Millisecond))
 			return err
 		})
-	}, harness.OnlyMode(harness.EBPF), harness.Config("flow_table_size: 1024\n"))
+	}, harness.OnlyMode(harness.EBPF), harness.DaemonArgs("--flow-table-size", "1024"))
 }
 
 // NAT-07 to NAT-10 with time scaled down: idle flows end and leave nothing, one

@@ -29,6 +29,8 @@ func (c Counter) Add(o Counter) Counter {
 // Endpoint counts the packets of one endpoint, as seen from the container.
 type Endpoint struct {
 	Receive, Transmit Counter
+	// FlowsRefused and PortsRefused are connections that got no room, or no port.
+	FlowsRefused, PortsRefused uint64
 }
 
 // Table is the verdict and endpoint counters.
@@ -56,6 +58,8 @@ func (t *Table) Endpoint(slot uint16) (Endpoint, error) {
 	for _, c := range perCPU {
 		sum.Receive = sum.Receive.Add(count(c.Receive))
 		sum.Transmit = sum.Transmit.Add(count(c.Transmit))
+		sum.FlowsRefused += c.FlowsRefused
+		sum.PortsRefused += c.PortsRefused
 	}
 	return sum, nil
 }

@@ -44,5 +44,7 @@ func Reasons() []Reason {
 		{object.DatapathDropReasonDROP_REWRITE_FAILED, "rewrite_failed", "the kernel refused to change the packet"},
 		{object.DatapathDropReasonDROP_FLOW_EXPIRING, "flow_expiring", "met a flow in the moment of its collection"},
 		{object.DatapathDropReasonDROP_HOST_PORT_IN_USE, "host_port_in_use", "a host connection reuses a masqueraded tuple"},
+		{object.DatapathDropReasonDROP_FLOW_SHARE, "flow_share", "the room left in the flow table is kept for endpoints that have less"},
+		{object.DatapathDropReasonDROP_PORT_SHARE, "port_share", "the source ports left towards this destination are kept for endpoints that have less"},
 	}
 }

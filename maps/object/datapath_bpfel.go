@@ -83,7 +83,9 @@ const (
 	DatapathDropReasonDROP_REWRITE_FAILED   DatapathDropReason = 23
 	DatapathDropReasonDROP_FLOW_EXPIRING    DatapathDropReason = 24
 	DatapathDropReasonDROP_HOST_PORT_IN_USE DatapathDropReason = 25
-	DatapathDropReasonDROP_REASON_MAX       DatapathDropReason = 26
+	DatapathDropReasonDROP_FLOW_SHARE       DatapathDropReason = 26
+	DatapathDropReasonDROP_PORT_SHARE       DatapathDropReason = 27
+	DatapathDropReasonDROP_REASON_MAX       DatapathDropReason = 28
 )
 
 type DatapathEndpoint struct {
@@ -98,9 +100,11 @@ type DatapathEndpoint struct {
 }
 
 type DatapathEndpointCounters struct {
-	_        structs.HostLayout
-	Receive  DatapathCounter
-	Transmit DatapathCounter
+	_            structs.HostLayout
+	Receive      DatapathCounter
+	Transmit     DatapathCounter
+	FlowsRefused uint64
+	PortsRefused uint64
 }
 
 type DatapathEndpointFlag uint32
@@ -218,6 +222,11 @@ const (
 	DatapathFlowActionFLOW_STACK   DatapathFlowAction = 2
 )
 
+type DatapathFlowCorrection struct {
+	_    structs.HostLayout
+	Open [2]int32
+}
+
 type DatapathFlowEcho uint32
 
 const (
@@ -268,6 +277,12 @@ const (
 	DatapathFlowStateFLOW_RST  DatapathFlowState = 16
 )
 
+type DatapathFlowUse struct {
+	_      structs.HostLayout
+	Opened [2]uint32
+	Ended  [2]uint32
+}
+
 type DatapathFrag struct {
 	_     structs.HostLayout
 	Sport uint16
@@ -303,6 +318,8 @@ type DatapathLimit uint32
 const (
 	DatapathLimitDEVICE_SLOTS   DatapathLimit = 65536
 	DatapathLimitMAX_ENDPOINTS  DatapathLimit = 8192
+	DatapathLimitALL_ENDPOINTS  DatapathLimit = 8192
+	DatapathLimitPORT_USES      DatapathLimit = 65536
 	DatapathLimitMAX_NETWORKS   DatapathLimit = 4096
 	DatapathLimitMAX_PUBLISHED  DatapathLimit = 262144
 	DatapathLimitUPLINK_ADDRS   DatapathLimit = 4
@@ -508,6 +525,15 @@ type DatapathScratch struct {
 	_    [4]byte
 }
 
+type DatapathShare struct {
+	_         structs.HostLayout
+	Sure      [2]uint32
+	Common    [2]uint32
+	SurePorts uint32
+	Others    uint32
+	Seed      uint32
+}
+
 type DatapathSocketKey struct {
 	_      structs.HostLayout
 	Cookie uint64
@@ -576,6 +602,8 @@ const (
 	DatapathMapEndpointStats     = "endpoint_stats"
 	DatapathMapEndpoints         = "endpoints"
 	DatapathMapExpired           = "expired"
+	DatapathMapFlowCorrections   = "flow_corrections"
+	DatapathMapFlowUses          = "flow_uses"
 	DatapathMapFlows4            = "flows4"
 	DatapathMapFlows6            = "flows6"
 	DatapathMapFragRates         = "frag_rates"
@@ -589,6 +617,7 @@ const (
 	DatapathMapNeighbours        = "neighbours"
 	DatapathMapNetworks          = "networks"
 	DatapathMapPortBitmap        = "port_bitmap"
+	DatapathMapPortUses          = "port_uses"
 	DatapathMapPresented         = "presented"
 	DatapathMapPressures         = "pressures"
 	DatapathMapPublishedPorts    = "published_ports"
@@ -596,6 +625,7 @@ const (
 	DatapathMapRecent6           = "recent6"
 	DatapathMapResolvers         = "resolvers"
 	DatapathMapScratches         = "scratches"
+	DatapathMapShares            = "shares"
 	DatapathMapSocketOrigins     = "socket_origins"
 	DatapathMapSubnets           = "subnets"
 	DatapathMapTrustedDevices    = "trusted_devices"
@@ -690,39 +720,43 @@ type DatapathProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type DatapathMapSpecs struct {
-	BusyFrags      *ebpf.MapSpec `ebpf:"busy_frags"`
-	Devices        *ebpf.MapSpec `ebpf:"devices"`
-	Drops          *ebpf.MapSpec `ebpf:"drops"`
-	EndpointAddrs  *ebpf.MapSpec `ebpf:"endpoint_addrs"`
-	EndpointMacs   *ebpf.MapSpec `ebpf:"endpoint_macs"`
-	EndpointStats  *ebpf.MapSpec `ebpf:"endpoint_stats"`
-	Endpoints      *ebpf.MapSpec `ebpf:"endpoints"`
-	Expired        *ebpf.MapSpec `ebpf:"expired"`
-	Flows4         *ebpf.MapSpec `ebpf:"flows4"`
-	Flows6         *ebpf.MapSpec `ebpf:"flows6"`
-	FragRates      *ebpf.MapSpec `ebpf:"frag_rates"`
-	Frags          *ebpf.MapSpec `ebpf:"frags"`
-	HostAddrs      *ebpf.MapSpec `ebpf:"host_addrs"`
-	HostListeners  *ebpf.MapSpec `ebpf:"host_listeners"`
-	HostProtocols  *ebpf.MapSpec `ebpf:"host_protocols"`
-	HostState      *ebpf.MapSpec `ebpf:"host_state"`
-	HostTuples     *ebpf.MapSpec `ebpf:"host_tuples"`
-	IccLinks       *ebpf.MapSpec `ebpf:"icc_links"`
-	Neighbours     *ebpf.MapSpec `ebpf:"neighbours"`
-	Networks       *ebpf.MapSpec `ebpf:"networks"`
-	PortBitmap     *ebpf.MapSpec `ebpf:"port_bitmap"`
-	Presented      *ebpf.MapSpec `ebpf:"presented"`
-	Pressures      *ebpf.MapSpec `ebpf:"pressures"`
-	PublishedPorts *ebpf.MapSpec `ebpf:"published_ports"`
-	Recent4        *ebpf.MapSpec `ebpf:"recent4"`
-	Recent6        *ebpf.MapSpec `ebpf:"recent6"`
-	Resolvers      *ebpf.MapSpec `ebpf:"resolvers"`
-	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
-	SocketOrigins  *ebpf.MapSpec `ebpf:"socket_origins"`
-	Subnets        *ebpf.MapSpec `ebpf:"subnets"`
-	TrustedDevices *ebpf.MapSpec `ebpf:"trusted_devices"`
-	Uplinks        *ebpf.MapSpec `ebpf:"uplinks"`
-	Verdicts       *ebpf.MapSpec `ebpf:"verdicts"`
+	BusyFrags       *ebpf.MapSpec `ebpf:"busy_frags"`
+	Devices         *ebpf.MapSpec `ebpf:"devices"`
+	Drops           *ebpf.MapSpec `ebpf:"drops"`
+	EndpointAddrs   *ebpf.MapSpec `ebpf:"endpoint_addrs"`
+	EndpointMacs    *ebpf.MapSpec `ebpf:"endpoint_macs"`
+	EndpointStats   *ebpf.MapSpec `ebpf:"endpoint_stats"`
+	Endpoints       *ebpf.MapSpec `ebpf:"endpoints"`
+	Expired         *ebpf.MapSpec `ebpf:"expired"`
+	FlowCorrections *ebpf.MapSpec `ebpf:"flow_corrections"`
+	FlowUses        *ebpf.MapSpec `ebpf:"flow_uses"`
+	Flows4          *ebpf.MapSpec `ebpf:"flows4"`
+	Flows6          *ebpf.MapSpec `ebpf:"flows6"`
+	FragRates       *ebpf.MapSpec `ebpf:"frag_rates"`
+	Frags           *ebpf.MapSpec `ebpf:"frags"`
+	HostAddrs       *ebpf.MapSpec `ebpf:"host_addrs"`
+	HostListeners   *ebpf.MapSpec `ebpf:"host_listeners"`
+	HostProtocols   *ebpf.MapSpec `ebpf:"host_protocols"`
+	HostState       *ebpf.MapSpec `ebpf:"host_state"`
+	HostTuples      *ebpf.MapSpec `ebpf:"host_tuples"`
+	IccLinks        *ebpf.MapSpec `ebpf:"icc_links"`
+	Neighbours      *ebpf.MapSpec `ebpf:"neighbours"`
+	Networks        *ebpf.MapSpec `ebpf:"networks"`
+	PortBitmap      *ebpf.MapSpec `ebpf:"port_bitmap"`
+	PortUses        *ebpf.MapSpec `ebpf:"port_uses"`
+	Presented       *ebpf.MapSpec `ebpf:"presented"`
+	Pressures       *ebpf.MapSpec `ebpf:"pressures"`
+	PublishedPorts  *ebpf.MapSpec `ebpf:"published_ports"`
+	Recent4         *ebpf.MapSpec `ebpf:"recent4"`
+	Recent6         *ebpf.MapSpec `ebpf:"recent6"`
+	Resolvers       *ebpf.MapSpec `ebpf:"resolvers"`
+	Scratches       *ebpf.MapSpec `ebpf:"scratches"`
+	Shares          *ebpf.MapSpec `ebpf:"shares"`
+	SocketOrigins   *ebpf.MapSpec `ebpf:"socket_origins"`
+	Subnets         *ebpf.MapSpec `ebpf:"subnets"`
+	TrustedDevices  *ebpf.MapSpec `ebpf:"trusted_devices"`
+	Uplinks         *ebpf.MapSpec `ebpf:"uplinks"`
+	Verdicts        *ebpf.MapSpec `ebpf:"verdicts"`
 }
 
 // DatapathVariableSpecs contains global variables before they are loaded into the kernel.
@@ -760,39 +794,43 @@ func (o *DatapathObjects) Close() error {
 //
 // It can be passed to LoadDatapathObjects or ebpf.CollectionSpec.LoadAndAssign.
 type DatapathMaps struct {
-	BusyFrags      *ebpf.Map `ebpf:"busy_frags"`
-	Devices        *ebpf.Map `ebpf:"devices"`
-	Drops          *ebpf.Map `ebpf:"drops"`
-	EndpointAddrs  *ebpf.Map `ebpf:"endpoint_addrs"`
-	EndpointMacs   *ebpf.Map `ebpf:"endpoint_macs"`
-	EndpointStats  *ebpf.Map `ebpf:"endpoint_stats"`
-	Endpoints      *ebpf.Map `ebpf:"endpoints"`
-	Expired        *ebpf.Map `ebpf:"expired"`
-	Flows4         *ebpf.Map `ebpf:"flows4"`
-	Flows6         *ebpf.Map `ebpf:"flows6"`
-	FragRates      *ebpf.Map `ebpf:"frag_rates"`
-	Frags          *ebpf.Map `ebpf:"frags"`
-	HostAddrs      *ebpf.Map `ebpf:"host_addrs"`
-	HostListeners  *ebpf.Map `ebpf:"host_listeners"`
-	HostProtocols  *ebpf.Map `ebpf:"host_protocols"`
-	HostState      *ebpf.Map `ebpf:"host_state"`
-	HostTuples     *ebpf.Map `ebpf:"host_tuples"`
-	IccLinks       *ebpf.Map `ebpf:"icc_links"`
-	Neighbours     *ebpf.Map `ebpf:"neighbours"`
-	Networks       *ebpf.Map `ebpf:"networks"`
-	PortBitmap     *ebpf.Map `ebpf:"port_bitmap"`
-	Presented      *ebpf.Map `ebpf:"presented"`
-	Pressures      *ebpf.Map `ebpf:"pressures"`
-	PublishedPorts *ebpf.Map `ebpf:"published_ports"`
-	Recent4        *ebpf.Map `ebpf:"recent4"`
-	Recent6        *ebpf.Map `ebpf:"recent6"`
-	Resolvers      *ebpf.Map `ebpf:"resolvers"`
-	Scratches      *ebpf.Map `ebpf:"scratches"`
-	SocketOrigins  *ebpf.Map `ebpf:"socket_origins"`
-	Subnets        *ebpf.Map `ebpf:"subnets"`
-	TrustedDevices *ebpf.Map `ebpf:"trusted_devices"`
-	Uplinks        *ebpf.Map `ebpf:"uplinks"`
-	Verdicts       *ebpf.Map `ebpf:"verdicts"`
+	BusyFrags       *ebpf.Map `ebpf:"busy_frags"`
+	Devices         *ebpf.Map `ebpf:"devices"`
+	Drops           *ebpf.Map `ebpf:"drops"`
+	EndpointAddrs   *ebpf.Map `ebpf:"endpoint_addrs"`
+	EndpointMacs    *ebpf.Map `ebpf:"endpoint_macs"`
+	EndpointStats   *ebpf.Map `ebpf:"endpoint_stats"`
+	Endpoints       *ebpf.Map `ebpf:"endpoints"`
+	Expired         *ebpf.Map `ebpf:"expired"`
+	FlowCorrections *ebpf.Map `ebpf:"flow_corrections"`
+	FlowUses        *ebpf.Map `ebpf:"flow_uses"`
+	Flows4          *ebpf.Map `ebpf:"flows4"`
+	Flows6          *ebpf.Map `ebpf:"flows6"`
+	FragRates       *ebpf.Map `ebpf:"frag_rates"`
+	Frags           *ebpf.Map `ebpf:"frags"`
+	HostAddrs       *ebpf.Map `ebpf:"host_addrs"`
+	HostListeners   *ebpf.Map `ebpf:"host_listeners"`
+	HostProtocols   *ebpf.Map `ebpf:"host_protocols"`
+	HostState       *ebpf.Map `ebpf:"host_state"`
+	HostTuples      *ebpf.Map `ebpf:"host_tuples"`
+	IccLinks        *ebpf.Map `ebpf:"icc_links"`
+	Neighbours      *ebpf.Map `ebpf:"neighbours"`
+	Networks        *ebpf.Map `ebpf:"networks"`
+	PortBitmap      *ebpf.Map `ebpf:"port_bitmap"`
+	PortUses        *ebpf.Map `ebpf:"port_uses"`
+	Presented       *ebpf.Map `ebpf:"presented"`
+	Pressures       *ebpf.Map `ebpf:"pressures"`
+	PublishedPorts  *ebpf.Map `ebpf:"published_ports"`
+	Recent4         *ebpf.Map `ebpf:"recent4"`
+	Recent6         *ebpf.Map `ebpf:"recent6"`
+	Resolvers       *ebpf.Map `ebpf:"resolvers"`
+	Scratches       *ebpf.Map `ebpf:"scratches"`
+	Shares          *ebpf.Map `ebpf:"shares"`
+	SocketOrigins   *ebpf.Map `ebpf:"socket_origins"`
+	Subnets         *ebpf.Map `ebpf:"subnets"`
+	TrustedDevices  *ebpf.Map `ebpf:"trusted_devices"`
+	Uplinks         *ebpf.Map `ebpf:"uplinks"`
+	Verdicts        *ebpf.Map `ebpf:"verdicts"`
 }
 
 func (m *DatapathMaps) Close() error {
@@ -805,6 +843,8 @@ func (m *DatapathMaps) Close() error {
 		m.EndpointStats,
 		m.Endpoints,
 		m.Expired,
+		m.FlowCorrections,
+		m.FlowUses,
 		m.Flows4,
 		m.Flows6,
 		m.FragRates,
@@ -818,6 +858,7 @@ func (m *DatapathMaps) Close() error {
 		m.Neighbours,
 		m.Networks,
 		m.PortBitmap,
+		m.PortUses,
 		m.Presented,
 		m.Pressures,
 		m.PublishedPorts,
@@ -825,6 +866,7 @@ func (m *DatapathMaps) Close() error {
 		m.Recent6,
 		m.Resolvers,
 		m.Scratches,
+		m.Shares,
 		m.SocketOrigins,
 		m.Subnets,
 		m.TrustedDevices,

@@ -16,6 +16,7 @@ type Difference struct {
 // that a difference that goes away is noticed too.
 func Differences() []Difference {
 	return []Difference{
+		{"CAP-02", IPTables},
 		{"NAT-06", IPTables},
 		{"NAT-14", IPTables},
 		{"NAT-27", EBPF},

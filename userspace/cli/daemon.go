@@ -81,6 +81,14 @@ func parseEntries(s string) (uint32, error) {
 	return uint32(n), nil
 }
 
+func parsePercent(s string) (uint32, error) {
+	n, err := strconv.ParseUint(s, 10, 32)
+	if err != nil {
+		return 0, errors.New("want a number of percent")
+	}
+	return uint32(n), nil
+}
+
 func newDaemon(a *app) *cobra.Command {
 	var flags daemonFlags
 	var uplinks []string
@@ -106,6 +114,9 @@ func newDaemon(a *app) *cobra.Command {
 	f.Var(&value[model.PortRange]{kind: "FIRST-LAST", parse: model.ParsePortRange, set: func(r model.PortRange) {
 		flags.update = append(flags.update, func(c *daemon.Config) { c.MasqueradePorts = r })
 	}}, "masquerade-ports", "source ports for masqueraded connections whose own isn't free (default: 1024-65535)")
+	f.Var(&value[uint32]{kind: "PERCENT", parse: parsePercent, set: func(n uint32) {
+		flags.update = append(flags.update, func(c *daemon.Config) { c.EndpointReserve = n })
+	}}, "endpoint-reserve", "percent of each flow table, and of the ports towards each destination, that is kept for endpoints with little (default: 10)")
 	f.Var(&value[ebpf.XDP]{kind: "MODE", parse: func(s string) (ebpf.XDP, error) { return ebpf.XDP(s), nil }, set: func(x ebpf.XDP) {
 		flags.update = append(flags.update, func(c *daemon.Config) { c.XDP = x })
 	}}, "xdp", "XDP program on uplinks: off, auto (where the driver can), native (refuse others) or generic (default: off)")

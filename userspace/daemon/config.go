@@ -33,6 +33,12 @@ const (
 	maxFlowTable = 1 << 25
 )
 
+// Percent of endpoint_reserve.
+const (
+	defaultReserve = 10
+	maxReserve     = 50
+)
+
 // Config of a daemon. The yaml names are the keys of the configuration file.
 type Config struct {
 	Datapath datapath.Mode `yaml:"datapath"`
@@ -65,6 +71,10 @@ type Config struct {
 	// MasqueradePorts are the source ports of masqueraded TCP and UDP connections
 	// whose own isn't free; zero for 1024-65535.
 	MasqueradePorts model.PortRange `yaml:"masquerade_ports"`
+	// EndpointReserve is how many percent of each flow table of the eBPF datapath, and
+	// of the source ports towards each destination, are kept for endpoints that have
+	// less than their even part of it; 0 for none.
+	EndpointReserve uint32 `yaml:"endpoint_reserve"`
 	// XDP says which uplinks run the XDP program of the eBPF datapath: "off", "auto"
 	// for those whose driver can, "native" to refuse others, "generic" to have the
 	// stack run it. Empty is off.
@@ -114,6 +124,8 @@ func Default() Config {
 		Root:     "/var/lib/fairway",
 		RunDir:   "/run/fairway",
 		BPFFS:    "/sys/fs/bpf/fairway",
+
+		EndpointReserve: defaultReserve,
 	}
 }
 
@@ -201,6 +213,13 @@ func (c *Config) loadEnv(getenv func(string) string) error {
 	if v := getenv("FAIRWAY_UPLINKS"); v != "" {
 		c.Uplinks = strings.Split(v, ",")
 	}
+	if v := getenv("FAIRWAY_ENDPOINT_RESERVE"); v != "" {
+		n, err := strconv.ParseUint(v, 10, 32)
+		if err != nil {
+			return fmt.Errorf("environment FAIRWAY_ENDPOINT_RESERVE=%s: want 0 to %d percent", v, maxReserve)
+		}
+		c.EndpointReserve = uint32(n)
+	}
 	if v := getenv("FAIRWAY_DEBUG"); v != "" {
 		on, err := strconv.ParseBool(v)
 		if err != nil {
@@ -235,6 +254,9 @@ func (c *Config) Validate() error {
 	case "", ebpf.XDPOff, ebpf.XDPAuto, ebpf.XDPNative, ebpf.XDPGeneric:
 	default:
 		return fmt.Errorf("xdp %q: want %s, %s, %s or %s", c.XDP, ebpf.XDPOff, ebpf.XDPAuto, ebpf.XDPNative, ebpf.XDPGeneric)
+	}
+	if c.EndpointReserve > maxReserve {
+		return fmt.Errorf("endpoint reserve %d: want 0 to %d percent", c.EndpointReserve, maxReserve)
 	}
 	if n := c.FlowTableSize; n != 0 && (n < minFlowTable || n > maxFlowTable) {
 		return fmt.Errorf("flow table size %d: want %d to %d entries, two per connection", n, minFlowTable, maxFlowTable)

@@ -32,7 +32,8 @@ func (d *daemon) ebpfConfig() ebpf.Config {
 	c := d.config
 	return ebpf.Config{
 		BPFFS: c.BPFFS, RunDir: c.RunDir, Others: !d.alone, Logger: d.log,
-		FlowTableSize: c.FlowTableSize, MasqueradePorts: c.MasqueradePorts, Timeouts: expiry.Timeouts(c.Timeouts),
+		FlowTableSize: c.FlowTableSize, MasqueradePorts: c.MasqueradePorts,
+		EndpointReserve: c.EndpointReserve, Timeouts: expiry.Timeouts(c.Timeouts),
 		XDP: c.XDP, FirstPacket: c.firstPacket(), Build: buildName(api.BuildVersion()),
 	}
 }

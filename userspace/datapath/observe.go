@@ -70,11 +70,18 @@ type Drop struct {
 	Counter
 }
 
-// EndpointCounters are the packets of one endpoint.
+// EndpointCounters are the packets of one endpoint, and its connections.
 type EndpointCounters struct {
 	EndpointID string  `json:"endpointID"`
 	Receive    Counter `json:"receive"`
 	Transmit   Counter `json:"transmit"`
+	// Flows are the connections that it answers for: those it opened, and those that
+	// were opened to it from outside.
+	Flows uint64 `json:"flows"`
+	// FlowsRefused are connections for which a flow table had no room, or kept what
+	// it had for others; PortsRefused the same of source ports.
+	FlowsRefused uint64 `json:"flowsRefused"`
+	PortsRefused uint64 `json:"portsRefused"`
 }
 
 // Fill is how full a table is.

@@ -23,6 +23,7 @@ func gauge(name, help string, labels ...string) family {
 // families are all metrics of the package, which descriptions lists too.
 type families struct {
 	buildInfo, degraded, networks, sandboxes, endpoints, publishedPorts family
+	containerFlows, containerRefused                                    family
 	flows, flowsLimit, flowsEarlyDropped                                family
 	receivePackets, receiveBytes                                        family
 	transmitPackets, transmitBytes                                      family
@@ -49,6 +50,8 @@ func newFamilies() families {
 		receiveBytes:      counter("container_receive_bytes_total", "Bytes delivered to a sandbox or container on a network, from the network header on.", "network", "name", "owner"),
 		transmitPackets:   counter("container_transmit_packets_total", "Packets sent by a sandbox or container on a network.", "network", "name", "owner"),
 		transmitBytes:     counter("container_transmit_bytes_total", "Bytes sent by a sandbox or container on a network, from the network header on.", "network", "name", "owner"),
+		containerFlows:    gauge("container_flows", "Connections that a sandbox or container on a network answers for: those it opened, and those from outside.", "network", "name", "owner"),
+		containerRefused:  counter("container_flows_refused_total", "Connections of a sandbox or container that were refused, because the flow table (flows) or the source ports (ports) were used up or kept for others.", "network", "name", "owner", "want"),
 		forwardedPackets:  counter("forwarded_packets_total", "Packets of containers by how they were forwarded: by the programs alone (ebpf) or through the host's stack (stack).", "path"),
 		forwardedBytes:    counter("forwarded_bytes_total", "Bytes of containers by how they were forwarded.", "path"),
 		droppedPackets:    counter("dropped_packets_total", "Packets refused, by reason and by direction as seen from the container.", "reason", "direction"),
@@ -67,7 +70,7 @@ func newFamilies() families {
 func (f *families) all() []family {
 	return []family{
 		f.buildInfo, f.degraded, f.networks, f.sandboxes, f.endpoints, f.publishedPorts, f.flows, f.flowsLimit, f.flowsEarlyDropped,
-		f.receivePackets, f.receiveBytes, f.transmitPackets, f.transmitBytes,
+		f.receivePackets, f.receiveBytes, f.transmitPackets, f.transmitBytes, f.containerFlows, f.containerRefused,
 		f.forwardedPackets, f.forwardedBytes, f.droppedPackets, f.droppedBytes,
 		f.mapEntries, f.mapMaxEntries, f.programRuns,
 		f.collectionRuns, f.collectionSeconds, f.collectionExpired, f.scrapeErrors,

@@ -103,7 +103,10 @@ func (s *scrape) drops(drops []datapath.Drop) {
 // Counters of endpoints that no sandbox has any more are left out.
 func (s *scrape) endpointTraffic(counters []datapath.EndpointCounters, sandboxes []api.SandboxView) {
 	type labels struct{ network, name, owner string }
-	type traffic struct{ receive, transmit datapath.Counter }
+	type traffic struct {
+		receive, transmit                 datapath.Counter
+		flows, flowsRefused, portsRefused uint64
+	}
 	of := make(map[string]labels)
 	for i := range sandboxes {
 		for _, ep := range sandboxes[i].Endpoints {
@@ -114,7 +117,10 @@ func (s *scrape) endpointTraffic(counters []datapath.EndpointCounters, sandboxes
 	for _, c := range counters {
 		if l, known := of[c.EndpointID]; known {
 			sum := sums[l]
-			sums[l] = traffic{plus(sum.receive, c.Receive), plus(sum.transmit, c.Transmit)}
+			sums[l] = traffic{
+				plus(sum.receive, c.Receive), plus(sum.transmit, c.Transmit),
+				sum.flows + c.Flows, sum.flowsRefused + c.FlowsRefused, sum.portsRefused + c.PortsRefused,
+			}
 		}
 	}
 	for l, sum := range sums {
@@ -122,6 +128,9 @@ func (s *scrape) endpointTraffic(counters []datapath.EndpointCounters, sandboxes
 		s.add(s.receiveBytes, float64(sum.receive.Bytes), l.network, l.name, l.owner)
 		s.add(s.transmitPackets, float64(sum.transmit.Packets), l.network, l.name, l.owner)
 		s.add(s.transmitBytes, float64(sum.transmit.Bytes), l.network, l.name, l.owner)
+		s.add(s.containerFlows, float64(sum.flows), l.network, l.name, l.owner)
+		s.add(s.containerRefused, float64(sum.flowsRefused), l.network, l.name, l.owner, "flows")
+		s.add(s.containerRefused, float64(sum.portsRefused), l.network, l.name, l.owner, "ports")
 	}
 }
 

@@ -7,6 +7,9 @@ import (
 	"fmt"
 
 	"github.com/cilium/ebpf"
+
+	"github.com/fairway-project/fairway/maps/object"
+	"github.com/fairway-project/fairway/maps/share"
 )
 
 // empty clears every map that control plane or programs write.
@@ -21,12 +24,13 @@ func (h *Host) empty() error {
 	}
 	for array, n := range map[*ebpf.Map]uint32{
 		m.Endpoints: slots, m.Networks: slots, m.EndpointStats: slots, m.HostState: 1, m.Pressures: 2,
+		m.FlowUses: slots, m.FlowCorrections: slots, m.Shares: 1,
 		m.PortBitmap: m.PortBitmap.MaxEntries(), m.HostProtocols: m.HostProtocols.MaxEntries(), m.HostListeners: m.HostListeners.MaxEntries(),
 		m.Drops: m.Drops.MaxEntries(), m.Verdicts: m.Verdicts.MaxEntries(),
 	} {
 		errs = append(errs, zero(array, n))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, m.FlowUses.Put(uint32(share.All), &object.DatapathFlowUse{}))...)
 }
 
 // slots is more than the standard world uses.

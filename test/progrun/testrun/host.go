@@ -24,6 +24,7 @@ import (
 	"github.com/fairway-project/fairway/maps/object"
 	"github.com/fairway-project/fairway/maps/publish"
 	"github.com/fairway-project/fairway/maps/resolver"
+	"github.com/fairway-project/fairway/maps/share"
 	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/netns"
 )
@@ -54,6 +55,7 @@ type Host struct {
 	Counters  *counter.Table
 	Dropped   *drop.Table
 	Collector *expired.Collector
+	Shares    *share.Table
 
 	thread *thread
 	ns     *netns.NS
@@ -118,7 +120,7 @@ func (h *Host) load(opts Options) error {
 	h.Endpoints, h.Networks, h.Flows = endpoint.New(m), network.New(m), flow.New(m)
 	h.State, h.Published, h.Links = host.New(m), publish.New(m), icc.New(m)
 	h.Resolvers, h.Counters, h.Dropped = resolver.New(m), counter.New(m), drop.New(m)
-	h.Collector = expired.New(m, p)
+	h.Collector, h.Shares = expired.New(m, p), share.New(m)
 	return nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/fairway-project/fairway/maps/endpoint"
 	"github.com/fairway-project/fairway/maps/expired"
 	"github.com/fairway-project/fairway/maps/flow"
+	"github.com/fairway-project/fairway/maps/share"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/datapath/ebpf/expiry"
 )
@@ -32,6 +33,7 @@ type collector struct {
 	clock     *loader.Clock
 	flows     *flow.Table
 	endpoints *endpoint.Table
+	shares    *share.Table
 	interval  time.Duration
 	wake      chan struct{}
 	// conntrack is nil where netfilter sees no flows.
@@ -58,7 +60,7 @@ type fill struct {
 
 func newCollector(cfg Config, l *loader.Loader, t tables) *collector {
 	c := &collector{
-		log: cfg.Logger, clock: l.Clock(), flows: t.flows, endpoints: t.endpoints,
+		log: cfg.Logger, clock: l.Clock(), flows: t.flows, endpoints: t.endpoints, shares: t.shares,
 		timeouts: cfg.Timeouts.WithDefaults(), interval: cfg.CollectInterval,
 		wake: make(chan struct{}, 1), program: expired.New(l.Maps(), l.Programs()),
 	}

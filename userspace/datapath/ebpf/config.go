@@ -20,6 +20,7 @@ import (
 	"github.com/fairway-project/fairway/maps/network"
 	"github.com/fairway-project/fairway/maps/publish"
 	"github.com/fairway-project/fairway/maps/resolver"
+	"github.com/fairway-project/fairway/maps/share"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/datapath/ebpf/expiry"
 	"github.com/fairway-project/fairway/userspace/model"
@@ -39,6 +40,10 @@ type Config struct {
 	// MasqueradePorts bounds the source ports that masquerading chooses; zero for
 	// 1024-65535.
 	MasqueradePorts model.PortRange
+	// EndpointReserve is how many percent of each flow table, and of the source ports
+	// towards each destination, are kept for endpoints that have less than their even
+	// part of it; 0 to 50.
+	EndpointReserve uint32
 	// Timeouts of connections; zero fields are netfilter's defaults.
 	Timeouts expiry.Timeouts
 	// CollectInterval is the time between two collections of expired flows;
@@ -64,6 +69,8 @@ type Datapath struct {
 	loader *loader.Loader
 	tables tables
 	xdp    XDP
+	// reserve is in percent.
+	reserve uint32
 
 	mu    sync.Mutex
 	state state
@@ -92,6 +99,7 @@ type tables struct {
 	flows     *flow.Table
 	counters  *counter.Table
 	drops     *drop.Table
+	shares    *share.Table
 }
 
 // New loads the programs, or replaces those of an earlier process, adopts the maps
@@ -113,7 +121,7 @@ func New(ctx context.Context, cfg Config) (*Datapath, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ebpf datapath: %w", err)
 	}
-	d := &Datapath{log: cfg.Logger, loader: l, tables: newTables(l), xdp: cfg.XDP, done: make(chan struct{})}
+	d := &Datapath{log: cfg.Logger, loader: l, tables: newTables(l), xdp: cfg.XDP, reserve: cfg.EndpointReserve, done: make(chan struct{})}
 	if err := d.start(cfg); err != nil {
 		return nil, fmt.Errorf("ebpf datapath: %w", errors.Join(err, d.frames.close(), d.rules.close(), d.listeners.close(), l.Close()))
 	}
@@ -122,6 +130,9 @@ func New(ctx context.Context, cfg Config) (*Datapath, error) {
 
 func (d *Datapath) start(cfg Config) error {
 	if err := d.adopt(); err != nil {
+		return err
+	}
+	if err := d.reshare(); err != nil {
 		return err
 	}
 	if err := d.loader.AttachSockets(); err != nil {
@@ -180,5 +191,6 @@ func newTables(l *loader.Loader) tables {
 	return tables{
 		host: host.New(m), networks: network.New(m), endpoints: endpoint.New(m), ports: publish.New(m),
 		links: icc.New(m), resolvers: resolver.New(m), flows: flow.New(m), counters: counter.New(m), drops: drop.New(m),
+		shares: share.New(m),
 	}
 }

@@ -30,6 +30,9 @@ func (d *Datapath) EnsureEndpoint(_ context.Context, e datapath.Endpoint) error 
 	if err != nil {
 		return err
 	}
+	if err := d.reshare(); err != nil {
+		return err
+	}
 	if err := d.own(st, want); err != nil {
 		return fmt.Errorf("endpoint %s: %w", e.ID, err)
 	}
@@ -61,7 +64,7 @@ func (d *Datapath) DeleteEndpoint(_ context.Context, id string) error {
 	}
 	delete(d.state.endpoints, id)
 	d.collector.kick()
-	return d.forgetGoneDevices()
+	return errors.Join(d.reshare(), d.forgetGoneDevices())
 }
 
 // endpointState returns the endpoint's slot: the one it has, the one that an

@@ -11,6 +11,7 @@ import (
 	"github.com/fairway-project/fairway/maps/expired"
 	"github.com/fairway-project/fairway/maps/flow"
 	"github.com/fairway-project/fairway/maps/object"
+	"github.com/fairway-project/fairway/maps/share"
 	"github.com/fairway-project/fairway/userspace/datapath/ebpf/expiry"
 )
 
@@ -28,6 +29,8 @@ type pass struct {
 	tracks  []*track
 	removed uint64
 	tally   fill
+	// census is of the family that is walked through.
+	census census
 }
 
 // pass collects once and returns how long it took.
@@ -47,11 +50,11 @@ func (c *collector) pass(condemn func(*flow.Half) bool) (time.Duration, error) {
 	c.passes++
 	p := &pass{collector: c, condemn: condemn, owners: owners, sweep: c.passes%sweepEvery == 0}
 	p.Judge = c.judge(now, fill4)
-	if err := p.walk(c.flows.V4(), &p.tally.v4); err != nil {
+	if err := p.walkCounting(share.IPv4, c.flows.V4(), &p.tally.v4); err != nil {
 		return 0, err
 	}
 	p.Judge = c.judge(now, fill6)
-	if err := p.walk(c.flows.V6(), &p.tally.v6); err != nil {
+	if err := p.walkCounting(share.IPv6, c.flows.V6(), &p.tally.v6); err != nil {
 		return 0, err
 	}
 	took := time.Since(begin)
@@ -69,12 +72,26 @@ func (c *collector) note(p *pass, took time.Duration) {
 	c.totals.Total += took
 }
 
+// walkCounting is walk, and corrects what is counted of endpoints by what it finds.
+func (p *pass) walkCounting(family int, halves iter.Seq2[flow.Half, error], count *uint64) error {
+	before, err := p.shares.Snapshot()
+	if err != nil {
+		return err
+	}
+	p.census = newCensus()
+	if err := p.walk(halves, count); err != nil {
+		return err
+	}
+	return p.shares.Correct(family, p.census, before)
+}
+
 func (p *pass) walk(halves iter.Seq2[flow.Half, error], count *uint64) error {
 	for h, err := range halves {
 		if err != nil {
 			return err
 		}
 		*count++
+		p.census.count(&h)
 		if h.Origin() {
 			p.tally.origins++
 		}

@@ -57,7 +57,7 @@ func (d *Datapath) pruneEndpoints(want datapath.Desired) error {
 		}
 		delete(d.state.orphanEndpoints, slot)
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, d.reshare())...)
 }
 
 func (d *Datapath) prunePorts(want datapath.Desired) error {

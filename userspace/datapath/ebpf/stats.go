@@ -11,6 +11,7 @@ import (
 	"github.com/fairway-project/fairway/maps/endpoint"
 	"github.com/fairway-project/fairway/maps/network"
 	"github.com/fairway-project/fairway/maps/object"
+	"github.com/fairway-project/fairway/maps/share"
 	"github.com/fairway-project/fairway/userspace/datapath"
 )
 
@@ -98,10 +99,16 @@ func (d *Datapath) readEndpoints(s *datapath.Stats) error {
 		if err != nil {
 			return err
 		}
+		open, err := d.tables.shares.Open(int(o.slot))
+		if err != nil {
+			return err
+		}
 		s.Endpoints = append(s.Endpoints, datapath.EndpointCounters{
-			EndpointID: id,
-			Receive:    datapath.Counter(c.Receive),
-			Transmit:   datapath.Counter(c.Transmit),
+			EndpointID:   id,
+			Flows:        uint64(max(0, open[share.IPv4])) + uint64(max(0, open[share.IPv6])),
+			FlowsRefused: c.FlowsRefused, PortsRefused: c.PortsRefused,
+			Receive:  datapath.Counter(c.Receive),
+			Transmit: datapath.Counter(c.Transmit),
 		})
 	}
 	return nil

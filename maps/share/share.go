@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package share accesses what is counted of each endpoint's connections, and what each
+// is sure of in the flow tables and of source ports; see bpf/share.h.
+//
+// Be aware:
+//   - the programs count, this package corrects: what they didn't count, because older
+//     programs opened it, is added beside their counts;
+//   - all endpoints together have a slot of their own, All.
+package share
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/fairway-project/fairway/maps/object"
+)
+
+// All is the slot of what is counted for all endpoints.
+const All = int(object.DatapathLimitALL_ENDPOINTS)
+
+// Families tell the two flow tables apart.
+const (
+	IPv4 = 0
+	IPv6 = 1
+)
+
+// Counts are connections that are open, by family.
+type Counts [2]int32
+
+// Share is what each endpoint is sure of.
+type Share struct {
+	// Sure is how many connections of a family; 0 keeps nothing for anybody.
+	Sure [2]uint32
+	// Common is how many connections may be in the table while endpoints that have
+	// what they are sure of open others.
+	Common [2]uint32
+	// SurePorts is how many 65,536ths of the ports towards one destination.
+	SurePorts uint32
+	// Others is the number of endpoints less one.
+	Others uint32
+}
+
+// Table is the maps together.
+type Table struct {
+	uses, corrections, shares *ebpf.Map
+}
+
+// New returns the table in these maps, which stay the caller's.
+func New(m *object.DatapathMaps) *Table {
+	return &Table{uses: m.FlowUses, corrections: m.FlowCorrections, shares: m.Shares}
+}
+
+// Put replaces what endpoints are sure of. seed is for a table that has none yet: the
+// hash that finds counts of ports must stay what it is.
+func (t *Table) Put(s Share, seed uint32) error {
+	var v object.DatapathShare
+	if err := t.shares.Lookup(uint32(0), &v); err != nil {
+		return fmt.Errorf("shares: %w", err)
+	}
+	if v.Seed != 0 {
+		seed = v.Seed
+	}
+	v = object.DatapathShare{Sure: s.Sure, Common: s.Common, SurePorts: s.SurePorts, Others: s.Others, Seed: seed}
+	if err := t.shares.Put(uint32(0), &v); err != nil {
+		return fmt.Errorf("shares: %w", err)
+	}
+	return nil
+}
+
+// Open returns how many connections the endpoint in a slot has, or all have.
+func (t *Table) Open(slot int) (Counts, error) {
+	var use object.DatapathFlowUse
+	var more object.DatapathFlowCorrection
+	if err := errors.Join(t.uses.Lookup(uint32(slot), &use), t.corrections.Lookup(uint32(slot), &more)); err != nil {
+		return Counts{}, fmt.Errorf("connections of slot %d: %w", slot, err)
+	}
+	return counts(&use, &more), nil
+}
+
+func counts(use *object.DatapathFlowUse, more *object.DatapathFlowCorrection) (c Counts) {
+	for family := range c {
+		c[family] = int32(use.Opened[family]-use.Ended[family]) + more.Open[family]
+	}
+	return c
+}
+
+// Snapshot is what stood in the maps at one time, by slot.
+type Snapshot struct {
+	uses        []object.DatapathFlowUse
+	corrections []object.DatapathFlowCorrection
+}
+
+// Snapshot reads all slots.
+func (t *Table) Snapshot() (*Snapshot, error) {
+	s := &Snapshot{make([]object.DatapathFlowUse, All+1), make([]object.DatapathFlowCorrection, All+1)}
+	keys := make([]uint32, All+1)
+	var first, second ebpf.MapBatchCursor
+	for _, read := range []func() (int, error){
+		func() (int, error) { return t.uses.BatchLookup(&first, keys, s.uses, nil) },
+		func() (int, error) { return t.corrections.BatchLookup(&second, keys, s.corrections, nil) },
+	} {
+		if _, err := read(); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			return nil, fmt.Errorf("connections of endpoints: %w", err)
+		}
+	}
+	return s, nil
+}
+
+// Correct compares what a walk through a family's table found, by slot, with what is
+// counted, and corrects what the walk proves to be wrong. before was read ahead of the
+// walk: what came and went meanwhile may be in found or not.
+func (t *Table) Correct(family int, found []uint32, before *Snapshot) error {
+	now, err := t.Snapshot()
+	if err != nil {
+		return err
+	}
+	for slot := range now.uses {
+		use, was := &now.uses[slot], &before.uses[slot]
+		meanwhile := int64(use.Opened[family]-was.Opened[family]) + int64(use.Ended[family]-was.Ended[family])
+		have := counts(use, &now.corrections[slot])[family]
+		by := drift(int64(found[slot])-int64(have), meanwhile)
+		if by == 0 {
+			continue
+		}
+		now.corrections[slot].Open[family] += by
+		if err := t.corrections.Put(uint32(slot), &now.corrections[slot]); err != nil {
+			return fmt.Errorf("connections of slot %d: %w", slot, err)
+		}
+	}
+	return nil
+}
+
+// drift is by how much a difference goes beyond what changes explain.
+func drift(difference, changes int64) int32 {
+	switch {
+	case difference > changes:
+		return int32(difference - changes)
+	case difference < -changes:
+		return int32(difference + changes)
+	}
+	return 0
+}

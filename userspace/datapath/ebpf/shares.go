@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ebpf
+
+import (
+	"math/rand/v2"
+
+	"github.com/fairway-project/fairway/maps/flow"
+	"github.com/fairway-project/fairway/maps/share"
+)
+
+// reshare tells the programs what each endpoint is sure of. It is called with every
+// endpoint that comes or goes; without the daemon none does.
+func (d *Datapath) reshare() error {
+	max4, max6 := d.tables.flows.Limit()
+	endpoints := len(d.state.endpoints) + len(d.state.orphanEndpoints)
+	s := shareOf(d.reserve, [2]uint32{max4 / 2, max6 / 2}, uint32(endpoints))
+	// Zero stands for no seed yet.
+	return d.tables.shares.Put(s, rand.Uint32()|1)
+}
+
+// shareOf divides percent of the connections that each table has room for, and of the
+// ports towards each destination, evenly among endpoints.
+func shareOf(percent uint32, room [2]uint32, endpoints uint32) share.Share {
+	if percent == 0 || endpoints < 2 {
+		return share.Share{} // there are no others
+	}
+	const whole, most = 100, 50
+	s := share.Share{Others: endpoints - 1, SurePorts: 1 << 16 * percent / whole / endpoints}
+	for family, n := range room {
+		sure := max(1, uint32(uint64(n)*uint64(percent)/whole)/endpoints)
+		// Of a tiny table not even one for each can be kept.
+		if uint64(sure)*uint64(endpoints) <= uint64(n)*most/whole {
+			s.Sure[family], s.Common[family] = sure, n-sure*s.Others
+		}
+	}
+	return s
+}
+
+// census counts connections by the slot of who answers for them, which is that of the
+// reply's half, and all of them.
+type census []uint32
+
+func newCensus() census { return make(census, share.All+1) }
+
+func (c census) count(h *flow.Half) {
+	if !h.Origin() && int(h.Endpoint) < share.All {
+		c[h.Endpoint]++
+		c[share.All]++
+	}
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ebpf
+
+import (
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/fairway-project/fairway/maps/object"
+	"github.com/fairway-project/fairway/maps/share"
+)
+
+func TestShareOf(t *testing.T) {
+	room := [2]uint32{1000, 2000}
+	for name, c := range map[string]struct {
+		percent, endpoints uint32
+		want               share.Share
+	}{
+		"off":          {0, 4, share.Share{}},
+		"nobody":       {10, 0, share.Share{}},
+		"one has all":  {10, 1, share.Share{}},
+		"four":         {10, 4, share.Share{Sure: [2]uint32{25, 50}, Common: [2]uint32{925, 1850}, SurePorts: 1638, Others: 3}},
+		"one for each": {10, 400, share.Share{Sure: [2]uint32{1, 1}, Common: [2]uint32{601, 1601}, SurePorts: 16, Others: 399}},
+		"too many":     {10, 900, share.Share{Sure: [2]uint32{0, 1}, Common: [2]uint32{0, 1101}, SurePorts: 7, Others: 899}},
+	} {
+		if got := shareOf(c.percent, room, c.endpoints); got != c.want {
+			t.Errorf("%s: got %+v, want %+v", name, got, c.want)
+		}
+	}
+}
+
+// Whoever took what there is, the others' parts fit in.
+func TestSharesFit(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.Uint32Range(32, 1<<24).Draw(t, "room")
+		endpoints := rapid.Uint32Range(1, 8191).Draw(t, "endpoints")
+		s := shareOf(rapid.Uint32Range(1, 50).Draw(t, "percent"), [2]uint32{n, n}, endpoints)
+		if all := uint64(s.Common[0]) + uint64(s.Sure[0])*uint64(s.Others); s.Sure[0] != 0 && all > uint64(n) {
+			t.Fatalf("%d in a table for %d: %+v", all, n, s)
+		}
+	})
+}
+
+// What older programs opened is counted by the collector's walk, and what it removes
+// isn't any more.
+func TestConnectionsAreCounted(t *testing.T) {
+	w, e := flowWorld(t)
+	open := func() share.Counts {
+		t.Helper()
+		c, err := w.dp.tables.shares.Open(1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	for _, client := range []string{"198.51.100.1:1", "198.51.100.1:2", "[2001:db8::7]:1"} {
+		c := w.connection(client, e, 80, 1)
+		w.put(c[0], c[1])
+	}
+	w.collect()
+	if got := open(); got != (share.Counts{2, 1}) {
+		t.Errorf("%v are open, want 2 and 1", got)
+	}
+	c := w.connection("198.51.100.1:2", e, 80, 1)
+	for i := range c {
+		c[i].LastSeen -= w.seconds(300)
+	}
+	w.put(c[0], c[1])
+	w.collect()
+	if got := open(); got != (share.Counts{1, 1}) {
+		t.Errorf("%v are open, want 1 and 1", got)
+	}
+	var use object.DatapathFlowUse
+	if err := w.dp.loader.Maps().FlowUses.Lookup(uint32(share.All), &use); err != nil || use.Ended[share.IPv4] != 1 {
+		t.Errorf("%+v, %v", use, err)
+	}
+}
