@@ -76,7 +76,7 @@ test-xdp: ## run the end-to-end tests with the XDP program on the uplinks, in th
 	@for mode in auto generic; do \
 		echo "--xdp $$mode"; FAIRWAY_TEST_MODES=ebpf FAIRWAY_XDP=$$mode build/test-report --packages=./test -- -count=1 || exit 1; done
 
-fuzz: ## fuzz with each target, 20,000 executions (EXECUTIONS=)
+fuzz: ## fuzz with each target, 20,000 executions (EXECUTIONS=1000000x for more)
 	@build/fuzz
 
 test-vm: ## verify the programs and run a few tests on Debian's 6.1 and 6.12 kernels under qemu (root)

@@ -19,11 +19,11 @@ type Reason struct {
 // Reasons returns all reasons in the order of their numbers.
 func Reasons() []Reason {
 	return []Reason{
-		{object.DatapathDropReasonDROP_MALFORMED, "malformed", "headers are cut short or contradict each other"},
+		{object.DatapathDropReasonDROP_MALFORMED, "malformed", "headers are cut short or contradict each other, or neighbour discovery isn't as it has to be"},
 		{object.DatapathDropReasonDROP_UNMANAGED, "unmanaged", "the device has no endpoint yet, or no more"},
 		{object.DatapathDropReasonDROP_SPOOFED_MAC, "spoofed_mac", "the source MAC isn't the endpoint's"},
 		{object.DatapathDropReasonDROP_SPOOFED_ADDRESS, "spoofed_address", "the source address isn't the sender's to use"},
-		{object.DatapathDropReasonDROP_SPOOFED_ARP, "spoofed_arp", "an ARP packet speaks for another's address"},
+		{object.DatapathDropReasonDROP_SPOOFED_ARP, "spoofed_arp", "an ARP packet speaks for another's address, can't be read, or with icc=false has more behind it"},
 		{object.DatapathDropReasonDROP_SPOOFED_ND, "spoofed_nd", "a router advertisement, a redirect, or a neighbour advertisement for another's address"},
 		{object.DatapathDropReasonDROP_DHCP_SERVER, "dhcp_server", "a container answers as DHCP server"},
 		{object.DatapathDropReasonDROP_FAMILY_DISABLED, "family_disabled", "the network doesn't have the packet's address family"},
@@ -34,7 +34,7 @@ func Reasons() []Reason {
 		{object.DatapathDropReasonDROP_MARTIAN, "martian", "a loopback address on the wire"},
 		{object.DatapathDropReasonDROP_NO_FLOW, "no_flow", "belongs to no tracked connection and can't begin one"},
 		{object.DatapathDropReasonDROP_FLOW_TABLE_FULL, "flow_table_full", "no room for a new flow; existing ones are unharmed"},
-		{object.DatapathDropReasonDROP_NO_PORT, "no_port", "no free source port towards this destination, or the host holds the protocol"},
+		{object.DatapathDropReasonDROP_NO_PORT, "no_port", "no free source port towards this destination, or the host holds the tuple or the protocol"},
 		{object.DatapathDropReasonDROP_NO_ROUTE, "no_route", "no route, or one that leads to no uplink"},
 		{object.DatapathDropReasonDROP_NO_ADDRESS, "no_address", "the uplink has no address to masquerade with"},
 		{object.DatapathDropReasonDROP_FRAGMENT, "fragment", "a fragment whose first part wasn't seen"},
