@@ -11,12 +11,16 @@ import (
 	"testing"
 
 	"github.com/fairway-project/fairway/test/harness"
+	"github.com/fairway-project/fairway/test/partial"
 )
 
 // envProxy is the port shim under test; built from the tree if unset.
 const envProxy = "FAIRWAY_DOCKER_PROXY"
 
 func TestMain(m *testing.M) {
+	if !partial.Needs("gcc", "tar") {
+		return
+	}
 	dir, err := os.MkdirTemp("", "fwt-proxy-")
 	if err == nil && os.Getenv(envProxy) == "" {
 		err = buildProxy(filepath.Join(dir, "docker-proxy"))

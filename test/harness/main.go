@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/fairway-project/fairway/test/cell"
+	"github.com/fairway-project/fairway/test/partial"
 )
 
 // Environment variables that the harness reads.
@@ -38,6 +39,9 @@ func Main(m *testing.M) int {
 	}
 	if _, inside := cell.Inside(); !inside {
 		return cell.Run(os.Args...)
+	}
+	if !partial.Needs("ip", "tc", "iptables", "ip6tables", "nft", "ethtool", "nsenter") {
+		return 0
 	}
 	dir, err := os.MkdirTemp("", "fwt-bin-")
 	if err != nil {

@@ -5,6 +5,7 @@ package partial
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -25,4 +26,20 @@ func Skip(t testing.TB, err error) {
 	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
 		t.Skipf("left out: %v", err)
 	}
+}
+
+// Needs is for TestMain: it returns whether the programs are there that all tests of the
+// package need, and says which isn't if the run is a partial one. Else it returns true, and
+// the tests tell.
+func Needs(programs ...string) bool {
+	if os.Getenv(Env) == "" {
+		return true
+	}
+	for _, program := range programs {
+		if _, err := exec.LookPath(program); err != nil {
+			fmt.Printf("left out, all tests of the package: %v\n", err)
+			return false
+		}
+	}
+	return true
 }

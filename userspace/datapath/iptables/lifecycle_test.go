@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/fairway-project/fairway/test/partial"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/model"
 )
@@ -243,6 +244,9 @@ func TestMissingBinary(t *testing.T) {
 }
 
 func TestMain(m *testing.M) {
+	if !partial.Needs("iptables", "ip6tables", "nft", "nsenter", "ip") {
+		return
+	}
 	code := m.Run()
 	if left, _ := os.ReadDir("/run"); code == 0 {
 		for _, e := range left {
