@@ -23,7 +23,11 @@ func (w *World) Forget() error {
 	case plan.EBPF, plan.XDP:
 		err = errors.Join(
 			emptyPinned[object.DatapathFlow4Key, object.DatapathFlow4](w.env.BPFFS, object.DatapathMapFlows4),
-			emptyPinned[object.DatapathFlow6Key, object.DatapathFlow6](w.env.BPFFS, object.DatapathMapFlows6))
+			emptyPinned[object.DatapathFlow6Key, object.DatapathFlow6](w.env.BPFFS, object.DatapathMapFlows6),
+			// The programs count what they delete themselves.
+			zeroPinned[object.DatapathFlowUse](w.env.BPFFS, object.DatapathMapFlowUses),
+			zeroPinned[object.DatapathFlowCorrection](w.env.BPFFS, object.DatapathMapFlowCorrections),
+			zeroPinned[int32](w.env.BPFFS, object.DatapathMapPortUses))
 	default:
 		err = netns.Do(w.host, func() error { return netlink.ConntrackTableFlush(netlink.ConntrackTable) })
 	}
@@ -52,4 +56,21 @@ func emptyPinned[K, V any](bpffs, name string) (err error) {
 			return fmt.Errorf("pinned map %s: %w", name, err)
 		}
 	}
+}
+
+// zeroPinned makes all elements of one of the daemon's arrays zero.
+func zeroPinned[V any](bpffs, name string) (err error) {
+	m, err := openPinned(bpffs, name)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, m.Close()) }()
+	keys, values := make([]uint32, m.MaxEntries()), make([]V, m.MaxEntries())
+	for i := range keys {
+		keys[i] = uint32(i)
+	}
+	if _, err := m.BatchUpdate(keys, values, nil); err != nil {
+		return fmt.Errorf("pinned map %s: %w", name, err)
+	}
+	return nil
 }
