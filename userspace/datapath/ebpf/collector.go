@@ -46,6 +46,7 @@ type collector struct {
 
 	mu       sync.Mutex
 	timeouts expiry.Timeouts
+	share    share.Share
 	totals   datapath.Collection
 	fill     fill
 	// counted is when fill was.
@@ -144,10 +145,19 @@ func (c *collector) recount() error {
 	return err
 }
 
+// fillRatio is of what may be used: programs refuse connections long before entries run
+// out if some are kept for endpoints with little.
 func (c *collector) fillRatio() (v4, v6 float64) {
-	_, f := c.stats()
 	max4, max6 := c.flows.Limit()
-	return float64(f.v4) / float64(max4), float64(f.v6) / float64(max6)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return fillOf(c.fill.v4, max4, c.share, share.IPv4), fillOf(c.fill.v6, max6, c.share, share.IPv6)
+}
+
+func (c *collector) setShare(s share.Share) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.share = s
 }
 
 // SetTimeouts makes the next collection judge by these; zero is netfilter's default.

@@ -132,6 +132,7 @@ func (d *Datapath) start(cfg Config) error {
 	if err := d.adopt(); err != nil {
 		return err
 	}
+	d.collector = newCollector(cfg, d.loader, d.tables)
 	if err := d.reshare(); err != nil {
 		return err
 	}
@@ -148,7 +149,6 @@ func (d *Datapath) start(cfg Config) error {
 	if d.listeners, err = openListeners(cfg.Logger, d.tables.host); err != nil {
 		return err
 	}
-	d.collector = newCollector(cfg, d.loader, d.tables)
 	d.collector.conntrack = d.rules.connections()
 	run, stop := context.WithCancel(context.Background())
 	d.stop = stop

@@ -15,6 +15,7 @@ func (d *Datapath) reshare() error {
 	max4, max6 := d.tables.flows.Limit()
 	endpoints := len(d.state.endpoints) + len(d.state.orphanEndpoints)
 	s := shareOf(d.reserve, [2]uint32{max4 / 2, max6 / 2}, uint32(endpoints))
+	d.collector.setShare(s)
 	// Zero stands for no seed yet.
 	return d.tables.shares.Put(s, rand.Uint32()|1)
 }
@@ -35,6 +36,16 @@ func shareOf(percent uint32, room [2]uint32, endpoints uint32) share.Share {
 		}
 	}
 	return s
+}
+
+// fillOf returns which part of the entries that all may use are in use. It is more than 1
+// where endpoints use what is kept for them. limit is the table's size; a connection takes
+// two entries.
+func fillOf(entries uint64, limit uint32, s share.Share, family int) float64 {
+	if s.Sure[family] == 0 {
+		return float64(entries) / float64(limit)
+	}
+	return float64(entries) / 2 / float64(s.Common[family])
 }
 
 // census counts connections by the slot of who answers for them, which is that of the

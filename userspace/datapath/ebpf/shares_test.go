@@ -3,12 +3,14 @@
 package ebpf
 
 import (
+	"fmt"
 	"testing"
 
 	"pgregory.net/rapid"
 
 	"github.com/fairway-project/fairway/maps/object"
 	"github.com/fairway-project/fairway/maps/share"
+	"github.com/fairway-project/fairway/userspace/model"
 )
 
 func TestShareOf(t *testing.T) {
@@ -40,6 +42,60 @@ func TestSharesFit(t *testing.T) {
 			t.Fatalf("%d in a table for %d: %+v", all, n, s)
 		}
 	})
+}
+
+// What can't be used counts as used up.
+func TestFillOf(t *testing.T) {
+	const percent, limit = 10, 2000 // for 1,000 connections
+	for name, c := range map[string]struct {
+		endpoints uint32
+		entries   uint64
+		want      float64
+	}{
+		"one has all":             {1, 1900, 0.95},
+		"half of it":              {4, 925, 0.5},
+		"all that all may use":    {4, 1850, 1},
+		"and what they have kept": {4, 2000, 1000.0 / 925},
+		"none kept":               {900, 1900, 0.95},
+	} {
+		s := shareOf(percent, [2]uint32{limit / 2, limit / 2}, c.endpoints)
+		for family := range s.Sure {
+			if got := fillOf(c.entries, limit, s, family); got != c.want {
+				t.Errorf("%s: got %v, want %v", name, got, c.want)
+			}
+		}
+	}
+}
+
+// A server that leaves dead connections behind gets room again while a part of the table
+// is kept for another.
+func TestEstablishedGiveWayInAShare(t *testing.T) {
+	w, e := flowWorld(t)
+	w.dp.reserve = 50
+	w.ensure(w.endpointIs(w.endpoint(2)))
+	common := int(w.dp.collector.share.Common[share.IPv4])
+	dead := func(from, to int) {
+		for i := from; i < to; i++ {
+			c := w.connection(fmt.Sprintf("198.51.100.%d:%d", 1+i/1000, 1+i%1000), e, 80, 1)
+			for h := range c {
+				c[h].Proto = uint8(model.TCP)
+				c[h].State |= object.DatapathFlowStateFLOW_ACK
+				c[h].LastSeen -= w.seconds(2 * 3600)
+			}
+			w.put(c[0], c[1])
+		}
+		// One counts, the next judges by that.
+		w.collect()
+		w.collect()
+	}
+	dead(0, common*90/100)
+	if _, halves := w.left(); halves/2 != common*90/100 {
+		t.Errorf("%d connections are left, want all %d", halves/2, common*90/100)
+	}
+	dead(common*90/100, common*96/100)
+	if _, halves := w.left(); halves != 0 {
+		t.Errorf("%d halves are left with hardly any room, want none", halves)
+	}
 }
 
 // What older programs opened is counted by the collector's walk, and what it removes

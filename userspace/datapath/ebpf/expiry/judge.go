@@ -20,8 +20,8 @@ const (
 	orphanLimit = 10 * time.Second
 )
 
-// Pressed reports whether a table with this share of its entries in use is to be
-// collected more eagerly.
+// Pressed reports whether a table is to be collected more eagerly in which this part of
+// the entries that all may use is in use.
 func Pressed(fill float64) bool { return fill >= pressed }
 
 // Judge knows what is the same for all connections of one pass.
@@ -30,7 +30,8 @@ type Judge struct {
 	// Now in jiffies, the low 32 bits, of which HZ make a second.
 	Now uint32
 	HZ  uint32
-	// Fill is the share of the table's entries in use.
+	// Fill is the part in use of the table's entries that all may use. It is more than 1
+	// where endpoints use what is kept for them.
 	Fill float64
 }
 
