@@ -207,7 +207,10 @@ func TestExpendableMapsAreBegunAnew(t *testing.T) {
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{object.DatapathMapScratches, object.DatapathMapVerdicts, object.DatapathMapDrops} {
+	for _, name := range []string{
+		object.DatapathMapScratches, object.DatapathMapVerdicts, object.DatapathMapDrops,
+		object.DatapathMapFrags, object.DatapathMapBusyFrags, object.DatapathMapFragRates,
+	} {
 		replaceMap(t, filepath.Join(dir, name))
 	}
 	second := i.open(t)
@@ -216,6 +219,26 @@ func TestExpendableMapsAreBegunAnew(t *testing.T) {
 		t.Errorf("flow of the earlier process: found %t, %v", found, err)
 	}
 	i.do(t, second.Uninstall)
+}
+
+// Another layout of what is lost with a datagram is no other schema: it ends no connection.
+func TestSchemaIgnoresExpendableMaps(t *testing.T) {
+	spec, err := object.LoadDatapath()
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := schema(spec)
+	for _, name := range []string{object.DatapathMapFrags, object.DatapathMapBusyFrags, object.DatapathMapFragRates} {
+		spec.Maps[name].ValueSize += 8
+		spec.Maps[name].MaxEntries *= 2
+		if schema(spec) != before {
+			t.Errorf("the layout of %s is part of the schema", name)
+		}
+	}
+	spec.Maps[object.DatapathMapFlows4].ValueSize += 8
+	if schema(spec) == before {
+		t.Error("the layout of flows isn't part of the schema")
+	}
 }
 
 // What doesn't load any more can be removed all the same.

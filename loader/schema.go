@@ -19,7 +19,7 @@ import (
 
 // expendable lists the maps that nothing depends on: when their layout changes they
 // are begun anew, and the rest stays. They hold counters, nothing from one packet to
-// the next, or what is soon learned again.
+// the next, what is soon learned again, or what no more than a datagram is lost with.
 // Those of shares are filled by the control plane's next walk through the flow tables;
 // that of ports in use is right when the flows from before have ended.
 func expendable() map[string]bool {
@@ -32,6 +32,9 @@ func expendable() map[string]bool {
 		object.DatapathMapHostTuples:    true,
 		object.DatapathMapHostProtocols: true,
 		object.DatapathMapHostListeners: true,
+		object.DatapathMapFrags:         true,
+		object.DatapathMapBusyFrags:     true,
+		object.DatapathMapFragRates:     true,
 
 		object.DatapathMapFlowUses:        true,
 		object.DatapathMapFlowCorrections: true,
