@@ -37,10 +37,14 @@
 //     a query gets an empty NOERROR here, and no name leaks.
 //   - An internal sandbox forwards nothing at all. Docker still asks servers
 //     given with --dns, which may be on the internal network.
-//   - An upstream that left three queries in a row without a reply is asked after
-//     the others for ten seconds. Docker has each query wait four seconds for it.
+//   - An upstream that left queries for three names without a reply, and answered none
+//     between them, is asked after the others for ten seconds. Docker has each query
+//     wait four seconds for it. One name isn't enough, however often it is asked for:
+//     its own servers may be dead, and the next upstream may know another view of it.
 //   - Equal queries at a time go upstream as one; this also ends a query that comes
-//     round from an upstream that leads back here.
+//     round from an upstream that leads back here. So a client's retry isn't forwarded;
+//     instead a query over UDP is sent each second of its four until there is a reply.
+//     Docker sends once for each try of a client.
 //   - Limits are per sandbox: 1,024 queries being forwarded (REFUSED beyond), 128
 //     TCP connections (the next ones wait in the backlog), and of both no more than
 //     are left of the host's [Shares] for all other sandboxes.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 	"time"
 
@@ -16,8 +17,9 @@ import (
 // roundTrip sends query over conn under an ID of its own and returns the reply
 // to it, under the query's ID. What doesn't belong to the question is ignored
 // until ctx ends; other sources are kept off by the connected socket, and the
-// kernel picks its port at random.
-func roundTrip(ctx context.Context, conn net.Conn, query *mdns.Msg) (*mdns.Msg, error) {
+// kernel picks its port at random. A datagram, which may get lost, is sent once
+// more each time that no reply has come.
+func roundTrip(ctx context.Context, conn net.Conn, query *mdns.Msg, again time.Duration) (*mdns.Msg, error) {
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	wire := &mdns.Conn{Conn: conn, UDPSize: udpSize}
@@ -29,12 +31,26 @@ func roundTrip(ctx context.Context, conn net.Conn, query *mdns.Msg) (*mdns.Msg, 
 		// of 64 KiB for each query would be a lot.
 		opt.SetUDPSize(min(opt.UDPSize(), udpSize))
 	}
-	if err := wire.WriteMsg(sent); err != nil {
+	_, stream := conn.(*net.TCPConn)
+	send := func() error {
+		if !stream {
+			if err := wakeToResend(ctx, conn, again); err != nil {
+				return err
+			}
+		}
+		return wire.WriteMsg(sent)
+	}
+	if err := send(); err != nil {
 		return nil, err
 	}
-	_, stream := conn.(*net.TCPConn)
 	for {
 		p, err := wire.ReadMsgHeader(nil)
+		if errors.Is(err, os.ErrDeadlineExceeded) && !stream && ctx.Err() == nil {
+			if err := send(); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		if errors.Is(err, mdns.ErrShortRead) && !stream {
 			continue
 		}
@@ -50,6 +66,21 @@ func roundTrip(ctx context.Context, conn net.Conn, query *mdns.Msg) (*mdns.Msg, 
 			return nil, fmt.Errorf("reply doesn't belong to the query")
 		}
 	}
+}
+
+// wakeToResend has reads end after again, if a reply can still be awaited then. What
+// goes out as the time ends could come round, where an upstream leads back here,
+// when there is no equal query left to end at.
+func wakeToResend(ctx context.Context, conn net.Conn, again time.Duration) error {
+	wake := time.Now().Add(again)
+	if end, ok := ctx.Deadline(); ok && end.Sub(wake) < again/2 {
+		wake = time.Time{}
+	}
+	if err := conn.SetReadDeadline(wake); err != nil {
+		return err
+	}
+	// Where ctx ended before, this has undone the deadline that its end set.
+	return ctx.Err()
 }
 
 // parse reads a message if it is the reply to query. A message that was cut off

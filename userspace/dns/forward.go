@@ -26,6 +26,10 @@ const (
 	upstreamPort    = 53
 )
 
+// sendings is how often a datagram goes to an upstream within its time. Clients that
+// retry sooner wait for the query under way: it has to outlast a lost datagram.
+const sendings = 4
+
 // forwarder asks upstream servers on behalf of one sandbox.
 type forwarder struct {
 	ctx           context.Context // ends with the resolver
@@ -95,7 +99,7 @@ func (f *forwarder) ask(s *silence, u resolvconf.Upstream, query *mdns.Msg, stre
 	reply, err := f.exchange(ctx, u, query, stream)
 	if err != nil {
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			s.unanswered(u, stream)
+			s.unanswered(u, stream, query.Question[0].Name)
 		}
 		f.log.Debug("dns upstream didn't answer", "upstream", u.String(), "err", err)
 		return nil
@@ -135,5 +139,5 @@ func (f *forwarder) send(ctx context.Context, u resolvconf.Upstream, typ int, qu
 		return nil, err
 	}
 	defer conn.Close()
-	return roundTrip(ctx, conn, query)
+	return roundTrip(ctx, conn, query, f.timeout/sendings)
 }

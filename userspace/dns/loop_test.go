@@ -4,6 +4,7 @@ package dns
 
 import (
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,8 +16,7 @@ import (
 // 127.0.0.11 for the rest. A query that comes round must end, not multiply.
 func TestLoop(t *testing.T) {
 	w := newWorld(t)
-	r := w.start(NewRegistry(), Config{Forward: true})
-	r.forward.timeout = 300 * time.Millisecond
+	r := w.startWaiting(300*time.Millisecond, NewRegistry(), Config{Forward: true})
 	back := func(rw mdns.ResponseWriter, q *mdns.Msg) {
 		if q.Question[0].Name == "known." {
 			always(mdns.RcodeSuccess, "192.0.2.7")(rw, q)
@@ -34,13 +34,52 @@ func TestLoop(t *testing.T) {
 		t.Errorf("%s, want SERVFAIL", mdns.RcodeToString[m.Rcode])
 	}
 	for i, u := range servers {
-		// The second comes from who retries as the first attempt ends.
-		if n := len(u.queries()); n < 1 || n > 3 {
+		// Each attempt sends the query so often; the second attempt comes from who
+		// retries as the first one ends.
+		if n := len(u.queries()); n < 1 || n > 3*sendings {
 			t.Errorf("server %d saw the query %d times", i, n)
 		}
 	}
 	if got := values(w.ask(r, "udp", "known.", mdns.TypeA)); !cmp.Equal(got, []string{"192.0.2.7"}) {
 		t.Errorf("a name that the server knows: %v", got)
+	}
+}
+
+// TestLostDatagram has the first datagram of a query get lost. Who has asked, and who
+// retries meanwhile, gets the answer all the same, from the one query under way: more
+// of them would help who forges replies.
+func TestLostDatagram(t *testing.T) {
+	w := newWorld(t)
+	arrived := make(chan struct{}, 1)
+	var lost atomic.Bool
+	up := w.serve(w.wire, server1, func(rw mdns.ResponseWriter, q *mdns.Msg) {
+		if !lost.Swap(true) {
+			arrived <- struct{}{}
+			return
+		}
+		always(mdns.RcodeSuccess, "192.0.2.1")(rw, q)
+	})
+	r := w.startWaiting(upstreamTimeout, NewRegistry(), Config{Forward: true, Upstreams: via(server1)})
+	first := make(chan []string, 1)
+	go func() {
+		m, err := w.try(r, "udp", "lost.example.", mdns.TypeA)
+		if err != nil {
+			t.Error(err)
+			m = new(mdns.Msg)
+		}
+		first <- values(m)
+	}()
+	<-arrived
+	for _, got := range [][]string{values(w.ask(r, "udp", "lost.example.", mdns.TypeA)), <-first} {
+		if !cmp.Equal(got, []string{"192.0.2.1"}) {
+			t.Errorf("after a lost datagram: %v", got)
+		}
+	}
+	sent := up.queries()
+	for _, q := range sent {
+		if q.from != sent[0].from || q.Id != sent[0].Id {
+			t.Errorf("sent from %s as %d, then from %s as %d", sent[0].from, sent[0].Id, q.from, q.Id)
+		}
 	}
 }
 

@@ -3,6 +3,8 @@
 package dns
 
 import (
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -10,7 +12,8 @@ import (
 )
 
 const (
-	// maxMisses in a row make an upstream silent: fewer may be lost datagrams.
+	// maxMisses names in a row make an upstream silent. Fewer may be names whose own
+	// servers are dead, which a healthy upstream leaves unanswered too.
 	maxMisses = 3
 	// silentFor is how long a silent upstream isn't tried in its place.
 	silentFor = 10 * time.Second
@@ -30,9 +33,10 @@ type server struct {
 	stream bool
 }
 
-// misses are the queries in a row that weren't answered.
+// misses are the names that weren't answered since the last reply, each once, in
+// lower case, and no more than it takes.
 type misses struct {
-	n     int
+	names []string
 	until time.Time
 }
 
@@ -47,7 +51,7 @@ func (s *silence) order(upstreams []resolvconf.Upstream, stream bool) []resolvco
 	for _, u := range upstreams {
 		m := s.missed[server{u, stream}]
 		switch {
-		case m == nil || m.n < maxMisses:
+		case m == nil || len(m.names) < maxMisses:
 			ordered = append(ordered, u)
 		case now.Before(m.until):
 			silent = append(silent, u)
@@ -66,8 +70,8 @@ func (s *silence) answered(u resolvconf.Upstream, stream bool) {
 	delete(s.missed, server{u, stream})
 }
 
-// unanswered notes a query that waited in vain.
-func (s *silence) unanswered(u resolvconf.Upstream, stream bool) {
+// unanswered notes a query for name that waited in vain.
+func (s *silence) unanswered(u resolvconf.Upstream, stream bool, name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at := server{u, stream}
@@ -77,6 +81,10 @@ func (s *silence) unanswered(u resolvconf.Upstream, stream bool) {
 	if s.missed[at] == nil {
 		s.missed[at] = &misses{}
 	}
-	s.missed[at].n++
-	s.missed[at].until = time.Now().Add(silentFor)
+	m := s.missed[at]
+	name = strings.ToLower(name)
+	if len(m.names) < maxMisses && !slices.Contains(m.names, name) {
+		m.names = append(m.names, name)
+	}
+	m.until = time.Now().Add(silentFor)
 }

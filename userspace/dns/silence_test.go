@@ -24,14 +24,19 @@ func TestSilentUpstreamIsLast(t *testing.T) {
 				t.Errorf("%s: %v, want %v", when, got, want)
 			}
 		}
-		s.unanswered(all[0], false)
-		s.unanswered(all[0], false)
+		miss := func(names ...string) {
+			for _, name := range names {
+				s.unanswered(all[0], false, name)
+			}
+		}
+		miss("a.", "b.")
 		expect("two lost", false, server1, server2, server3)
 		s.answered(all[0], false)
-		s.unanswered(all[0], false)
-		s.unanswered(all[0], false)
+		miss("a.", "b.")
 		expect("two lost since a reply", false, server1, server2, server3)
-		s.unanswered(all[0], false)
+		miss("b.", "B.", "a.", "b.", "A.")
+		expect("two dead names", false, server1, server2, server3)
+		miss("c.")
 		expect("three lost", false, server2, server3, server1)
 		expect("the other transport", true, server1, server2, server3)
 		time.Sleep(silentFor - time.Millisecond)

@@ -126,14 +126,23 @@ func netnsFiles(t *testing.T) (n int) {
 	return n
 }
 
-// start runs a resolver for the box, started by a daemon in the host.
+// start runs a resolver for the box, started by a daemon in the host. It waits for
+// upstreams so long that no query is sent again just because the machine is slow.
 func (w *world) start(names *Registry, c Config) *Resolver {
+	w.t.Helper()
+	return w.startWaiting(time.Minute, names, c)
+}
+
+// startWaiting is start with another time for each upstream.
+func (w *world) startWaiting(timeout time.Duration, names *Registry, c Config) *Resolver {
 	w.t.Helper()
 	var r *Resolver
 	must(w.t, w.host.Do(func() (err error) {
 		r, err = Start(Options{Netns: w.box.Path(), Names: names, Log: slog.New(panics{w.t})}, c)
 		return err
 	}))
+	r.forward.timeout = timeout
+	r.Update(c) // whose reader sees the timeout too
 	w.t.Cleanup(func() { must(w.t, r.Close()) })
 	return r
 }
