@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"github.com/fairway-project/fairway/userspace/model"
 )
@@ -63,7 +64,7 @@ func (h *handlers) logs(w http.ResponseWriter, r *http.Request) error {
 	if !follow || v.State.Status != model.StatusRunning {
 		err = show()
 	} else {
-		err = h.follow(r, v, f, show)
+		err = h.follow(w, r, v, f, show)
 	}
 	if err != nil {
 		h.log.Debug("log of a sandbox", "sandbox", v.Name, "err", err)
@@ -73,8 +74,13 @@ func (h *handlers) logs(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (h *handlers) follow(r *http.Request, v SandboxView, f *os.File, show func() error) error {
+func (h *handlers) follow(w http.ResponseWriter, r *http.Request, v SandboxView, f *os.File, show func() error) error {
 	ctx, done := h.patient(r)
+	// Nor does the end of the server wait for a client that reads slowly or not at all.
+	unblock := context.AfterFunc(h.ending, func() {
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Unix(1, 0))
+	})
+	defer unblock()
 	ended := make(chan struct{})
 	waiting, stop := context.WithCancel(ctx)
 	defer stop()

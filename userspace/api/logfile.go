@@ -44,8 +44,9 @@ func tailOffset(f io.ReaderAt, size int64, lines int) (int64, error) {
 	return 0, nil
 }
 
-// copyLog writes what is new in a log. One that somebody made shorter is read from
-// its beginning again.
+// copyLog writes what is new in a log, up to where it ends now: the end of one that
+// grows all the time is never reached. One that somebody made shorter is read from its
+// beginning again.
 func copyLog(w io.Writer, f *os.File) error {
 	at, err := f.Seek(0, io.SeekCurrent)
 	if err != nil {
@@ -56,11 +57,11 @@ func copyLog(w io.Writer, f *os.File) error {
 		return err
 	}
 	if info.Size() < at {
-		if _, err := f.Seek(0, io.SeekStart); err != nil {
+		if at, err = f.Seek(0, io.SeekStart); err != nil {
 			return err
 		}
 	}
-	_, err = io.Copy(w, f)
+	_, err = io.Copy(w, io.LimitReader(f, info.Size()-at))
 	return err
 }
 

@@ -66,3 +66,51 @@ func TestShortenedLog(t *testing.T) {
 		t.Errorf("shown: %q", got)
 	}
 }
+
+// growing is a client during whose every read the sandbox writes on.
+type growing struct {
+	log   *os.File
+	shown bytes.Buffer
+}
+
+func (g *growing) Write(p []byte) (int, error) {
+	// Not for ever, so that a test which fails ends.
+	if g.shown.Len() < 1<<20 {
+		if _, err := g.log.Write(p); err != nil {
+			return 0, err
+		}
+	}
+	return g.shown.Write(p)
+}
+
+func growingLog(t *testing.T) (*growing, *os.File) {
+	path := filepath.Join(t.TempDir(), "log")
+	if err := os.WriteFile(path, []byte("line\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { out.Close() })
+	in, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { in.Close() })
+	return &growing{log: out}, in
+}
+
+// A log that grows while it is shown ends where it ended when that began; what came
+// since is for the next time.
+func TestGrowingLog(t *testing.T) {
+	g, f := growingLog(t)
+	for _, want := range []string{"line\n", "line\nline\n", "line\nline\nline\n"} {
+		if err := copyLog(g, f); err != nil {
+			t.Fatal(err)
+		}
+		if got := g.shown.String(); got != want {
+			t.Fatalf("shown: %d bytes, want %q", len(got), want)
+		}
+	}
+}

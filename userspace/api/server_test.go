@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/api/apitest"
@@ -257,6 +258,38 @@ func TestShutdownEndsWaits(t *testing.T) {
 	var told *api.Error
 	if err := <-answer; !errors.As(err, &told) || told.Status != http.StatusServiceUnavailable || told.Message != api.ErrEnding.Error() {
 		t.Errorf("the wait got %v, want ErrEnding", err)
+	}
+}
+
+// Nor does a restart wait for who follows a log and doesn't read on.
+func TestShutdownLeavesFollowerOfLog(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	l, err := api.Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := api.NewServer(apitest.NewFake(t), slog.New(slog.DiscardHandler), nil)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	client := api.NewClient(path)
+	defer client.Close()
+	_, err = client.Run(t.Context(), api.Run{SandboxConfig: api.SandboxConfig{Name: "a"},
+		Command: []string{"sh", "-c", "yes | head -c 16M; exec sleep 1000"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	output, err := client.Logs(t.Context(), "a", api.Logs{Follow: true, Tail: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer output.Close()
+	if _, err := io.CopyN(io.Discard, output, 4<<20); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := errors.Join(server.Shutdown(ctx), <-served); err != nil {
+		t.Error(err)
 	}
 }
 
