@@ -142,11 +142,14 @@ func (e *endpoint) close() error {
 
 // end needs mu.
 func (e *endpoint) end() (err error) {
-	switch {
-	case e.server != nil:
+	if e.server != nil {
 		err = e.server.Close()
-	case e.listener != nil:
-		err = e.listener.Close()
+	}
+	// A server doesn't know the listener before it runs, and would leave it open until then.
+	if e.listener != nil {
+		if closed := e.listener.Close(); !errors.Is(closed, net.ErrClosed) {
+			err = errors.Join(err, closed)
+		}
 	}
 	e.listener, e.server = nil, nil
 	return err
