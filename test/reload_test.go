@@ -73,14 +73,21 @@ func TestReload(t *testing.T) {
 			t.Errorf("status: %+v", s)
 		}
 		expect(reload("uplinks: [eth0]\nmetrics: 192.0.2.77:1\n"), `"setting not changed" setting=metrics`)
-		expect(reload("uplinks: [nope]\n"), `setting=metrics from=0.0.0.0:9420 to=""`)
-		if e.Mode == harness.EBPF {
-			harness.Misses(t, c1.Netns, harness.WANIP4, 80)
+		// A name that no device has would cut everything off.
+		log := reload("uplinks: [etho]\n")
+		expect(log, `setting=metrics from=0.0.0.0:9420 to=""`, `"setting not changed" setting=uplinks is=[eth0] wanted=[etho] err="no network device has any of these names`)
+		if strings.Contains(log, "uplink removed") {
+			t.Errorf("an uplink was removed:\n%s", log)
 		}
+		if s = status(); !slices.Equal(s.Uplinks, []string{"eth0"}) || len(s.Degraded) != 0 {
+			t.Errorf("status after a reload with a wrong uplink: %+v", s)
+		}
+		harness.Reaches(t, c1.Netns, harness.WANIP4, 80, "wan")
 		for wrong, text := range map[string]string{"xdp: bogus\n": "bogus", "rooot: x\n": "line 1: rooot"} {
 			expect(reload(wrong), "level=ERROR", "settings not reloaded", text)
 		}
-		expect(reload(first), "setting=uplinks from=[nope] to=[eth0]")
+		expect(reload("uplinks: []\n"), "setting=uplinks from=[eth0] to=[]")
+		expect(reload(first), "setting=uplinks from=[] to=[eth0]")
 		harness.Reaches(t, c1.Netns, harness.WANIP4, 80, "wan")
 		for sig, text := range map[syscall.Signal]string{syscall.SIGUSR1: "goroutine ", syscall.SIGUSR2: "signal=SIGUSR2"} {
 			expect(logged(t, e.Daemon, "signal=", func() { e.Daemon.Signal(t, sig) }), text)

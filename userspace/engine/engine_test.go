@@ -325,6 +325,38 @@ func TestDatapathThatFailedIsToldAgain(t *testing.T) {
 	eventually(t, "the datapath to be told that it went", func() bool { return !told() })
 }
 
+// An uplink is said to have come once, when the datapath has been told; names that no
+// device has are refused.
+func TestUplinksAreToldAfterSuccess(t *testing.T) {
+	w := newWorld(t)
+	must(t, w.SetUplinks(ctx, []string{"lo"}))
+	if err := w.SetUplinks(ctx, []string{"nope", "nope2"}); !errors.Is(err, ErrNoUplink) {
+		t.Errorf("uplinks that aren't there: %v", err)
+	}
+	must(t, w.SetUplinks(ctx, []string{"lo", "nope"}))
+	if now := uplinkNames(w.fake.hostNow()); !slices.Equal(now, []string{"lo"}) {
+		t.Errorf("uplinks are %q, want lo", now)
+	}
+	veth := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "fwup"}, PeerName: "fwup-peer"}
+	must(t, netlink.LinkAdd(veth))
+	defer func() { must(t, netlink.LinkDel(veth)) }()
+	before := w.logged.count("uplink added")
+	w.fake.setFailHost(true)
+	for range 3 {
+		if err := w.SetUplinks(ctx, []string{"lo", "fwup"}); err == nil {
+			t.Fatal("the datapath failed, and SetUplinks didn't")
+		}
+	}
+	if n := w.logged.count("uplink added") - before; n != 0 {
+		t.Errorf("an uplink was said to be added %d times, of which the datapath doesn't know", n)
+	}
+	w.fake.setFailHost(false)
+	must(t, w.SetUplinks(ctx, []string{"lo", "fwup"}))
+	if n := w.logged.count("uplink added") - before; n != 1 {
+		t.Errorf("an uplink was said to be added %d times, want once", n)
+	}
+}
+
 // The datapath was told of a moment in which the host was another; when the host has
 // been again what it was before, an event that changes nothing else corrects that.
 func TestDatapathIsToldWhatTheHostIsNow(t *testing.T) {

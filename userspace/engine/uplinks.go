@@ -9,21 +9,41 @@ import (
 	"strings"
 
 	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/link"
 )
 
 // errNoDevice is about an uplink that was named and isn't there. It may come yet.
 var errNoDevice = errors.New("there is no network device of this name, so that nothing goes out or comes in by it")
 
+// ErrNoUplink is returned for a list of uplinks of which none is there.
+var ErrNoUplink = errors.New("no network device has any of these names, so that nothing would go out or come in")
+
 const uplinkPrefix = "uplink "
 
 // SetUplinks replaces the names of the devices that lead outside. With an error they
-// are what they were.
+// are what they were: ErrNoUplink for names none of which is a device's, most likely a
+// typing error, which would cut everything off. A start takes them all the same,
+// because devices may come late there.
 func (e *Engine) SetUplinks(ctx context.Context, names []string) error {
+	if err := e.checkUplinks(names); err != nil {
+		return err
+	}
 	before := e.swapUplinks(names)
 	err := e.refreshHost(ctx, true)
 	if err != nil {
 		e.swapUplinks(before)
 		err = errors.Join(err, e.refreshHost(ctx, true))
+	}
+	return err
+}
+
+func (e *Engine) checkUplinks(names []string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	host, err := e.links.Observe(link.Scope{Uplinks: names})
+	if err == nil && len(host.Uplinks) == 0 {
+		err = ErrNoUplink
 	}
 	return err
 }
@@ -35,8 +55,8 @@ func (e *Engine) swapUplinks(names []string) (before []string) {
 	return before
 }
 
-// tellUplinks has the status and the log name the uplinks that were asked for and
-// aren't there, and the log those that come and go. It needs hostLook.
+// tellUplinks has the log name the uplinks that the datapath has been told of, or that
+// they went. It needs hostLook.
 func (e *Engine) tellUplinks(now datapath.Host) {
 	have, had := uplinkNames(now), uplinkNames(e.facts.hostNow())
 	for _, name := range have {
@@ -49,6 +69,12 @@ func (e *Engine) tellUplinks(now datapath.Host) {
 			e.log.Info("uplink removed", "uplink", name)
 		}
 	}
+}
+
+// tellMissing has the status and the log name the uplinks that were asked for and aren't
+// there. It needs hostLook.
+func (e *Engine) tellMissing(now datapath.Host) {
+	have := uplinkNames(now)
 	e.health.forget(func(subject string) bool {
 		name, is := strings.CutPrefix(subject, uplinkPrefix)
 		return is && (slices.Contains(have, name) || !slices.Contains(e.Uplinks, name))

@@ -48,7 +48,7 @@ func (e *Engine) refreshHost(ctx context.Context, always bool) error {
 	if err != nil {
 		return err
 	}
-	e.tellUplinks(now)
+	e.tellMissing(now)
 	if !always && !e.hostInDoubt && reflect.DeepEqual(now, e.facts.hostNow()) {
 		return nil
 	}
@@ -57,6 +57,7 @@ func (e *Engine) refreshHost(ctx context.Context, always bool) error {
 		return fmt.Errorf("uplinks: %w", err)
 	}
 	e.hostInDoubt = false
+	e.tellUplinks(now)
 	e.facts.setHost(now)
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -33,6 +34,8 @@ type world struct {
 	links *link.Host
 	// sweep is the Config's.
 	sweep bool
+	// logged counts the messages of the engine's log.
+	logged *counting
 	*Engine
 }
 
@@ -70,7 +73,8 @@ func (w *world) open() {
 	must(w.t, err)
 	w.links, err = link.OpenHost()
 	must(w.t, err)
-	log := slog.New(slog.NewTextHandler(testWriter{w.t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	w.logged = &counting{Handler: slog.NewTextHandler(testWriter{w.t}, &slog.HandlerOptions{Level: slog.LevelWarn})}
+	log := slog.New(w.logged)
 	boxes, err := sandbox.New(root, run, log)
 	must(w.t, err)
 	w.Engine = New(Config{
@@ -107,6 +111,35 @@ func (w *world) destroy() {
 		w.t.Errorf("%d port reservations left", n)
 	}
 	w.shut()
+}
+
+// counting counts the messages of every level and hands on those that Handler takes. What
+// has attributes of its own isn't counted.
+type counting struct {
+	slog.Handler
+	mu   sync.Mutex
+	seen map[string]int
+}
+
+func (c *counting) Enabled(context.Context, slog.Level) bool { return true }
+
+func (c *counting) Handle(ctx context.Context, r slog.Record) error {
+	c.mu.Lock()
+	if c.seen == nil {
+		c.seen = make(map[string]int)
+	}
+	c.seen[r.Message]++
+	c.mu.Unlock()
+	if !c.Handler.Enabled(ctx, r.Level) {
+		return nil
+	}
+	return c.Handler.Handle(ctx, r)
+}
+
+func (c *counting) count(message string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.seen[message]
 }
 
 type testWriter struct{ t testing.TB }
