@@ -18,13 +18,12 @@ type pins struct {
 }
 
 // keep pins everything again where the directory's BPF filesystem was unmounted: what
-// is attached would end with this process.
+// is attached would end with this process. It logs that it did; what fails is for the caller to tell.
 func (p *pins) keep() error {
 	ok, err := loader.InPlace(p.dir, p.held)
 	if err != nil || ok {
 		return err
 	}
-	p.log.Warn("bpffs was unmounted by another program, pinning all objects again", "bpffs", p.dir)
 	if err := loader.PinAgain(p.dir, p.held); err != nil {
 		return err
 	}
@@ -38,6 +37,8 @@ func (p *pins) keep() error {
 	}
 	before := p.held
 	p.held = now
+	// Not before: after a deletion there is nothing to pin, and each look would say so.
+	p.log.Warn("bpffs was unmounted by another program, all objects are pinned again", "bpffs", p.dir)
 	return before.Close()
 }
 
