@@ -6,6 +6,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/model"
@@ -37,6 +38,8 @@ type Datapath struct {
 	ns   *netns.NS
 	// others is Options.Others.
 	others bool
+	// now is time.Now.
+	now func() time.Time
 
 	// mu orders all changes: the kernel's tables have one lock anyway.
 	mu     sync.Mutex
@@ -66,6 +69,7 @@ func New(o Options) (*Datapath, error) {
 		log:    o.Log,
 		ns:     ns,
 		others: o.Others,
+		now:    time.Now,
 		state:  newState(o.MasqueradePorts, o.Instance),
 		proxy:  newProxy(ns, o.Log),
 	}, nil

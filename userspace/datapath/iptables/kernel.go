@@ -22,6 +22,8 @@ type kernel struct {
 	whole uint64
 	// torn is set while the tables may differ from the state, because mending failed.
 	torn bool
+	// again is about damage that mending doesn't end.
+	again again
 }
 
 // prepare makes the chains of both families on first use. A host without IPv6 is
@@ -143,7 +145,8 @@ func (d *Datapath) mend(ctx context.Context, f Family) (err error) {
 
 // mendDamage mends the tables, which are cur, where another program flushed one,
 // or removed or moved a single rule. With many ports comparing takes a while: tables
-// in which nothing has changed aren't compared again.
+// in which nothing has changed aren't compared again. Damage that comes back each time is
+// mended less and less often, which the log tells once.
 func (d *Datapath) mendDamage(ctx context.Context, f Family, cur saved) error {
 	k, now := &d.kernel[f], cur.fingerprint()
 	if k.torn {
@@ -152,13 +155,28 @@ func (d *Datapath) mendDamage(ctx context.Context, f Family, cur saved) error {
 	if k.whole == now {
 		return nil
 	}
-	chain := damage(cur, d.state.ruleset(f, d.proxy, k.facts))
+	want := d.state.ruleset(f, d.proxy, k.facts)
+	chain := damage(cur, want)
 	if chain == "" {
 		k.whole = now
 		return nil
 	}
-	d.log.Warn("rules were removed by another program, mending them", "family", f.String(), "chain", chain)
+	what, at := remainder(cur, want), d.now()
+	if !k.again.due(what, at) {
+		return nil
+	}
+	k.again.note(what, at)
+	d.tellDamage(f, chain)
 	return d.mend(ctx, f)
+}
+
+func (d *Datapath) tellDamage(f Family, chain string) {
+	switch d.kernel[f].again.times {
+	case 1:
+		d.log.Warn("rules were removed by another program, mending them", "family", f.String(), "chain", chain)
+	case 2:
+		d.log.Warn("rules that were mended are gone again: they are mended less often from now on", "family", f.String(), "chain", chain)
+	}
 }
 
 // changeAll is change for both families, or for none: after an error undo takes

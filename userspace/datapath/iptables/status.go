@@ -50,8 +50,11 @@ func (d *Datapath) familyNotes(ctx context.Context, f Family) []string {
 func (d *Datapath) foreignNote(f Family, cur saved) string {
 	k := &d.kernel[f]
 	want := d.state.ruleset(f, d.proxy, k.facts)
-	switch {
-	case damage(cur, want) != "":
+	switch chain := damage(cur, want); {
+	case chain != "" && k.again.waiting():
+		return fmt.Sprintf("%s rules in %s are gone each time after they were put back: another program removes them, or iptables prints them "+
+			"in another way than they were written; they come back once a minute or more often.", f, chain)
+	case chain != "":
 		return fmt.Sprintf("%s rules were removed by another program; they come back within seconds.", f)
 	case !plan(cur, want, k.leftover).empty():
 		return fmt.Sprintf("%s rules of another program stand in Fairway's chains, or before its own in FORWARD; "+
