@@ -24,13 +24,12 @@ import (
 	"github.com/fairway-project/fairway/userspace/nl"
 )
 
-// listenersInterval is the time between two looks at the host's sockets and IPsec states:
-// the kernel tells of neither.
+// listenersInterval is the time between two looks at the host's raw sockets and IPsec
+// states: the kernel tells of neither.
 const listenersInterval = 2 * time.Second
 
-// listeners tells the programs which protocols whose sockets they can't look up somebody
-// on the host takes:
-// raw sockets, tunnels and IPsec, and listening sockets of SCTP. What they send the programs see for themselves; this is
+// listeners tells the programs which protocols without ports somebody on the host takes:
+// raw sockets, tunnels and IPsec. What they send the programs see for themselves; this is
 // for those that only listen.
 type listeners struct {
 	log   *slog.Logger
@@ -106,7 +105,7 @@ func (l *listeners) look() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	want := maps.Clone(l.devices)
-	err := l.ns.Do(func() error { return errors.Join(addRawSockets(want), addSCTP(want), addSecurity(want)) })
+	err := l.ns.Do(func() error { return errors.Join(addRawSockets(want), addSecurity(want)) })
 	if err != nil {
 		return err
 	}
@@ -161,39 +160,6 @@ func rawProtocols(table string) (numbers []uint8) {
 		}
 	}
 	return numbers
-}
-
-// addSCTP adds the listening sockets of SCTP in the calling thread's network namespace, for
-// both families: one of IPv6 takes IPv4, too.
-func addSCTP(to map[host.Protocol]uint32) error {
-	content, err := os.ReadFile("/proc/thread-self/net/sctp/eps")
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // the module isn't loaded: there are no such sockets
-	}
-	if err != nil {
-		return fmt.Errorf("sockets of SCTP: %w", err)
-	}
-	if n := sctpListeners(string(content)); n != 0 {
-		to[host.Protocol{Number: unix.IPPROTO_SCTP}] += n
-		to[host.Protocol{IPv6: true, Number: unix.IPPROTO_SCTP}] += n
-	}
-	return nil
-}
-
-// sctpListeners counts the sockets that listen in /proc/net/sctp/eps, in the format of
-// Linux' net/sctp/proc.c. The state stands in the fourth column; SCTP_SS_LISTENING is
-// TCP_LISTEN.
-func sctpListeners(table string) (n uint32) {
-	const state, listening = 3, "10"
-	lines := bufio.NewScanner(strings.NewReader(table))
-	lines.Scan() // the heading
-	for lines.Scan() {
-		fields := strings.Fields(lines.Text())
-		if len(fields) > state && fields[state] == listening {
-			n++
-		}
-	}
-	return n
 }
 
 // carriers are the protocols that tunnels of a kind take, by the kind's name.

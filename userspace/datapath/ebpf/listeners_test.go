@@ -27,20 +27,6 @@ func TestRawProtocols(t *testing.T) {
 	}
 }
 
-func TestSCTPListeners(t *testing.T) {
-	const table = " ENDPT     SOCK   STY SST HBKT LPORT   UID INODE LADDRS\n" +
-		"       0        0 2   10  25   38412     0 465001935 192.0.2.142 \n" +
-		"ffff88017e0a0200 ffff880299f7fa00 1   10  29   11165   200 299689357 0000:0000:0000:0000:0000:0000:0000:0000 \n" +
-		"ffff880612e81c00 ffff8803c28a1b00 0   7   30   11166   200 273361203 \n" +
-		"nothing\n"
-	if got := sctpListeners(table); got != 2 {
-		t.Errorf("%d listen, want 2", got)
-	}
-	if got := sctpListeners(" ENDPT     SOCK   STY SST HBKT LPORT   UID INODE LADDRS\n"); got != 0 {
-		t.Errorf("%d listen, want none", got)
-	}
-}
-
 // What listens before the datapath starts, and what begins and ends later.
 func TestListeners(t *testing.T) {
 	w := newWorld(t)
