@@ -169,13 +169,8 @@ func (d *daemon) open(ctx context.Context) error {
 	if err := d.before.lookForPins(d.config); err != nil {
 		return err
 	}
-	held, err := lockBPFFS(d.config)
-	if err != nil {
+	if err := d.lockPins(); err != nil {
 		return err
-	}
-	if held != nil {
-		d.pins = &pins{d.config.BPFFS, held, d.log}
-		d.onClose(d.pins.close)
 	}
 	dp, err := d.openOwn(ctx)
 	if err != nil {

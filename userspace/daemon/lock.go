@@ -46,19 +46,34 @@ func lockDirs(c Config) (l locks, err error) {
 		if len(l) > 0 && c.Root == c.RunDir {
 			break
 		}
-		made, err := makeDir(d.dir, d.mode)
+		one, err := lockDir(d.kind, d.dir, d.mode)
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("%s: %w", d.kind, err), removeEmptyDirs(made), l.discard())
+			return nil, errors.Join(err, l.discard())
 		}
-		path := filepath.Join(d.dir, lockName)
-		_, missing := os.Lstat(path)
-		f, err := lockFile(path)
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("%s %s: %w", d.kind, d.dir, err), l.discard())
-		}
-		l = append(l, lock{f, errors.Is(missing, fs.ErrNotExist), made})
+		l = append(l, one)
 	}
 	return l, nil
+}
+
+// lockDir makes a directory and locks it. Where a start that was refused discards the
+// directory meanwhile, it is made again.
+func lockDir(kind, dir string, mode os.FileMode) (l lock, err error) {
+	for {
+		made, err := makeDir(dir, mode)
+		if err != nil {
+			return lock{}, errors.Join(fmt.Errorf("%s: %w", kind, err), removeEmptyDirs(made))
+		}
+		if len(made) > len(l.made) {
+			l.made = made
+		}
+		l.File, l.fresh, err = lockFile(filepath.Join(dir, lockName))
+		if err == nil {
+			return l, nil
+		}
+		if _, gone := os.Lstat(dir); !errors.Is(gone, fs.ErrNotExist) {
+			return lock{}, fmt.Errorf("%s %s: %w", kind, dir, err)
+		}
+	}
 }
 
 // makeDir makes a directory with this mode, whatever the umask, and returns those that
@@ -110,7 +125,42 @@ func removeEmptyDirs(dirs []string) error {
 	return errors.Join(errs...)
 }
 
-func lockFile(path string) (*os.File, error) {
+// lockFile locks the file at path and writes the PID to it; fresh says that the file
+// wasn't there. Whoever had the lock may have removed the file before letting go of it:
+// a lock on what isn't at path any more keeps nobody away.
+func lockFile(path string) (f *os.File, fresh bool, err error) {
+	for {
+		_, missing := os.Lstat(path)
+		f, err := takeFile(path)
+		if err != nil {
+			return nil, false, err
+		}
+		there, err := isAt(path, f)
+		if there {
+			return f, errors.Is(missing, fs.ErrNotExist), nil
+		}
+		f.Close()
+		if err != nil {
+			return nil, false, err
+		}
+	}
+}
+
+// isAt reports whether f is the file at path.
+func isAt(path string, f *os.File) (bool, error) {
+	was, err := f.Stat()
+	if err != nil {
+		return false, err
+	}
+	is, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil && os.SameFile(was, is), err
+}
+
+// takeFile opens, locks and fills the file at path.
+func takeFile(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err

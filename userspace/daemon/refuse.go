@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/fairway-project/fairway/loader"
 	"github.com/fairway-project/fairway/userspace/datapath"
@@ -51,8 +52,36 @@ func (f *footprint) lookForPins(c Config) error {
 	return nil
 }
 
+// lookAgain is to be called with the directory of pinned objects locked: another daemon
+// may have pinned its own since lookForPins.
+func (f *footprint) lookAgain(c Config) error {
+	if !f.pins {
+		return nil
+	}
+	entries, err := os.ReadDir(c.BPFFS)
+	f.pins = err == nil && !slices.ContainsFunc(entries, isPin)
+	return err
+}
+
+// isPin leaves out what the kernel itself puts into a BPF filesystem that is mounted
+// (populate_bpffs in kernel/bpf/inode.c).
+func isPin(e fs.DirEntry) bool { return e.Name() != "maps.debug" && e.Name() != "progs.debug" }
+
+// leavePins is to be called where the directory of pinned objects couldn't be locked:
+// what is there is another daemon's. Only what isn't on a BPF filesystem is nobody's.
+func (f *footprint) leavePins(c Config) error {
+	fresh := f.pins
+	f.pins = false
+	mounted, err := loader.OnBPFFS(c.BPFFS)
+	if err != nil || mounted || !fresh {
+		return err
+	}
+	return removeEmptyDirs(f.dirs)
+}
+
 // takeBack undoes what the start did to the kernel. Where there was a state, or where
 // anything was pinned, programs may be attached and networks carry traffic: they stay.
+// To be called with the locks still held, that of the pinned objects above all.
 func (d *daemon) takeBack(ctx context.Context) error {
 	f := &d.before
 	switch {
@@ -93,10 +122,11 @@ func (d *daemon) removeState() error {
 	return errors.Join(append(errs, d.removeBoxes())...)
 }
 
-// removeBoxes removes what an engine would have kept the sandboxes in.
+// removeBoxes removes what an engine would have kept the sandboxes in. Those that run are
+// of a daemon with another root: their cgroups are named after the run-dir alone.
 func (d *daemon) removeBoxes() error {
 	if d.boxes == nil {
 		return nil
 	}
-	return d.boxes.RemoveAll()
+	return d.boxes.Discard()
 }

@@ -177,6 +177,16 @@ func (m *Manager) RemoveAll() error {
 	return nil
 }
 
+// Discard undoes New for a daemon that has made no sandbox: the directory around them
+// goes unless something is in it. No process is touched.
+func (m *Manager) Discard() error {
+	err := os.Remove(m.dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTEMPTY) {
+		return fmt.Errorf("directory of sandboxes: %w", err)
+	}
+	return nil
+}
+
 func (m *Manager) known() ([]string, error) {
 	entries, err := os.ReadDir(m.dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
