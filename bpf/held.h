@@ -5,10 +5,12 @@
  *
  * A masqueraded flow of them borrows the host's address and has no port of its own to be
  * told by: who has the tuple gets all that the remote sends. So the host has the older
- * right, always. It holds a tuple that it has sent or received with, for as long as
+ * right, always. It holds a tuple that it has sent with, for as long as
  * netfilter remembers such a connection; a whole protocol that it sends to many, as
- * routing daemons do; and one that somebody on it listens for, as the daemon tells. No
- * flow may take what the host holds, and one that has it is forgotten.
+ * routing daemons do; and one that somebody on it listens for, as the daemon tells. What
+ * it only heard it holds for as long as the daemon may take to find who listens: anybody
+ * can send, and the remote of a container's tunnel goes on when the tunnel was
+ * interrupted. No flow may take what the host holds, and one that has it is forgotten.
  */
 #pragma once
 
@@ -16,6 +18,13 @@
 
 /* Netfilter's timeout for protocols that it doesn't know. */
 #define HELD_SECONDS 600
+
+/*
+ * How long the host holds what it only heard, from the first packet on: further ones don't
+ * renew it before it is as old as a connection that netfilter forgets. The daemon looks
+ * every 2 seconds for who listens (listenersInterval); the rest is slack.
+ */
+#define HEARD_SECONDS 10
 
 /* TCP's and UDP's sockets can be looked up, and of ICMP only echo is ever translated. */
 static __always_inline bool is_told_by_use(bool v6, __u8 proto)
@@ -29,9 +38,9 @@ static __always_inline __u32 protocol_index(bool v6, __u8 proto)
 	return v6 * PROTOCOLS + proto;
 }
 
-static __always_inline bool is_recent(const __u32 *used)
+static __always_inline bool is_recent(const __u32 *used, __u32 seconds)
 {
-	return used && *used && flow_now() - *used < HELD_SECONDS * touch_jiffies;
+	return used && *used && flow_now() - *used < seconds * touch_jiffies;
 }
 
 /* The tuple of p, a packet to the host, in the scratch's key. */
@@ -79,9 +88,11 @@ __noinline int host_holds(__u32 protocol)
 
 	if (!key)
 		return false;
-	if ((listeners && *listeners) || is_recent(bpf_map_lookup_elem(&host_protocols, &protocol)))
+	if ((listeners && *listeners) ||
+	    is_recent(bpf_map_lookup_elem(&host_protocols, &protocol), HELD_SECONDS))
 		return true;
-	return is_recent(bpf_map_lookup_elem(&host_tuples, key));
+	return is_recent(bpf_map_lookup_elem(&host_tuples, key), HELD_SECONDS) ||
+	       is_recent(bpf_map_lookup_elem(&heard_tuples, key), HEARD_SECONDS);
 }
 
 /* Whether the host holds what the planned flow's replies would look like. */
@@ -106,6 +117,21 @@ __noinline int host_hold(void)
 	else if (now - *used >= touch_jiffies)
 		*used = now;
 	return 0;
+}
+
+/* The host heard the tuple of the scratch's key. */
+static __always_inline void host_hear(void)
+{
+	struct flow6_key *key = new_key();
+	__u32 now = flow_now(), *first;
+
+	if (!key)
+		return;
+	first = bpf_map_lookup_elem(&heard_tuples, key);
+	if (!first)
+		bpf_map_update_elem(&heard_tuples, key, &now, BPF_ANY);
+	else if (now - *first >= HELD_SECONDS * touch_jiffies)
+		*first = now;
 }
 
 /* From now on the host holds the protocol. */
@@ -162,7 +188,7 @@ static __always_inline void host_hears(bool v6, const struct packet *p)
 	    !host_addr(v6, p->daddr))
 		return;
 	if (held_key(v6, p, ZONE_WORLD))
-		host_hold();
+		host_hear();
 }
 
 /* Takes back what the host holds, before a packet from outside is looked up. */

@@ -221,6 +221,17 @@ struct {
 	__type(value, __u32);
 } host_tuples SEC(".maps");
 
+/*
+ * What it only heard, and when first: apart, because anybody can send, and must not push
+ * out what the host sent.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct flow6_key);
+	__type(value, __u32);
+} heard_tuples SEC(".maps");
+
 /* Whole protocols, that it sends to many: family * PROTOCOLS + protocol. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -30,6 +30,7 @@ func expendable() map[string]bool {
 		object.DatapathMapEndpointStats: true,
 		object.DatapathMapExpired:       true,
 		object.DatapathMapHostTuples:    true,
+		object.DatapathMapHeardTuples:   true,
 		object.DatapathMapHostProtocols: true,
 		object.DatapathMapHostListeners: true,
 		object.DatapathMapFrags:         true,

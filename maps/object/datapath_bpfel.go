@@ -608,6 +608,7 @@ const (
 	DatapathMapFlows6            = "flows6"
 	DatapathMapFragRates         = "frag_rates"
 	DatapathMapFrags             = "frags"
+	DatapathMapHeardTuples       = "heard_tuples"
 	DatapathMapHostAddrs         = "host_addrs"
 	DatapathMapHostListeners     = "host_listeners"
 	DatapathMapHostProtocols     = "host_protocols"
@@ -734,6 +735,7 @@ type DatapathMapSpecs struct {
 	Flows6          *ebpf.MapSpec `ebpf:"flows6"`
 	FragRates       *ebpf.MapSpec `ebpf:"frag_rates"`
 	Frags           *ebpf.MapSpec `ebpf:"frags"`
+	HeardTuples     *ebpf.MapSpec `ebpf:"heard_tuples"`
 	HostAddrs       *ebpf.MapSpec `ebpf:"host_addrs"`
 	HostListeners   *ebpf.MapSpec `ebpf:"host_listeners"`
 	HostProtocols   *ebpf.MapSpec `ebpf:"host_protocols"`
@@ -808,6 +810,7 @@ type DatapathMaps struct {
 	Flows6          *ebpf.Map `ebpf:"flows6"`
 	FragRates       *ebpf.Map `ebpf:"frag_rates"`
 	Frags           *ebpf.Map `ebpf:"frags"`
+	HeardTuples     *ebpf.Map `ebpf:"heard_tuples"`
 	HostAddrs       *ebpf.Map `ebpf:"host_addrs"`
 	HostListeners   *ebpf.Map `ebpf:"host_listeners"`
 	HostProtocols   *ebpf.Map `ebpf:"host_protocols"`
@@ -849,6 +852,7 @@ func (m *DatapathMaps) Close() error {
 		m.Flows6,
 		m.FragRates,
 		m.Frags,
+		m.HeardTuples,
 		m.HostAddrs,
 		m.HostListeners,
 		m.HostProtocols,

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/fairway-project/fairway/maps/host"
+	"github.com/fairway-project/fairway/maps/object"
 	"github.com/fairway-project/fairway/test/progrun/frame"
 	"github.com/fairway-project/fairway/test/progrun/rig"
 	"github.com/fairway-project/fairway/userspace/model"
@@ -58,6 +59,10 @@ func (p heldProto) cases() []testCase {
 		{name: name + "host spoke first", flows: 1, steps: []step{speaks, refused, toHost, refused, another}},
 		{name: name + "host forwarded first", steps: []step{speaksForOthers, refused, toHost}},
 		{name: name + "host heard first", steps: []step{toHost, refused, toHost}},
+		{name: name + "host heard first, and the remote goes on", flows: 1, steps: []step{
+			toHost, refused, aged(toHost, 8), refused, aged(toHost, 3), container, toWeb,
+		}},
+		{name: name + "host heard again later", steps: []step{toHost, aged(toHost, 601), refused, toHost}},
 		{name: name + "container was first, then the host spoke", steps: []step{container, toWeb, speaks, toHost, refused, toHost}},
 		{name: name + "container was first, then a tunnel spoke", steps: []step{container, speaksForOthers, toHost, refused}},
 		{name: name + "silence ends it", flows: 1, steps: []step{speaks, aged(refused, 599), aged(container, 2), toWeb}},
@@ -117,5 +122,23 @@ func heldHairpin(f family) testCase {
 			fromContainer(f.DB, answer, passed(), nil),
 			fromContainer(f.Web, out, dropped(noPort), nil),
 		},
+	}
+}
+
+// What strangers send doesn't push out what the host holds, however much it is.
+func TestHearingPushesOutNothingHeld(t *testing.T) {
+	h := rig.New(t, rig.Options{MaxEntries: map[string]uint32{
+		object.DatapathMapHostTuples: 64, object.DatapathMapHeardTuples: 64,
+	}})
+	for name, f := range families() {
+		t.Run(name, func(t *testing.T) {
+			out := f.sends(f.Web, f.client()).SCTP(2905, 2905)
+			own := frame.Between(f.Eth0.MAC, f.RouterMAC).IP(f.host(), f.client()).SCTP(2905, 2905)
+			steps := []step{toUplink(f.Eth0, "", own, passed(), nil)}
+			for port := range uint16(1000) {
+				steps = append(steps, fromUplink(f.Eth0, f.arrives(f.client(), f.host()).SCTP(5000+port, 2905), passed(), nil))
+			}
+			runCase(t, h, testCase{steps: append(steps, fromContainer(f.Web, out, dropped(noPort), nil))})
+		})
 	}
 }

@@ -24,7 +24,7 @@ func (h *Host) Age(jiffies uint32) error {
 	)
 }
 
-// AgeHeld makes it look as if the host had last used what it holds of SCTP and of
+// AgeHeld makes it look as if the host had last used, or first heard, what it holds of SCTP and of
 // protocols without ports so many jiffies earlier.
 func (h *Host) AgeHeld(jiffies uint32) error {
 	earlier := func(used *uint32) {
@@ -34,6 +34,7 @@ func (h *Host) AgeHeld(jiffies uint32) error {
 	}
 	return errors.Join(
 		age(h.HostTuples, func(_ *object.DatapathFlow6Key, used *uint32) { earlier(used) }),
+		age(h.HeardTuples, func(_ *object.DatapathFlow6Key, first *uint32) { earlier(first) }),
 		age(h.HostProtocols, func(_, used *uint32) { earlier(used) }),
 	)
 }
