@@ -92,6 +92,7 @@ __noinline int host_holds(__u32 protocol)
 	    is_recent(bpf_map_lookup_elem(&host_protocols, &protocol), HELD_SECONDS))
 		return true;
 	return is_recent(bpf_map_lookup_elem(&host_tuples, key), HELD_SECONDS) ||
+	       is_recent(bpf_map_lookup_elem(&inside_tuples, key), HELD_SECONDS) ||
 	       is_recent(bpf_map_lookup_elem(&heard_tuples, key), HEARD_SECONDS);
 }
 
@@ -103,17 +104,23 @@ static __always_inline bool host_holds_replies(bool v6, const struct packet *p,
 	       host_holds(protocol_index(v6, p->proto));
 }
 
-/* From now on the host holds the tuple of the scratch's key. */
-__noinline int host_hold(void)
+/*
+ * From now on the host holds the tuple of the scratch's key. Those towards containers lie
+ * apart: a container can make the host answer from as many ports as there are.
+ */
+__noinline int host_hold(__u32 zone)
 {
 	struct flow6_key *key = new_key();
 	__u32 now = flow_now(), *used;
 
 	if (!key)
 		return 0;
-	used = bpf_map_lookup_elem(&host_tuples, key);
-	if (!used)
+	used = zone == ZONE_WORLD ? bpf_map_lookup_elem(&host_tuples, key) :
+				    bpf_map_lookup_elem(&inside_tuples, key);
+	if (!used && zone == ZONE_WORLD)
 		bpf_map_update_elem(&host_tuples, key, &now, BPF_ANY);
+	else if (!used)
+		bpf_map_update_elem(&inside_tuples, key, &now, BPF_ANY);
 	else if (now - *used >= touch_jiffies)
 		*used = now;
 	return 0;
@@ -166,7 +173,7 @@ static __always_inline int host_uses(bool v6, const struct packet *p, __u16 zone
 		return 0;
 	}
 	if (held_key(v6, p, zone))
-		host_hold();
+		host_hold(zone);
 	forget_borrower(v6, p, zone);
 	return 0;
 }

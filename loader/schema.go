@@ -31,6 +31,7 @@ func expendable() map[string]bool {
 		object.DatapathMapExpired:       true,
 		object.DatapathMapHostTuples:    true,
 		object.DatapathMapHeardTuples:   true,
+		object.DatapathMapInsideTuples:  true,
 		object.DatapathMapHostProtocols: true,
 		object.DatapathMapHostListeners: true,
 		object.DatapathMapFrags:         true,

@@ -615,6 +615,7 @@ const (
 	DatapathMapHostState         = "host_state"
 	DatapathMapHostTuples        = "host_tuples"
 	DatapathMapIccLinks          = "icc_links"
+	DatapathMapInsideTuples      = "inside_tuples"
 	DatapathMapNeighbours        = "neighbours"
 	DatapathMapNetworks          = "networks"
 	DatapathMapPortBitmap        = "port_bitmap"
@@ -742,6 +743,7 @@ type DatapathMapSpecs struct {
 	HostState       *ebpf.MapSpec `ebpf:"host_state"`
 	HostTuples      *ebpf.MapSpec `ebpf:"host_tuples"`
 	IccLinks        *ebpf.MapSpec `ebpf:"icc_links"`
+	InsideTuples    *ebpf.MapSpec `ebpf:"inside_tuples"`
 	Neighbours      *ebpf.MapSpec `ebpf:"neighbours"`
 	Networks        *ebpf.MapSpec `ebpf:"networks"`
 	PortBitmap      *ebpf.MapSpec `ebpf:"port_bitmap"`
@@ -817,6 +819,7 @@ type DatapathMaps struct {
 	HostState       *ebpf.Map `ebpf:"host_state"`
 	HostTuples      *ebpf.Map `ebpf:"host_tuples"`
 	IccLinks        *ebpf.Map `ebpf:"icc_links"`
+	InsideTuples    *ebpf.Map `ebpf:"inside_tuples"`
 	Neighbours      *ebpf.Map `ebpf:"neighbours"`
 	Networks        *ebpf.Map `ebpf:"networks"`
 	PortBitmap      *ebpf.Map `ebpf:"port_bitmap"`
@@ -859,6 +862,7 @@ func (m *DatapathMaps) Close() error {
 		m.HostState,
 		m.HostTuples,
 		m.IccLinks,
+		m.InsideTuples,
 		m.Neighbours,
 		m.Networks,
 		m.PortBitmap,

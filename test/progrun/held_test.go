@@ -125,10 +125,11 @@ func heldHairpin(f family) testCase {
 	}
 }
 
-// What strangers send doesn't push out what the host holds, however much it is.
-func TestHearingPushesOutNothingHeld(t *testing.T) {
+// What strangers send doesn't push out what the host holds, however much it is; nor what
+// a container makes the host answer.
+func TestNobodyPushesOutWhatIsHeld(t *testing.T) {
 	h := rig.New(t, rig.Options{MaxEntries: map[string]uint32{
-		object.DatapathMapHostTuples: 64, object.DatapathMapHeardTuples: 64,
+		object.DatapathMapHostTuples: 64, object.DatapathMapHeardTuples: 64, object.DatapathMapInsideTuples: 64,
 	}})
 	for name, f := range families() {
 		t.Run(name, func(t *testing.T) {
@@ -137,6 +138,12 @@ func TestHearingPushesOutNothingHeld(t *testing.T) {
 			steps := []step{toUplink(f.Eth0, "", own, passed(), nil)}
 			for port := range uint16(1000) {
 				steps = append(steps, fromUplink(f.Eth0, f.arrives(f.client(), f.host()).SCTP(5000+port, 2905), passed(), nil))
+			}
+			runCase(t, h, testCase{steps: append(steps, fromContainer(f.Web, out, dropped(noPort), nil))})
+			steps = steps[:1]
+			for port := range uint16(1000) {
+				answer := frame.Between(f.Net2.MAC, f.DB.MAC).IP(f.Net2.Gateway(f.v6), f.addr(f.DB)).SCTP(5000+port, 2905)
+				steps = append(steps, toContainer(f.DB, "", answer, passedTo(f.DB)))
 			}
 			runCase(t, h, testCase{steps: append(steps, fromContainer(f.Web, out, dropped(noPort), nil))})
 		})

@@ -34,6 +34,7 @@ func (h *Host) AgeHeld(jiffies uint32) error {
 	}
 	return errors.Join(
 		age(h.HostTuples, func(_ *object.DatapathFlow6Key, used *uint32) { earlier(used) }),
+		age(h.InsideTuples, func(_ *object.DatapathFlow6Key, used *uint32) { earlier(used) }),
 		age(h.HeardTuples, func(_ *object.DatapathFlow6Key, first *uint32) { earlier(first) }),
 		age(h.HostProtocols, func(_, used *uint32) { earlier(used) }),
 	)
