@@ -87,13 +87,16 @@ static __always_inline int host_speaks(struct __sk_buff *ctx, bool v6, struct pa
 
 /*
  * Whether the host itself sends the packet. What it forwards into a tunnel is its own when
- * it comes out of it, though the packet may remember where it came in (IPsec).
+ * it comes out of it, though the packet may remember where it came in (IPsec). What a
+ * container's veth brought is translated already if it has the host's address: an uplink
+ * on top of this one (VLAN, macvlan) has seen it first.
  */
 static __always_inline bool is_own(const struct __sk_buff *ctx, bool v6, const struct packet *p)
 {
 	if (!ctx->ingress_ifindex)
 		return true;
-	return is_told_by_use(v6, p->proto) && host_addr(v6, p->saddr);
+	return is_told_by_use(v6, p->proto) && host_addr(v6, p->saddr) &&
+	       !device_at(ctx->ingress_ifindex, DEVICE_ENDPOINT);
 }
 
 static __always_inline int to_uplink_ip(struct __sk_buff *ctx, bool v6)

@@ -65,6 +65,9 @@ func (p heldProto) cases() []testCase {
 		{name: name + "host heard again later", steps: []step{toHost, aged(toHost, 601), refused, toHost}},
 		{name: name + "container was first, then the host spoke", steps: []step{container, toWeb, speaks, toHost, refused, toHost}},
 		{name: name + "container was first, then a tunnel spoke", steps: []step{container, speaksForOthers, toHost, refused}},
+		{name: name + "through an uplink on another", flows: 1, steps: []step{
+			container, toUplink(p.Eth0, p.Web.Name, wire, passed(), nil), toWeb, container,
+		}},
 		{name: name + "silence ends it", flows: 1, steps: []step{speaks, aged(refused, 599), aged(container, 2), toWeb}},
 		{name: name + "what others send through the host", flows: 1, steps: []step{
 			toUplink(p.Eth0, "tun0", p.frame(own.IP(p.tunnel(), p.client())), passed(), nil), container, toWeb,
