@@ -259,8 +259,8 @@ static __always_inline bool flow_is_current(const struct flow *f)
 }
 
 /*
- * When the first packet of the direction came, in jiffies; 0: not yet, or before
- * this was taken down. Not for TCP, whose acknowledgement has the same place.
+ * When the first packet of the direction came, in jiffies; 0: not yet, or so long ago
+ * that jiffies could come round, or before this was taken down. Not for TCP, whose acknowledgement has the same place.
  */
 static __always_inline __u32 *flow_begun(struct flow *f)
 {
@@ -288,7 +288,10 @@ static __always_inline bool flow_is_assured(struct flow *f, struct flow *twin)
 
 	if (!(twin->state & FLOW_SEEN))
 		return false;
-	return !begun || flow_goes_on(f, begun, answered) || flow_goes_on(twin, begun, answered);
+	/* One of them lies so far back that the direction has been in use long enough. */
+	if (!begun || !answered)
+		return true;
+	return flow_goes_on(f, begun, answered) || flow_goes_on(twin, begun, answered);
 }
 
 /*
@@ -312,6 +315,9 @@ static __always_inline bool flow_touch(struct flow *f, __u32 bits, __u8 proto)
 	if (now - last < touch_jiffies)
 		return true;
 	f->route_generation--;
+	/* Jiffies come round: half way, what is long ago would look as if it were to come. */
+	if (proto != IPPROTO_TCP && now - *flow_begun(f) > 1u << 30)
+		*flow_begun(f) = 0;
 	if (first_packet)
 		f->netfilter &= ~FLOW_SETTLED;
 	return __sync_val_compare_and_swap(&f->last_seen, last, now) != FLOW_DEAD;

@@ -106,6 +106,39 @@ func TestAnsweredConnectionGivesWay(t *testing.T) {
 	}
 }
 
+// What both ends keep up for so long that jiffies come half round stays theirs.
+func TestOldConnectionStaysAssured(t *testing.T) {
+	h := roomForFour(t)
+	later := func(s []step) []step {
+		s[0].before = func(t *testing.T, h *rig.Host) { h.Age(t, 1<<30+touchJiffies) }
+		return s
+	}
+	for name, f := range families() {
+		datagram := func(port uint16) frame.Frame { return f.sends(f.Web, f.far()).UDP(port, 53) }
+		all := func() (steps []step) {
+			for port := range uint16(4) {
+				steps = append(steps, roundTrip(f, datagram(1001+port))...)
+			}
+			return steps
+		}
+		// Of one that only answers, the answers keep the time.
+		answers := func() (steps []step) {
+			for port := range uint16(4) {
+				steps = append(steps, roundTrip(f, datagram(1001+port))[1])
+			}
+			return steps
+		}
+		refused := fromContainer(f.Web, datagram(2000), dropped(tableFull), nil)
+		for what, again := range map[string]func() []step{"both ways": all, "answers only": answers} {
+			t.Run(name+"/"+what, func(t *testing.T) {
+				steps := append(all(), later(again())...)
+				steps = append(steps, later(again())...)
+				runCase(t, h, testCase{flows: 4, steps: append(steps, refused, refused)})
+			})
+		}
+	}
+}
+
 // goesOn are connections that both ends keep up for long enough to be assured.
 func goesOn(f family, all ...frame.Frame) (steps []step) {
 	for _, out := range all {

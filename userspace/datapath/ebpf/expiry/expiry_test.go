@@ -61,6 +61,7 @@ func TestAssured(t *testing.T) {
 		"question again, late answer":    {at(50), at(50), at(50), replied},
 		"late answer, question after it": {at(60), at(50), at(50), assured},
 		"late answer, another after it":  {at(0), at(50), at(60), assured},
+		"answered long ago":              {at(0), 0, at(0), assured},
 	} {
 		got := Judge{Timeouts: Defaults(), HZ: hz}.StateOf(Connection{
 			Proto: udp, OriginState: seen, TwinState: seen,

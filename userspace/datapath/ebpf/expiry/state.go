@@ -83,5 +83,5 @@ func (j Judge) assured(c Connection) bool {
 	goesOn := func(last uint32) bool {
 		return int32(last-c.OriginBegun) >= int32(enough*j.HZ) && int32(last-c.TwinBegun) > 0
 	}
-	return c.OriginBegun == 0 || goesOn(c.OriginSeen) || goesOn(c.TwinSeen)
+	return c.OriginBegun == 0 || c.TwinBegun == 0 || goesOn(c.OriginSeen) || goesOn(c.TwinSeen)
 }
