@@ -8,9 +8,12 @@
  *
  * A ring holds the keys of the connections opened last, a quarter of what the
  * table has room for. It is looked at only while the table is full, or was some
- * seconds ago, and each of its slots once. A half-open connection can be given up
- * from when the ring has come round; a published one goes on all the same with the
- * next packet of its client (continues_connection).
+ * seconds ago, from the oldest on. Each connection that is established meanwhile brings
+ * that nearer to the newest. The newest quarter isn't given up, so that there is time for
+ * a handshake: there it begins with the oldest again, some of which may be established
+ * no more. A half-open connection can be given up from when the ring has come round; a
+ * published one goes on all the same with the next packet of its client
+ * (continues_connection).
  */
 #pragma once
 
@@ -156,7 +159,7 @@ static __always_inline int early_drop(bool v6)
 	for (i = 0; i < EARLY_DROP_TRIES; i++) {
 		__u32 at = pr->oldest, next = pr->next;
 
-		if (next - at > recent_mask + 1)
+		if (next - at > recent_mask + 1 || next - at < (recent_mask + 1) / 4)
 			at = next - recent_mask - 1;
 		if (at == next)
 			return false;

@@ -14,13 +14,54 @@ import (
 const touchJiffies = 256
 
 // roomForFour is a host whose flow tables and rings hold four connections.
-func roomForFour(t *testing.T) *rig.Host {
+func roomForFour(t *testing.T) *rig.Host { return roomFor(t, 4) }
+
+// roomFor is a host whose flow tables and rings hold n connections, a power of two.
+func roomFor(t *testing.T, n uint32) *rig.Host {
 	return rig.New(t, rig.Options{
 		MaxEntries: map[string]uint32{
-			object.DatapathMapFlows4: 8, object.DatapathMapFlows6: 8, object.DatapathMapRecent4: 4, object.DatapathMapRecent6: 4,
+			object.DatapathMapFlows4: 2 * n, object.DatapathMapFlows6: 2 * n, object.DatapathMapRecent4: n, object.DatapathMapRecent6: n,
 		},
-		Constants: map[string]any{object.DatapathVarRecentMask: uint32(3)},
+		Constants: map[string]any{object.DatapathVarRecentMask: n - 1},
 	})
+}
+
+// Where a whole ring of connections is established, a flood finds nothing to give up, and
+// what is reset afterwards gives way all the same. Who came last has time for its handshake.
+func TestRingOfEstablishedIsLookedAtAgain(t *testing.T) {
+	const room = 16
+	h := roomFor(t, room)
+	for name, f := range families() {
+		t.Run(name, func(t *testing.T) {
+			in := func(port uint16, flags string, seq, ack uint32) step {
+				p := f.arrives(f.client(), f.host()).TCP(port, 8080, flags).Seq(seq, ack)
+				return fromUplink(f.Eth0, p, delivered(f.Web), f.into(f.Web, p.To(f.addr(f.Web), 80)))
+			}
+			opens := func(port uint16) step { return in(port, "S", 1000, 0) }
+			refused := func(port uint16) step {
+				s := opens(port)
+				s.want, s.out = dropped(tableFull), nil
+				return s
+			}
+			shakes := func(port uint16) []step {
+				p := f.sends(f.Web, f.client()).TCP(80, port, "SA").Seq(5000, 1001)
+				return []step{fromContainer(f.Web, p, forwarded(), p.From(f.host(), 8080).Hop()), in(port, "A", 1001, 5001)}
+			}
+			var steps []step
+			for port := uint16(1); port <= room; port++ {
+				steps = append(append(steps, opens(port)), shakes(port)...)
+			}
+			steps = append(steps, refused(101), refused(102), refused(103), // looked at all
+				in(1, "R", 1001, 0), in(2, "R", 1001, 0),
+				opens(201), opens(202), // in the place of 1 and 2
+				refused(203), refused(204))
+			steps = append(append(steps, shakes(201)...), shakes(202)...)
+			runCase(t, h, testCase{world: publishAny(f, protoTCP), flows: room, steps: steps})
+			if n := h.EarlyDropped(t, f.v6); n != 2 {
+				t.Errorf("%d connections count as given up, want 2", n)
+			}
+		})
+	}
 }
 
 // A full table gives up its oldest half-open connection for a new one, and none
