@@ -58,16 +58,16 @@ docker-plugin: build ## make Docker's managed plugin of bin/fairway in bin/docke
 	deploy/docker-plugin/build bin/fairway bin/docker-plugin
 	@echo "docker plugin create fairway bin/docker-plugin && docker plugin enable fairway"
 
-# What the tests' targets run, for a part of it: make test PACKAGES=./test TESTFLAGS=-run=TestNames
+# What test and test-long run. For a part: make test PACKAGES=./test RUN=^TestNames
 PACKAGES ?= ./...
-TESTFLAGS ?=
+RUN ?=
 
 test: ## install what is missing and run all tests (root); ends with a plain count
 	@test "$$(id -u)" = 0 || { echo "make test: the tests make network namespaces and load eBPF programs; run it as root" >&2; exit 1; }
-	@partial=; build/ready || partial=1; FAIRWAY_TEST_PARTIAL=$$partial build/test-report --packages="$(PACKAGES)" -- -count=1 $(TESTFLAGS)
+	@partial=; build/ready || partial=1; FAIRWAY_TEST_PARTIAL=$$partial build/test-report --packages="$(PACKAGES)" -- -count=1 $(if $(RUN),-run='$(RUN)')
 
 test-long: ## run the tests that are long by nature: crowds, soaks, fuzzers (root)
-	@partial=; build/ready || partial=1; FAIRWAY_TEST_PARTIAL=$$partial build/test-report --packages="$(PACKAGES)" -- -count=1 -tags=long -run='^TestLong' $(TESTFLAGS)
+	@partial=; build/ready || partial=1; FAIRWAY_TEST_PARTIAL=$$partial build/test-report --packages="$(PACKAGES)" -- -count=1 -tags=long -run='$(or $(RUN),^TestLong)'
 
 clean-test: ## remove what killed runs of the tests left (root)
 	@mkdir -p .cache/bin && $(GO) build -o .cache/bin/cell ./test/cmd/cell && .cache/bin/cell -clean
