@@ -73,8 +73,8 @@ clean-test: ## remove what killed runs of the tests left (root)
 	@mkdir -p .cache/bin && $(GO) build -o .cache/bin/cell ./test/cmd/cell && .cache/bin/cell -clean
 
 test-xdp: ## run the end-to-end tests with the XDP program on the uplinks, in the driver and in the stack (root)
-	@for mode in auto generic; do \
-		echo "--xdp $$mode"; FAIRWAY_TEST_MODES=ebpf FAIRWAY_XDP=$$mode build/test-report --packages=./test -- -count=1 || exit 1; done
+	@partial=; build/ready || partial=1; for mode in auto generic; do \
+		echo "--xdp $$mode"; FAIRWAY_TEST_PARTIAL=$$partial FAIRWAY_TEST_MODES=ebpf FAIRWAY_XDP=$$mode build/test-report --packages=./test -- -count=1 || exit 1; done
 
 fuzz: ## fuzz with each target, 20,000 executions (EXECUTIONS=1000000x for more)
 	@build/fuzz
