@@ -8,10 +8,11 @@
  *
  * A ring holds the keys of the connections opened last, a quarter of what the
  * table has room for. It is looked at only while the table is full, or was some
- * seconds ago, from the oldest on. Each connection that is established meanwhile brings
- * that nearer to the newest. The newest quarter isn't given up, so that there is time for
- * a handshake: there it begins with the oldest again, some of which may be established
- * no more. A half-open connection can be given up from when the ring has come round; a
+ * seconds ago, from the oldest on, and again from there when it has come to the newest: some
+ * that were established may be so no more. Each connection that is established meanwhile
+ * brings that nearer to the newest, a quarter of which isn't given up within a second of its
+ * last packet, so that there is time for a handshake.
+ * A half-open connection can be given up from when the ring has come round; a
  * published one goes on all the same with the next packet of its client
  * (continues_connection).
  */
@@ -101,7 +102,7 @@ static __always_inline bool is_half_open(struct flow *f, struct flow *twin, __u8
 }
 
 /* The key is a copy: another CPU may write the ring's slot meanwhile. */
-static __always_inline bool give_up4(const struct flow4_key *slot)
+static __always_inline bool give_up4(const struct flow4_key *slot, bool recent)
 {
 	struct flow4_key key = *slot, twin_key;
 	struct flow4 *f = bpf_map_lookup_elem(&flows4, &key), *twin;
@@ -111,6 +112,8 @@ static __always_inline bool give_up4(const struct flow4_key *slot)
 		return false;
 	/* Before the judgement, so that a packet which comes meanwhile saves it. */
 	seen = f->flow.last_seen;
+	if (recent && flow_now() - seen < touch_jiffies)
+		return false;
 	flow4_twin_key(&twin_key, f, key.proto, key.echo);
 	twin = bpf_map_lookup_elem(&flows4, &twin_key);
 	if (!is_half_open(&f->flow, twin ? &twin->flow : NULL, key.proto) ||
@@ -121,7 +124,7 @@ static __always_inline bool give_up4(const struct flow4_key *slot)
 	return true;
 }
 
-static __always_inline bool give_up6(const struct flow6_key *slot)
+static __always_inline bool give_up6(const struct flow6_key *slot, bool recent)
 {
 	struct flow6_key key = *slot, twin_key;
 	struct flow6 *f = bpf_map_lookup_elem(&flows6, &key), *twin;
@@ -131,6 +134,8 @@ static __always_inline bool give_up6(const struct flow6_key *slot)
 		return false;
 	/* Before the judgement, so that a packet which comes meanwhile saves it. */
 	seen = f->flow.last_seen;
+	if (recent && flow_now() - seen < touch_jiffies)
+		return false;
 	flow6_twin_key(&twin_key, f, key.proto, key.echo);
 	twin = bpf_map_lookup_elem(&flows6, &twin_key);
 	if (!is_half_open(&f->flow, twin ? &twin->flow : NULL, key.proto) ||
@@ -140,13 +145,13 @@ static __always_inline bool give_up6(const struct flow6_key *slot)
 	return true;
 }
 
-static __always_inline bool give_up(bool v6, __u32 at)
+static __always_inline bool give_up(bool v6, __u32 at, bool recent)
 {
 	void *slot = v6 ? bpf_map_lookup_elem(&recent6, &at) : bpf_map_lookup_elem(&recent4, &at);
 
 	if (!slot)
 		return false;
-	return v6 ? give_up6(slot) : give_up4(slot);
+	return v6 ? give_up6(slot, recent) : give_up4(slot, recent);
 }
 
 static __always_inline int early_drop(bool v6)
@@ -159,13 +164,11 @@ static __always_inline int early_drop(bool v6)
 	for (i = 0; i < EARLY_DROP_TRIES; i++) {
 		__u32 at = pr->oldest, next = pr->next;
 
-		if (next - at > recent_mask + 1 || next - at < (recent_mask + 1) / 4)
+		if (at == next || next - at > recent_mask + 1)
 			at = next - recent_mask - 1;
-		if (at == next)
-			return false;
 		/* Two CPUs may take the same: only one of them can condemn it. */
 		pr->oldest = at + 1;
-		if (give_up(v6, at & recent_mask)) {
+		if (give_up(v6, at & recent_mask, next - at <= (recent_mask + 1) / 4)) {
 			__sync_fetch_and_add(&pr->early_dropped, 1);
 			return true;
 		}

@@ -81,14 +81,6 @@ __noinline int from_container_begin6(struct __sk_buff *ctx, const struct packet 
 	return p ? begin(ctx, true, p) : TC_ACT_SHOT;
 }
 
-static __always_inline int from_container_begin(struct __sk_buff *ctx, bool v6,
-						const struct packet *p)
-{
-	if (begins_connection(p))
-		make_room(v6);
-	return v6 ? from_container_begin6(ctx, p) : from_container_begin4(ctx, p);
-}
-
 /* A packet of no flow: a verdict, or OPEN. */
 static __always_inline int from_container_new(struct __sk_buff *ctx, bool v6,
 					      const struct packet *p)
@@ -98,7 +90,11 @@ static __always_inline int from_container_new(struct __sk_buff *ctx, bool v6,
 	if (p->flags & PKT_ICMP_ERROR)
 		action = v6 ? translate_error6(ctx, p, ZONE_CONTAINER) :
 			      translate_error4(ctx, p, ZONE_CONTAINER);
-	return action == NEXT ? from_container_begin(ctx, v6, p) : action;
+	if (action == NEXT)
+		action = v6 ? from_container_begin6(ctx, p) : from_container_begin4(ctx, p);
+	if (action == OPEN)
+		make_room(v6);
+	return action;
 }
 
 /* For the gateway's MAC: to be routed. */

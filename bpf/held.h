@@ -38,9 +38,17 @@ static __always_inline __u32 protocol_index(bool v6, __u8 proto)
 	return v6 * PROTOCOLS + proto;
 }
 
-static __always_inline bool is_recent(const __u32 *used, __u32 seconds)
+static __always_inline bool is_recent(__u32 *used, __u32 seconds)
 {
-	return used && *used && flow_now() - *used < seconds * touch_jiffies;
+	__u32 age;
+
+	if (!used || !*used)
+		return false;
+	age = flow_now() - *used;
+	/* Jiffies come round: what is over must not begin again. */
+	if (age > 1u << 30)
+		*used = 0;
+	return age < seconds * touch_jiffies;
 }
 
 /* The tuple of p, a packet to the host, in the scratch's key. */
@@ -78,6 +86,25 @@ static __always_inline struct flow6_key *held_reply_key(bool v6, const struct pa
 }
 
 /*
+ * When the host first heard a tuple stands at a place that a hash of it finds: a stranger
+ * can't push anything out, to have the next packet count as the first one again. Of tuples
+ * that fall together the later one isn't held.
+ */
+static __always_inline __u32 *heard_at(const struct flow6_key *key)
+{
+	struct share *share = the_share();
+	const __u32 *words = (const __u32 *)key;
+	__u32 place = share ? share->seed : 0;
+	unsigned int i;
+
+#pragma clang loop unroll(full)
+	for (i = 0; i < sizeof(*key) / sizeof(*words); i++)
+		place = mix(place, words[i]);
+	place &= HEARD_PLACES - 1;
+	return bpf_map_lookup_elem(&heard_tuples, &place);
+}
+
+/*
  * Whether the host holds the tuple of the scratch's key, or all of the protocol, an index
  * in host_protocols. Linux 6.1 takes no argument of a function for a map's key.
  */
@@ -93,7 +120,7 @@ __noinline int host_holds(__u32 protocol)
 		return true;
 	return is_recent(bpf_map_lookup_elem(&host_tuples, key), HELD_SECONDS) ||
 	       is_recent(bpf_map_lookup_elem(&inside_tuples, key), HELD_SECONDS) ||
-	       is_recent(bpf_map_lookup_elem(&heard_tuples, key), HEARD_SECONDS);
+	       is_recent(heard_at(key), HEARD_SECONDS);
 }
 
 /* Whether the host holds what the planned flow's replies would look like. */
@@ -121,7 +148,7 @@ __noinline int host_hold(__u32 zone)
 		bpf_map_update_elem(&host_tuples, key, &now, BPF_ANY);
 	else if (!used)
 		bpf_map_update_elem(&inside_tuples, key, &now, BPF_ANY);
-	else if (now - *used >= touch_jiffies)
+	else if (!*used || now - *used >= touch_jiffies)
 		*used = now;
 	return 0;
 }
@@ -130,14 +157,9 @@ __noinline int host_hold(__u32 zone)
 static __always_inline void host_hear(void)
 {
 	struct flow6_key *key = new_key();
-	__u32 now = flow_now(), *first;
+	__u32 now = flow_now(), *first = key ? heard_at(key) : NULL;
 
-	if (!key)
-		return;
-	first = bpf_map_lookup_elem(&heard_tuples, key);
-	if (!first)
-		bpf_map_update_elem(&heard_tuples, key, &now, BPF_ANY);
-	else if (now - *first >= HELD_SECONDS * touch_jiffies)
+	if (first && (!*first || now - *first >= HELD_SECONDS * touch_jiffies))
 		*first = now;
 }
 

@@ -38,7 +38,8 @@ static __always_inline int host_begins(struct __sk_buff *ctx, bool v6, struct pa
 	if (!f || f->flags & FLOW_ORIGIN)
 		return NEXT;
 	twin = flow_twin(v6, f, p);
-	if (p->proto == IPPROTO_TCP && twin && tcp_is_established(f, twin))
+	if (p->proto == IPPROTO_TCP && twin && tcp_is_established(f, twin) &&
+	    !tcp_is_closed(f, twin))
 		return drop(ctx, DROP_HOST_PORT_IN_USE, DIR_TRANSMIT);
 	flow_forget(v6, p, zone);
 	return NEXT;

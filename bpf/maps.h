@@ -221,14 +221,11 @@ struct {
 	__type(value, __u32);
 } host_tuples SEC(".maps");
 
-/*
- * What it only heard, and when first: apart, because anybody can send, and must not push
- * out what the host sent.
- */
+/* When it first heard what it only heard, by a hash of the tuple (heard_at). */
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 16384);
-	__type(key, struct flow6_key);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, HEARD_PLACES);
+	__type(key, __u32);
 	__type(value, __u32);
 } heard_tuples SEC(".maps");
 

@@ -19,6 +19,8 @@ static __always_inline int translate(struct __sk_buff *ctx, bool v6, const struc
 	frag_remember(v6, p, ZONE_CONTAINER, f->endpoint);
 	if (flow_rewrite(ctx, v6, p, f, &macs, false))
 		return drop(ctx, DROP_REWRITE_FAILED, DIR_TRANSMIT);
+	/* An uplink below this one (VLAN, macvlan) must not take it for the host's own. */
+	ctx->tc_index = TC_INDEX_FORWARDED;
 	return NEXT;
 }
 
@@ -87,16 +89,19 @@ static __always_inline int host_speaks(struct __sk_buff *ctx, bool v6, struct pa
 
 /*
  * Whether the host itself sends the packet. What it forwards into a tunnel is its own when
- * it comes out of it, though the packet may remember where it came in (IPsec). What a
- * container's veth brought is translated already if it has the host's address: an uplink
- * on top of this one (VLAN, macvlan) has seen it first.
+ * it comes out of it, though the packet may remember where it came in (IPsec); so is what
+ * its netfilter masqueraded for others. What a container's veth brought is translated
+ * already if it has the host's address, and what came in by an uplink is a stranger's, who
+ * may claim any address.
  */
 static __always_inline bool is_own(const struct __sk_buff *ctx, bool v6, const struct packet *p)
 {
-	if (!ctx->ingress_ifindex)
+	__u32 ingress = ctx->ingress_ifindex;
+
+	if (!ingress)
 		return true;
 	return is_told_by_use(v6, p->proto) && host_addr(v6, p->saddr) &&
-	       !device_at(ctx->ingress_ifindex, DEVICE_ENDPOINT);
+	       !device_at(ingress, DEVICE_ENDPOINT) && !bpf_map_lookup_elem(&uplinks, &ingress);
 }
 
 static __always_inline int to_uplink_ip(struct __sk_buff *ctx, bool v6)

@@ -91,6 +91,7 @@ enum limit {
 	MAX_ENDPOINTS = 8192,
 	ALL_ENDPOINTS = 8192, /* slot of what is counted for all of them */
 	PORT_USES = 65536,    /* counts of ports in use; a power of two */
+	HEARD_PLACES = 4096, /* a power of two */
 	MAX_NETWORKS = 4096,
 	MAX_PUBLISHED = 262144,
 	UPLINK_ADDRS = 4,  /* masquerade candidates per uplink and family */

@@ -320,6 +320,7 @@ const (
 	DatapathLimitMAX_ENDPOINTS  DatapathLimit = 8192
 	DatapathLimitALL_ENDPOINTS  DatapathLimit = 8192
 	DatapathLimitPORT_USES      DatapathLimit = 65536
+	DatapathLimitHEARD_PLACES   DatapathLimit = 4096
 	DatapathLimitMAX_NETWORKS   DatapathLimit = 4096
 	DatapathLimitMAX_PUBLISHED  DatapathLimit = 262144
 	DatapathLimitUPLINK_ADDRS   DatapathLimit = 4

@@ -68,6 +68,12 @@ func (p heldProto) cases() []testCase {
 		{name: name + "through an uplink on another", flows: 1, steps: []step{
 			container, toUplink(p.Eth0, p.Web.Name, wire, passed(), nil), toWeb, container,
 		}},
+		{name: name + "what a stranger sends through the host in its name", flows: 1, steps: []step{
+			container, toUplink(p.Eth0, p.Eth0.Device, own, passed(), nil), toWeb, container,
+		}},
+		{name: name + "silence for as long as jiffies take to come round", flows: 1, steps: []step{
+			speaks, aged(container, 601), aged(toWeb, 1<<30/jiffies), aged(toWeb, 3<<30/jiffies-601), container,
+		}},
 		{name: name + "silence ends it", flows: 1, steps: []step{speaks, aged(refused, 599), aged(container, 2), toWeb}},
 		{name: name + "what others send through the host", flows: 1, steps: []step{
 			toUplink(p.Eth0, "tun0", p.frame(own.IP(p.tunnel(), p.client())), passed(), nil), container, toWeb,
@@ -132,7 +138,7 @@ func heldHairpin(f family) testCase {
 // a container makes the host answer.
 func TestNobodyPushesOutWhatIsHeld(t *testing.T) {
 	h := rig.New(t, rig.Options{MaxEntries: map[string]uint32{
-		object.DatapathMapHostTuples: 64, object.DatapathMapHeardTuples: 64, object.DatapathMapInsideTuples: 64,
+		object.DatapathMapHostTuples: 64, object.DatapathMapInsideTuples: 64,
 	}})
 	for name, f := range families() {
 		t.Run(name, func(t *testing.T) {

@@ -64,6 +64,33 @@ func TestRingOfEstablishedIsLookedAtAgain(t *testing.T) {
 	}
 }
 
+// Half-open connections among the newest give way, too, once they have had their time: with
+// nothing else left nobody would get in any more.
+func TestNewestGiveWayInTheEnd(t *testing.T) {
+	const room = 16
+	h := roomFor(t, room)
+	for name, f := range families() {
+		t.Run(name, func(t *testing.T) {
+			datagram := func(port uint16) frame.Frame { return f.sends(f.Web, f.far()).UDP(port, 53) }
+			opens := func(port uint16) step { return roundTrip(f, datagram(port))[0] }
+			refused := func(port uint16) step { return fromContainer(f.Web, datagram(port), dropped(tableFull), nil) }
+			var kept []frame.Frame
+			for port := uint16(1001); port <= 1000+room-4; port++ {
+				kept = append(kept, datagram(port))
+			}
+			steps := goesOn(f, kept...)
+			for port := uint16(2001); port <= 2004; port++ {
+				steps = append(steps, opens(port))
+			}
+			steps = append(steps, refused(3001), refused(3002)) // looked at all
+			later := opens(3003)
+			later.before = func(t *testing.T, h *rig.Host) { h.Age(t, touchJiffies+1) }
+			steps = append(steps, later, opens(3004), opens(3005), opens(3006), refused(3007), refused(3008))
+			runCase(t, h, testCase{flows: room, steps: steps})
+		})
+	}
+}
+
 // A full table gives up its oldest half-open connection for a new one, and none
 // that is established: SYNs from everywhere keep nobody out.
 func TestHalfOpenConnectionGivesWay(t *testing.T) {

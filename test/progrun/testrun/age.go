@@ -4,6 +4,7 @@ package testrun
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
@@ -35,7 +36,7 @@ func (h *Host) AgeHeld(jiffies uint32) error {
 	return errors.Join(
 		age(h.HostTuples, func(_ *object.DatapathFlow6Key, used *uint32) { earlier(used) }),
 		age(h.InsideTuples, func(_ *object.DatapathFlow6Key, used *uint32) { earlier(used) }),
-		age(h.HeardTuples, func(_ *object.DatapathFlow6Key, first *uint32) { earlier(first) }),
+		ageArray(h.HeardTuples, earlier),
 		age(h.HostProtocols, func(_, used *uint32) { earlier(used) }),
 	)
 }
@@ -46,6 +47,21 @@ func ageFlow(lastSeen, tcpAck *uint32, proto uint8, jiffies uint32) {
 	if proto != unix.IPPROTO_TCP && *tcpAck != 0 {
 		*tcpAck -= jiffies
 	}
+}
+
+// ageArray is age for all of a large array at once.
+func ageArray(m *ebpf.Map, change func(*uint32)) error {
+	keys, values := make([]uint32, m.MaxEntries()), make([]uint32, m.MaxEntries())
+	if _, err := m.BatchLookup(new(ebpf.MapBatchCursor), keys, values, nil); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return fmt.Errorf("read %s: %w", m, err)
+	}
+	for i := range values {
+		change(&values[i])
+	}
+	if _, err := m.BatchUpdate(keys, values, nil); err != nil {
+		return fmt.Errorf("write %s: %w", m, err)
+	}
+	return nil
 }
 
 func age[K, V any](m *ebpf.Map, change func(*K, *V)) error {

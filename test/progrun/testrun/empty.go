@@ -18,7 +18,7 @@ func (h *Host) empty() error {
 	var errs []error
 	for _, hash := range []*ebpf.Map{
 		m.EndpointMacs, m.EndpointAddrs, m.Subnets, m.HostAddrs, m.Uplinks, m.PublishedPorts, m.IccLinks, m.TrustedDevices,
-		m.Flows4, m.Flows6, m.Frags, m.Presented, m.SocketOrigins, m.Resolvers, m.HostTuples, m.HeardTuples, m.InsideTuples,
+		m.Flows4, m.Flows6, m.Frags, m.Presented, m.SocketOrigins, m.Resolvers, m.HostTuples, m.InsideTuples,
 	} {
 		errs = append(errs, deleteAll(hash))
 	}
@@ -30,6 +30,7 @@ func (h *Host) empty() error {
 	} {
 		errs = append(errs, zero(array, n))
 	}
+	errs = append(errs, ageArray(m.HeardTuples, func(first *uint32) { *first = 0 }))
 	return errors.Join(append(errs, m.FlowUses.Put(uint32(share.All), &object.DatapathFlowUse{}))...)
 }
 
