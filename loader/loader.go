@@ -99,7 +99,11 @@ func (l *Loader) open() (err error) {
 			"tables_of", l.cfg.maker(), "this", l.cfg.Build, "schema", l.schema)
 		return nil
 	}
-	return errors.Join(l.replaceAll(), l.cfg.leaveName())
+	if err := l.replaceAll(); err != nil {
+		return err
+	}
+	l.cfg.tellName()
+	return nil
 }
 
 // Maps returns the maps, which are the loader's.

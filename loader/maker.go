@@ -47,6 +47,14 @@ func (c Config) leaveName() error {
 	return nil
 }
 
+// tellName is leaveName where all has been done: without the note a later start says less,
+// and nothing else.
+func (c Config) tellName() {
+	if err := c.leaveName(); err != nil {
+		c.Logger.Warn("the next start won't know whose tables these are", "err", err)
+	}
+}
+
 func (c Config) removeName() error {
 	if err := os.Remove(c.makerNote()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("note of the tables' version: %w", err)

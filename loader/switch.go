@@ -39,7 +39,8 @@ func (l *Loader) Switch() error {
 	}
 	l.switching = false
 	l.replaced = &Replacement{Of: l.cfg.maker(), At: time.Now()}
-	return l.cfg.leaveName()
+	l.cfg.tellName()
+	return nil
 }
 
 // replaceAll replaces the programs of every attachment by this process's, and

@@ -93,6 +93,34 @@ func TestRefusedStartTakesNothing(t *testing.T) {
 	})
 }
 
+// With a mistyped root a start finds another state's sandboxes and rules in its way: it is
+// refused and leaves them what they are, whether a sandbox runs or not.
+func TestRefusedStartWithAnotherRoot(t *testing.T) {
+	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
+		d, root := e.Daemon, e.Daemon.Root
+		e.Network(t, "a", numA)
+		c1 := e.Sandbox(t, "c1", "--network", "a", "-p", "8080:80", "-p", "8080:80/udp")
+		serve(t, c1.Netns, 80, "c1")
+		refused := func(words ...string) {
+			t.Helper()
+			d.Kill(t)
+			before := harness.LookAtHost(t, e)
+			d.Root = filepath.Join(e.Dir(t, "mistyped"), "root")
+			refuses(t, d, "another root", func() error { return nil }, words...)
+			gone(t, "another root", d.Root)
+			if diff := before.Diff(harness.LookAtHost(t, e)); diff != "" {
+				t.Errorf("after a start that was refused:\n%s", diff)
+			}
+			d.Root = root
+			d.Start(t)
+		}
+		refused(d.RunDir, "sandboxes of another root", "fairway uninstall --root")
+		harness.Reaches(t, e.LAN1, harness.HostIP4, 8080, "c1")
+		e.Fairway(t, "rm", "-f", "c1")
+		refused("fairway0")
+	})
+}
+
 // gone demands that nothing is at these paths.
 func gone(t *testing.T, what string, paths ...string) {
 	t.Helper()

@@ -109,6 +109,9 @@ func (t *Table) Snapshot() (*Snapshot, error) {
 	return s, nil
 }
 
+// Open returns how many connections the endpoint in a slot had.
+func (s *Snapshot) Open(slot int) Counts { return counts(&s.uses[slot], &s.corrections[slot]) }
+
 // Correct compares what a walk through a family's table found, by slot, with what is
 // counted, and corrects what the walk proves to be wrong. before was read ahead of the
 // walk: what came and went meanwhile may be in found or not.

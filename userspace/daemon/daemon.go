@@ -162,6 +162,9 @@ func (d *daemon) open(ctx context.Context) error {
 		return err
 	}
 	d.boxes.LimitFiles(d.files)
+	if err := d.checkUnused(); err != nil {
+		return err
+	}
 	others, err := noteSwitch(d.config)
 	if err != nil {
 		return err

@@ -58,8 +58,12 @@ func lockDirs(c Config) (l locks, err error) {
 // lockDir makes a directory and locks it. Where a start that was refused discards the
 // directory meanwhile, it is made again.
 func lockDir(kind, dir string, mode os.FileMode) (l lock, err error) {
-	for {
+	const attempts = 10
+	for n := 0; ; n++ {
 		made, err := makeDir(dir, mode)
+		if errors.Is(err, fs.ErrNotExist) && n < attempts {
+			continue // a start that was refused removed what is above it
+		}
 		if err != nil {
 			return lock{}, errors.Join(fmt.Errorf("%s: %w", kind, err), removeEmptyDirs(made))
 		}
@@ -71,7 +75,7 @@ func lockDir(kind, dir string, mode os.FileMode) (l lock, err error) {
 			return l, nil
 		}
 		if _, gone := os.Lstat(dir); !errors.Is(gone, fs.ErrNotExist) {
-			return lock{}, fmt.Errorf("%s %s: %w", kind, dir, err)
+			return lock{}, errors.Join(fmt.Errorf("%s %s: %w", kind, dir, err), removeEmptyDirs(l.made))
 		}
 	}
 }

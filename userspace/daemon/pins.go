@@ -3,6 +3,7 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -24,22 +25,35 @@ func (p *pins) keep() error {
 	if err != nil || ok {
 		return err
 	}
-	if err := loader.PinAgain(p.dir, p.held); err != nil {
+	// The lock comes first: another daemon may have taken the place by now, and would find
+	// these objects among its own.
+	now, err := p.lockAgain()
+	if err != nil {
 		return err
 	}
-	now, err := os.Open(p.dir)
-	if err != nil {
-		return fmt.Errorf("bpffs: %w", err)
-	}
-	if err := flock(now); err != nil {
-		now.Close()
-		return fmt.Errorf("bpffs %s: %w", p.dir, err)
+	if err := loader.PinAgain(p.dir, p.held); err != nil {
+		return errors.Join(err, now.Close())
 	}
 	before := p.held
 	p.held = now
 	// Not before: after a deletion there is nothing to pin, and each look would say so.
 	p.log.Warn("bpffs was unmounted by another program, all objects are pinned again", "bpffs", p.dir)
 	return before.Close()
+}
+
+// lockAgain makes the directory and takes it.
+func (p *pins) lockAgain() (*os.File, error) {
+	if err := loader.PrepareDir(p.dir); err != nil {
+		return nil, err
+	}
+	f, err := os.Open(p.dir)
+	if err != nil {
+		return nil, fmt.Errorf("bpffs: %w", err)
+	}
+	if err := flock(f); err != nil {
+		return nil, errors.Join(fmt.Errorf("bpffs %s: %w", p.dir, err), f.Close())
+	}
+	return f, nil
 }
 
 func (p *pins) close() error { return p.held.Close() }

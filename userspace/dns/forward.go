@@ -62,10 +62,19 @@ func (f *forwarder) answer(c *served, query *mdns.Msg, stream bool) *mdns.Msg {
 
 // first returns the first upstream's reply that isn't a failure, else SERVFAIL.
 func (f *forwarder) first(c *served, query *mdns.Msg, stream bool) *mdns.Msg {
+	var late []resolvconf.Upstream
 	for _, u := range c.silence.order(c.Upstreams, stream) {
-		if reply := f.ask(&c.silence, u, query, stream); reply != nil {
-			return reply
+		reply, timedOut := f.ask(&c.silence, u, query, stream)
+		if timedOut {
+			late = append(late, u)
 		}
+		if reply == nil {
+			continue
+		}
+		if reply.Rcode == mdns.RcodeSuccess && len(reply.Answer) > 0 {
+			c.silence.outdone(late, stream)
+		}
+		return reply
 	}
 	return failure(query, mdns.RcodeServerFailure)
 }
@@ -92,23 +101,25 @@ func (f *forwarder) release() {
 	}
 }
 
-// ask returns the reply of one upstream, nil where the next should be asked.
-func (f *forwarder) ask(s *silence, u resolvconf.Upstream, query *mdns.Msg, stream bool) *mdns.Msg {
+// ask returns the reply of one upstream, nil where the next should be asked; late says
+// that its time went by without one.
+func (f *forwarder) ask(s *silence, u resolvconf.Upstream, query *mdns.Msg, stream bool) (reply *mdns.Msg, late bool) {
 	ctx, cancel := context.WithTimeout(f.ctx, f.timeout)
 	defer cancel()
 	reply, err := f.exchange(ctx, u, query, stream)
 	if err != nil {
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		late = errors.Is(ctx.Err(), context.DeadlineExceeded)
+		if late {
 			s.unanswered(u, stream, query.Question[0].Name)
 		}
 		f.log.Debug("dns upstream didn't answer", "upstream", u.String(), "err", err)
-		return nil
+		return nil, late
 	}
 	s.answered(u, stream)
 	if reply.Rcode == mdns.RcodeServerFailure || reply.Rcode == mdns.RcodeRefused {
-		return nil
+		return nil, false
 	}
-	return reply
+	return reply, false
 }
 
 // exchange asks over UDP and, if the reply doesn't fit in there, over TCP; over

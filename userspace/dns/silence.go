@@ -13,7 +13,8 @@ import (
 
 const (
 	// maxMisses names in a row make an upstream silent. Fewer may be names whose own
-	// servers are dead, which a healthy upstream leaves unanswered too.
+	// servers are dead, which a healthy upstream leaves unanswered too. So do as many
+	// queries, be it for one name, that another upstream then had an answer to.
 	maxMisses = 3
 	// silentFor is how long a silent upstream isn't tried in its place.
 	silentFor = 10 * time.Second
@@ -36,9 +37,12 @@ type server struct {
 // misses are the names that weren't answered since the last reply, each once, in
 // lower case, and no more than it takes.
 type misses struct {
-	names []string
-	until time.Time
+	names   []string
+	outdone int
+	until   time.Time
 }
+
+func (m *misses) silent() bool { return len(m.names) >= maxMisses || m.outdone >= maxMisses }
 
 // order returns the upstreams with the silent ones last. Who comes after the time
 // of a silent one gets it in its place, to try; until that is known all others
@@ -51,7 +55,7 @@ func (s *silence) order(upstreams []resolvconf.Upstream, stream bool) []resolvco
 	for _, u := range upstreams {
 		m := s.missed[server{u, stream}]
 		switch {
-		case m == nil || len(m.names) < maxMisses:
+		case m == nil || !m.silent():
 			ordered = append(ordered, u)
 		case now.Before(m.until):
 			silent = append(silent, u)
@@ -87,4 +91,16 @@ func (s *silence) unanswered(u resolvconf.Upstream, stream bool, name string) {
 		m.names = append(m.names, name)
 	}
 	m.until = time.Now().Add(silentFor)
+}
+
+// outdone notes that another upstream had an answer to what these have just left
+// unanswered.
+func (s *silence) outdone(late []resolvconf.Upstream, stream bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, u := range late {
+		if m := s.missed[server{u, stream}]; m != nil {
+			m.outdone = min(m.outdone+1, maxMisses)
+		}
+	}
 }

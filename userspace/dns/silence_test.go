@@ -46,5 +46,13 @@ func TestSilentUpstreamIsLast(t *testing.T) {
 		expect("the others don't wait for it", false, server2, server3, server1)
 		s.answered(all[0], false)
 		expect("it answers again", false, server1, server2, server3)
+		for range maxMisses - 1 {
+			miss("a.")
+			s.outdone(all[:1], false)
+		}
+		expect("one name that another answered, twice", false, server1, server2, server3)
+		miss("a.")
+		s.outdone(all[:1], false)
+		expect("three times", false, server2, server3, server1)
 	})
 }

@@ -124,7 +124,10 @@ func (e *Engine) Close() error {
 	return e.ports.Close()
 }
 
-func (e *Engine) netnsDir() string { return filepath.Join(e.RunDir, "netns") }
+// NetnsDir is where an engine with this run-dir binds the namespaces of its sandboxes.
+func NetnsDir(runDir string) string { return filepath.Join(runDir, "netns") }
+
+func (e *Engine) netnsDir() string { return NetnsDir(e.RunDir) }
 
 func (e *Engine) netnsPath(sandboxID string) string {
 	return filepath.Join(e.netnsDir(), shortID(sandboxID))

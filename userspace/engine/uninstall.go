@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/netns"
 )
@@ -98,7 +99,7 @@ func (e *Engine) Purged() bool { return e.purged.Load() }
 
 // TakeBack removes from the kernel what Start made, for a daemon that is refused after
 // it in directories that were new, and that nobody has told to make anything. Devices
-// of Fairway's that it doesn't know stay.
+// of Fairway's that it doesn't know stay, and so do rules that were there before it.
 func (e *Engine) TakeBack(ctx context.Context) error {
 	// Nobody is to make again what is missing.
 	e.stop()
@@ -113,5 +114,12 @@ func (e *Engine) TakeBack(ctx context.Context) error {
 	for _, n := range e.state.bridgeNetworks() {
 		errs = append(errs, e.tearDownNetwork(ctx, n))
 	}
-	return errors.Join(append(errs, e.datapath.Uninstall(ctx), netns.RemoveDir(e.netnsDir()))...)
+	return errors.Join(append(errs, e.takeDatapathBack(ctx), netns.RemoveEmptyDir(e.netnsDir()))...)
+}
+
+func (e *Engine) takeDatapathBack(ctx context.Context) error {
+	if dp, ok := e.datapath.(datapath.Inheriting); ok && dp.Inherited() {
+		return dp.GiveBack(ctx)
+	}
+	return e.datapath.Uninstall(ctx)
 }

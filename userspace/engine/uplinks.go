@@ -42,7 +42,9 @@ func (e *Engine) checkUplinks(names []string) error {
 		return nil
 	}
 	host, err := e.links.Observe(link.Scope{Uplinks: names})
-	if err == nil && len(host.Uplinks) == 0 {
+	// The eBPF datapath can't use those without an Ethernet header yet.
+	usable := func(u datapath.Uplink) bool { return !u.L3 || e.datapath.Mode() != datapath.EBPF }
+	if err == nil && !slices.ContainsFunc(host.Uplinks, usable) {
 		err = ErrNoUplink
 	}
 	return err

@@ -52,6 +52,19 @@ func RemoveDir(dir string) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
+	return RemoveEmptyDir(dir)
+}
+
+// RemoveEmptyDir undoes PrepareDir for who has made no namespace there. Where something
+// is in dir nothing changes, and that is no error.
+func RemoveEmptyDir(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) || len(entries) > 0 {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("directory for namespaces: %w", err)
+	}
 	if err := unmountAll(dir); err != nil {
 		return err
 	}

@@ -99,6 +99,24 @@ func (c *cgroupDir) children() ([]string, error) {
 	return ids, nil
 }
 
+// populated returns the children in which a process is.
+func (c *cgroupDir) populated() (ids []string, err error) {
+	children, err := c.children()
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range children {
+		events, err := c.mount.ReadFile(filepath.Join(c.name, id, "cgroup.events"))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENODEV) {
+			return nil, fmt.Errorf("cgroup of sandbox %s: %w", id, err)
+		}
+		if strings.Contains(string(events), "populated 1") {
+			ids = append(ids, id)
+		}
+	}
+	return ids, nil
+}
+
 // kill ends every process in the sandbox's cgroup, also those that fork
 // meanwhile (cgroup.kill, Linux 5.14).
 func (c *cgroupDir) kill(id string) error {

@@ -187,6 +187,15 @@ func (m *Manager) Discard() error {
 	return nil
 }
 
+// Running returns the IDs of the sandboxes in which a process is, whoever started them
+// with this run-dir. Without cgroups it knows of none.
+func (m *Manager) Running() ([]string, error) {
+	if m.cgroup == nil {
+		return nil, nil
+	}
+	return m.cgroup.populated()
+}
+
 func (m *Manager) known() ([]string, error) {
 	entries, err := os.ReadDir(m.dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

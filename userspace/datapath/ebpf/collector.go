@@ -169,9 +169,3 @@ func (c *collector) setTimeouts(t expiry.Timeouts) {
 	c.mu.Unlock()
 	c.kick()
 }
-
-func (c *collector) judge(now uint32, fill float64) expiry.Judge {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return expiry.Judge{Timeouts: c.timeouts, Now: now, HZ: c.clock.HZ(), Fill: fill}
-}

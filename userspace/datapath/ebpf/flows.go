@@ -8,6 +8,7 @@ import (
 
 	"github.com/fairway-project/fairway/maps/flow"
 	"github.com/fairway-project/fairway/maps/object"
+	"github.com/fairway-project/fairway/maps/share"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/datapath/ebpf/expiry"
 )
@@ -20,7 +21,12 @@ func (d *Datapath) Flows(ctx context.Context) iter.Seq2[datapath.Flow, error] {
 			yield(datapath.Flow{}, err)
 			return
 		}
-		fill4, fill6 := d.collector.fillRatio()
+		open, err := d.tables.shares.Snapshot()
+		if err != nil {
+			yield(datapath.Flow{}, err)
+			return
+		}
+		v4, v6 := d.collector.judges(now, share.IPv4, open), d.collector.judges(now, share.IPv6, open)
 		ids := d.endpointIDs()
 		for h, err := range d.tables.flows.All() {
 			if err == nil {
@@ -33,11 +39,11 @@ func (d *Datapath) Flows(ctx context.Context) iter.Seq2[datapath.Flow, error] {
 			if !h.Origin() {
 				continue
 			}
-			fill := fill4
+			js := v4
 			if h.IPv6() {
-				fill = fill6
+				js = v6
 			}
-			f, err := d.flow(&h, d.collector.judge(now, fill), ids)
+			f, err := d.flow(&h, js, ids)
 			if !yield(f, err) || err != nil {
 				return
 			}
@@ -45,7 +51,7 @@ func (d *Datapath) Flows(ctx context.Context) iter.Seq2[datapath.Flow, error] {
 	}
 }
 
-func (d *Datapath) flow(h *flow.Half, j expiry.Judge, ids map[owner]string) (datapath.Flow, error) {
+func (d *Datapath) flow(h *flow.Half, js *judges, ids map[owner]string) (datapath.Flow, error) {
 	twin, found, err := d.tables.flows.Lookup(h.Twin())
 	if err != nil {
 		return datapath.Flow{}, err
@@ -56,7 +62,7 @@ func (d *Datapath) flow(h *flow.Half, j expiry.Judge, ids map[owner]string) (dat
 	} else {
 		twin.LastSeen = h.LastSeen
 	}
-	c := expiry.ConnectionOf(h, &twin)
+	c, j := expiry.ConnectionOf(h, &twin), js.of(&twin)
 	return datapath.Flow{
 		Proto: h.Proto, Src: h.Src, Dst: h.Dst, NATSrc: h.NATSrc, NATDst: h.NATDst,
 		State:      j.StateOf(c).Name,

@@ -18,7 +18,9 @@ import (
 // pass is one walk through both tables.
 type pass struct {
 	*collector
-	expiry.Judge
+	// judges are of the family that is walked through, now is the time in jiffies.
+	*judges
+	now uint32
 	// condemn picks flows by their origin half, besides those that expired.
 	condemn func(origin *flow.Half) bool
 	// sweep looks at halves whose origin may be missing.
@@ -46,14 +48,11 @@ func (c *collector) pass(condemn func(*flow.Half) bool) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	fill4, fill6 := c.fillRatio()
 	c.passes++
-	p := &pass{collector: c, condemn: condemn, owners: owners, sweep: c.passes%sweepEvery == 0}
-	p.Judge = c.judge(now, fill4)
+	p := &pass{collector: c, condemn: condemn, owners: owners, sweep: c.passes%sweepEvery == 0, now: now}
 	if err := p.walkCounting(share.IPv4, c.flows.V4(), &p.tally.v4); err != nil {
 		return 0, err
 	}
-	p.Judge = c.judge(now, fill6)
 	if err := p.walkCounting(share.IPv6, c.flows.V6(), &p.tally.v6); err != nil {
 		return 0, err
 	}
@@ -78,7 +77,7 @@ func (p *pass) walkCounting(family int, halves iter.Seq2[flow.Half, error], coun
 	if err != nil {
 		return err
 	}
-	p.census = newCensus()
+	p.census, p.judges = newCensus(), p.collector.judges(p.now, family, before)
 	if err := p.walk(halves, count); err != nil {
 		return err
 	}
@@ -150,7 +149,7 @@ func (p *pass) look(h *flow.Half) (expired.Entry, bool, error) {
 		return p.lookAtReply(h, void)
 	}
 	picked := p.condemn != nil && p.condemn(h)
-	if !void && !picked && p.Fresh(h.LastSeen) {
+	if !void && !picked && p.common.Fresh(h.LastSeen) {
 		return expired.Entry{}, false, nil
 	}
 	twin, found, err := p.flows.Lookup(h.Twin())
@@ -158,14 +157,14 @@ func (p *pass) look(h *flow.Half) (expired.Entry, bool, error) {
 		return expired.Entry{}, false, err
 	}
 	if !found {
-		return entry(h, nil), void || picked || p.OrphanExpired(h.LastSeen), nil
+		return entry(h, nil), void || picked || p.common.OrphanExpired(h.LastSeen), nil
 	}
-	left := p.Left(expiry.ConnectionOf(h, &twin))
+	left := p.of(&twin).Left(expiry.ConnectionOf(h, &twin))
 	return entry(h, &twin), void || picked || left <= 0, nil
 }
 
 func (p *pass) lookAtReply(h *flow.Half, void bool) (expired.Entry, bool, error) {
-	if !void && (!p.sweep || !p.OrphanExpired(h.LastSeen)) {
+	if !void && (!p.sweep || !p.common.OrphanExpired(h.LastSeen)) {
 		return expired.Entry{}, false, nil
 	}
 	origin, found, err := p.flows.Lookup(h.Twin())

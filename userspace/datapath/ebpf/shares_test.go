@@ -10,6 +10,7 @@ import (
 
 	"github.com/fairway-project/fairway/maps/object"
 	"github.com/fairway-project/fairway/maps/share"
+	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/model"
 )
 
@@ -95,6 +96,37 @@ func TestEstablishedGiveWayInAShare(t *testing.T) {
 	dead(common*90/100, common*96/100)
 	if _, halves := w.left(); halves != 0 {
 		t.Errorf("%d halves are left with hardly any room, want none", halves)
+	}
+}
+
+// What an endpoint is sure of isn't given up for others', however full it is where they
+// are.
+func TestEstablishedStayInTheirShare(t *testing.T) {
+	w, e := flowWorld(t)
+	w.dp.reserve = 50
+	quiet := w.endpoint(2)
+	w.ensure(w.endpointIs(quiet))
+	common := int(w.dp.collector.share.Common[share.IPv4])
+	idle := func(client string, to datapath.Endpoint) {
+		c, of := w.connection(client, to, 80, 1), w.dp.state.endpoints[to.ID]
+		for h := range c {
+			c[h].Proto = uint8(model.TCP)
+			c[h].State |= object.DatapathFlowStateFLOW_ACK
+			c[h].LastSeen -= w.seconds(2 * 3600)
+			c[h].Endpoint, c[h].EndpointGeneration = of.slot, of.value.Generation
+		}
+		w.put(c[0], c[1])
+	}
+	for i := range common * 96 / 100 {
+		idle(fmt.Sprintf("198.51.100.%d:%d", 1+i/1000, 1+i%1000), e)
+	}
+	for i := range 3 {
+		idle(fmt.Sprintf("203.0.113.1:%d", 1+i), quiet)
+	}
+	w.collect()
+	w.collect()
+	if _, halves := w.left(); halves != 2*3 {
+		t.Errorf("%d halves are left, want those of the quiet one's 3 connections", halves)
 	}
 }
 

@@ -14,6 +14,9 @@ type kernel struct {
 	ready  bool
 	broken error
 	nft    bool
+	// inherited says that an earlier daemon's rules were there, anothers that they were
+	// of another instance.
+	inherited, anothers bool
 	// leftover counts the rules of an earlier daemon that nobody has claimed yet.
 	leftover map[key]int
 	facts    facts
@@ -66,7 +69,8 @@ func (d *Datapath) adopt(ctx context.Context, f Family, k *kernel) error {
 	}
 	k.nft = strings.Contains(version, "nf_tables")
 	k.facts = factsOf(cur, j)
-	k.leftover = leftovers(f, cur, j)
+	k.leftover, k.inherited = leftovers(f, cur, j), j != nil
+	k.anothers = k.inherited && j.instance != "" && j.instance != d.state.instance
 	return d.bins.apply(ctx, f, plan(cur, d.state.ruleset(f, d.proxy, k.facts), k.leftover))
 }
 
@@ -149,9 +153,6 @@ func (d *Datapath) mend(ctx context.Context, f Family) (err error) {
 // mended less and less often, which the log tells once.
 func (d *Datapath) mendDamage(ctx context.Context, f Family, cur saved) error {
 	k, now := &d.kernel[f], cur.fingerprint()
-	if k.torn {
-		return d.mend(ctx, f)
-	}
 	if k.whole == now {
 		return nil
 	}
@@ -167,7 +168,12 @@ func (d *Datapath) mendDamage(ctx context.Context, f Family, cur saved) error {
 	}
 	k.again.note(what, at)
 	d.tellDamage(f, chain)
-	return d.mend(ctx, f)
+	before := k.torn
+	err := d.mend(ctx, f)
+	if err != nil && !before {
+		d.log.Warn("rules can't be put back yet", "family", f.String(), "chain", chain, "err", err)
+	}
+	return err
 }
 
 func (d *Datapath) tellDamage(f Family, chain string) {

@@ -51,6 +51,8 @@ func (d *Datapath) foreignNote(f Family, cur saved) string {
 	k := &d.kernel[f]
 	want := d.state.ruleset(f, d.proxy, k.facts)
 	switch chain := damage(cur, want); {
+	case chain != "" && k.torn:
+		return fmt.Sprintf("%s rules in %s were removed by another program and can't be put back yet, the log says why.", f, chain)
 	case chain != "" && k.again.waiting():
 		return fmt.Sprintf("%s rules in %s are gone each time after they were put back: another program removes them, or iptables prints them "+
 			"in another way than they were written; they come back once a minute or more often.", f, chain)
