@@ -6,7 +6,7 @@ GO ?= go
 
 .DEFAULT_GOAL := help
 .PHONY: help docker-plugin deps deps-docker deps-firewalls deps-generate deps-vm deps-builder build generate check-generated check-builder check-debian \
-	lint test test-long clean-test test-xdp fuzz test-vm update-insns bench bench-all bench-page bench-check bench-update bench-docker demo install clean
+	lint test test-long clean-test test-xdp fuzz test-vm update-insns bench bench-all bench-page bench-check bench-update bench-docker demo install install-bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -90,19 +90,19 @@ bench_cases := ^(pps|rr|crr|stream)/walk=(lan-published|container-container)/fam
 bench_arms := ebpf,ebpf-xdp,iptables,docker,redirect,veth,veth-xdp
 
 bench: build ## measure what has a target and write the report into bench/out (root, a quiet machine, under 15 minutes)
-	bin/fairway bench --budget 14m --arms $(bench_arms) --match '$(bench_cases)' --out bench/out
+	bin/fairway-bench --budget 14m --arms $(bench_arms) --match '$(bench_cases)' --out bench/out
 
 bench-all: build ## measure every case on every arm (root, a quiet machine, 40 minutes)
-	bin/fairway bench --out bench/out
+	bin/fairway-bench --out bench/out
 
 bench-page: ## make docs/benchmarks.md of the report in bench/out
 	@build/benchmarks-page
 
 bench-check: build ## fail if a program is over 10 % slower than bench/baseline.json says (root, a quiet machine)
-	bin/fairway bench prog pps --arms ebpf,iptables,empty --pairs 10 --check bench/baseline.json
+	bin/fairway-bench prog pps --arms ebpf,iptables,empty --pairs 10 --check bench/baseline.json
 
 bench-update: build ## measure the figures of bench/baseline.json anew (root, a quiet machine)
-	bin/fairway bench prog --update bench/baseline.json
+	bin/fairway-bench prog --update bench/baseline.json
 
 bench-docker: ## measure what Docker costs on Fairway and on its own rules (root, a quiet machine, 25 minutes)
 	@test "$$(id -u)" = 0 || { echo "make bench-docker: run it as root" >&2; exit 1; }
@@ -118,6 +118,9 @@ install: build ## install into PREFIX (/usr/local)
 	install -D -m 0755 bin/lib/docker-proxy $(DESTDIR)$(PREFIX)/lib/fairway/docker-proxy
 	mkdir -p $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's,/usr/local/,$(PREFIX)/,' deploy/systemd/fairway.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/fairway.service
+
+install-bench: build ## install the benchmark beside it, which a host that only runs containers needn't have
+	install -D -m 0755 bin/fairway-bench $(DESTDIR)$(PREFIX)/bin/fairway-bench
 
 clean: ## remove what the other targets made
 	rm -rf bin bench/out .cache

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package bench lists the workloads of the benchmark, fairway bench.
+// Package bench lists the workloads of the benchmark, fairway-bench.
 //
 //	plan      the seam: what a workload tells the engine
 //	run       the engine: paired slices in random order, A/A, discarded slices

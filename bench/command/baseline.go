@@ -27,7 +27,7 @@ type baseline struct {
 	Ratios  map[string]float64 `json:"ratio_to_empty"`
 }
 
-const aboutBaseline = "Median ratio of the arm ebpf to the arm empty in the workload prog, by case. Written by: fairway bench prog --update FILE"
+const aboutBaseline = "Median ratio of the arm ebpf to the arm empty in the workload prog, by case. Written by: fairway-bench prog --update FILE"
 
 // tolerance of a check: a tenth more than the baseline.
 const tolerance = 1.10

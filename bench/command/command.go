@@ -32,6 +32,10 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
+	program, err := o.program()
+	if err != nil {
+		return err
+	}
 	place, inside, err := isolate.Enter(ctx, o.Wait)
 	if err != nil || !inside {
 		return err
@@ -48,9 +52,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer log.Close()
-	if err := furnish(&settings, place, o.CPU, log); err != nil {
-		return err
-	}
+	furnish(&settings, place, o.CPU, program, log)
 	r, err := run.Run(ctx, workloads, settings)
 	if err != nil {
 		return errors.Join(err, keepLog(o, log.Name()))
@@ -92,17 +94,12 @@ func prepare(o Options) ([]plan.Workload, run.Options, error) {
 }
 
 // furnish fills in what only a process inside has.
-func furnish(s *run.Options, p isolate.Place, cpu int, log *os.File) error {
-	program, err := os.Executable()
-	if err != nil {
-		return err
-	}
+func furnish(s *run.Options, p isolate.Place, cpu int, program string, log *os.File) {
 	s.Meter = quiet.Meter{Proc: p.Proc, Own: p.Own}
 	s.Place = run.Place{
 		Dir: p.Dir, BPFFS: p.BPFFS, Proc: p.Proc, Fairway: program, CPU: cpu,
 		Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
-	return nil
 }
 
 // keepLog saves the log of a run that failed: its own place is gone afterwards.

@@ -52,26 +52,27 @@ func TestList(t *testing.T) {
 	}
 }
 
-// fairway builds the program.
-func fairway(t *testing.T) string {
+// programs builds the benchmark and, beside it, what it measures, and returns the
+// benchmark's path.
+func programs(t *testing.T) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "fairway")
-	build := exec.Command("go", "build", "-o", path, "../../cmd/fairway")
+	dir := t.TempDir()
+	build := exec.Command("go", "build", "-o", dir+"/", "../../cmd/fairway", "../../cmd/fairway-bench")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	return path
+	return filepath.Join(dir, programName)
 }
 
 // TestBench runs the real command: it measures nothing that means anything, on a
 // machine that others use, but goes all the way to the reports.
 func TestBench(t *testing.T) {
-	program, dir := fairway(t), t.TempDir()
+	program, dir := programs(t), t.TempDir()
 	out, base := filepath.Join(dir, "out"), filepath.Join(dir, "baseline.json")
 	run := func(args ...string) (stdout, stderr string, err error) {
 		var o, e bytes.Buffer
-		cmd := exec.CommandContext(t.Context(), program, append([]string{"bench", "prog", "--match", "ipv4.*(peer|masqueraded/flow=hit).*empty",
+		cmd := exec.CommandContext(t.Context(), program, append([]string{"prog", "--match", "ipv4.*(peer|masqueraded/flow=hit).*empty",
 			"--pairs", "2", "--slice", "1ms", "--seed", "7", "--allow-busy", "--wait"}, args...)...)
 		cmd.Stdout, cmd.Stderr = &o, &e
 		err = cmd.Run()
@@ -141,7 +142,7 @@ func read(t *testing.T, path string) string {
 // ^C and SIGTERM end a run early, with an error, and no report.
 func TestBenchIsInterrupted(t *testing.T) {
 	dir := t.TempDir()
-	cmd := exec.CommandContext(t.Context(), fairway(t), "bench", "prog", "--allow-busy", "--wait", "--out", filepath.Join(dir, "out"))
+	cmd := exec.CommandContext(t.Context(), programs(t), "prog", "--allow-busy", "--wait", "--out", filepath.Join(dir, "out"))
 	pipe, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -14,7 +14,7 @@ import (
 	"github.com/fairway-project/fairway/bench/plan"
 )
 
-// Options are the command line's, field for field what package cli reads.
+// Options are what to measure and where to report.
 type Options struct {
 	// Workloads by name; none are all.
 	Workloads []string
@@ -47,6 +47,8 @@ type Options struct {
 	CrossCheck bool
 	// Check compares with the figures in a file, Update writes them.
 	Check, Update string
+	// Fairway is the program whose daemons are measured, "" for the installed one.
+	Fairway string
 
 	Stdout, Stderr io.Writer
 	// Terminal says whether Stderr is one.
@@ -57,9 +59,6 @@ type Options struct {
 type UsageError struct{ text string }
 
 func (e *UsageError) Error() string { return e.text }
-
-// Usage tells the command line what kind of error it is.
-func (e *UsageError) Usage() {}
 
 func usagef(format string, args ...any) error { return &UsageError{fmt.Sprintf(format, args...)} }
 

@@ -8,10 +8,6 @@ import (
 	"net/http"
 	"os"
 
-	"github.com/fairway-project/fairway/bench/child"
-	"github.com/fairway-project/fairway/bench/command"
-	"github.com/fairway-project/fairway/bench/load"
-	"github.com/fairway-project/fairway/bench/step"
 	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/cli"
 	"github.com/fairway-project/fairway/userspace/daemon"
@@ -24,16 +20,12 @@ import (
 )
 
 func main() {
-	// Processes of sandboxes and the ends of benchmarks begin as a second run of
-	// this program.
+	// Processes of sandboxes begin as a second run of this program.
 	sandbox.Init(os.Args)
-	child.Init(os.Args, load.Role)
-	step.Init(os.Args)
 	os.Exit(cli.Main(cli.OSEnv(), cli.Programs{
 		Daemon:    run,
 		Doctor:    examine,
 		Uninstall: daemon.Uninstall,
-		Bench:     func(ctx context.Context, b cli.Bench) error { return command.Run(ctx, command.Options(b)) },
 	}, os.Args[1:]))
 }
 

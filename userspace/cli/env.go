@@ -47,9 +47,6 @@ type Programs struct {
 	// Uninstall removes every trace of a daemon that isn't running, with purge
 	// its state on disk too, and tells removed one line per thing removed.
 	Uninstall func(ctx context.Context, c daemon.Config, purge bool, removed func(string)) error
-	// Bench measures. An error with a method Usage is the command line's, and an
-	// *exec.ExitError has been explained already.
-	Bench func(ctx context.Context, b Bench) error
 }
 
 // app is what every command has at hand.

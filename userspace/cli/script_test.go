@@ -4,12 +4,9 @@ package cli_test
 
 import (
 	"context"
-	"errors"
 	"flag"
-	"fmt"
 	"log/slog"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -50,30 +47,7 @@ func programs() cli.Programs {
 			}
 			return nil
 		},
-		Bench: bench,
 	}
-}
-
-// usageError is as the benchmark's.
-type usageError string
-
-func (e usageError) Error() string { return string(e) }
-func (usageError) Usage()          {}
-
-// bench prints what it was given, or fails as its workload says.
-func bench(ctx context.Context, b cli.Bench) error {
-	switch what := strings.Join(b.Workloads, "+"); what {
-	case "usage":
-		return usageError(`no workload "usage"`)
-	case "explained":
-		return exec.CommandContext(ctx, "sh", "-c", "exit 3").Run()
-	case "broken":
-		return errors.New("scripted")
-	default:
-		fmt.Fprintf(b.Stdout, "%s %v %v %v pairs=%d slice=%v seed=%d cpu=%d out=%s json=%v busy=%v terminal=%v\n",
-			what, b.Arms, b.Flows, b.Families, b.Pairs, b.Slice, b.Seed, b.CPU, b.Out, b.JSON, b.AllowBusy, b.Terminal)
-	}
-	return nil
 }
 
 func configText(c daemon.Config) string {

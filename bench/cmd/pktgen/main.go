@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command pktgen sends small packets between two namespaces that are there already,
-// and prints what each cost: for experiments that no workload of fairway bench makes.
+// and prints what each cost: for experiments that no workload of fairway-bench makes.
 //
 //	pktgen --netns /run/netns/lan --dev eth0 --dst-mac 02:.. --src 192.0.2.10:1000 --dst 192.0.2.1:8080 \
 //		--sports 32768 --saddrs 2 --sink-netns /run/netns/c1 --sink-dev eth0
