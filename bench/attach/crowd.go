@@ -15,6 +15,7 @@ import (
 	"github.com/fairway-project/fairway/bench/world"
 	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/netns"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // crowd is a world with a network for many endpoints.
@@ -36,8 +37,8 @@ func (c *crowd) build(ctx context.Context) (err error) {
 		return err
 	}
 	c.client = c.world.Client()
-	_, err = c.client.CreateNetwork(ctx, api.NetworkCreate{
-		Name: network, IPAM: []api.IPAMConfig{{Subnet: netip.MustParsePrefix("172.31.0.0/16")}},
+	_, err = c.client.CreateNetwork(ctx, request.NetworkCreate{
+		Name: network, IPAM: []request.IPAMConfig{{Subnet: netip.MustParsePrefix("172.31.0.0/16")}},
 	})
 	return err
 }
@@ -52,8 +53,8 @@ func (c *crowd) namespace(name string) error {
 
 // attach puts an endpoint in a namespace.
 func (c *crowd) attach(ctx context.Context, name string) error {
-	_, err := c.client.Add(ctx, api.Add{Netns: c.path(name), SandboxConfig: api.SandboxConfig{
-		Name: name, Networks: []api.EndpointSettings{{Network: network}},
+	_, err := c.client.Add(ctx, request.Add{Netns: c.path(name), SandboxConfig: request.SandboxConfig{
+		Name: name, Networks: []request.EndpointSettings{{Network: network}},
 	}})
 	return err
 }

@@ -19,7 +19,7 @@ import (
 
 	"github.com/fairway-project/fairway/bench"
 	"github.com/fairway-project/fairway/bench/plan"
-	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // programName is what it is called.
@@ -164,6 +164,6 @@ func isTerminal(w io.Writer) bool {
 }
 
 func version() string {
-	v := api.BuildVersion()
+	v := request.BuildVersion()
 	return strings.TrimSpace(v.Version + " " + v.Commit)
 }

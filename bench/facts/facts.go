@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/fairway-project/fairway/maps/object"
-	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // Fact is a name and what is there. What isn't known has no fact.
@@ -58,7 +58,7 @@ func known(facts ...Fact) []Fact {
 }
 
 func versions() []Fact {
-	v := api.BuildVersion()
+	v := request.BuildVersion()
 	return known(
 		Fact{"fairway", strings.TrimSpace(v.Version + " " + v.Commit)},
 		Fact{"go", runtime.Version()},

@@ -13,6 +13,7 @@ import (
 	"github.com/fairway-project/fairway/bench/plan"
 	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // fairway carries packets by its own daemon, told by its API what a user tells it.
@@ -81,10 +82,10 @@ func (c *fairway) dirs() []string {
 
 func (c *fairway) network(ctx context.Context) error {
 	c.bridged = bridged{w: c.w, ip4: network4.Addr().Next(), ip6: network6.Addr().Next()}
-	_, err := c.client.CreateNetwork(ctx, api.NetworkCreate{
+	_, err := c.client.CreateNetwork(ctx, request.NetworkCreate{
 		Name: benchNetwork, EnableIPv6: true,
 		Options: map[string]string{"com.docker.network.bridge.name": "br-" + benchNetwork},
-		IPAM:    []api.IPAMConfig{{Subnet: network4, Gateway: c.ip4}, {Subnet: network6, Gateway: c.ip6}},
+		IPAM:    []request.IPAMConfig{{Subnet: network4, Gateway: c.ip4}, {Subnet: network6, Gateway: c.ip6}},
 	})
 	if err != nil {
 		return err
@@ -97,9 +98,9 @@ func (c *fairway) add(ctx context.Context, n *node) (err error) {
 	if err := newNetns(n.netns); err != nil {
 		return err
 	}
-	_, err = c.client.Add(ctx, api.Add{Netns: n.netns, SandboxConfig: api.SandboxConfig{
+	_, err = c.client.Add(ctx, request.Add{Netns: n.netns, SandboxConfig: request.SandboxConfig{
 		Name: n.Name, Publish: dockerPorts(n.Publish),
-		Networks: []api.EndpointSettings{{Network: benchNetwork, IPv4: n.ip4, IPv6: n.ip6}},
+		Networks: []request.EndpointSettings{{Network: benchNetwork, IPv4: n.ip4, IPv6: n.ip6}},
 	}})
 	if err == nil {
 		n.mac, err = equalOffloads(c.w.host, n)

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"os"
 
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/cli"
 	"github.com/fairway-project/fairway/userspace/daemon"
 	"github.com/fairway-project/fairway/userspace/datapath"
@@ -16,6 +15,7 @@ import (
 	"github.com/fairway-project/fairway/userspace/doctor"
 	"github.com/fairway-project/fairway/userspace/engine"
 	"github.com/fairway-project/fairway/userspace/metrics"
+	"github.com/fairway-project/fairway/userspace/request"
 	"github.com/fairway-project/fairway/userspace/sandbox"
 )
 
@@ -39,7 +39,7 @@ func run(ctx context.Context, c daemon.Config, again func() (daemon.Config, erro
 	})
 }
 
-func examine(ctx context.Context, c daemon.Config) ([]api.Check, error) {
+func examine(ctx context.Context, c daemon.Config) ([]request.Check, error) {
 	checks, err := doctor.Run(ctx, doctor.Options{
 		Mode: c.Datapath, Netfilter: datapath.Netfilter(c.Netfilter), RunDir: c.RunDir, BPFFS: c.BPFFS, Uplinks: c.Uplinks, FlowTableSize: c.FlowTableSize,
 	})

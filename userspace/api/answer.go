@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"strconv"
 
+	"github.com/fairway-project/fairway/userspace/request"
 	"github.com/fairway-project/fairway/userspace/sandbox"
 )
 
@@ -53,15 +54,15 @@ func notFound(w http.ResponseWriter, r *http.Request) {
 
 func statusOf(err error) int {
 	switch {
-	case errors.Is(err, ErrTooLarge):
+	case errors.Is(err, request.ErrTooLarge):
 		return http.StatusRequestEntityTooLarge
-	case errors.Is(err, ErrNotFound):
+	case errors.Is(err, request.ErrNotFound):
 		return http.StatusNotFound
-	case errors.Is(err, ErrConflict):
+	case errors.Is(err, request.ErrConflict):
 		return http.StatusConflict
-	case errors.Is(err, ErrInvalid):
+	case errors.Is(err, request.ErrInvalid):
 		return http.StatusBadRequest
-	case errors.Is(err, ErrEnding), errors.Is(err, ErrUnavailable):
+	case errors.Is(err, request.ErrEnding), errors.Is(err, request.ErrUnavailable):
 		return http.StatusServiceUnavailable
 	}
 	if code := bodyOf(err).ExitCode; code == sandbox.CodeNotFound || code == sandbox.CodeNotExecutable {
@@ -123,7 +124,7 @@ func boolQuery(r *http.Request, key string) (bool, error) {
 	}
 	b, err := strconv.ParseBool(values[0])
 	if err != nil {
-		return false, Errorf(ErrInvalid, "query parameter %q: value %q: want true or false", key, values[0])
+		return false, request.Errorf(request.ErrInvalid, "query parameter %q: value %q: want true or false", key, values[0])
 	}
 	return b, nil
 }

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/fairway-project/fairway/userspace/request"
 	"github.com/fairway-project/fairway/userspace/sandbox"
 )
 
@@ -52,7 +53,7 @@ type attachSignal struct {
 	Signal int `json:"signal"`
 }
 
-type startFunc func(context.Context, *Stdio) (Started, Process, error)
+type startFunc func(context.Context, *request.Stdio) (Started, request.Process, error)
 
 func wantsUpgrade(r *http.Request) bool {
 	return strings.EqualFold(r.Header.Get("Upgrade"), Protocol) &&
@@ -98,11 +99,11 @@ func (h *handlers) converse(ctx context.Context, gone func(), conn *net.UnixConn
 	enc := json.NewEncoder(conn)
 	stdio, err := receiveStdio(conn)
 	if err != nil {
-		return errors.Join(err, enc.Encode(eventOf(Mark(ErrInvalid, err))))
+		return errors.Join(err, enc.Encode(eventOf(request.Mark(request.ErrInvalid, err))))
 	}
 	if tty && !term.IsTerminal(int(stdio.Stdin.Fd())) {
 		stdio.Close()
-		return enc.Encode(eventOf(Errorf(ErrInvalid, "tty: standard input is not a terminal")))
+		return enc.Encode(eventOf(request.Errorf(request.ErrInvalid, "tty: standard input is not a terminal")))
 	}
 	started, proc, err := start(ctx, stdio)
 	stdio.Close()
@@ -123,7 +124,7 @@ func (h *handlers) converse(ctx context.Context, gone func(), conn *net.UnixConn
 	return enc.Encode(attachEvent{Exit: &Exit{Code: code}})
 }
 
-func receiveStdio(conn *net.UnixConn) (*Stdio, error) {
+func receiveStdio(conn *net.UnixConn) (*request.Stdio, error) {
 	if err := conn.SetReadDeadline(time.Now().Add(stdioTimeout)); err != nil {
 		return nil, err
 	}
@@ -132,7 +133,7 @@ func receiveStdio(conn *net.UnixConn) (*Stdio, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Stdio{Stdin: files[0], Stdout: files[1], Stderr: files[2]}, nil
+	return &request.Stdio{Stdin: files[0], Stdout: files[1], Stderr: files[2]}, nil
 }
 
 func eventOf(err error) attachEvent {
@@ -140,7 +141,7 @@ func eventOf(err error) attachEvent {
 }
 
 // forwardSignals passes on the client's signals until the connection ends.
-func forwardSignals(conn net.Conn, proc Process) {
+func forwardSignals(conn net.Conn, proc request.Process) {
 	lines := bufio.NewScanner(conn)
 	for lines.Scan() {
 		var s attachSignal

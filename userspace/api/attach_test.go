@@ -16,6 +16,7 @@ import (
 
 	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/api/apitest"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 func newReader(r io.Reader) *bufio.Reader { return bufio.NewReader(r) }
@@ -26,7 +27,7 @@ func second[T any](_ T, err error) error { return err }
 
 // pipes are the standard files of a process with this test at the other ends.
 type pipes struct {
-	api.Stdio
+	request.Stdio
 	in       *os.File
 	out, err *os.File
 }
@@ -69,8 +70,8 @@ func readAll(t *testing.T, f *os.File) string {
 func TestAttachedRunHasTheClientsFiles(t *testing.T) {
 	client, _ := attachClient(t)
 	p := newPipes(t)
-	run, err := client.RunAttached(t.Context(), api.Run{
-		SandboxConfig: api.SandboxConfig{Name: "web"},
+	run, err := client.RunAttached(t.Context(), request.Run{
+		SandboxConfig: request.SandboxConfig{Name: "web"},
 		Command:       []string{"sh", "-c", "cat; echo oops >&2; exit 7"},
 	}, &p.Stdio)
 	if err != nil {
@@ -99,7 +100,7 @@ func TestAttachedRunHasTheClientsFiles(t *testing.T) {
 func TestSignalsAreForwarded(t *testing.T) {
 	client, _ := attachClient(t)
 	p := newPipes(t)
-	run, err := client.RunAttached(t.Context(), api.Run{Command: []string{
+	run, err := client.RunAttached(t.Context(), request.Run{Command: []string{
 		"sh", "-c", `trap 'echo hup' HUP; trap 'exit 3' TERM; echo ready; while :; do read x; done`,
 	}}, &p.Stdio)
 	if err != nil {
@@ -130,27 +131,27 @@ func TestSignalsAreForwarded(t *testing.T) {
 
 func TestAttachedErrors(t *testing.T) {
 	client, fake := attachClient(t)
-	fake.AddSandbox(api.SandboxView{})
+	fake.AddSandbox(request.SandboxView{})
 	p := newPipes(t)
 	for _, tc := range []struct {
 		name, command string
 		code          int
 		kind          error
 	}{
-		{"web", "/does/not/exist", 127, api.ErrInvalid},
-		{"web", "/dev/null", 126, api.ErrInvalid},
-		{"", "true", 0, api.ErrConflict},
+		{"web", "/does/not/exist", 127, request.ErrInvalid},
+		{"web", "/dev/null", 126, request.ErrInvalid},
+		{"", "true", 0, request.ErrConflict},
 	} {
-		_, err := client.RunAttached(t.Context(), api.Run{
-			SandboxConfig: api.SandboxConfig{Name: tc.name}, Command: []string{tc.command},
+		_, err := client.RunAttached(t.Context(), request.Run{
+			SandboxConfig: request.SandboxConfig{Name: tc.name}, Command: []string{tc.command},
 		}, &p.Stdio)
 		var answer *api.Error
 		if !errors.As(err, &answer) || answer.ExitCode != tc.code || !errors.Is(err, tc.kind) {
 			t.Errorf("%s: got %#v; want exit code %d and %v", tc.command, err, tc.code, tc.kind)
 		}
 	}
-	_, err := client.ExecAttached(t.Context(), "nope", api.Exec{Command: []string{"true"}}, &p.Stdio)
-	if !errors.Is(err, api.ErrNotFound) {
+	_, err := client.ExecAttached(t.Context(), "nope", request.Exec{Command: []string{"true"}}, &p.Stdio)
+	if !errors.Is(err, request.ErrNotFound) {
 		t.Errorf("exec in nothing: %v", err)
 	}
 }
@@ -158,8 +159,8 @@ func TestAttachedErrors(t *testing.T) {
 func TestClientThatLeavesLeavesTheProcess(t *testing.T) {
 	client, _ := attachClient(t)
 	p := newPipes(t)
-	run, err := client.RunAttached(t.Context(), api.Run{
-		SandboxConfig: api.SandboxConfig{Name: "web"}, Command: []string{"cat"},
+	run, err := client.RunAttached(t.Context(), request.Run{
+		SandboxConfig: request.SandboxConfig{Name: "web"}, Command: []string{"cat"},
 	}, &p.Stdio)
 	if err != nil {
 		t.Fatal(err)
@@ -199,7 +200,7 @@ func TestServerThatDiesIsNoticed(t *testing.T) {
 		_, _ = conn.Read(make([]byte, 1))
 	}()
 	p := newPipes(t)
-	run, err := api.NewClient(path).RunAttached(t.Context(), api.Run{}, &p.Stdio)
+	run, err := api.NewClient(path).RunAttached(t.Context(), request.Run{}, &p.Stdio)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -239,19 +240,19 @@ func TestAttachWithoutFilesIsRefused(t *testing.T) {
 
 func TestExecCapturesOutput(t *testing.T) {
 	client, fake := attachClient(t)
-	fake.AddSandbox(api.SandboxView{})
+	fake.AddSandbox(request.SandboxView{})
 	fake.AddNetwork(fakeNetwork("front"))
-	if _, err := client.Run(t.Context(), api.Run{SandboxConfig: api.SandboxConfig{Name: "web"}, Command: []string{"sleep", "600"}}); err != nil {
+	if _, err := client.Run(t.Context(), request.Run{SandboxConfig: request.SandboxConfig{Name: "web"}, Command: []string{"sleep", "600"}}); err != nil {
 		t.Fatal(err)
 	}
 	// The sleep in the background holds the pipes open: exec doesn't wait for it.
-	got, err := client.Exec(t.Context(), "web", api.Exec{
+	got, err := client.Exec(t.Context(), "web", request.Exec{
 		Command: []string{"sh", "-c", "sleep 5 & echo $X; echo bad >&2; exit 4"}, Env: []string{"X=y"},
 	})
 	if err != nil || got != (api.Executed{Code: 4, Stdout: "y\n", Stderr: "bad\n"}) {
 		t.Errorf("got %+v, %v", got, err)
 	}
-	big, err := client.Exec(t.Context(), "web", api.Exec{Command: []string{"head", "-c", "3000000", "/dev/zero"}})
+	big, err := client.Exec(t.Context(), "web", request.Exec{Command: []string{"head", "-c", "3000000", "/dev/zero"}})
 	if err != nil || len(big.Stdout) != 1<<20 {
 		t.Errorf("got %d bytes, %v; want the first MiB", len(big.Stdout), err)
 	}
@@ -260,18 +261,18 @@ func TestExecCapturesOutput(t *testing.T) {
 // A terminal needs one, at a client that is there.
 func TestTerminalIsRefused(t *testing.T) {
 	client, _ := attachClient(t)
-	req := api.Run{SandboxConfig: api.SandboxConfig{Name: "web"}, Command: []string{"true"}, TTY: true}
-	if _, err := client.RunAttached(t.Context(), req, &newPipes(t).Stdio); !errors.Is(err, api.ErrInvalid) || !strings.Contains(err.Error(), "not a terminal") {
+	req := request.Run{SandboxConfig: request.SandboxConfig{Name: "web"}, Command: []string{"true"}, TTY: true}
+	if _, err := client.RunAttached(t.Context(), req, &newPipes(t).Stdio); !errors.Is(err, request.ErrInvalid) || !strings.Contains(err.Error(), "not a terminal") {
 		t.Errorf("attached with pipes: %v", err)
 	}
-	if _, err := client.Run(t.Context(), req); !errors.Is(err, api.ErrInvalid) || !strings.Contains(err.Error(), "attached") {
+	if _, err := client.Run(t.Context(), req); !errors.Is(err, request.ErrInvalid) || !strings.Contains(err.Error(), "attached") {
 		t.Errorf("in the background: %v", err)
 	}
 	req.TTY = false
 	if _, err := client.Run(t.Context(), req); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := client.Exec(t.Context(), "web", api.Exec{Command: []string{"true"}, TTY: true}); !errors.Is(err, api.ErrInvalid) {
+	if _, err := client.Exec(t.Context(), "web", request.Exec{Command: []string{"true"}, TTY: true}); !errors.Is(err, request.ErrInvalid) {
 		t.Errorf("exec that is captured: %v", err)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/fairway-project/fairway/userspace/request"
 	"github.com/fairway-project/fairway/userspace/sandbox"
 )
 
@@ -33,17 +34,17 @@ type Attached struct {
 
 // RunAttached starts a sandbox whose process uses the files of stdio. The
 // caller closes the result.
-func (c *Client) RunAttached(ctx context.Context, req Run, stdio *Stdio) (*Attached, error) {
+func (c *Client) RunAttached(ctx context.Context, req request.Run, stdio *request.Stdio) (*Attached, error) {
 	return c.attach(ctx, "/v1/sandboxes/run", url.Values{"attach": {"true"}}, req, stdio)
 }
 
 // ExecAttached starts a process in a sandbox that uses the files of stdio. The
 // caller closes the result.
-func (c *Client) ExecAttached(ctx context.Context, ref string, req Exec, stdio *Stdio) (*Attached, error) {
+func (c *Client) ExecAttached(ctx context.Context, ref string, req request.Exec, stdio *request.Stdio) (*Attached, error) {
 	return c.attach(ctx, sandboxPath(ref)+"/exec", nil, req, stdio)
 }
 
-func (c *Client) attach(ctx context.Context, path string, query url.Values, body any, stdio *Stdio) (*Attached, error) {
+func (c *Client) attach(ctx context.Context, path string, query url.Values, body any, stdio *request.Stdio) (*Attached, error) {
 	var d net.Dialer
 	raw, err := d.DialContext(ctx, "unix", c.socket)
 	if err != nil {
@@ -61,7 +62,7 @@ func (c *Client) attach(ctx context.Context, path string, query url.Values, body
 	return a, nil
 }
 
-func (c *Client) negotiate(ctx context.Context, conn *net.UnixConn, path string, query url.Values, body any, stdio *Stdio) (*Attached, error) {
+func (c *Client) negotiate(ctx context.Context, conn *net.UnixConn, path string, query url.Values, body any, stdio *request.Stdio) (*Attached, error) {
 	req, err := newRequest(ctx, http.MethodPost, path, query, body)
 	if err != nil {
 		return nil, err

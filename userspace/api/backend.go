@@ -5,10 +5,9 @@ package api
 import (
 	"context"
 	"iter"
-	"os"
-	"syscall"
 
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // Backend answers the API. The engine is the real one.
@@ -24,9 +23,9 @@ type Backend interface {
 
 // NetworkBackend keeps the networks.
 type NetworkBackend interface {
-	CreateNetwork(ctx context.Context, req NetworkCreate) (model.Network, error)
-	Networks(ctx context.Context) ([]NetworkView, error)
-	Network(ctx context.Context, ref string) (NetworkView, error)
+	CreateNetwork(ctx context.Context, req request.NetworkCreate) (model.Network, error)
+	Networks(ctx context.Context) ([]request.NetworkView, error)
+	Network(ctx context.Context, ref string) (request.NetworkView, error)
 	// RemoveNetwork fails with ErrConflict while the network has endpoints, and
 	// with ErrInvalid for a predefined network.
 	RemoveNetwork(ctx context.Context, ref string) error
@@ -35,7 +34,7 @@ type NetworkBackend interface {
 	// along with an error.
 	PruneNetworks(ctx context.Context, match func(model.Network) bool) ([]string, error)
 	// Connect attaches a sandbox; s.Network names the network.
-	Connect(ctx context.Context, sandbox string, s EndpointSettings) error
+	Connect(ctx context.Context, sandbox string, s request.EndpointSettings) error
 	Disconnect(ctx context.Context, network, sandbox string, force bool) error
 }
 
@@ -43,18 +42,18 @@ type NetworkBackend interface {
 type SandboxBackend interface {
 	// Run makes a sandbox and starts its process. With stdio nil the output goes
 	// to the sandbox's log. The caller closes the files of stdio after the call.
-	Run(ctx context.Context, req Run, stdio *Stdio) (SandboxView, Process, error)
+	Run(ctx context.Context, req request.Run, stdio *request.Stdio) (request.SandboxView, request.Process, error)
 	// Add makes a sandbox around an existing namespace.
-	Add(ctx context.Context, req Add) (SandboxView, error)
+	Add(ctx context.Context, req request.Add) (request.SandboxView, error)
 	// Sandboxes returns all, those that do not run among them.
-	Sandboxes(ctx context.Context) ([]SandboxView, error)
-	Sandbox(ctx context.Context, ref string) (SandboxView, error)
+	Sandboxes(ctx context.Context) ([]request.SandboxView, error)
+	Sandbox(ctx context.Context, ref string) (request.SandboxView, error)
 	// Exec starts a process in a running sandbox, as Run as to stdio; nil stdio
 	// is /dev/null.
-	Exec(ctx context.Context, ref string, req Exec, stdio *Stdio) (Process, error)
+	Exec(ctx context.Context, ref string, req request.Exec, stdio *request.Stdio) (request.Process, error)
 	// Stop ends the process and keeps the sandbox; one that doesn't run is not
 	// an error.
-	Stop(ctx context.Context, ref string, req Stop) error
+	Stop(ctx context.Context, ref string, req request.Stop) error
 	// Remove removes the sandbox; force also one that runs, after killing it.
 	Remove(ctx context.Context, ref string, force bool) error
 	// Wait waits for the end of the sandbox's process and returns its exit
@@ -65,38 +64,15 @@ type SandboxBackend interface {
 // HostBackend tells of the host and the daemon.
 type HostBackend interface {
 	// Flows lists the tracked connections.
-	Flows(ctx context.Context) iter.Seq2[FlowView, error]
+	Flows(ctx context.Context) iter.Seq2[request.FlowView, error]
 	// Carried returns what others have in the datapath, as far as they say it.
-	Carried(ctx context.Context) (Carried, error)
+	Carried(ctx context.Context) (request.Carried, error)
 	// Status returns what could be read along with the error.
-	Status(ctx context.Context) (Status, error)
+	Status(ctx context.Context) (request.Status, error)
 	// Doctor checks the host as the daemon sees it.
-	Doctor(ctx context.Context) ([]Check, error)
+	Doctor(ctx context.Context) ([]request.Check, error)
 	// Uninstall removes every trace of this daemon from the kernel and, with
 	// purge, its state on disk. It tells removed one line per thing removed, one
 	// at a time. The daemon ends after the answer.
 	Uninstall(ctx context.Context, purge bool, removed func(string)) error
-}
-
-// Process is a process that was started for a client.
-type Process interface {
-	// Pid in the daemon's PID namespace.
-	Pid() int
-	// Wait returns the exit code, 128+n after signal n. For a sandbox with
-	// AutoRemove it returns after the removal. It may be called by several.
-	Wait(ctx context.Context) (int, error)
-	// Signal to a process that has ended is not an error.
-	Signal(sig syscall.Signal) error
-}
-
-// Stdio is what a foreground process reads and writes: files of the client.
-type Stdio struct {
-	Stdin, Stdout, Stderr *os.File
-}
-
-// Close closes the files.
-func (s *Stdio) Close() {
-	for _, f := range []*os.File{s.Stdin, s.Stdout, s.Stderr} {
-		f.Close()
-	}
 }

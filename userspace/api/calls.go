@@ -13,22 +13,24 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // The methods below are the API's calls one by one; docs/api.md describes them.
 
 // Version asks for the daemon's build.
-func (c *Client) Version(ctx context.Context) (v Version, err error) {
+func (c *Client) Version(ctx context.Context) (v request.Version, err error) {
 	return v, c.call(ctx, "GET", "/v1/version", nil, nil, &v)
 }
 
 // Status asks for the state of daemon and datapath.
-func (c *Client) Status(ctx context.Context) (s Status, err error) {
+func (c *Client) Status(ctx context.Context) (s request.Status, err error) {
 	return s, c.call(ctx, "GET", "/v1/status", nil, nil, &s)
 }
 
 // Doctor asks the daemon to check its host.
-func (c *Client) Doctor(ctx context.Context) (checks []Check, err error) {
+func (c *Client) Doctor(ctx context.Context) (checks []request.Check, err error) {
 	return checks, c.call(ctx, "GET", "/v1/doctor", nil, nil, &checks)
 }
 
@@ -73,7 +75,7 @@ func (c *Client) Networks(ctx context.Context, filters []string) (list []Network
 }
 
 // CreateNetwork makes a network.
-func (c *Client) CreateNetwork(ctx context.Context, req NetworkCreate) (n NetworkCreated, err error) {
+func (c *Client) CreateNetwork(ctx context.Context, req request.NetworkCreate) (n NetworkCreated, err error) {
 	return n, c.call(ctx, "POST", "/v1/networks", nil, req, &n)
 }
 
@@ -98,12 +100,12 @@ func (c *Client) PruneNetworks(ctx context.Context, filters []string) ([]string,
 }
 
 // Connect attaches a sandbox to a network.
-func (c *Client) Connect(ctx context.Context, network string, req Connect) error {
+func (c *Client) Connect(ctx context.Context, network string, req request.Connect) error {
 	return c.call(ctx, "POST", networkPath(network)+"/connect", nil, req, nil)
 }
 
 // Disconnect detaches a sandbox from a network.
-func (c *Client) Disconnect(ctx context.Context, network string, req Disconnect) error {
+func (c *Client) Disconnect(ctx context.Context, network string, req request.Disconnect) error {
 	return c.call(ctx, "POST", networkPath(network)+"/disconnect", nil, req, nil)
 }
 
@@ -118,12 +120,12 @@ func (c *Client) Sandboxes(ctx context.Context, all bool, filters []string) (lis
 }
 
 // Run starts a sandbox in the background.
-func (c *Client) Run(ctx context.Context, req Run) (s Started, err error) {
+func (c *Client) Run(ctx context.Context, req request.Run) (s Started, err error) {
 	return s, c.call(ctx, "POST", "/v1/sandboxes/run", nil, req, &s)
 }
 
 // Add makes a sandbox around a namespace that exists.
-func (c *Client) Add(ctx context.Context, req Add) (s Started, err error) {
+func (c *Client) Add(ctx context.Context, req request.Add) (s Started, err error) {
 	return s, c.call(ctx, "POST", "/v1/sandboxes/add", nil, req, &s)
 }
 
@@ -155,7 +157,7 @@ func (c *Client) AllPorts(ctx context.Context) (list []PublishedBy, err error) {
 }
 
 // Logs reads the log of a sandbox in the background. The caller closes it.
-func (c *Client) Logs(ctx context.Context, ref string, req Logs) (io.ReadCloser, error) {
+func (c *Client) Logs(ctx context.Context, ref string, req request.Logs) (io.ReadCloser, error) {
 	query := url.Values{}
 	if req.Follow {
 		query.Set("follow", "true")
@@ -185,12 +187,12 @@ func (s *stream) Read(p []byte) (int, error) {
 }
 
 // Exec runs a command and returns its output.
-func (c *Client) Exec(ctx context.Context, ref string, req Exec) (e Executed, err error) {
+func (c *Client) Exec(ctx context.Context, ref string, req request.Exec) (e Executed, err error) {
 	return e, c.call(ctx, "POST", sandboxPath(ref)+"/exec", nil, req, &e)
 }
 
 // Stop ends a sandbox's process.
-func (c *Client) Stop(ctx context.Context, ref string, req Stop) error {
+func (c *Client) Stop(ctx context.Context, ref string, req request.Stop) error {
 	return c.call(ctx, "POST", sandboxPath(ref)+"/stop", nil, req, nil)
 }
 

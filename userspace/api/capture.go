@@ -9,6 +9,8 @@ import (
 	"io"
 	"os"
 	"time"
+
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // maxOutput is how much of each stream Executed keeps, in bytes.
@@ -38,7 +40,7 @@ func capture(ctx context.Context, start startFunc) (Executed, error) {
 		stdout.stop()
 		return Executed{}, errors.Join(err, stdin.Close(), outEnd.Close())
 	}
-	stdio := &Stdio{Stdin: stdin, Stdout: outEnd, Stderr: errEnd}
+	stdio := &request.Stdio{Stdin: stdin, Stdout: outEnd, Stderr: errEnd}
 	_, proc, err := start(ctx, stdio)
 	stdio.Close()
 	if err != nil {

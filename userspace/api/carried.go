@@ -8,61 +8,17 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+
+	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/request"
 )
-
-// Who makes the networks and containers that are carried.
-const (
-	OwnerFairway = "fairway"
-	// OwnerDocker is a Docker Engine with bridge networks of its own (--docker),
-	// OwnerDockerPlugin one that asks Fairway's network driver (--docker-plugin).
-	OwnerDocker       = "docker"
-	OwnerDockerPlugin = "docker-plugin"
-)
-
-// Carried is what others made and the daemon carries. Views in it have an Owner.
-type Carried struct {
-	Networks []NetworkView
-	// Containers are those that run and have an endpoint.
-	Containers []SandboxView
-}
-
-// CarriedCount is how much of one owner's is carried.
-type CarriedCount struct {
-	Owner     string `json:"owner"`
-	Networks  int    `json:"networks"`
-	Endpoints int    `json:"endpoints"`
-	Ports     int    `json:"ports"`
-}
-
-// Counts returns the counts by owner, in their alphabetical order.
-func (c Carried) Counts() []CarriedCount {
-	var all []CarriedCount
-	of := func(owner string) *CarriedCount {
-		i := slices.IndexFunc(all, func(n CarriedCount) bool { return n.Owner == owner })
-		if i < 0 {
-			i = len(all)
-			all = append(all, CarriedCount{Owner: owner})
-		}
-		return &all[i]
-	}
-	for _, n := range c.Networks {
-		of(n.Owner).Networks++
-	}
-	for _, v := range c.Containers {
-		count := of(v.Owner)
-		count.Endpoints += len(v.Endpoints)
-		count.Ports += len(v.Published)
-	}
-	slices.SortFunc(all, func(a, b CarriedCount) int { return cmp.Compare(a.Owner, b.Owner) })
-	return all
-}
 
 // PublishedBy is a published port with whose it is.
 type PublishedBy struct {
 	PortBinding
-	Sandbox   string `json:"sandbox"`
-	SandboxID string `json:"sandbox_id"`
-	Owner     string `json:"owner"`
+	Sandbox   string      `json:"sandbox"`
+	SandboxID string      `json:"sandbox_id"`
+	Owner     model.Owner `json:"owner"`
 }
 
 // allPorts answers with all published ports of the host.
@@ -86,7 +42,7 @@ func (h *handlers) allPorts(w http.ResponseWriter, r *http.Request) error {
 }
 
 // everySandbox lists sandboxes, and the containers of others after them.
-func (h *handlers) everySandbox(ctx context.Context) ([]SandboxView, error) {
+func (h *handlers) everySandbox(ctx context.Context) ([]request.SandboxView, error) {
 	own, err := h.backend.Sandboxes(ctx)
 	if err != nil {
 		return nil, err
@@ -96,7 +52,7 @@ func (h *handlers) everySandbox(ctx context.Context) ([]SandboxView, error) {
 }
 
 // everyNetwork lists networks, and those of others after them.
-func (h *handlers) everyNetwork(ctx context.Context) ([]NetworkView, error) {
+func (h *handlers) everyNetwork(ctx context.Context) ([]request.NetworkView, error) {
 	own, err := h.backend.Networks(ctx)
 	if err != nil {
 		return nil, err
@@ -106,8 +62,8 @@ func (h *handlers) everyNetwork(ctx context.Context) ([]NetworkView, error) {
 }
 
 // container finds one of the containers of others as a Backend finds a sandbox.
-func container(all []SandboxView, ref string) (SandboxView, bool) {
-	var found []SandboxView
+func container(all []request.SandboxView, ref string) (request.SandboxView, bool) {
+	var found []request.SandboxView
 	for _, v := range all {
 		switch {
 		case v.Name == ref, v.ID == ref:
@@ -117,14 +73,14 @@ func container(all []SandboxView, ref string) (SandboxView, bool) {
 		}
 	}
 	if len(found) != 1 {
-		return SandboxView{}, false
+		return request.SandboxView{}, false
 	}
 	return found[0], true
 }
 
 // tellWhose says of what isn't found, though lists show it, that it is another's.
 func (h *handlers) tellWhose(r *http.Request, err error) error {
-	if !errors.Is(err, ErrNotFound) {
+	if !errors.Is(err, request.ErrNotFound) {
 		return err
 	}
 	carried, carriedErr := h.backend.Carried(r.Context())
@@ -133,23 +89,23 @@ func (h *handlers) tellWhose(r *http.Request, err error) error {
 	}
 	if ref := r.PathValue("sandbox"); ref != "" {
 		_, own := h.backend.Sandbox(r.Context(), ref)
-		if _, ok := container(carried.Containers, ref); ok && errors.Is(own, ErrNotFound) {
-			return Errorf(ErrNotFound, "%s is no sandbox, but a container of Docker's: use docker for it", ref)
+		if _, ok := container(carried.Containers, ref); ok && errors.Is(own, request.ErrNotFound) {
+			return request.Errorf(request.ErrNotFound, "%s is no sandbox, but a container of Docker's: use docker for it", ref)
 		}
 	}
 	if ref := r.PathValue("network"); ref != "" {
 		_, own := h.backend.Network(r.Context(), ref)
-		if network(carried.Networks, ref) && errors.Is(own, ErrNotFound) {
-			return Errorf(ErrNotFound, "network %s is Docker's: use docker for it", ref)
+		if network(carried.Networks, ref) && errors.Is(own, request.ErrNotFound) {
+			return request.Errorf(request.ErrNotFound, "network %s is Docker's: use docker for it", ref)
 		}
 	}
 	return err
 }
 
 // network tells whether one of the networks of others is meant.
-func network(all []NetworkView, ref string) bool {
-	return slices.ContainsFunc(all, func(n NetworkView) bool { return n.Name == ref || n.ID == ref })
+func network(all []request.NetworkView, ref string) bool {
+	return slices.ContainsFunc(all, func(n request.NetworkView) bool { return n.Name == ref || n.ID == ref })
 }
 
 // ownerOf names Fairway as the owner of what has no other.
-func ownerOf(owner string) string { return cmp.Or(owner, OwnerFairway) }
+func ownerOf(owner model.Owner) model.Owner { return cmp.Or(owner, model.OwnerFairway) }

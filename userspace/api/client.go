@@ -14,6 +14,8 @@ import (
 	"net/url"
 	"strconv"
 	"syscall"
+
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // Client talks to the daemon at one socket. It is safe for concurrent use.
@@ -50,15 +52,15 @@ func (e *Error) Error() string { return e.Message }
 // Is maps the status to the kinds of this package.
 func (e *Error) Is(kind error) bool {
 	switch kind {
-	case ErrInvalid:
+	case request.ErrInvalid:
 		return e.Status == http.StatusBadRequest
-	case ErrNotFound:
+	case request.ErrNotFound:
 		return e.Status == http.StatusNotFound
-	case ErrConflict:
+	case request.ErrConflict:
 		return e.Status == http.StatusConflict
-	case ErrTooLarge:
+	case request.ErrTooLarge:
 		return e.Status == http.StatusRequestEntityTooLarge
-	case ErrUnavailable:
+	case request.ErrUnavailable:
 		return e.Status == http.StatusServiceUnavailable
 	}
 	return false

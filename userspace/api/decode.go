@@ -17,10 +17,14 @@ import (
 	"time"
 
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // bodyTimeout is the time that a client has to send its body.
 const bodyTimeout = 30 * time.Second
+
+// MaxBody is the largest request body, in bytes.
+const MaxBody = 1 << 20
 
 type validator interface{ Validate() error }
 
@@ -67,10 +71,10 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	timed := rc.SetReadDeadline(time.Now().Add(bodyTimeout)) == nil
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		return nil, Errorf(ErrTooLarge, "request body: larger than %d bytes", MaxBody)
+		return nil, request.Errorf(request.ErrTooLarge, "request body: larger than %d bytes", MaxBody)
 	}
 	if err != nil {
-		return nil, Errorf(ErrInvalid, "request body: %w", err)
+		return nil, request.Errorf(request.ErrInvalid, "request body: %w", err)
 	}
 	if timed {
 		err = rc.SetReadDeadline(time.Time{})
@@ -83,10 +87,10 @@ func decodeJSON(body []byte, dst any) error {
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(dst); err != nil {
-		return Mark(ErrInvalid, explainJSON(body, dst, err))
+		return request.Mark(request.ErrInvalid, explainJSON(body, dst, err))
 	}
 	if _, err := dec.Token(); err != io.EOF {
-		return Errorf(ErrInvalid, "request body: something follows the JSON value")
+		return request.Errorf(request.ErrInvalid, "request body: something follows the JSON value")
 	}
 	return nil
 }

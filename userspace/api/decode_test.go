@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 func TestDecodeNamesTheField(t *testing.T) {
@@ -29,13 +31,13 @@ func TestDecodeNamesTheField(t *testing.T) {
 		`{"name":`:                                           `ends too early`,
 		`{name:1}`:                                           `not JSON at byte 2`,
 	} {
-		var req Run
+		var req request.Run
 		err := decodeJSON([]byte(body), &req)
 		if err == nil {
 			t.Errorf("%s: no error", body)
 			continue
 		}
-		if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), want) {
+		if !errors.Is(err, request.ErrInvalid) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %q; want %q", body, err, want)
 		}
 	}
@@ -47,36 +49,36 @@ func TestValidate(t *testing.T) {
 		req  validator
 		want string
 	}{
-		{&NetworkCreate{}, "network name is missing"},
-		{&NetworkCreate{Name: "../x"}, `network name "../x": want letters`},
-		{&NetworkCreate{Name: long}, "200 bytes long; want at most 128"},
-		{&Run{}, "command is missing"},
-		{&Run{SandboxConfig: SandboxConfig{Name: long}, Command: []string{"a"}}, "200 bytes long; want at most 63"},
-		{&Run{SandboxConfig: SandboxConfig{Name: "a b"}, Command: []string{"a"}}, `sandbox name "a b"`},
-		{&Run{SandboxConfig: SandboxConfig{Hostname: "-a"}, Command: []string{"a"}}, `hostname "-a"`},
-		{&Run{SandboxConfig: on("host", "front"), Command: []string{"a"}}, `network "host": cannot be combined`},
-		{&Run{SandboxConfig: on("front", "front"), Command: []string{"a"}}, `network "front": given twice`},
-		{&Run{SandboxConfig: on("container:"), Command: []string{"a"}}, "want container:NAME"},
-		{&Run{SandboxConfig: SandboxConfig{Publish: []string{"1-2:1-3"}}, Command: []string{"a"}}, "want the same number"},
-		{&Run{Command: []string{"a\x00b"}}, "contains a NUL byte"},
-		{&Run{Command: []string{"a"}, Env: []string{"A"}}, `environment "A": want KEY=VALUE`},
-		{&Run{Command: []string{"a"}, Workdir: "tmp"}, `workdir "tmp": want an absolute path`},
-		{&Add{SandboxConfig: SandboxConfig{Name: "x"}, Netns: "vm1"}, `netns "vm1": want an absolute path`},
-		{&Add{SandboxConfig: SandboxConfig{Name: "x", Networks: []EndpointSettings{{Network: "host"}}}, Netns: "/n"}, "cannot use another's"},
-		{&Connect{}, "sandbox is missing"},
-		{&Disconnect{}, "sandbox is missing"},
+		{&request.NetworkCreate{}, "network name is missing"},
+		{&request.NetworkCreate{Name: "../x"}, `network name "../x": want letters`},
+		{&request.NetworkCreate{Name: long}, "200 bytes long; want at most 128"},
+		{&request.Run{}, "command is missing"},
+		{&request.Run{SandboxConfig: request.SandboxConfig{Name: long}, Command: []string{"a"}}, "200 bytes long; want at most 63"},
+		{&request.Run{SandboxConfig: request.SandboxConfig{Name: "a b"}, Command: []string{"a"}}, `sandbox name "a b"`},
+		{&request.Run{SandboxConfig: request.SandboxConfig{Hostname: "-a"}, Command: []string{"a"}}, `hostname "-a"`},
+		{&request.Run{SandboxConfig: on("host", "front"), Command: []string{"a"}}, `network "host": cannot be combined`},
+		{&request.Run{SandboxConfig: on("front", "front"), Command: []string{"a"}}, `network "front": given twice`},
+		{&request.Run{SandboxConfig: on("container:"), Command: []string{"a"}}, "want container:NAME"},
+		{&request.Run{SandboxConfig: request.SandboxConfig{Publish: []string{"1-2:1-3"}}, Command: []string{"a"}}, "want the same number"},
+		{&request.Run{Command: []string{"a\x00b"}}, "contains a NUL byte"},
+		{&request.Run{Command: []string{"a"}, Env: []string{"A"}}, `environment "A": want KEY=VALUE`},
+		{&request.Run{Command: []string{"a"}, Workdir: "tmp"}, `workdir "tmp": want an absolute path`},
+		{&request.Add{SandboxConfig: request.SandboxConfig{Name: "x"}, Netns: "vm1"}, `netns "vm1": want an absolute path`},
+		{&request.Add{SandboxConfig: request.SandboxConfig{Name: "x", Networks: []request.EndpointSettings{{Network: "host"}}}, Netns: "/n"}, "cannot use another's"},
+		{&request.Connect{}, "sandbox is missing"},
+		{&request.Disconnect{}, "sandbox is missing"},
 	} {
 		err := tc.req.Validate()
-		if err == nil || !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), tc.want) {
+		if err == nil || !errors.Is(err, request.ErrInvalid) || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%+v: got %v; want %q", tc.req, err, tc.want)
 		}
 	}
 }
 
-func on(networks ...string) SandboxConfig {
-	var c SandboxConfig
+func on(networks ...string) request.SandboxConfig {
+	var c request.SandboxConfig
 	for _, n := range networks {
-		c.Networks = append(c.Networks, EndpointSettings{Network: n})
+		c.Networks = append(c.Networks, request.EndpointSettings{Network: n})
 	}
 	return c
 }
@@ -93,13 +95,13 @@ func FuzzBodies(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		roundTrip[NetworkCreate](t, body)
-		roundTrip[Connect](t, body)
-		roundTrip[Disconnect](t, body)
-		roundTrip[Run](t, body)
-		roundTrip[Add](t, body)
-		roundTrip[Exec](t, body)
-		roundTrip[Stop](t, body)
+		roundTrip[request.NetworkCreate](t, body)
+		roundTrip[request.Connect](t, body)
+		roundTrip[request.Disconnect](t, body)
+		roundTrip[request.Run](t, body)
+		roundTrip[request.Add](t, body)
+		roundTrip[request.Exec](t, body)
+		roundTrip[request.Stop](t, body)
 		roundTrip[Uninstall](t, body)
 	})
 }
@@ -107,7 +109,7 @@ func FuzzBodies(f *testing.F) {
 func roundTrip[T any](t *testing.T, body []byte) {
 	var first, second T
 	if err := decodeJSON(body, &first); err != nil {
-		if !errors.Is(err, ErrInvalid) || err.Error() == "" {
+		if !errors.Is(err, request.ErrInvalid) || err.Error() == "" {
 			t.Fatalf("%v is not ErrInvalid", err)
 		}
 		return

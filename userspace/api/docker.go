@@ -8,6 +8,7 @@ import (
 	"net/netip"
 
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // DockerBackend carries the networks of a Docker Engine.
@@ -42,13 +43,13 @@ type DockerPortHeld struct {
 func (p *DockerPort) Validate() error {
 	switch {
 	case p.Pid <= 0:
-		return Errorf(ErrInvalid, "pid %d: want the proxy's process ID", p.Pid)
+		return request.Errorf(request.ErrInvalid, "pid %d: want the proxy's process ID", p.Pid)
 	case p.Proto == 0:
-		return Errorf(ErrInvalid, "proto: is missing")
+		return request.Errorf(request.ErrInvalid, "proto: is missing")
 	case !p.HostIP.IsValid(), !p.ContainerIP.IsValid():
-		return Errorf(ErrInvalid, "host_ip %q, container_ip %q: want an address in both", p.HostIP, p.ContainerIP)
+		return request.Errorf(request.ErrInvalid, "host_ip %q, container_ip %q: want an address in both", p.HostIP, p.ContainerIP)
 	case p.HostPort == 0, p.ContainerPort == 0:
-		return Errorf(ErrInvalid, "host_port %d, container_port %d: want 1 to 65535", p.HostPort, p.ContainerPort)
+		return request.Errorf(request.ErrInvalid, "host_port %d, container_port %d: want 1 to 65535", p.HostPort, p.ContainerPort)
 	}
 	return nil
 }
@@ -86,7 +87,7 @@ func (h *handlers) dockerPort(w http.ResponseWriter, r *http.Request) (p DockerP
 		return p, err
 	}
 	if h.docker == nil {
-		return p, Errorf(ErrConflict, "this daemon doesn't carry Docker's networks: start it with --docker")
+		return p, request.Errorf(request.ErrConflict, "this daemon doesn't carry Docker's networks: start it with --docker")
 	}
 	return p, nil
 }

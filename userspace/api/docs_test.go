@@ -16,6 +16,7 @@ import (
 	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/api/apitest"
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 func fakeNetwork(name string) model.Network {
@@ -68,7 +69,7 @@ func TestCurlLines(t *testing.T) {
 	socket := apitest.Serve(t, fake, slog.New(slog.DiscardHandler))
 	client := api.NewClient(socket)
 	defer client.Close()
-	if _, err := client.Run(t.Context(), api.Run{SandboxConfig: api.SandboxConfig{Name: "web"}, Command: []string{"sleep", "600"}}); err != nil {
+	if _, err := client.Run(t.Context(), request.Run{SandboxConfig: request.SandboxConfig{Name: "web"}, Command: []string{"sleep", "600"}}); err != nil {
 		t.Fatal(err)
 	}
 	for _, s := range sections(t) {
@@ -78,11 +79,11 @@ func TestCurlLines(t *testing.T) {
 				t.Fatal(err)
 			}
 		case "DELETE /v1/networks/{network}":
-			if _, err := client.CreateNetwork(t.Context(), api.NetworkCreate{Name: "back"}); err != nil {
+			if _, err := client.CreateNetwork(t.Context(), request.NetworkCreate{Name: "back"}); err != nil {
 				t.Fatal(err)
 			}
 		case "GET /v1/networks/{network}":
-			if _, err := client.CreateNetwork(t.Context(), api.NetworkCreate{Name: "front"}); err != nil {
+			if _, err := client.CreateNetwork(t.Context(), request.NetworkCreate{Name: "front"}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // Filters are Docker's --filter values by key. Values of one key are
@@ -25,13 +26,13 @@ func ParseFilters(entries []string, known []FilterKey) (Filters, error) {
 		i := slices.IndexFunc(known, func(k FilterKey) bool { return k.Name == name })
 		switch {
 		case i < 0 && strings.HasSuffix(name, "!"):
-			return nil, Errorf(ErrInvalid, "filter %q: cannot be negated", strings.TrimSuffix(name, "!"))
+			return nil, request.Errorf(request.ErrInvalid, "filter %q: cannot be negated", strings.TrimSuffix(name, "!"))
 		case i < 0 && ok:
-			return nil, Errorf(ErrInvalid, "filter %q: unknown key; want one of %s", name, keyNames(known))
+			return nil, request.Errorf(request.ErrInvalid, "filter %q: unknown key; want one of %s", name, keyNames(known))
 		case !ok:
-			return nil, Errorf(ErrInvalid, "filter %q: want KEY=VALUE with one of the keys %s", e, keyNames(known))
+			return nil, request.Errorf(request.ErrInvalid, "filter %q: want KEY=VALUE with one of the keys %s", e, keyNames(known))
 		case !known[i].allows(value):
-			return nil, Errorf(ErrInvalid, "filter %s=%s: want %s", name, value, known[i].want())
+			return nil, request.Errorf(request.ErrInvalid, "filter %s=%s: want %s", name, value, known[i].want())
 		}
 		f[name] = append(f[name], value)
 	}
@@ -46,7 +47,7 @@ func keyNames(keys []FilterKey) string {
 	return strings.Join(names, ", ")
 }
 
-func networkFilter(entries []string) (func(NetworkView) bool, error) {
+func networkFilter(entries []string) (func(request.NetworkView) bool, error) {
 	f, err := ParseFilters(entries, NetworkFilterKeys())
 	if err == nil {
 		err = f.checkPatterns("id", "name")
@@ -54,9 +55,9 @@ func networkFilter(entries []string) (func(NetworkView) bool, error) {
 	if err != nil {
 		return nil, err
 	}
-	return func(n NetworkView) bool {
+	return func(n request.NetworkView) bool {
 		return f.exact("driver", string(n.Driver)) && f.pattern("id", n.ID) && f.pattern("name", n.Name) &&
-			f.exact("scope", ScopeLocal) && f.labels(n.Labels) && f.exact("owner", ownerOf(n.Owner)) &&
+			f.exact("scope", ScopeLocal) && f.labels(n.Labels) && f.exact("owner", string(ownerOf(n.Owner))) &&
 			f.exact("type", networkType(n.Network)) && f.dangling(n)
 	}, nil
 }
@@ -68,7 +69,7 @@ func networkType(n model.Network) string {
 	return "custom"
 }
 
-func (f Filters) dangling(n NetworkView) bool {
+func (f Filters) dangling(n request.NetworkView) bool {
 	dangling := len(n.Endpoints) == 0 && !n.Predefined()
 	return f.any("dangling", func(v string) bool { return (v == "true" || v == "1") == dangling })
 }
@@ -100,22 +101,22 @@ func parseUntil(s string, now time.Time) (time.Time, error) {
 			return t, nil
 		}
 	}
-	return time.Time{}, Errorf(ErrInvalid, "filter until=%s: want an age like 24h or a time like 2006-01-02T15:04:05", s)
+	return time.Time{}, request.Errorf(request.ErrInvalid, "filter until=%s: want an age like 24h or a time like 2006-01-02T15:04:05", s)
 }
 
-func sandboxFilter(f Filters) func(SandboxView) bool {
-	return func(v SandboxView) bool {
+func sandboxFilter(f Filters) func(request.SandboxView) bool {
+	return func(v request.SandboxView) bool {
 		return f.pattern("id", v.ID) && f.pattern("name", v.Name) && f.labels(v.Labels) &&
-			f.exact("owner", ownerOf(v.Owner)) && f.exact("status", string(v.State.Status)) && f.any("network", func(want string) bool { return onNetwork(v, want) })
+			f.exact("owner", string(ownerOf(v.Owner))) && f.exact("status", string(v.State.Status)) && f.any("network", func(want string) bool { return onNetwork(v, want) })
 	}
 }
 
-func onNetwork(v SandboxView, want string) bool {
+func onNetwork(v request.SandboxView, want string) bool {
 	if len(v.Endpoints) == 0 && networkMode(v) == want {
 		return true
 	}
 	is := func(name, id string) bool { return name == want || want != "" && strings.HasPrefix(id, want) }
-	return slices.ContainsFunc(v.Endpoints, func(e SandboxEndpoint) bool { return is(e.NetworkName, e.NetworkID) }) ||
+	return slices.ContainsFunc(v.Endpoints, func(e request.SandboxEndpoint) bool { return is(e.NetworkName, e.NetworkID) }) ||
 		slices.ContainsFunc(v.Former, func(f model.FormerEndpoint) bool { return is(f.Network, f.NetworkID) })
 }
 
@@ -124,7 +125,7 @@ func (f Filters) checkPatterns(keys ...string) error {
 	for _, key := range keys {
 		for _, v := range f[key] {
 			if _, err := regexp.Compile(v); err != nil {
-				return Errorf(ErrInvalid, "filter %s=%s: want a part of the %s, or a regular expression: %s",
+				return request.Errorf(request.ErrInvalid, "filter %s=%s: want a part of the %s, or a regular expression: %s",
 					key, v, key, strings.TrimPrefix(err.Error(), "error parsing regexp: "))
 			}
 		}
@@ -143,27 +144,27 @@ func (f Filters) CheckNames(key string, is func(string) bool, names []string) er
 		}
 		names = slices.Compact(slices.Sorted(slices.Values(names)))
 		if len(names) == 0 {
-			return Errorf(ErrInvalid, "filter %s=%s: there is none of that name, nor any other", key, v)
+			return request.Errorf(request.ErrInvalid, "filter %s=%s: there is none of that name, nor any other", key, v)
 		}
 		more := ""
 		if n := len(names) - namesInError; n > 0 {
 			names, more = names[:namesInError], fmt.Sprintf(" and %d more", n)
 		}
-		return Errorf(ErrInvalid, "filter %s=%s: there is none of that name; want one of %s%s", key, v, strings.Join(names, ", "), more)
+		return request.Errorf(request.ErrInvalid, "filter %s=%s: there is none of that name; want one of %s%s", key, v, strings.Join(names, ", "), more)
 	}
 	return nil
 }
 
 // checkNetworks refuses networks that don't exist and that no sandbox was on.
-func (f Filters) checkNetworks(networks []NetworkView, sandboxes []SandboxView) error {
+func (f Filters) checkNetworks(networks []request.NetworkView, sandboxes []request.SandboxView) error {
 	var names []string
 	for _, n := range networks {
 		names = append(names, n.Name)
 	}
 	return f.CheckNames("network", func(want string) bool {
-		return slices.ContainsFunc(networks, func(n NetworkView) bool {
+		return slices.ContainsFunc(networks, func(n request.NetworkView) bool {
 			return n.Name == want || want != "" && strings.HasPrefix(n.ID, want)
-		}) || slices.ContainsFunc(sandboxes, func(v SandboxView) bool { return onNetwork(v, want) })
+		}) || slices.ContainsFunc(sandboxes, func(v request.SandboxView) bool { return onNetwork(v, want) })
 	}, names)
 }
 

@@ -21,7 +21,9 @@ type FilterKey struct {
 	Numbers bool
 }
 
-func owners() []string { return []string{OwnerFairway, OwnerDocker, OwnerDockerPlugin} }
+func owners() []string {
+	return []string{string(model.OwnerFairway), string(model.OwnerDocker), string(model.OwnerDockerPlugin)}
+}
 
 // NetworkFilterKeys are the keys of GET /v1/networks.
 func NetworkFilterKeys() []FilterKey {

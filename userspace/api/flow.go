@@ -2,7 +2,11 @@
 
 package api
 
-import "net/netip"
+import (
+	"net/netip"
+
+	"github.com/fairway-project/fairway/userspace/request"
+)
 
 // Flow is one tracked connection, as GET /v1/flows streams it.
 type Flow struct {
@@ -26,21 +30,14 @@ type Flow struct {
 	EndpointID string `json:"endpoint_id"`
 	// Opener is the end that sent the first packet, Target the one that it was for
 	// in the end. Sandbox is one of the two: the published port's, or the opener.
-	Opener FlowEnd `json:"opener"`
-	Target FlowEnd `json:"target"`
+	Opener request.FlowEnd `json:"opener"`
+	Target request.FlowEnd `json:"target"`
 	// IdleSeconds is the time since the last packet, ExpiresSeconds the time left.
 	IdleSeconds    float64 `json:"idle_seconds"`
 	ExpiresSeconds float64 `json:"expires_seconds"`
 }
 
-// FlowEnd is one end of a connection. All is empty for an end that is no sandbox's.
-type FlowEnd struct {
-	Sandbox    string `json:"sandbox"`
-	Network    string `json:"network"`
-	EndpointID string `json:"endpoint_id"`
-}
-
-func flowOf(v FlowView) Flow {
+func flowOf(v request.FlowView) Flow {
 	return Flow{
 		Proto: v.Proto, ProtoName: protoName(v.Proto), Kind: v.Kind, State: v.State,
 		Src: v.Src, Dst: v.Dst, NATSrc: v.NATSrc, NATDst: v.NATDst,

@@ -17,17 +17,18 @@ import (
 	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/api/apitest"
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/request"
 	"github.com/fairway-project/fairway/userspace/sandbox"
 )
 
 // inert is a Fake that starts no process: what it would start is random.
 type inert struct{ *apitest.Fake }
 
-func (inert) Run(context.Context, api.Run, *api.Stdio) (api.SandboxView, api.Process, error) {
-	return api.SandboxView{}, nil, &sandbox.StartError{Code: sandbox.CodeNotFound, Message: "not started"}
+func (inert) Run(context.Context, request.Run, *request.Stdio) (request.SandboxView, request.Process, error) {
+	return request.SandboxView{}, nil, &sandbox.StartError{Code: sandbox.CodeNotFound, Message: "not started"}
 }
 
-func (inert) Exec(context.Context, string, api.Exec, *api.Stdio) (api.Process, error) {
+func (inert) Exec(context.Context, string, request.Exec, *request.Stdio) (request.Process, error) {
 	return nil, &sandbox.StartError{Code: sandbox.CodeNotFound, Message: "not started"}
 }
 
@@ -66,7 +67,7 @@ func FuzzRequests(f *testing.F) {
 		}
 		fake := apitest.NewFake(t)
 		fake.AddNetwork(model.Network{Name: "front", Driver: model.DriverBridge, Labels: map[string]string{"tier": "front"}})
-		fake.AddSandbox(api.SandboxView{Sandbox: model.Sandbox{Name: "web", Mode: model.ModeNetworks}})
+		fake.AddSandbox(request.SandboxView{Sandbox: model.Sandbox{Name: "web", Mode: model.ModeNetworks}})
 		w := httptest.NewRecorder()
 		api.Handler(inert{fake}, slog.New(slog.NewTextHandler(failing{t}, nil))).ServeHTTP(w, r)
 		if method != http.MethodHead {

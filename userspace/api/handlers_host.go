@@ -8,6 +8,8 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 type handlers struct {
@@ -28,8 +30,8 @@ func (h *handlers) patient(r *http.Request) (ctx context.Context, done func(erro
 	return ctx, func(err error) error {
 		stop()
 		cancel(nil)
-		if err != nil && errors.Is(context.Cause(ctx), ErrEnding) {
-			return ErrEnding
+		if err != nil && errors.Is(context.Cause(ctx), request.ErrEnding) {
+			return request.ErrEnding
 		}
 		return err
 	}
@@ -58,7 +60,7 @@ type streamEnd struct {
 }
 
 func (h *handlers) version(w http.ResponseWriter, _ *http.Request) error {
-	return writeJSON(w, http.StatusOK, BuildVersion())
+	return writeJSON(w, http.StatusOK, request.BuildVersion())
 }
 
 func (h *handlers) status(w http.ResponseWriter, r *http.Request) error {
@@ -67,7 +69,7 @@ func (h *handlers) status(w http.ResponseWriter, r *http.Request) error {
 		// What could be read is worth more than the reason why the rest couldn't.
 		s.Degraded = append(s.Degraded, err.Error())
 	}
-	s.Version = BuildVersion()
+	s.Version = request.BuildVersion()
 	return writeJSON(w, http.StatusOK, s)
 }
 
@@ -76,7 +78,7 @@ func (h *handlers) doctor(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusOK, append([]Check{}, checks...))
+	return writeJSON(w, http.StatusOK, append([]request.Check{}, checks...))
 }
 
 // flows streams one JSON object per line. An error before the first line is an

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // logName is the file in a sandbox's directory that has the output of its process.
@@ -30,7 +31,7 @@ func ParseTail(s string) (int, error) {
 	}
 	n, err := strconv.ParseUint(s, 10, 31)
 	if err != nil {
-		return 0, Errorf(ErrInvalid, "tail %q: want a number of lines, or all", s)
+		return 0, request.Errorf(request.ErrInvalid, "tail %q: want a number of lines, or all", s)
 	}
 	return int(n), nil
 }
@@ -74,7 +75,7 @@ func (h *handlers) logs(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (h *handlers) follow(w http.ResponseWriter, r *http.Request, v SandboxView, f *os.File, show func() error) error {
+func (h *handlers) follow(w http.ResponseWriter, r *http.Request, v request.SandboxView, f *os.File, show func() error) error {
 	ctx, done := h.patient(r)
 	// Nor does the end of the server wait for a client that reads slowly or not at all.
 	unblock := context.AfterFunc(h.ending, func() {
@@ -95,13 +96,13 @@ func (h *handlers) follow(w http.ResponseWriter, r *http.Request, v SandboxView,
 }
 
 // openLog opens the log where its last lines begin.
-func openLog(v SandboxView, tail int) (*os.File, error) {
+func openLog(v request.SandboxView, tail int) (*os.File, error) {
 	if v.Adopted {
-		return nil, Errorf(ErrNotFound, "sandbox %s has no log: its processes are another program's", v.Name)
+		return nil, request.Errorf(request.ErrNotFound, "sandbox %s has no log: its processes are another program's", v.Name)
 	}
 	f, err := os.Open(filepath.Join(v.Dir, logName))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, Errorf(ErrNotFound, "sandbox %s has no log: it was started in the foreground, where its output went; run -d keeps it", v.Name)
+		return nil, request.Errorf(request.ErrNotFound, "sandbox %s has no log: it was started in the foreground, where its output went; run -d keeps it", v.Name)
 	}
 	if err != nil || tail < 0 {
 		return f, err

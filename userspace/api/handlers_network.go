@@ -5,6 +5,8 @@ package api
 import (
 	"net/http"
 	"time"
+
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // NetworkCreated is the answer to a create.
@@ -41,7 +43,7 @@ func (h *handlers) listNetworks(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (h *handlers) createNetwork(w http.ResponseWriter, r *http.Request) error {
-	var req NetworkCreate
+	var req request.NetworkCreate
 	if err := decodeBody(r, &req); err != nil {
 		return err
 	}
@@ -80,7 +82,7 @@ func (h *handlers) removeNetwork(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (h *handlers) connect(w http.ResponseWriter, r *http.Request) error {
-	var req Connect
+	var req request.Connect
 	if err := decodeBody(r, &req); err != nil {
 		return err
 	}
@@ -91,7 +93,7 @@ func (h *handlers) connect(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (h *handlers) disconnect(w http.ResponseWriter, r *http.Request) error {
-	var req Disconnect
+	var req request.Disconnect
 	if err := decodeBody(r, &req); err != nil {
 		return err
 	}

@@ -5,10 +5,12 @@ package api
 import (
 	"context"
 	"net/http"
+
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 func (h *handlers) run(w http.ResponseWriter, r *http.Request) error {
-	var req Run
+	var req request.Run
 	if err := decodeBody(r, &req); err != nil {
 		return err
 	}
@@ -16,13 +18,13 @@ func (h *handlers) run(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	start := func(ctx context.Context, stdio *Stdio) (Started, Process, error) {
+	start := func(ctx context.Context, stdio *request.Stdio) (Started, request.Process, error) {
 		v, proc, err := h.backend.Run(ctx, req, stdio)
 		return Started{ID: v.ID, Name: v.Name, Pid: v.State.Pid}, proc, err
 	}
 	if attached {
 		if !wantsUpgrade(r) {
-			return Errorf(ErrInvalid, "attach: want the headers Connection: Upgrade and Upgrade: %s", Protocol)
+			return request.Errorf(request.ErrInvalid, "attach: want the headers Connection: Upgrade and Upgrade: %s", Protocol)
 		}
 		return h.attach(w, req.TTY, start)
 	}
@@ -37,12 +39,12 @@ func (h *handlers) run(w http.ResponseWriter, r *http.Request) error {
 }
 
 func errNoTTY() error {
-	return Errorf(ErrInvalid, "tty: only a process that is attached has a terminal")
+	return request.Errorf(request.ErrInvalid, "tty: only a process that is attached has a terminal")
 }
 
 // exec attaches if it is asked to; else it waits and answers with the output.
 func (h *handlers) exec(w http.ResponseWriter, r *http.Request) error {
-	var req Exec
+	var req request.Exec
 	if err := decodeBody(r, &req); err != nil {
 		return err
 	}
@@ -51,7 +53,7 @@ func (h *handlers) exec(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	start := func(ctx context.Context, stdio *Stdio) (Started, Process, error) {
+	start := func(ctx context.Context, stdio *request.Stdio) (Started, request.Process, error) {
 		proc, err := h.backend.Exec(ctx, v.ID, req, stdio)
 		if err != nil {
 			return Started{}, nil, err

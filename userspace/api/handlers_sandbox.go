@@ -8,6 +8,7 @@ import (
 	"net/http"
 
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // Started tells which process was started.
@@ -56,7 +57,7 @@ func (h *handlers) listSandboxes(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, list)
 }
 
-func (h *handlers) checkNetworks(ctx context.Context, f Filters, all []SandboxView) error {
+func (h *handlers) checkNetworks(ctx context.Context, f Filters, all []request.SandboxView) error {
 	if len(f["network"]) == 0 {
 		return nil
 	}
@@ -68,7 +69,7 @@ func (h *handlers) checkNetworks(ctx context.Context, f Filters, all []SandboxVi
 }
 
 func (h *handlers) add(w http.ResponseWriter, r *http.Request) error {
-	var req Add
+	var req request.Add
 	if err := decodeBody(r, &req); err != nil {
 		return err
 	}
@@ -101,7 +102,7 @@ func (h *handlers) removeSandbox(w http.ResponseWriter, r *http.Request) error {
 func (h *handlers) ports(w http.ResponseWriter, r *http.Request) error {
 	ref := r.PathValue("sandbox")
 	v, err := h.backend.Sandbox(r.Context(), ref)
-	if errors.Is(err, ErrNotFound) {
+	if errors.Is(err, request.ErrNotFound) {
 		carried, carriedErr := h.backend.Carried(r.Context())
 		if other, ok := container(carried.Containers, ref); ok || carriedErr != nil {
 			v, err = other, carriedErr
@@ -114,7 +115,7 @@ func (h *handlers) ports(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (h *handlers) stop(w http.ResponseWriter, r *http.Request) error {
-	var req Stop
+	var req request.Stop
 	if err := decodeBody(r, &req); err != nil {
 		return err
 	}

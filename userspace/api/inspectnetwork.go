@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // NetworkInspect is Docker's network document (GET /networks/{id} of API 1.52).
@@ -71,7 +72,7 @@ type SubnetStatus struct {
 	DynamicIPsAvailable uint64
 }
 
-func inspectNetwork(n NetworkView) NetworkInspect {
+func inspectNetwork(n request.NetworkView) NetworkInspect {
 	doc := NetworkInspect{
 		Name: n.Name, ID: n.ID, Created: n.Created, Scope: ScopeLocal, Driver: n.Driver,
 		EnableIPv4: n.IPv4 != nil, EnableIPv6: n.IPv6 != nil, Internal: n.Internal,
@@ -108,7 +109,7 @@ func ipamPool(s model.Subnet) IPAMPool {
 
 // subnetStatus counts what is taken as Docker does: the network's own address,
 // an IPv4 subnet's broadcast address, gateway, auxiliary addresses, endpoints.
-func subnetStatus(s model.Subnet, endpoints []NetworkEndpoint) SubnetStatus {
+func subnetStatus(s model.Subnet, endpoints []request.NetworkEndpoint) SubnetStatus {
 	used := map[netip.Addr]bool{s.Prefix.Addr(): true}
 	if s.Prefix.Addr().Is4() {
 		used[lastAddr(s.Prefix)] = true

@@ -11,9 +11,10 @@ import (
 	"strconv"
 
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
-func inspectSandbox(v SandboxView) SandboxInspect {
+func inspectSandbox(v request.SandboxView) SandboxInspect {
 	doc := SandboxInspect{
 		ID: v.ID, Name: v.Name, Created: v.Created, Args: []string{},
 		SandboxKey: v.Netns, Adopted: v.Adopted,
@@ -54,7 +55,7 @@ func inspectState(s model.State) InspectState {
 	return doc
 }
 
-func hostConfig(v SandboxView) HostConfig {
+func hostConfig(v request.SandboxView) HostConfig {
 	c := HostConfig{
 		NetworkMode: networkMode(v), PortBindings: make(map[string][]HostBinding),
 		AutoRemove: v.AutoRemove, DNS: texts(v.DNS),
@@ -87,12 +88,12 @@ func requested(s model.PortSpec) HostBinding {
 	return b
 }
 
-func networkMode(v SandboxView) string {
+func networkMode(v request.SandboxView) string {
 	switch {
 	case v.Mode == model.ModeHost:
 		return model.NetworkHost
 	case v.Mode == model.ModeContainer:
-		return containerPrefix + v.SharedWith
+		return request.ContainerPrefix + v.SharedWith
 	case len(v.Endpoints) == 0 && len(v.Former) > 0:
 		return v.Former[0].Network
 	case len(v.Endpoints) == 0:
@@ -101,7 +102,7 @@ func networkMode(v SandboxView) string {
 	return v.Endpoints[0].NetworkName
 }
 
-func portMap(v SandboxView) map[string][]HostBinding {
+func portMap(v request.SandboxView) map[string][]HostBinding {
 	ports := make(map[string][]HostBinding)
 	for _, b := range bindings(v) {
 		key := model.Port{Num: b.ContainerPort, Proto: b.Proto}.String()
@@ -121,7 +122,7 @@ func portMap(v SandboxView) map[string][]HostBinding {
 	return ports
 }
 
-func endpointMap(v SandboxView) map[string]EndpointInspect {
+func endpointMap(v request.SandboxView) map[string]EndpointInspect {
 	networks := make(map[string]EndpointInspect)
 	if mode := networkMode(v); len(v.Endpoints)+len(v.Former) == 0 && v.Mode != model.ModeContainer {
 		networks[mode] = EndpointInspect{}
@@ -135,7 +136,7 @@ func endpointMap(v SandboxView) map[string]EndpointInspect {
 	return networks
 }
 
-func inspectEndpoint(e SandboxEndpoint) EndpointInspect {
+func inspectEndpoint(e request.SandboxEndpoint) EndpointInspect {
 	doc := EndpointInspect{
 		Aliases: e.Aliases, GwPriority: e.GwPriority, DNSNames: e.DNSNames,
 		NetworkID: e.NetworkID, EndpointID: e.ID, MacAddress: e.MAC.String(),

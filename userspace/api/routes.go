@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"path"
 	"slices"
+
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // handler answers one request; an error that it returns has not been written yet.
@@ -95,7 +97,7 @@ func (h *handlers) answer(rt route, log *slog.Logger) http.Handler {
 func checkQuery(r *http.Request, known []string) error {
 	for key := range r.URL.Query() {
 		if !slices.Contains(known, key) {
-			return Errorf(ErrInvalid, "query parameter %q: unknown", key)
+			return request.Errorf(request.ErrInvalid, "query parameter %q: unknown", key)
 		}
 	}
 	return nil

@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // Limits on a client that is slow or says too much.
@@ -55,7 +57,7 @@ func (s *Server) Serve(l net.Listener) error {
 // be far off, fail at once with ErrEnding. Foreground processes go on without
 // their client.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.end(ErrEnding)
+	s.end(request.ErrEnding)
 	if err := s.http.Shutdown(ctx); err != nil {
 		return errors.Join(err, s.http.Close())
 	}
@@ -64,6 +66,6 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 // Close ends the server at once.
 func (s *Server) Close() error {
-	s.end(ErrEnding)
+	s.end(request.ErrEnding)
 	return s.http.Close()
 }

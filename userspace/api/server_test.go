@@ -18,6 +18,7 @@ import (
 
 	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/api/apitest"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // send writes raw bytes to the socket and returns what comes back.
@@ -41,7 +42,7 @@ func send(t *testing.T, socket, request string) (status int, body string, header
 	return resp.StatusCode, strings.TrimSpace(string(raw)), resp.Header
 }
 
-func request(line, body string) string {
+func plainRequest(line, body string) string {
 	return line + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: " + itoa(len(body)) + "\r\n\r\n" + body
 }
 
@@ -85,7 +86,7 @@ func TestErrorAnswers(t *testing.T) {
 		{"GET /v1/doctor", "", 500, "internal error"},
 		{"GET /v1/version", "", 200, "version"},
 	} {
-		status, body, header := send(t, socket, request(tc.line, tc.body))
+		status, body, header := send(t, socket, plainRequest(tc.line, tc.body))
 		if status != tc.status || !strings.Contains(body, tc.want) {
 			t.Errorf("%s %.60s: got %d %.300s; want %d with %q", tc.line, tc.body, status, body, tc.status, tc.want)
 		}
@@ -146,7 +147,7 @@ func TestUnreachable(t *testing.T) {
 	if !errors.Is(err, api.ErrUnreachable) || err.Error() != want {
 		t.Errorf("got %v; want %s", err, want)
 	}
-	_, err = client.RunAttached(t.Context(), api.Run{}, nil)
+	_, err = client.RunAttached(t.Context(), request.Run{}, nil)
 	if !errors.Is(err, api.ErrUnreachable) || err.Error() != want {
 		t.Errorf("attached: got %v; want %s", err, want)
 	}
@@ -160,13 +161,13 @@ func TestClientTellsKinds(t *testing.T) {
 		err  error
 		want error
 	}{
-		{client.RemoveNetwork(t.Context(), "nope"), api.ErrNotFound},
-		{client.RemoveNetwork(t.Context(), "../host"), api.ErrNotFound},
-		{client.RemoveNetwork(t.Context(), ".."), api.ErrNotFound},
-		{client.RemoveNetwork(t.Context(), ""), api.ErrNotFound},
-		{client.RemoveNetwork(t.Context(), "host"), api.ErrInvalid},
-		{second(client.CreateNetwork(t.Context(), api.NetworkCreate{Name: "host"})), api.ErrConflict},
-		{second(client.CreateNetwork(t.Context(), api.NetworkCreate{Name: strings.Repeat("x", api.MaxBody)})), api.ErrTooLarge},
+		{client.RemoveNetwork(t.Context(), "nope"), request.ErrNotFound},
+		{client.RemoveNetwork(t.Context(), "../host"), request.ErrNotFound},
+		{client.RemoveNetwork(t.Context(), ".."), request.ErrNotFound},
+		{client.RemoveNetwork(t.Context(), ""), request.ErrNotFound},
+		{client.RemoveNetwork(t.Context(), "host"), request.ErrInvalid},
+		{second(client.CreateNetwork(t.Context(), request.NetworkCreate{Name: "host"})), request.ErrConflict},
+		{second(client.CreateNetwork(t.Context(), request.NetworkCreate{Name: strings.Repeat("x", api.MaxBody)})), request.ErrTooLarge},
 	} {
 		if !errors.Is(tc.err, tc.want) {
 			t.Errorf("got %v; want %v", tc.err, tc.want)
@@ -192,7 +193,7 @@ func TestFlowsStreamEndsWithItsError(t *testing.T) {
 	if n, err := read(); n != 0 || err == nil || err.Error() != "table went away" {
 		t.Errorf("before the first: got %d, %v", n, err)
 	}
-	fake.FlowList = make([]api.FlowView, 1000)
+	fake.FlowList = make([]request.FlowView, 1000)
 	if n, err := read(); n != 1000 || err == nil || err.Error() != "table went away" {
 		t.Errorf("after a thousand: got %d, %v", n, err)
 	}
@@ -242,7 +243,7 @@ func TestShutdownEndsWaits(t *testing.T) {
 	go func() { served <- server.Serve(l) }()
 	client := api.NewClient(path)
 	defer client.Close()
-	_, err = client.Run(t.Context(), api.Run{SandboxConfig: api.SandboxConfig{Name: "a"}, Command: []string{"sleep", "1000"}})
+	_, err = client.Run(t.Context(), request.Run{SandboxConfig: request.SandboxConfig{Name: "a"}, Command: []string{"sleep", "1000"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -256,7 +257,7 @@ func TestShutdownEndsWaits(t *testing.T) {
 		t.Error(err)
 	}
 	var told *api.Error
-	if err := <-answer; !errors.As(err, &told) || told.Status != http.StatusServiceUnavailable || told.Message != api.ErrEnding.Error() {
+	if err := <-answer; !errors.As(err, &told) || told.Status != http.StatusServiceUnavailable || told.Message != request.ErrEnding.Error() {
 		t.Errorf("the wait got %v, want ErrEnding", err)
 	}
 }
@@ -273,12 +274,12 @@ func TestShutdownLeavesFollowerOfLog(t *testing.T) {
 	go func() { served <- server.Serve(l) }()
 	client := api.NewClient(path)
 	defer client.Close()
-	_, err = client.Run(t.Context(), api.Run{SandboxConfig: api.SandboxConfig{Name: "a"},
+	_, err = client.Run(t.Context(), request.Run{SandboxConfig: request.SandboxConfig{Name: "a"},
 		Command: []string{"sh", "-c", "yes | head -c 16M; exec sleep 1000"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	output, err := client.Logs(t.Context(), "a", api.Logs{Follow: true, Tail: -1})
+	output, err := client.Logs(t.Context(), "a", request.Logs{Follow: true, Tail: -1})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -65,7 +65,7 @@ func TestHalfOpenRequests(t *testing.T) {
 	}
 	for i := range 3 {
 		name := fmt.Sprint("net", i)
-		if status, body, _ := send(t, socket, request("POST /v1/networks", `{"name":"`+name+`"}`)); status != http.StatusCreated {
+		if status, body, _ := send(t, socket, plainRequest("POST /v1/networks", `{"name":"`+name+`"}`)); status != http.StatusCreated {
 			t.Errorf("%s: %d %s", name, status, body)
 		}
 	}

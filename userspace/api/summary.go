@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // NetworkSummary is a network in a list.
@@ -24,13 +25,13 @@ type NetworkSummary struct {
 	// Sandboxes are the names of the sandboxes on the network.
 	Sandboxes []string `json:"sandboxes"`
 	// Owner is fairway, docker or docker-plugin.
-	Owner string `json:"owner"`
+	Owner model.Owner `json:"owner"`
 }
 
 // ScopeLocal is the scope of a network of one host.
 const ScopeLocal = "local"
 
-func summarizeNetwork(n NetworkView) NetworkSummary {
+func summarizeNetwork(n request.NetworkView) NetworkSummary {
 	s := NetworkSummary{
 		ID: n.ID, Name: n.Name, Driver: n.Driver, Scope: ScopeLocal, Created: n.Created,
 		IPv4: n.IPv4 != nil, IPv6: n.IPv6 != nil, Internal: n.Internal,
@@ -68,7 +69,7 @@ type SandboxSummary struct {
 	Networks   []Attachment  `json:"networks"`
 	Ports      []PortBinding `json:"ports"`
 	// Owner is fairway, docker or docker-plugin.
-	Owner string `json:"owner"`
+	Owner model.Owner `json:"owner"`
 }
 
 // Attachment is an endpoint in a SandboxSummary.
@@ -89,7 +90,7 @@ type PortBinding struct {
 	HostPort      uint16      `json:"host_port"`
 }
 
-func summarizeSandbox(v SandboxView) SandboxSummary {
+func summarizeSandbox(v request.SandboxView) SandboxSummary {
 	s := SandboxSummary{
 		ID: v.ID, Name: v.Name, Status: v.State.Status, Pid: v.State.Pid, Adopted: v.Adopted,
 		ExitCode: v.State.ExitCode, Created: v.Created,
@@ -110,7 +111,7 @@ func summarizeSandbox(v SandboxView) SandboxSummary {
 
 // bindings lists the published ports, then the exposed ones that aren't
 // published; those only while the sandbox runs, as Docker shows them.
-func bindings(v SandboxView) []PortBinding {
+func bindings(v request.SandboxView) []PortBinding {
 	list := []PortBinding{}
 	published := make(map[model.Port]bool)
 	for _, p := range v.Published {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/api/apitest"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // slow is a backend whose uninstall goes on only when what it said was heard.
@@ -85,7 +86,7 @@ func TestUninstallThatFails(t *testing.T) {
 
 func TestUnavailableIsKnownToTheClient(t *testing.T) {
 	err := error(&api.Error{Status: 503})
-	if !errors.Is(err, api.ErrUnavailable) || errors.Is(err, api.ErrConflict) {
+	if !errors.Is(err, request.ErrUnavailable) || errors.Is(err, request.ErrConflict) {
 		t.Error("status 503 isn't ErrUnavailable alone")
 	}
 }

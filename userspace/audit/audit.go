@@ -57,8 +57,8 @@ const shortID = 12
 // Log logs the changes of one owner.
 type Log struct{ log *slog.Logger }
 
-// New returns the log of an owner, one of package api's.
-func New(log *slog.Logger, owner string) *Log { return &Log{log.With(attrOwner, owner)} }
+// New returns the log of an owner.
+func New(log *slog.Logger, owner model.Owner) *Log { return &Log{log.With(attrOwner, owner)} }
 
 // NetworkCreated is for a network that works now.
 func (l *Log) NetworkCreated(n *model.Network) {

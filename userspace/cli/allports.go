@@ -43,6 +43,6 @@ func newPorts(a *app) *cobra.Command {
 func rowOfPort(p api.PublishedBy) portRow {
 	return portRow{
 		Host: hostAddr(p.PortBinding), Port: containerPort(p.PortBinding),
-		Sandbox: p.Sandbox, SandboxID: p.SandboxID, Owner: p.Owner,
+		Sandbox: p.Sandbox, SandboxID: p.SandboxID, Owner: string(p.Owner),
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // completeTimeout keeps a Tab from hanging with the daemon.
@@ -28,7 +29,7 @@ const (
 type completion = func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective)
 
 // own selects what Fairway made itself, which alone its commands change.
-func own(more ...string) []string { return append(more, "owner="+api.OwnerFairway) }
+func own(more ...string) []string { return append(more, "owner="+string(model.OwnerFairway)) }
 
 // networks returns the names of networks that want says yes to; none where the daemon
 // doesn't answer soon.
@@ -172,7 +173,7 @@ func (a *app) completeSandboxFlags(cmd *cobra.Command) {
 		if !hasName {
 			return nil, noSpace
 		}
-		return []cobra.Completion{name + ":" + api.HostGateway}, noFiles
+		return []cobra.Completion{name + ":" + request.HostGateway}, noFiles
 	})
 }
 

@@ -10,11 +10,11 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/daemon"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/datapath/ebpf"
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // daemonFlags say where a daemon lives and how it works. Flags win over the
@@ -57,12 +57,12 @@ func (d *daemonFlags) text(f *pflag.FlagSet, def, name, usage string, field func
 func (d *daemonFlags) config(getenv func(string) string) (daemon.Config, error) {
 	c, err := daemon.Load(cmp.Or(d.file, getenv("FAIRWAY_CONFIG")), getenv)
 	if err != nil {
-		return c, api.Mark(api.ErrInvalid, err)
+		return c, request.Mark(request.ErrInvalid, err)
 	}
 	for _, update := range d.update {
 		update(&c)
 	}
-	return c, api.Mark(api.ErrInvalid, c.Validate())
+	return c, request.Mark(request.ErrInvalid, c.Validate())
 }
 
 func parseMode(s string) (datapath.Mode, error) {

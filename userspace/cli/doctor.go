@@ -11,6 +11,7 @@ import (
 
 	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/daemon"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // checkRow is a check for a template.
@@ -53,37 +54,37 @@ func newDoctor(a *app) *cobra.Command {
 }
 
 // check asks the daemon at socket, and checks here if there is none.
-func (a *app) check(ctx context.Context, socket string, config daemon.Config) ([]api.Check, error) {
+func (a *app) check(ctx context.Context, socket string, config daemon.Config) ([]request.Check, error) {
 	checks, err := api.NewClient(socket).Doctor(ctx)
 	if err == nil {
-		answers := api.Check{Name: "daemon", Result: api.OK, Fact: "answers at " + socket}
-		return append([]api.Check{answers}, checks...), nil
+		answers := request.Check{Name: "daemon", Result: request.OK, Fact: "answers at " + socket}
+		return append([]request.Check{answers}, checks...), nil
 	}
 	if a.programs.Doctor == nil {
-		return []api.Check{silence(socket, err)}, nil
+		return []request.Check{silence(socket, err)}, nil
 	}
 	local, lerr := a.programs.Doctor(ctx, config)
-	return append([]api.Check{silence(socket, err)}, local...), lerr
+	return append([]request.Check{silence(socket, err)}, local...), lerr
 }
 
 // silence is the check that says why the daemon didn't answer.
-func silence(socket string, err error) api.Check {
+func silence(socket string, err error) request.Check {
 	switch {
 	case errors.Is(err, os.ErrPermission):
-		return api.Check{Name: "daemon", Result: api.Warn, Fact: "no permission for " + socket, Fix: "sudo fairway doctor"}
+		return request.Check{Name: "daemon", Result: request.Warn, Fact: "no permission for " + socket, Fix: "sudo fairway doctor"}
 	case errors.Is(err, api.ErrUnreachable):
-		return api.Check{Name: "daemon", Result: api.Warn, Fact: "not running: nothing answers at " + socket, Fix: "fairway daemon"}
+		return request.Check{Name: "daemon", Result: request.Warn, Fact: "not running: nothing answers at " + socket, Fix: "fairway daemon"}
 	}
-	return api.Check{Name: "daemon", Result: api.Fail, Fact: err.Error(), Fix: "journalctl -u fairway"}
+	return request.Check{Name: "daemon", Result: request.Fail, Fact: err.Error(), Fix: "journalctl -u fairway"}
 }
 
-func verdict(checks []api.Check) error {
+func verdict(checks []request.Check) error {
 	code := 0
 	for _, c := range checks {
 		switch c.Result {
-		case api.Warn:
+		case request.Warn:
 			code = max(code, 1)
-		case api.Fail:
+		case request.Fail:
 			code = max(code, 2)
 		}
 	}

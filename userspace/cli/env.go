@@ -14,6 +14,7 @@ import (
 
 	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/daemon"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // Env is everything outside that a command touches, so that tests run the
@@ -22,7 +23,7 @@ type Env struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	// Files go to processes in the foreground.
-	Files  *api.Stdio
+	Files  *request.Stdio
 	Getenv func(string) string
 	Now    func() time.Time
 }
@@ -31,7 +32,7 @@ type Env struct {
 func OSEnv() Env {
 	return Env{
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
-		Files:  &api.Stdio{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr},
+		Files:  &request.Stdio{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr},
 		Getenv: os.Getenv,
 		Now:    time.Now,
 	}
@@ -43,7 +44,7 @@ type Programs struct {
 	// environment and the flags can't have changed.
 	Daemon func(ctx context.Context, c daemon.Config, again func() (daemon.Config, error)) error
 	// Doctor checks this host; nil where only the daemon can.
-	Doctor func(ctx context.Context, c daemon.Config) ([]api.Check, error)
+	Doctor func(ctx context.Context, c daemon.Config) ([]request.Check, error)
 	// Uninstall removes every trace of a daemon that isn't running, with purge
 	// its state on disk too, and tells removed one line per thing removed.
 	Uninstall func(ctx context.Context, c daemon.Config, purge bool, removed func(string)) error

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 func newExec(a *app) *cobra.Command {
@@ -26,11 +27,11 @@ func newExec(a *app) *cobra.Command {
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		args = withoutDashes(args)
-		req := api.Exec{Command: args[1:], Env: process.environment(a.env.Getenv), Workdir: process.workdir, TTY: process.tty}
+		req := request.Exec{Command: args[1:], Env: process.environment(a.env.Getenv), Workdir: process.workdir, TTY: process.tty}
 		if err := req.Validate(); err != nil {
 			return err
 		}
-		return a.foreground(cmd.Context(), process, func(ctx context.Context, files *api.Stdio) (*api.Attached, error) {
+		return a.foreground(cmd.Context(), process, func(ctx context.Context, files *request.Stdio) (*api.Attached, error) {
 			return a.client().ExecAttached(ctx, args[0], req, files)
 		})
 	}

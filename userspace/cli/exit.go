@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // Exit codes beside a command's own.
@@ -114,7 +115,7 @@ func report(w io.Writer, err error) int {
 	switch {
 	case errors.As(err, &code):
 		return code.code
-	case errors.As(err, &usage), errors.Is(err, api.ErrInvalid):
+	case errors.As(err, &usage), errors.Is(err, request.ErrInvalid):
 		return exitUsage
 	}
 	return exitError

@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/api/apitest"
 	"github.com/fairway-project/fairway/userspace/cli"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 func TestExitCodes(t *testing.T) {
@@ -93,7 +93,7 @@ func TestExitCodes(t *testing.T) {
 		var stdout, stderr bytes.Buffer
 		env := cli.Env{
 			Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stderr,
-			Files: &api.Stdio{Stdin: devNull, Stdout: devNull, Stderr: devNull},
+			Files: &request.Stdio{Stdin: devNull, Stdout: devNull, Stderr: devNull},
 			Now:   time.Now,
 			Getenv: func(name string) string {
 				if name == "FAIRWAY_SOCKET" {

@@ -7,10 +7,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/api/apitest"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // fixture is a host with some of everything.
@@ -29,7 +29,7 @@ func fixture(t testing.TB) *apitest.Fake {
 	f.AddNetwork(model.Network{Name: "net10", Driver: model.DriverBridge, Internal: true})
 	f.AddNetwork(model.Network{Name: "net2", Driver: model.DriverBridge})
 	f.AddSandbox(web())
-	f.AddSandbox(api.SandboxView{Sandbox: model.Sandbox{
+	f.AddSandbox(request.SandboxView{Sandbox: model.Sandbox{
 		Name: "job", Mode: model.ModeNetworks, Command: []string{"sh", "-c", "exit 3"},
 		Former: []model.FormerEndpoint{
 			{NetworkID: apitest.ID("network", "front"), Network: "front", IPv4: netip.MustParseAddr("172.20.0.9"), Aliases: []string{"batch"}},
@@ -40,15 +40,15 @@ func fixture(t testing.TB) *apitest.Fake {
 			StartedAt: apitest.Epoch, FinishedAt: apitest.Epoch.Add(time.Hour),
 		},
 	}})
-	f.AddSandbox(api.SandboxView{Sandbox: model.Sandbox{
+	f.AddSandbox(request.SandboxView{Sandbox: model.Sandbox{
 		Name: "probe", Mode: model.ModeHost, Command: []string{"tcpdump"},
 		State: model.State{Status: model.StatusRunning, Pid: 4712, StartedAt: apitest.Epoch.Add(time.Hour)},
 	}})
 	f.FlowList = flows()
 	f.StatusIs = status()
-	f.Checks = []api.Check{
-		{Name: "kernel", Result: api.OK, Fact: "6.12.0"},
-		{Name: "ip_forward", Result: api.Warn, Fact: "net.ipv4.ip_forward is 0", Fix: "sysctl -w net.ipv4.ip_forward=1"},
+	f.Checks = []request.Check{
+		{Name: "kernel", Result: request.OK, Fact: "6.12.0"},
+		{Name: "ip_forward", Result: request.Warn, Fact: "net.ipv4.ip_forward is 0", Fix: "sysctl -w net.ipv4.ip_forward=1"},
 	}
 	f.Removed = []string{"sandbox web", "network front"}
 	return f
@@ -56,8 +56,8 @@ func fixture(t testing.TB) *apitest.Fake {
 
 func ptr[T any](v T) *T { return &v }
 
-func web() api.SandboxView {
-	v := api.SandboxView{
+func web() request.SandboxView {
+	v := request.SandboxView{
 		Sandbox: model.Sandbox{
 			Name: "web", Hostname: "web", Mode: model.ModeNetworks, Netns: "/run/fairway/netns/0123456789ab",
 			Command: []string{"nginx", "-g", "daemon off;"}, Labels: map[string]string{"app": "shop"},
@@ -65,7 +65,7 @@ func web() api.SandboxView {
 			Specs:   []model.PortSpec{{Port: model.Port{Num: 80, Proto: model.TCP}, HostPort: 8080, HostPortEnd: 8080}},
 			State:   model.State{Status: model.StatusRunning, Pid: 4711, StartedAt: apitest.Epoch.Add(time.Second)},
 		},
-		Endpoints: []api.SandboxEndpoint{{
+		Endpoints: []request.SandboxEndpoint{{
 			Endpoint: model.Endpoint{
 				ID: apitest.ID("endpoint", "web"), NetworkID: apitest.ID("network", "front"),
 				IPv4: netip.MustParsePrefix("172.20.0.2/16"), IPv6: netip.MustParsePrefix("fd00::2/64"), Requested4: true,
@@ -89,12 +89,12 @@ func web() api.SandboxView {
 	return v
 }
 
-func flows() []api.FlowView {
+func flows() []request.FlowView {
 	ap := netip.MustParseAddrPort
-	end := func(sandbox, network string) api.FlowEnd {
-		return api.FlowEnd{Sandbox: sandbox, Network: network, EndpointID: apitest.ID("endpoint", sandbox)}
+	end := func(sandbox, network string) request.FlowEnd {
+		return request.FlowEnd{Sandbox: sandbox, Network: network, EndpointID: apitest.ID("endpoint", sandbox)}
 	}
-	return []api.FlowView{
+	return []request.FlowView{
 		{Sandbox: "web", Network: "front", Target: end("web", "front"), Flow: datapath.Flow{
 			Proto: 6, Src: ap("192.0.2.10:51514"), Dst: ap("192.0.2.1:8080"),
 			NATSrc: ap("192.0.2.10:51514"), NATDst: ap("172.20.0.2:80"),
@@ -119,8 +119,8 @@ func flows() []api.FlowView {
 	}
 }
 
-func status() api.Status {
-	return api.Status{
+func status() request.Status {
+	return request.Status{
 		Pid: 99, Started: apitest.Epoch, Kernel: "6.12.0", Root: "/var/lib/fairway", RunDir: "/run/fairway", BPFFS: "/sys/fs/bpf/fairway",
 		Uplinks: []string{"eth0"}, Networks: 6, Sandboxes: 3, Running: 2, Endpoints: 1, Ports: 10,
 		Degraded: []string{"uplink eth1 has vanished"},
@@ -146,7 +146,7 @@ func status() api.Status {
 			},
 			Maps: []datapath.Fill{{Map: "flows", Entries: 6, Max: 524288}},
 		},
-		RecentDrops: api.RecentDrops{Seconds: 60.4, Drops: []datapath.Drop{
+		RecentDrops: request.RecentDrops{Seconds: 60.4, Drops: []datapath.Drop{
 			{Reason: "no_flow", Direction: datapath.Receive, Counter: datapath.Counter{Packets: 5, Bytes: 300}},
 		}},
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // flowFilter reads the filters of flow ls: values of one key are alternatives,
@@ -25,12 +26,12 @@ func (a *app) flowFilter(ctx context.Context, entries []string) (func(api.Flow) 
 	}
 	for _, v := range f["address"] {
 		if _, err := netip.ParsePrefix(asPrefix(v)); err != nil {
-			return nil, api.Errorf(api.ErrInvalid, "filter address=%s: want an address or a prefix", v)
+			return nil, request.Errorf(request.ErrInvalid, "filter address=%s: want an address or a prefix", v)
 		}
 	}
 	for _, v := range f["port"] {
 		if _, err := strconv.ParseUint(v, 10, 16); err != nil {
-			return nil, api.Errorf(api.ErrInvalid, "filter port=%s: want a number up to 65535", v)
+			return nil, request.Errorf(request.ErrInvalid, "filter port=%s: want a number up to 65535", v)
 		}
 	}
 	return func(fl api.Flow) bool {

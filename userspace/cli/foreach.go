@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // perName does something to what name names and returns the line to print, empty for
@@ -43,7 +44,7 @@ func each(names []string, do func(string) error) error {
 // removed is the result of a removal: with force there is nothing wrong with, and
 // nothing to say of, what doesn't exist.
 func removed(name string, force bool, err error) (line string, _ error) {
-	if force && errors.Is(err, api.ErrNotFound) {
+	if force && errors.Is(err, request.ErrNotFound) {
 		return "", nil
 	}
 	return name, err

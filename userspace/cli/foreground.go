@@ -9,12 +9,13 @@ import (
 	"syscall"
 
 	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // foreground starts a process that has this program's files, or a terminal between
 // them and it, passes on the signals that this program gets and ends with the
 // process's exit code.
-func (a *app) foreground(ctx context.Context, p processFlags, start func(context.Context, *api.Stdio) (*api.Attached, error)) error {
+func (a *app) foreground(ctx context.Context, p processFlags, start func(context.Context, *request.Stdio) (*api.Attached, error)) error {
 	// Caught before the start: a signal that comes while the process is being
 	// started is the process's. SIGQUIT is left to end this program for certain.
 	signals := make(chan os.Signal, 16)

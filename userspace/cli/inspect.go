@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // document is one inspected object: typed for templates, raw for printing.
@@ -28,7 +29,7 @@ func newInspect(a *app) *cobra.Command {
 		ValidArgsFunction: a.completeInspected,
 	}, func(ctx context.Context, c *api.Client, name string) (document, error) {
 		s, raw, err := c.Sandbox(ctx, name)
-		if !errors.Is(err, api.ErrNotFound) {
+		if !errors.Is(err, request.ErrNotFound) {
 			return document{s, raw}, err
 		}
 		n, raw, nerr := c.Network(ctx, name)

@@ -5,7 +5,7 @@ package cli
 import (
 	"net/netip"
 
-	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // poolFlags are the address flags of network create as they were given.
@@ -18,15 +18,15 @@ type poolFlags struct {
 // config matches ranges, gateways and auxiliary addresses with the subnet that
 // contains them, as Docker does. Without a subnet of a family they make an
 // entry of their own, which the daemon refuses or fills in.
-func (p poolFlags) config() ([]api.IPAMConfig, error) {
-	var pools []api.IPAMConfig
+func (p poolFlags) config() ([]request.IPAMConfig, error) {
+	var pools []request.IPAMConfig
 	for _, s := range p.subnets {
 		for _, other := range pools {
 			if other.Subnet.Overlaps(s) {
-				return nil, api.Errorf(api.ErrInvalid, "subnet %s: overlaps subnet %s", s, other.Subnet)
+				return nil, request.Errorf(request.ErrInvalid, "subnet %s: overlaps subnet %s", s, other.Subnet)
 			}
 		}
-		pools = append(pools, api.IPAMConfig{Subnet: s})
+		pools = append(pools, request.IPAMConfig{Subnet: s})
 	}
 	for _, r := range p.ranges {
 		pool, err := poolOf(&pools, r.Addr(), "ip-range", r)
@@ -34,7 +34,7 @@ func (p poolFlags) config() ([]api.IPAMConfig, error) {
 			return nil, err
 		}
 		if pool.IPRange.IsValid() {
-			return nil, api.Errorf(api.ErrInvalid, "ip-range %s: subnet %s has one already, %s", r, pool.Subnet, pool.IPRange)
+			return nil, request.Errorf(request.ErrInvalid, "ip-range %s: subnet %s has one already, %s", r, pool.Subnet, pool.IPRange)
 		}
 		pool.IPRange = r
 	}
@@ -44,14 +44,14 @@ func (p poolFlags) config() ([]api.IPAMConfig, error) {
 			return nil, err
 		}
 		if pool.Gateway.IsValid() {
-			return nil, api.Errorf(api.ErrInvalid, "gateway %s: subnet %s has one already, %s", g, pool.Subnet, pool.Gateway)
+			return nil, request.Errorf(request.ErrInvalid, "gateway %s: subnet %s has one already, %s", g, pool.Subnet, pool.Gateway)
 		}
 		pool.Gateway = g
 	}
 	return pools, p.addAux(&pools)
 }
 
-func (p poolFlags) addAux(pools *[]api.IPAMConfig) error {
+func (p poolFlags) addAux(pools *[]request.IPAMConfig) error {
 	for _, a := range p.aux {
 		pool, err := poolOf(pools, a.addr, "aux-address", a.name+"="+a.addr.String())
 		if err != nil {
@@ -67,7 +67,7 @@ func (p poolFlags) addAux(pools *[]api.IPAMConfig) error {
 
 // poolOf returns the pool with addr. Where no subnet of the family was given it
 // is the family's only pool, made if need be.
-func poolOf(pools *[]api.IPAMConfig, addr netip.Addr, flag string, given any) (*api.IPAMConfig, error) {
+func poolOf(pools *[]request.IPAMConfig, addr netip.Addr, flag string, given any) (*request.IPAMConfig, error) {
 	sameFamily := false
 	for i := range *pools {
 		pool := &(*pools)[i]
@@ -77,7 +77,7 @@ func poolOf(pools *[]api.IPAMConfig, addr netip.Addr, flag string, given any) (*
 		sameFamily = sameFamily || pool.Subnet.IsValid() && pool.Subnet.Addr().Is4() == addr.Is4()
 	}
 	if sameFamily {
-		return nil, api.Errorf(api.ErrInvalid, "%s %v: in none of the subnets given", flag, given)
+		return nil, request.Errorf(request.ErrInvalid, "%s %v: in none of the subnets given", flag, given)
 	}
-	return nil, api.Errorf(api.ErrInvalid, "%s %v: needs the --subnet that it is in", flag, given)
+	return nil, request.Errorf(request.ErrInvalid, "%s %v: needs the --subnet that it is in", flag, given)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/model"
 )
 
 // listFlags are the flags of every list.
@@ -95,9 +96,9 @@ func printList[Row any](w io.Writer, l listFlags, header Row, columns, id string
 
 // withOwner adds the owner to a table's columns where one isn't Fairway: without a
 // Docker Engine the tables are just Docker's.
-func withOwner[Row any](columns string, rows []Row, owner func(Row) string) string {
+func withOwner[Row any](columns string, rows []Row, owner func(Row) model.Owner) string {
 	for _, r := range rows {
-		if owner(r) != api.OwnerFairway {
+		if owner(r) != model.OwnerFairway {
 			return columns + "\t{{.Owner}}"
 		}
 	}

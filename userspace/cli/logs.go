@@ -8,13 +8,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // exitInterrupted is a shell's code for what Ctrl-C ended.
 const exitInterrupted = 130
 
 func newLogs(a *app) *cobra.Command {
-	req := api.Logs{Tail: -1}
+	req := request.Logs{Tail: -1}
 	cmd := &cobra.Command{
 		Use:   "logs [OPTIONS] NAME",
 		Short: "Show what a sandbox in the background has written",

@@ -12,15 +12,15 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // sandboxFlags are what run and sandbox add have in common.
 type sandboxFlags struct {
-	config api.SandboxConfig
+	config request.SandboxConfig
 	// first holds the flags that belong to the first network.
-	first api.EndpointSettings
+	first request.EndpointSettings
 }
 
 func (s *sandboxFlags) define(f *pflag.FlagSet) {
@@ -49,10 +49,10 @@ func (s *sandboxFlags) define(f *pflag.FlagSet) {
 
 // result puts the flags of the first network where they belong and checks what
 // the daemon would refuse.
-func (s *sandboxFlags) result() (api.SandboxConfig, error) {
+func (s *sandboxFlags) result() (request.SandboxConfig, error) {
 	c := s.config
 	if len(c.Networks) == 0 {
-		c.Networks = []api.EndpointSettings{{Network: model.NetworkBridge}}
+		c.Networks = []request.EndpointSettings{{Network: model.NetworkBridge}}
 	}
 	first := &c.Networks[0]
 	for _, conflict := range []struct {
@@ -65,7 +65,7 @@ func (s *sandboxFlags) result() (api.SandboxConfig, error) {
 		{"gw-priority", s.first.GwPriority != 0, first.GwPriority != 0},
 	} {
 		if conflict.given && conflict.also {
-			return c, api.Errorf(api.ErrInvalid, "--%s: given for network %q in --network too", conflict.flag, first.Network)
+			return c, request.Errorf(request.ErrInvalid, "--%s: given for network %q in --network too", conflict.flag, first.Network)
 		}
 	}
 	if s.first.IPv4.IsValid() {
@@ -85,18 +85,18 @@ func (s *sandboxFlags) result() (api.SandboxConfig, error) {
 }
 
 // parseNetwork reads a name or Docker's long form.
-func parseNetwork(s string) (api.EndpointSettings, error) {
+func parseNetwork(s string) (request.EndpointSettings, error) {
 	if !strings.Contains(s, "=") {
 		if s == "" {
-			return api.EndpointSettings{}, errors.New("want a network")
+			return request.EndpointSettings{}, errors.New("want a network")
 		}
-		return api.EndpointSettings{Network: s}, nil
+		return request.EndpointSettings{Network: s}, nil
 	}
 	fields, err := csv.NewReader(strings.NewReader(s)).Read()
 	if err != nil {
-		return api.EndpointSettings{}, err
+		return request.EndpointSettings{}, err
 	}
-	var e api.EndpointSettings
+	var e request.EndpointSettings
 	for _, field := range fields {
 		key, val, ok := strings.Cut(field, "=")
 		if !ok {
@@ -112,7 +112,7 @@ func parseNetwork(s string) (api.EndpointSettings, error) {
 	return e, nil
 }
 
-func setNetworkField(e *api.EndpointSettings, key, val string) (err error) {
+func setNetworkField(e *request.EndpointSettings, key, val string) (err error) {
 	switch key {
 	case "name":
 		e.Network = val
@@ -135,7 +135,7 @@ func setNetworkField(e *api.EndpointSettings, key, val string) (err error) {
 }
 
 // parseExtraHost reads NAME:ADDRESS or NAME=ADDRESS.
-func parseExtraHost(s string) (api.ExtraHost, error) {
+func parseExtraHost(s string) (request.ExtraHost, error) {
 	name, addr, ok := strings.Cut(s, "=")
 	if !ok {
 		name, addr, ok = strings.Cut(s, ":")
@@ -144,10 +144,10 @@ func parseExtraHost(s string) (api.ExtraHost, error) {
 		addr = strings.TrimSuffix(in, "]")
 	}
 	_, err := netip.ParseAddr(addr)
-	if !ok || name == "" || err != nil && addr != api.HostGateway {
-		return api.ExtraHost{}, errors.New("want NAME:ADDRESS, or NAME:host-gateway for the host")
+	if !ok || name == "" || err != nil && addr != request.HostGateway {
+		return request.ExtraHost{}, errors.New("want NAME:ADDRESS, or NAME:host-gateway for the host")
 	}
-	return api.ExtraHost{Name: name, Address: addr}, nil
+	return request.ExtraHost{Name: name, Address: addr}, nil
 }
 
 // parseLink reads NAME[:ALIAS].

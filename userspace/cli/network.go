@@ -10,6 +10,7 @@ import (
 
 	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 func newNetwork(a *app) *cobra.Command {
@@ -22,7 +23,7 @@ func newNetwork(a *app) *cobra.Command {
 }
 
 func newNetworkCreate(a *app) *cobra.Command {
-	var req api.NetworkCreate
+	var req request.NetworkCreate
 	var pools poolFlags
 	var driver string
 	ipv4 := true
@@ -104,7 +105,7 @@ func newNetworkPrune(a *app) *cobra.Command {
 }
 
 func newNetworkConnect(a *app) *cobra.Command {
-	var req api.Connect
+	var req request.Connect
 	cmd := &cobra.Command{
 		Use:               "connect [OPTIONS] NETWORK SANDBOX",
 		Short:             "Connect a sandbox to a network",
@@ -134,7 +135,7 @@ func newNetworkDisconnect(a *app) *cobra.Command {
 	}
 	cmd.Flags().BoolVarP(&force, "force", "f", false, "also a sandbox whose namespace is gone")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return a.client().Disconnect(cmd.Context(), args[0], api.Disconnect{Sandbox: args[1], Force: force})
+		return a.client().Disconnect(cmd.Context(), args[0], request.Disconnect{Sandbox: args[1], Force: force})
 	}
 	return cmd
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/model"
 )
 
 // networkRow is a network for a template, with Docker's fields.
@@ -27,7 +28,7 @@ func (r networkRow) Label(key string) string {
 	return r.labels[key]
 }
 
-func (r networkRow) owner() string { return r.Owner }
+func (r networkRow) owner() model.Owner { return model.Owner(r.Owner) }
 
 const networkColumns = "{{.ID}}\t{{.Name}}\t{{.Driver}}\t{{.Scope}}"
 
@@ -47,7 +48,7 @@ func newNetworkLs(a *app) *cobra.Command {
 		}
 		slices.SortStableFunc(list, func(x, y api.NetworkSummary) int { return natural(x.Name, y.Name) })
 		if l.quiet {
-			list = slices.DeleteFunc(list, func(n api.NetworkSummary) bool { return n.Owner != api.OwnerFairway })
+			list = slices.DeleteFunc(list, func(n api.NetworkSummary) bool { return n.Owner != model.OwnerFairway })
 		}
 		header := networkRow{
 			CreatedAt: "CREATED AT", Driver: "DRIVER", ID: "NETWORK ID", IPv4: "IPV4", IPv6: "IPV6",
@@ -67,7 +68,7 @@ func rowOfNetwork(l listFlags, n api.NetworkSummary) networkRow {
 		CreatedAt: n.Created.String(), Driver: string(n.Driver), ID: l.id(n.ID),
 		IPv4: strconv.FormatBool(n.IPv4), IPv6: strconv.FormatBool(n.IPv6),
 		Internal: strconv.FormatBool(n.Internal), Labels: labelText(n.Labels),
-		Name: n.Name, Owner: n.Owner, Scope: n.Scope, labels: n.Labels,
+		Name: n.Name, Owner: string(n.Owner), Scope: n.Scope, labels: n.Labels,
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 func newPort(a *app) *cobra.Command {
@@ -56,9 +57,9 @@ func wantedPort(s string) (string, error) {
 	if !ok {
 		proto = "tcp"
 	}
-	ports, err := (&api.SandboxConfig{Expose: []string{number + "/" + proto}}).Exposed()
+	ports, err := (&request.SandboxConfig{Expose: []string{number + "/" + proto}}).Exposed()
 	if err != nil || len(ports) != 1 {
-		return "", api.Errorf(api.ErrInvalid, "port %q: want PORT or PORT/PROTO like 80 or 53/udp", s)
+		return "", request.Errorf(request.ErrInvalid, "port %q: want PORT or PORT/PROTO like 80 or 53/udp", s)
 	}
 	return ports[0].String(), nil
 }

@@ -31,7 +31,7 @@ func (r sandboxRow) Label(key string) string {
 	return r.labels[key]
 }
 
-func (r sandboxRow) owner() string { return r.Owner }
+func (r sandboxRow) owner() model.Owner { return model.Owner(r.Owner) }
 
 const sandboxColumns = "{{.ID}}\t{{.Name}}\t{{.Status}}\t{{.Command}}\t{{.Networks}}\t{{.IP}}\t{{.Ports}}"
 
@@ -50,7 +50,7 @@ func newPs(a *app) *cobra.Command {
 			return err
 		}
 		if l.quiet {
-			list = slices.DeleteFunc(list, func(s api.SandboxSummary) bool { return s.Owner != api.OwnerFairway })
+			list = slices.DeleteFunc(list, func(s api.SandboxSummary) bool { return s.Owner != model.OwnerFairway })
 		}
 		header := sandboxRow{
 			Command: "COMMAND", CreatedAt: "CREATED AT", ID: "ID", IP: "IP", Labels: "LABELS",
@@ -89,7 +89,7 @@ func rowOfSandbox(l listFlags, s api.SandboxSummary, now time.Time) sandboxRow {
 	}
 	return sandboxRow{
 		Command: command, CreatedAt: createdAt(s), ID: l.id(s.ID), IP: strings.Join(addrs, ","),
-		Labels: labelText(s.Labels), Name: s.Name, Networks: strings.Join(networks, ","), Owner: s.Owner,
+		Labels: labelText(s.Labels), Name: s.Name, Networks: strings.Join(networks, ","), Owner: string(s.Owner),
 		Pid: strconv.Itoa(s.Pid), Ports: portsText(s.Ports),
 		RunningFor: runningFor(s, now),
 		State:      string(s.Status), Status: statusText(s, now), labels: s.Labels,

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // Main runs one command line and returns the exit code.
@@ -29,7 +30,7 @@ func newRoot(a *app) *cobra.Command {
 			"Nouns by themselves (network ls, flow ls, ps, status) only read; verbs change something.\n\n" + exitCodes,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Version:       versionLine(api.BuildVersion()),
+		Version:       versionLine(request.BuildVersion()),
 	}
 	group(root)
 	root.SetVersionTemplate("fairway {{.Version}}\n")

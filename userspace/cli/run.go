@@ -14,6 +14,7 @@ import (
 
 	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // processFlags are what run and exec have in common.
@@ -76,7 +77,7 @@ func newRun(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		req := api.Run{
+		req := request.Run{
 			SandboxConfig: config, Command: args, AutoRemove: rm, TTY: process.tty,
 			Env: process.environment(a.env.Getenv), Workdir: process.workdir,
 		}
@@ -89,14 +90,14 @@ func newRun(a *app) *cobra.Command {
 		if detach {
 			return a.runDetached(cmd, req)
 		}
-		return a.foreground(cmd.Context(), process, func(ctx context.Context, files *api.Stdio) (*api.Attached, error) {
+		return a.foreground(cmd.Context(), process, func(ctx context.Context, files *request.Stdio) (*api.Attached, error) {
 			return a.client().RunAttached(ctx, req, files)
 		})
 	}
 	return cmd
 }
 
-func (a *app) runDetached(cmd *cobra.Command, req api.Run) error {
+func (a *app) runDetached(cmd *cobra.Command, req request.Run) error {
 	started, err := a.client().Run(cmd.Context(), req)
 	if err != nil {
 		return processError(err)

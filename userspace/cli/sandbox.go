@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 func newSandbox(a *app) *cobra.Command {
@@ -42,7 +43,7 @@ func newSandboxAdd(a *app) *cobra.Command {
 			return err
 		}
 		config.Name = args[0]
-		req := api.Add{SandboxConfig: config, Netns: netns}
+		req := request.Add{SandboxConfig: config, Netns: netns}
 		if err := req.Validate(); err != nil {
 			return err
 		}
@@ -57,7 +58,7 @@ func newSandboxAdd(a *app) *cobra.Command {
 }
 
 func newStop(a *app) *cobra.Command {
-	var req api.Stop
+	var req request.Stop
 	timeout := 10
 	cmd := &cobra.Command{
 		Use:               "stop [OPTIONS] NAME...",

@@ -14,10 +14,10 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/api/apitest"
 	"github.com/fairway-project/fairway/userspace/cli"
 	"github.com/fairway-project/fairway/userspace/daemon"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 var update = flag.Bool("update", false, "write what the commands print into the scripts")
@@ -37,8 +37,8 @@ func programs() cli.Programs {
 			_, err := os.Stdout.WriteString(configText(c) + "\n")
 			return err
 		},
-		Doctor: func(_ context.Context, c daemon.Config) ([]api.Check, error) {
-			return []api.Check{{Name: "bpffs", Result: api.Fail, Fact: c.BPFFS + " is not on a bpffs", Fix: "mount -t bpf bpf /sys/fs/bpf"}}, nil
+		Doctor: func(_ context.Context, c daemon.Config) ([]request.Check, error) {
+			return []request.Check{{Name: "bpffs", Result: request.Fail, Fact: c.BPFFS + " is not on a bpffs", Fix: "mount -t bpf bpf /sys/fs/bpf"}}, nil
 		},
 		Uninstall: func(_ context.Context, c daemon.Config, purge bool, removed func(string)) error {
 			removed("links in " + c.BPFFS)

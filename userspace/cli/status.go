@@ -14,8 +14,8 @@ import (
 	"github.com/docker/go-units"
 	"github.com/spf13/cobra"
 
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 func newStatus(a *app) *cobra.Command {
@@ -50,7 +50,7 @@ func printOne[T any](w io.Writer, format string, v T) error {
 	return printTemplate(w, format, []T{v})
 }
 
-func printBrief(w io.Writer, s api.Status) error {
+func printBrief(w io.Writer, s request.Status) error {
 	if len(s.Degraded) == 0 {
 		fmt.Fprintln(w, "ok")
 		return nil
@@ -65,7 +65,7 @@ type section struct {
 	rows []string
 }
 
-func printStatus(w io.Writer, s api.Status, now time.Time) error {
+func printStatus(w io.Writer, s request.Status, now time.Time) error {
 	tw := tabwriter.NewWriter(w, 0, 1, 2, ' ', 0)
 	for _, sec := range append(daemonSections(s, now), datapathSections(s)...) {
 		if len(sec.rows) == 0 {
@@ -82,7 +82,7 @@ func printStatus(w io.Writer, s api.Status, now time.Time) error {
 	return tw.Flush()
 }
 
-func daemonSections(s api.Status, now time.Time) []section {
+func daemonSections(s request.Status, now time.Time) []section {
 	state := []string{"ok"}
 	if len(s.Degraded) > 0 {
 		state = s.Degraded
@@ -111,7 +111,7 @@ func daemonSections(s api.Status, now time.Time) []section {
 }
 
 // carriedRows are what is carried for each of the others.
-func carriedRows(all []api.CarriedCount) []string {
+func carriedRows(all []request.CarriedCount) []string {
 	var rows []string
 	for _, c := range all {
 		rows = append(rows, fmt.Sprintf("%s\t%d networks, %d endpoints, %d published ports", c.Owner, c.Networks, c.Endpoints, c.Ports))
@@ -119,7 +119,7 @@ func carriedRows(all []api.CarriedCount) []string {
 	return rows
 }
 
-func datapathSections(s api.Status) []section {
+func datapathSections(s request.Status) []section {
 	mode := string(s.Datapath.Mode)
 	if s.Datapath.Netfilter == datapath.NetfilterFirstPacket {
 		mode += ", connections with the outside judged by netfilter (first-packet)"
@@ -190,7 +190,7 @@ func forwardedRows(paths map[datapath.Path]datapath.Counter) []string {
 
 // dropRows shows the reasons that occurred, the most frequent first, and how much of
 // each is recent.
-func dropRows(s api.Status) []string {
+func dropRows(s request.Status) []string {
 	drops := slices.DeleteFunc(slices.Clone(s.Stats.Drops), func(d datapath.Drop) bool { return d.Packets == 0 })
 	slices.SortStableFunc(drops, func(a, b datapath.Drop) int { return cmp.Compare(b.Packets, a.Packets) })
 	var rows []string
@@ -200,7 +200,7 @@ func dropRows(s api.Status) []string {
 	return rows
 }
 
-func recentText(r api.RecentDrops, of datapath.Drop) string {
+func recentText(r request.RecentDrops, of datapath.Drop) string {
 	var packets uint64
 	for _, d := range r.Drops {
 		if d.Reason == of.Reason && d.Direction == of.Direction {

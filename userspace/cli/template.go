@@ -12,7 +12,7 @@ import (
 	"strings"
 	"text/template"
 
-	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // parseTemplate reads a value of --format with Docker's functions; \t and \n
@@ -30,7 +30,7 @@ func parseTemplate(text string) (*template.Template, error) {
 		"truncate": truncate,
 	}).Parse(text)
 	if err != nil {
-		return nil, api.Errorf(api.ErrInvalid, "format %q: %s", text, strings.TrimPrefix(err.Error(), "template: "))
+		return nil, request.Errorf(request.ErrInvalid, "format %q: %s", text, strings.TrimPrefix(err.Error(), "template: "))
 	}
 	return tmpl, nil
 }
@@ -43,7 +43,7 @@ func templateError(err error, data any) error {
 	t := reflect.TypeOf(data)
 	m := noField.FindStringSubmatch(err.Error())
 	if m == nil || m[2] != t.String() {
-		return api.Errorf(api.ErrInvalid, "format: %s", strings.TrimPrefix(err.Error(), "template: "))
+		return request.Errorf(request.ErrInvalid, "format: %s", strings.TrimPrefix(err.Error(), "template: "))
 	}
 	var names []string
 	for _, f := range reflect.VisibleFields(t) {
@@ -52,7 +52,7 @@ func templateError(err error, data any) error {
 		}
 	}
 	slices.Sort(names)
-	return api.Errorf(api.ErrInvalid, "format: no field %q; want one of %s", m[1], strings.Join(names, ", "))
+	return request.Errorf(request.ErrInvalid, "format: no field %q; want one of %s", m[1], strings.Join(names, ", "))
 }
 
 func jsonText(v any) (string, error) {

@@ -14,14 +14,14 @@ import (
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
-	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // terminal is the pseudo terminal of a process in the foreground, whose other end is
 // this program's own terminal.
 type terminal struct {
 	// local are this program's streams.
-	local       *api.Stdio
+	local       *request.Stdio
 	interactive bool
 	// master is this end, slave the process's.
 	master, slave *os.File
@@ -33,7 +33,7 @@ type terminal struct {
 
 // openTerminal makes a terminal as large as the local one. Interactive passes on what
 // is typed, for which standard input has to be a terminal, as Docker demands.
-func openTerminal(local *api.Stdio, interactive bool) (*terminal, error) {
+func openTerminal(local *request.Stdio, interactive bool) (*terminal, error) {
 	if interactive && !term.IsTerminal(int(local.Stdin.Fd())) {
 		return nil, errors.New("-t: the input device is not a TTY; -i alone reads from it")
 	}
@@ -48,8 +48,8 @@ func openTerminal(local *api.Stdio, interactive bool) (*terminal, error) {
 }
 
 // streams are the process's.
-func (t *terminal) streams() *api.Stdio {
-	return &api.Stdio{Stdin: t.slave, Stdout: t.slave, Stderr: t.slave}
+func (t *terminal) streams() *request.Stdio {
+	return &request.Stdio{Stdin: t.slave, Stdout: t.slave, Stderr: t.slave}
 }
 
 // resize gives the terminal the local one's size, if there is one.

@@ -17,9 +17,9 @@ import (
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/api/apitest"
 	"github.com/fairway-project/fairway/userspace/cli"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // patience bounds a wait for what certainly comes.
@@ -93,7 +93,7 @@ func (s *screen) resize(rows, cols uint16) {
 func (s *screen) fairway(socket string, args ...string) <-chan int {
 	env := cli.Env{
 		Stdin: s.slave, Stdout: s.slave, Stderr: s.slave, Now: time.Now,
-		Files: &api.Stdio{Stdin: s.slave, Stdout: s.slave, Stderr: s.slave},
+		Files: &request.Stdio{Stdin: s.slave, Stdout: s.slave, Stderr: s.slave},
 		Getenv: func(name string) string {
 			return map[string]string{"FAIRWAY_SOCKET": socket, "TERM": "vt220"}[name]
 		},

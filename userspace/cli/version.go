@@ -9,13 +9,13 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // versions is what version prints; Server is null where no daemon answers.
 type versions struct {
-	Client api.Version  `json:"client"`
-	Server *api.Version `json:"server"`
+	Client request.Version  `json:"client"`
+	Server *request.Version `json:"server"`
 }
 
 func newVersion(a *app) *cobra.Command {
@@ -24,7 +24,7 @@ func newVersion(a *app) *cobra.Command {
 	cmd.Flags().StringVar(&format, "format", "", "json, or a Go template")
 	defineOutput(cmd, &output)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		v := versions{Client: api.BuildVersion()}
+		v := versions{Client: request.BuildVersion()}
 		server, err := a.client().Version(cmd.Context())
 		if err == nil {
 			v.Server = &server
@@ -53,7 +53,7 @@ func printVersions(w io.Writer, format, output string, v versions) error {
 	return tw.Flush()
 }
 
-func printVersion(w io.Writer, who string, v api.Version) {
+func printVersion(w io.Writer, who string, v request.Version) {
 	fmt.Fprintf(w, "%s:\n Version:\t%s\n", who, v.Version)
 	if v.Commit != "" {
 		fmt.Fprintf(w, " Commit:\t%s\n", commitText(v))
@@ -61,7 +61,7 @@ func printVersion(w io.Writer, who string, v api.Version) {
 	fmt.Fprintf(w, " Go version:\t%s\n OS/Arch:\t%s\n", v.Go, v.Platform)
 }
 
-func commitText(v api.Version) string {
+func commitText(v request.Version) string {
 	if v.Modified {
 		return v.Commit + " (modified)"
 	}
@@ -69,7 +69,7 @@ func commitText(v api.Version) string {
 }
 
 // versionLine is a version in a few words.
-func versionLine(v api.Version) string {
+func versionLine(v request.Version) string {
 	if v.Commit == "" {
 		return v.Version
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/fairway-project/fairway/userspace/docker/plugin"
 	"github.com/fairway-project/fairway/userspace/engine"
 	"github.com/fairway-project/fairway/userspace/link"
+	"github.com/fairway-project/fairway/userspace/request"
 	"github.com/fairway-project/fairway/userspace/sandbox"
 	"github.com/fairway-project/fairway/userspace/store"
 )
@@ -27,7 +28,7 @@ type Parts struct {
 	// Metrics makes the handler of the Prometheus endpoint; nil for none.
 	Metrics func(*engine.Engine) http.Handler
 	// Doctor checks the host; nil for no checks.
-	Doctor func(context.Context, Config) ([]api.Check, error)
+	Doctor func(context.Context, Config) ([]request.Check, error)
 	// Again reads the settings again; nil where they can't be.
 	Again func() (Config, error)
 }
@@ -206,7 +207,7 @@ func (d *daemon) engineConfig(s *store.Store, l *link.Host, b *sandbox.Manager, 
 	c := engine.Config{
 		Store: s, Links: l, Boxes: b, Datapath: dp, Sweep: d.sweep, Others: !d.alone,
 		Root: d.config.Root, RunDir: d.config.RunDir,
-		Uplinks: d.config.Uplinks, Metrics: func() string { return d.now.get().Metrics }, Version: api.BuildVersion(), Log: d.log,
+		Uplinks: d.config.Uplinks, Metrics: func() string { return d.now.get().Metrics }, Version: request.BuildVersion(), Log: d.log,
 	}
 	if dp.Mode() == datapath.EBPF {
 		c.BPFFS = d.config.BPFFS
@@ -214,7 +215,7 @@ func (d *daemon) engineConfig(s *store.Store, l *link.Host, b *sandbox.Manager, 
 	}
 	c.Tenant = d.tenant()
 	if d.parts.Doctor != nil {
-		c.Doctor = func(ctx context.Context) ([]api.Check, error) { return d.parts.Doctor(ctx, d.now.get()) }
+		c.Doctor = func(ctx context.Context) ([]request.Check, error) { return d.parts.Doctor(ctx, d.now.get()) }
 	}
 	return c
 }

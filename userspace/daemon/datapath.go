@@ -9,11 +9,11 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/datapath/ebpf"
 	"github.com/fairway-project/fairway/userspace/datapath/ebpf/expiry"
 	"github.com/fairway-project/fairway/userspace/datapath/iptables"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // openDatapath opens an implementation in the daemon's network namespace. The
@@ -34,7 +34,7 @@ func (d *daemon) ebpfConfig() ebpf.Config {
 		BPFFS: c.BPFFS, RunDir: c.RunDir, Others: !d.alone, Logger: d.log,
 		FlowTableSize: c.FlowTableSize, MasqueradePorts: c.MasqueradePorts,
 		EndpointReserve: c.EndpointReserve, Timeouts: expiry.Timeouts(c.Timeouts),
-		XDP: c.XDP, FirstPacket: c.firstPacket(), Build: buildName(api.BuildVersion()),
+		XDP: c.XDP, FirstPacket: c.firstPacket(), Build: buildName(request.BuildVersion()),
 	}
 }
 
@@ -49,7 +49,7 @@ func (d *daemon) iptablesOptions() iptables.Options {
 }
 
 // buildName is what another version is told of this one.
-func buildName(v api.Version) string { return strings.TrimSpace(v.Version + " " + v.Commit) }
+func buildName(v request.Version) string { return strings.TrimSpace(v.Version + " " + v.Commit) }
 
 // openFormer opens an implementation that is only to be removed. That has to be
 // possible where its programs don't load, which may be why it is to go.

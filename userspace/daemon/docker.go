@@ -14,6 +14,7 @@ import (
 	"github.com/fairway-project/fairway/userspace/docker/firewall"
 	"github.com/fairway-project/fairway/userspace/docker/setup"
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 func (c *Config) checkDocker() error {
@@ -111,7 +112,7 @@ type dockerPorts struct{ watcher *docker.Watcher }
 func (p dockerPorts) HoldPort(ctx context.Context, port api.DockerPort) (held api.DockerPortHeld, err error) {
 	held.Internal, err = p.watcher.HoldPort(ctx, port.Pid, heldPort(port))
 	if err != nil {
-		return held, api.Mark(api.ErrConflict, err)
+		return held, request.Mark(request.ErrConflict, err)
 	}
 	return held, nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/fairway-project/fairway/userspace/docker/plugin"
 	"github.com/fairway-project/fairway/userspace/engine"
 	"github.com/fairway-project/fairway/userspace/link"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 func (c *Config) checkPlugin() error {
@@ -137,7 +138,7 @@ func (t tenants) Degraded() (all []string) {
 	return all
 }
 
-func (t tenants) Carried(ctx context.Context) (all api.Carried) {
+func (t tenants) Carried(ctx context.Context) (all request.Carried) {
 	for _, one := range t {
 		c := one.Carried(ctx)
 		all.Networks = append(all.Networks, c.Networks...)

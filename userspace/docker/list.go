@@ -9,22 +9,22 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/docker/facts"
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // Carried returns the engine's bridge networks and the containers on them, as it
 // said last.
-func (w *Watcher) Carried(context.Context) (c api.Carried) {
+func (w *Watcher) Carried(context.Context) (c request.Carried) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	containers := make(map[string]*api.SandboxView)
+	containers := make(map[string]*request.SandboxView)
 	for _, n := range w.view.networks {
-		v := api.NetworkView{Network: n.Network, Owner: api.OwnerDocker}
+		v := request.NetworkView{Network: n.Network, Owner: model.OwnerDocker}
 		for _, e := range n.Endpoints {
 			ep := endpointView(n, e)
-			v.Endpoints = append(v.Endpoints, api.NetworkEndpoint{Endpoint: ep.Endpoint, SandboxName: e.Name})
+			v.Endpoints = append(v.Endpoints, request.NetworkEndpoint{Endpoint: ep.Endpoint, SandboxName: e.Name})
 			box := containers[ep.SandboxID]
 			if box == nil {
 				box = containerView(ep.SandboxID, e.Name)
@@ -39,23 +39,23 @@ func (w *Watcher) Carried(context.Context) (c api.Carried) {
 		}
 		c.Networks = append(c.Networks, v)
 	}
-	slices.SortFunc(c.Networks, func(a, b api.NetworkView) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(c.Networks, func(a, b request.NetworkView) int { return cmp.Compare(a.Name, b.Name) })
 	for _, id := range slices.Sorted(maps.Keys(containers)) {
-		slices.SortFunc(containers[id].Endpoints, func(a, b api.SandboxEndpoint) int { return cmp.Compare(a.NetworkName, b.NetworkName) })
+		slices.SortFunc(containers[id].Endpoints, func(a, b request.SandboxEndpoint) int { return cmp.Compare(a.NetworkName, b.NetworkName) })
 		c.Containers = append(c.Containers, *containers[id])
 	}
 	return c
 }
 
 // containerView is a container of the engine's, which is one that runs.
-func containerView(id, name string) *api.SandboxView {
-	return &api.SandboxView{Owner: api.OwnerDocker, Sandbox: model.Sandbox{
+func containerView(id, name string) *request.SandboxView {
+	return &request.SandboxView{Owner: model.OwnerDocker, Sandbox: model.Sandbox{
 		ID: id, Name: name, Mode: model.ModeNetworks, State: model.State{Status: model.StatusRunning},
 	}}
 }
 
-func endpointView(n facts.Network, e facts.Endpoint) api.SandboxEndpoint {
-	return api.SandboxEndpoint{NetworkName: n.Name, Endpoint: model.Endpoint{
+func endpointView(n facts.Network, e facts.Endpoint) request.SandboxEndpoint {
+	return request.SandboxEndpoint{NetworkName: n.Name, Endpoint: model.Endpoint{
 		// An endpoint without a container is all that is known of one.
 		ID: e.ID, NetworkID: e.NetworkID, SandboxID: cmp.Or(e.Container, e.ID), MAC: e.MAC,
 		IPv4: prefixed(e.IPv4, n.IPv4), IPv6: prefixed(e.IPv6, n.IPv6),

@@ -27,13 +27,13 @@ import (
 	"sync"
 	"time"
 
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/audit"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/docker/client"
 	"github.com/fairway-project/fairway/userspace/docker/device"
 	"github.com/fairway-project/fairway/userspace/docker/facts"
 	"github.com/fairway-project/fairway/userspace/docker/proxies"
+	"github.com/fairway-project/fairway/userspace/model"
 )
 
 // Config is what a watcher works with. The caller closes Datapath after it.
@@ -132,7 +132,7 @@ func New(c Config) (*Watcher, error) {
 		return nil, err
 	}
 	return &Watcher{
-		Config: c, client: cl, audit: audit.New(c.Log, api.OwnerDocker), held: proxies.NewTable(), todo: newTodo(), retry: make(chan struct{}, 1), changes: make(chan struct{}, 1), first: make(chan struct{}),
+		Config: c, client: cl, audit: audit.New(c.Log, model.OwnerDocker), held: proxies.NewTable(), todo: newTodo(), retry: make(chan struct{}, 1), changes: make(chan struct{}, 1), first: make(chan struct{}),
 		inspect: make(chan struct{}, 1), refuse: make(chan struct{}, 1), openings: make(map[string][]facts.Opening),
 		view:  view{networks: make(map[string]facts.Network), asked: make(map[string]uint64)},
 		since: make(map[int]appearance), bound: make(map[string]int), applied: newApplied(),

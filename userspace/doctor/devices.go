@@ -7,11 +7,11 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
-func uplinks(f *facts) []api.Check {
+func uplinks(f *facts) []request.Check {
 	var names, bare []string
 	for _, d := range f.devices {
 		if !d.uplink {
@@ -22,7 +22,7 @@ func uplinks(f *facts) []api.Check {
 			bare = append(bare, d.name)
 		}
 	}
-	var checks []api.Check
+	var checks []request.Check
 	for _, name := range f.uplinks {
 		if !slices.Contains(names, name) {
 			checks = append(checks, warn("uplinks", name+": there is no network device of this name", nameUplink(f)))
@@ -51,14 +51,14 @@ func nameUplink(f *facts) string {
 
 // mtus: packets that a network's MTU allows and an uplink's doesn't are answered
 // with ICMP errors, which not every sender minds.
-func mtus(f *facts) []api.Check {
+func mtus(f *facts) []request.Check {
 	var small device
 	for _, d := range f.devices {
 		if d.uplink && d.mtu > 0 && (small.mtu == 0 || d.mtu < small.mtu) {
 			small = d
 		}
 	}
-	var checks []api.Check
+	var checks []request.Check
 	for _, d := range f.devices {
 		if d.owner != "" && d.kind == "bridge" && small.mtu > 0 && d.mtu > small.mtu {
 			checks = append(checks, warn("mtu", fmt.Sprintf("network device %s has %d, uplink %s %d", d.name, d.mtu, small.name, small.mtu),
@@ -66,13 +66,13 @@ func mtus(f *facts) []api.Check {
 		}
 	}
 	if len(checks) == 0 {
-		return []api.Check{ok("mtu", "no network's is above an uplink's")}
+		return []request.Check{ok("mtu", "no network's is above an uplink's")}
 	}
 	return checks
 }
 
-func offloads(f *facts) []api.Check {
-	var checks []api.Check
+func offloads(f *facts) []request.Check {
+	var checks []request.Check
 	for _, d := range f.devices {
 		switch {
 		case d.uplink && d.lro:
@@ -83,17 +83,17 @@ func offloads(f *facts) []api.Check {
 		}
 	}
 	if len(checks) == 0 {
-		return []api.Check{ok("offloads", "as they should be")}
+		return []request.Check{ok("offloads", "as they should be")}
 	}
 	return checks
 }
 
 // foreignPrograms are left alone; what they take, Fairway's programs don't see.
-func foreignPrograms(f *facts) []api.Check {
+func foreignPrograms(f *facts) []request.Check {
 	if f.mode != datapath.EBPF {
 		return nil
 	}
-	var checks []api.Check
+	var checks []request.Check
 	for _, d := range f.devices {
 		if d.uplink && len(d.programs) > 0 {
 			checks = append(checks, warn("other programs", fmt.Sprintf("on %s: %s; what they redirect or drop, Fairway doesn't see", d.name, strings.Join(d.programs, ", ")),
@@ -101,7 +101,7 @@ func foreignPrograms(f *facts) []api.Check {
 		}
 	}
 	if len(checks) == 0 {
-		return []api.Check{ok("other programs", "none on uplinks")}
+		return []request.Check{ok("other programs", "none on uplinks")}
 	}
 	return checks
 }

@@ -5,8 +5,8 @@ package doctor
 import (
 	"context"
 
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // Options say which daemon the host is checked for; it needn't run.
@@ -24,7 +24,7 @@ type Options struct {
 
 // Run checks the host. The error is for what prevents checking at all; whatever
 // is wrong with the host is a check.
-func Run(ctx context.Context, o Options) ([]api.Check, error) {
+func Run(ctx context.Context, o Options) ([]request.Check, error) {
 	f, err := gather(ctx, o)
 	if err != nil {
 		return nil, err
@@ -33,7 +33,7 @@ func Run(ctx context.Context, o Options) ([]api.Check, error) {
 }
 
 // judge applies all judgements to the facts.
-func judge(f *facts) []api.Check {
+func judge(f *facts) []request.Check {
 	if f.blind {
 		return judgeBy(f, privileges, unseen, mounts, memory, files)
 	}
@@ -44,20 +44,22 @@ func judge(f *facts) []api.Check {
 		daemon, socket, reservations, leftovers)
 }
 
-func judgeBy(f *facts, judges ...func(*facts) []api.Check) []api.Check {
-	var all []api.Check
+func judgeBy(f *facts, judges ...func(*facts) []request.Check) []request.Check {
+	var all []request.Check
 	for _, j := range judges {
 		all = append(all, j(f)...)
 	}
 	return all
 }
 
-func ok(name, fact string) api.Check { return api.Check{Name: name, Result: api.OK, Fact: fact} }
-
-func warn(name, fact, fix string) api.Check {
-	return api.Check{Name: name, Result: api.Warn, Fact: fact, Fix: fix}
+func ok(name, fact string) request.Check {
+	return request.Check{Name: name, Result: request.OK, Fact: fact}
 }
 
-func fail(name, fact, fix string) api.Check {
-	return api.Check{Name: name, Result: api.Fail, Fact: fact, Fix: fix}
+func warn(name, fact, fix string) request.Check {
+	return request.Check{Name: name, Result: request.Warn, Fact: fact, Fix: fix}
+}
+
+func fail(name, fact, fix string) request.Check {
+	return request.Check{Name: name, Result: request.Fail, Fact: fact, Fix: fix}
 }

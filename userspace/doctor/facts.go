@@ -4,9 +4,9 @@ package doctor
 
 import (
 	"github.com/fairway-project/fairway/loader"
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // facts are all that the judgements look at.
@@ -67,9 +67,9 @@ type device struct {
 // daemonFacts are what the daemon answered; err is why it didn't.
 type daemonFacts struct {
 	err    error
-	status api.Status
+	status request.Status
 	// client is the version of this program.
-	client api.Version
+	client request.Version
 	// known are the IDs of its networks and endpoints.
 	known map[string]bool
 	// ports by whether a socket holds them.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // askTimeout bounds the questions to a daemon that hangs.
@@ -21,7 +22,7 @@ const askTimeout = 5 * time.Second
 func askDaemon(ctx context.Context, socket string) daemonFacts {
 	ctx, stop := context.WithTimeout(ctx, askTimeout)
 	defer stop()
-	d := daemonFacts{client: api.BuildVersion(), known: make(map[string]bool)}
+	d := daemonFacts{client: request.BuildVersion(), known: make(map[string]bool)}
 	c := api.NewClient(socket)
 	defer c.Close()
 	if d.status, d.err = c.Status(ctx); d.err != nil {
@@ -39,7 +40,7 @@ func (d *daemonFacts) askNetworks(ctx context.Context, c *api.Client) error {
 	for _, n := range networks {
 		d.known[n.ID] = true
 		inspected, _, err := c.Network(ctx, n.ID)
-		if errors.Is(err, api.ErrNotFound) {
+		if errors.Is(err, request.ErrNotFound) {
 			continue
 		}
 		if err != nil {

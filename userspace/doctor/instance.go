@@ -6,17 +6,17 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // daemon judges one that answers; the command line says of itself whether one does.
-func daemon(f *facts) []api.Check {
+func daemon(f *facts) []request.Check {
 	d := &f.daemon
 	if d.err != nil {
 		return nil
 	}
 	fact := fmt.Sprintf("version %s, %s mode", d.status.Version.Version, d.status.Datapath.Mode)
-	checks := []api.Check{ok("daemon state", fact)}
+	checks := []request.Check{ok("daemon state", fact)}
 	switch {
 	case d.status.Datapath.Mode != f.mode:
 		checks[0] = warn("daemon state", fmt.Sprintf("%s; asked for was %s", fact, f.mode), "systemctl restart fairway")
@@ -30,23 +30,23 @@ func daemon(f *facts) []api.Check {
 }
 
 // socket: who may open it is root.
-func socket(f *facts) []api.Check {
+func socket(f *facts) []request.Check {
 	s := &f.socket
 	if !s.exists {
 		return nil
 	}
 	fact := fmt.Sprintf("%s has mode %04o in a directory with %04o", s.path, s.mode, s.directory)
 	if s.mode&0o007 != 0 && s.directory&0o007 != 0 {
-		return []api.Check{fail("socket", fact+": every user of the host can become root", "chmod 0660 "+s.path)}
+		return []request.Check{fail("socket", fact+": every user of the host can become root", "chmod 0660 "+s.path)}
 	}
-	return []api.Check{ok("socket", fact)}
+	return []request.Check{ok("socket", fact)}
 }
 
-func reservations(f *facts) []api.Check {
+func reservations(f *facts) []request.Check {
 	if f.daemon.err != nil {
 		return nil
 	}
-	var checks []api.Check
+	var checks []request.Check
 	for _, p := range f.daemon.ports {
 		if p.problem != "" {
 			checks = append(checks, warn("published ports", fmt.Sprintf("%s of sandbox %s: %s", p.port, p.sandbox, p.problem),
@@ -54,14 +54,14 @@ func reservations(f *facts) []api.Check {
 		}
 	}
 	if len(checks) == 0 {
-		return []api.Check{ok("published ports", fmt.Sprintf("%d, all reserved on the host", len(f.daemon.ports)))}
+		return []request.Check{ok("published ports", fmt.Sprintf("%d, all reserved on the host", len(f.daemon.ports)))}
 	}
 	return checks
 }
 
 // leftovers are what no running daemon owns.
-func leftovers(f *facts) []api.Check {
-	var checks []api.Check
+func leftovers(f *facts) []request.Check {
+	var checks []request.Check
 	var stale []string
 	for _, d := range f.devices {
 		if d.owner != "" && !f.daemon.known[d.owner] {
@@ -84,7 +84,7 @@ func leftovers(f *facts) []api.Check {
 		checks = append(checks, warn("leftovers", fmt.Sprintf("tables of %d versions in %s", f.schemas, f.bpffs), "systemctl restart fairway"))
 	}
 	if len(checks) == 0 {
-		return []api.Check{ok("leftovers", "none")}
+		return []request.Check{ok("leftovers", "none")}
 	}
 	return checks
 }

@@ -11,9 +11,9 @@ import (
 	"github.com/cilium/ebpf"
 
 	"github.com/fairway-project/fairway/loader"
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 var errSilent = errors.New("no daemon")
@@ -43,7 +43,7 @@ func healthy(mode datapath.Mode) *facts {
 func TestHealthyHostHasNothingToMend(t *testing.T) {
 	for _, mode := range []datapath.Mode{datapath.EBPF, datapath.IPTables} {
 		for _, c := range judge(healthy(mode)) {
-			if c.Result != api.OK || c.Fix != "" {
+			if c.Result != request.OK || c.Fix != "" {
 				t.Errorf("%s: %+v", mode, c)
 			}
 			if c.Name == "" || c.Fact == "" || strings.Contains(c.Fact, "\n") {
@@ -63,92 +63,92 @@ func TestJudgements(t *testing.T) {
 		mode   datapath.Mode
 		change func(*facts)
 		check  string
-		want   api.Result
+		want   request.Result
 		fact   string
 	}{
-		{"no root", both, func(f *facts) { f.missingCaps = []string{"CAP_BPF"} }, "privileges", api.Fail, "CAP_BPF"},
+		{"no root", both, func(f *facts) { f.missingCaps = []string{"CAP_BPF"} }, "privileges", request.Fail, "CAP_BPF"},
 		{"old kernel", datapath.EBPF, func(f *facts) {
 			f.features = []loader.Result{{Feature: loader.Feature{Name: "x", Since: "5.10", Required: true}, Err: &loader.UnsupportedError{Name: "x", Since: "5.10"}}}
-		}, "feature x", api.Fail, "requires >= 5.10"},
+		}, "feature x", request.Fail, "requires >= 5.10"},
 		{"a feature with a substitute", datapath.EBPF, func(f *facts) {
 			f.features = []loader.Result{{Feature: loader.Feature{Name: "tcx", Since: "6.6", Without: "clsact filters"}, Err: ebpf.ErrNotSupported}}
-		}, "feature tcx", api.OK, "clsact filters"},
+		}, "feature tcx", request.OK, "clsact filters"},
 		{"probe without privileges", datapath.EBPF, func(f *facts) {
 			f.missingCaps = []string{"CAP_BPF"}
 			f.features = []loader.Result{{Feature: loader.Feature{Name: "x", Required: true}, Err: errors.New("operation not permitted")}}
-		}, "feature x", api.Warn, "not known"},
-		{"real-time kernel", datapath.EBPF, func(f *facts) { f.realtime = true }, "kernel", api.Warn, "PREEMPT_RT"},
-		{"real-time kernel beside iptables", datapath.IPTables, func(f *facts) { f.realtime = true }, "kernel", api.OK, "6.12.0"},
-		{"ip netns exec", both, func(f *facts) { f.privateMnt = true }, "mount namespace", api.Warn, "PID 1"},
-		{"no bpffs", datapath.EBPF, func(f *facts) { f.bpffsMounted = false }, "bpffs", api.Warn, "/sys/fs/bpf/fairway"},
-		{"no cgroup2", both, func(f *facts) { f.cgroup2 = "" }, "cgroup2", api.Warn, "not mounted"},
-		{"little memory", datapath.EBPF, func(f *facts) { f.daemon.err, f.memAvailable = errSilent, 50<<20 }, "memory", api.Warn, "50 MiB"},
-		{"few files", both, func(f *facts) { f.nrOpen = 1024 }, "open files", api.Warn, "1024"},
-		{"no forwarding", datapath.IPTables, func(f *facts) { f.sysctls["net/ipv4/ip_forward"] = "0" }, "ip_forward", api.Fail, "is 0"},
+		}, "feature x", request.Warn, "not known"},
+		{"real-time kernel", datapath.EBPF, func(f *facts) { f.realtime = true }, "kernel", request.Warn, "PREEMPT_RT"},
+		{"real-time kernel beside iptables", datapath.IPTables, func(f *facts) { f.realtime = true }, "kernel", request.OK, "6.12.0"},
+		{"ip netns exec", both, func(f *facts) { f.privateMnt = true }, "mount namespace", request.Warn, "PID 1"},
+		{"no bpffs", datapath.EBPF, func(f *facts) { f.bpffsMounted = false }, "bpffs", request.Warn, "/sys/fs/bpf/fairway"},
+		{"no cgroup2", both, func(f *facts) { f.cgroup2 = "" }, "cgroup2", request.Warn, "not mounted"},
+		{"little memory", datapath.EBPF, func(f *facts) { f.daemon.err, f.memAvailable = errSilent, 50<<20 }, "memory", request.Warn, "50 MiB"},
+		{"few files", both, func(f *facts) { f.nrOpen = 1024 }, "open files", request.Warn, "1024"},
+		{"no forwarding", datapath.IPTables, func(f *facts) { f.sysctls["net/ipv4/ip_forward"] = "0" }, "ip_forward", request.Fail, "is 0"},
 		{"no forwarding before the daemon", datapath.IPTables, func(f *facts) {
 			f.sysctls["net/ipv4/ip_forward"], f.daemon.err = "0", errSilent
-		}, "ip_forward", api.OK, "the daemon sets it"},
-		{"no forwarding in ebpf mode", datapath.EBPF, func(f *facts) { f.sysctls["net/ipv4/ip_forward"] = "0" }, "ip_forward", api.OK, "bridges alone"},
+		}, "ip_forward", request.OK, "the daemon sets it"},
+		{"no forwarding in ebpf mode", datapath.EBPF, func(f *facts) { f.sysctls["net/ipv4/ip_forward"] = "0" }, "ip_forward", request.OK, "bridges alone"},
 		{"strict with two uplinks", both, func(f *facts) {
 			f.host.Uplinks = append(f.host.Uplinks, datapath.Uplink{Name: "eth1"})
 			f.sysctls["net/ipv4/conf/eth1/rp_filter"] = "1"
-		}, "rp_filter", api.Warn, "eth1"},
-		{"strict with one uplink", both, func(f *facts) { f.sysctls["net/ipv4/conf/all/rp_filter"] = "1" }, "rp_filter", api.OK, ""},
+		}, "rp_filter", request.Warn, "eth1"},
+		{"strict with one uplink", both, func(f *facts) { f.sysctls["net/ipv4/conf/all/rp_filter"] = "1" }, "rp_filter", request.OK, ""},
 		{"loose wins over strict", both, func(f *facts) {
 			f.host.Uplinks = append(f.host.Uplinks, datapath.Uplink{Name: "eth1"})
 			f.sysctls["net/ipv4/conf/all/rp_filter"], f.sysctls["net/ipv4/conf/eth1/rp_filter"] = "2", "1"
-		}, "rp_filter", api.OK, ""},
-		{"br_netfilter off", datapath.IPTables, func(f *facts) { delete(f.sysctls, "net/bridge/bridge-nf-call-iptables") }, "br_netfilter", api.Fail, "not loaded"},
-		{"ufw", datapath.EBPF, func(f *facts) { f.rules.ufw = true }, "firewall", api.Warn, "ufw"},
-		{"ufw beside iptables", datapath.IPTables, func(f *facts) { f.rules.ufw = true }, "firewall", api.Warn, "ufw"},
-		{"DOCKER-USER", datapath.EBPF, func(f *facts) { f.rules.dockerUser = userRule }, "firewall", api.Warn, "1 rules in DOCKER-USER"},
-		{"DOCKER-USER rule", datapath.EBPF, func(f *facts) { f.rules.dockerUser = userRule }, "docker user rules", api.Warn, "-s 192.0.2.7/32 -j DROP: doesn't apply"},
-		{"DOCKER-USER beside iptables", datapath.IPTables, func(f *facts) { f.rules.dockerUser = userRule }, "firewall", api.OK, "holds"},
+		}, "rp_filter", request.OK, ""},
+		{"br_netfilter off", datapath.IPTables, func(f *facts) { delete(f.sysctls, "net/bridge/bridge-nf-call-iptables") }, "br_netfilter", request.Fail, "not loaded"},
+		{"ufw", datapath.EBPF, func(f *facts) { f.rules.ufw = true }, "firewall", request.Warn, "ufw"},
+		{"ufw beside iptables", datapath.IPTables, func(f *facts) { f.rules.ufw = true }, "firewall", request.Warn, "ufw"},
+		{"DOCKER-USER", datapath.EBPF, func(f *facts) { f.rules.dockerUser = userRule }, "firewall", request.Warn, "1 rules in DOCKER-USER"},
+		{"DOCKER-USER rule", datapath.EBPF, func(f *facts) { f.rules.dockerUser = userRule }, "docker user rules", request.Warn, "-s 192.0.2.7/32 -j DROP: doesn't apply"},
+		{"DOCKER-USER beside iptables", datapath.IPTables, func(f *facts) { f.rules.dockerUser = userRule }, "firewall", request.OK, "holds"},
 		{"DOCKER-USER judges", datapath.EBPF, func(f *facts) {
 			f.firstPacket, f.rules.dockerUser, f.rules.userJumps = true, userRule, []string{"iptables"}
-		}, "docker user rules", api.OK, "applies to connections"},
+		}, "docker user rules", request.OK, "applies to connections"},
 		{"DOCKER-USER that nothing leads to", datapath.EBPF, func(f *facts) {
 			f.firstPacket, f.rules.dockerUser, f.rules.userJumps = true, userRule, []string{"ip6tables"}
-		}, "docker user rules", api.Warn, "FORWARD doesn't lead there"},
-		{"ufw judges", datapath.EBPF, func(f *facts) { f.firstPacket, f.rules.ufw = true, true }, "firewall", api.OK, "ufw: judge connections"},
-		{"firewalld judges", datapath.EBPF, func(f *facts) { f.firstPacket, f.rules.firewalld = true, true }, "firewall", api.Warn, "firewalld: connections of containers with the outside need rules"},
-		{"policy judges", datapath.EBPF, func(f *facts) { f.firstPacket, f.rules.policyDrop = true, []string{"iptables"} }, "firewall", api.Warn, "need rules that accept them"},
+		}, "docker user rules", request.Warn, "FORWARD doesn't lead there"},
+		{"ufw judges", datapath.EBPF, func(f *facts) { f.firstPacket, f.rules.ufw = true, true }, "firewall", request.OK, "ufw: judge connections"},
+		{"firewalld judges", datapath.EBPF, func(f *facts) { f.firstPacket, f.rules.firewalld = true, true }, "firewall", request.Warn, "firewalld: connections of containers with the outside need rules"},
+		{"policy judges", datapath.EBPF, func(f *facts) { f.firstPacket, f.rules.policyDrop = true, []string{"iptables"} }, "firewall", request.Warn, "need rules that accept them"},
 		{"judged without forwarding", datapath.EBPF, func(f *facts) {
 			f.firstPacket, f.sysctls["net/ipv4/ip_forward"] = true, "0"
-		}, "ip_forward", api.Fail, "nothing comes to the rules"},
-		{"judged with forwarding", datapath.EBPF, func(f *facts) { f.firstPacket = true }, "ip_forward", api.OK, "FORWARD"},
+		}, "ip_forward", request.Fail, "nothing comes to the rules"},
+		{"judged with forwarding", datapath.EBPF, func(f *facts) { f.firstPacket = true }, "ip_forward", request.OK, "FORWARD"},
 		{"conntrack filling beside first-packet", datapath.EBPF, func(f *facts) {
 			f.firstPacket, f.sysctls["net/netfilter/nf_conntrack_count"] = true, "55000"
-		}, "nf_conntrack", api.Warn, "55000 of 65536"},
+		}, "nf_conntrack", request.Warn, "55000 of 65536"},
 		// As after the migration of docs/docker.md: "docker setup --check" says OK too.
-		{"policy", datapath.EBPF, func(f *facts) { f.rules.policyDrop = []string{"iptables"} }, "firewall", api.OK, "iptables policy DROP"},
-		{"policy and rules", datapath.EBPF, func(f *facts) { f.rules.policyDrop, f.rules.forward = []string{"iptables"}, 1 }, "firewall", api.Warn, "1 rules in FORWARD"},
+		{"policy", datapath.EBPF, func(f *facts) { f.rules.policyDrop = []string{"iptables"} }, "firewall", request.OK, "iptables policy DROP"},
+		{"policy and rules", datapath.EBPF, func(f *facts) { f.rules.policyDrop, f.rules.forward = []string{"iptables"}, 1 }, "firewall", request.Warn, "1 rules in FORWARD"},
 		{"policy with rules that accept judges", datapath.EBPF, func(f *facts) {
 			f.firstPacket, f.rules.policyDrop, f.rules.accepting = true, []string{"iptables"}, []string{"iptables"}
-		}, "firewall", api.OK, "judge connections"},
+		}, "firewall", request.OK, "judge connections"},
 		{"policy without rules of its own family judges", datapath.EBPF, func(f *facts) {
 			f.firstPacket, f.rules.policyDrop, f.rules.accepting = true, []string{"iptables", "ip6tables"}, []string{"iptables"}
-		}, "firewall", api.Warn, "need rules that accept them"},
-		{"all local ports reserved", both, func(f *facts) { f.sysctls["net/ipv4/ip_local_reserved_ports"] = "80,33000-60999" }, "local ports", api.Warn, "232 of them"},
-		{"conntrack filling", datapath.IPTables, func(f *facts) { f.sysctls["net/netfilter/nf_conntrack_count"] = "55000" }, "nf_conntrack", api.Warn, "55000 of 65536"},
-		{"conntrack full", datapath.IPTables, func(f *facts) { f.sysctls["net/netfilter/nf_conntrack_count"] = "65536" }, "nf_conntrack", api.Fail, "dropped"},
-		{"an uplink that isn't there", both, func(f *facts) { f.uplinks = []string{"eth0", "nope"} }, "uplinks", api.Warn, "nope: there is no"},
-		{"no uplink", both, func(f *facts) { f.devices = nil }, "uplinks", api.Warn, "no device"},
+		}, "firewall", request.Warn, "need rules that accept them"},
+		{"all local ports reserved", both, func(f *facts) { f.sysctls["net/ipv4/ip_local_reserved_ports"] = "80,33000-60999" }, "local ports", request.Warn, "232 of them"},
+		{"conntrack filling", datapath.IPTables, func(f *facts) { f.sysctls["net/netfilter/nf_conntrack_count"] = "55000" }, "nf_conntrack", request.Warn, "55000 of 65536"},
+		{"conntrack full", datapath.IPTables, func(f *facts) { f.sysctls["net/netfilter/nf_conntrack_count"] = "65536" }, "nf_conntrack", request.Fail, "dropped"},
+		{"an uplink that isn't there", both, func(f *facts) { f.uplinks = []string{"eth0", "nope"} }, "uplinks", request.Warn, "nope: there is no"},
+		{"no uplink", both, func(f *facts) { f.devices = nil }, "uplinks", request.Warn, "no device"},
 		{"wireguard as uplink", datapath.EBPF, func(f *facts) {
 			f.devices = append(f.devices, device{name: "wg0", mtu: 1500, uplink: true, gro: true})
-		}, "uplink header", api.Warn, "wg0"},
-		{"jumbo network", both, func(f *facts) { f.devices[1].mtu = 9000 }, "mtu", api.Warn, "br-1 has 9000, uplink eth0 1500"},
-		{"lro", both, func(f *facts) { f.devices[0].lro = true }, "offloads", api.Fail, "LRO"},
-		{"no gro", both, func(f *facts) { f.devices[0].gro = false }, "offloads", api.Warn, "GRO"},
-		{"foreign program", datapath.EBPF, func(f *facts) { f.devices[0].programs = []string{"tcx ingress cil_from_netdev"} }, "other programs", api.Warn, "cil_from_netdev"},
-		{"other mode runs", datapath.EBPF, func(f *facts) { f.daemon.status.Datapath.Mode = datapath.IPTables }, "daemon state", api.Warn, "asked for was ebpf"},
-		{"older daemon runs", both, func(f *facts) { f.daemon.client.Version = "v9" }, "daemon state", api.Warn, "this program is v9"},
-		{"degraded", both, func(f *facts) { f.daemon.status.Degraded = []string{"uplink eth1 has vanished"} }, "daemon state", api.Warn, "vanished"},
-		{"open socket", both, func(f *facts) { f.socket.mode, f.socket.directory = 0o666, 0o755 }, "socket", api.Fail, "0666"},
-		{"open socket in a closed directory", both, func(f *facts) { f.socket.mode = 0o666 }, "socket", api.OK, ""},
-		{"port not reserved", both, func(f *facts) { f.daemon.ports = []portFact{port} }, "published ports", api.Warn, "0.0.0.0:8080->80/tcp of sandbox web: not reserved"},
-		{"stale device", both, func(f *facts) { f.daemon.known = nil }, "leftovers", api.Warn, "br-1"},
-		{"two generations", datapath.EBPF, func(f *facts) { f.schemas = 2 }, "leftovers", api.Warn, "2 versions"},
+		}, "uplink header", request.Warn, "wg0"},
+		{"jumbo network", both, func(f *facts) { f.devices[1].mtu = 9000 }, "mtu", request.Warn, "br-1 has 9000, uplink eth0 1500"},
+		{"lro", both, func(f *facts) { f.devices[0].lro = true }, "offloads", request.Fail, "LRO"},
+		{"no gro", both, func(f *facts) { f.devices[0].gro = false }, "offloads", request.Warn, "GRO"},
+		{"foreign program", datapath.EBPF, func(f *facts) { f.devices[0].programs = []string{"tcx ingress cil_from_netdev"} }, "other programs", request.Warn, "cil_from_netdev"},
+		{"other mode runs", datapath.EBPF, func(f *facts) { f.daemon.status.Datapath.Mode = datapath.IPTables }, "daemon state", request.Warn, "asked for was ebpf"},
+		{"older daemon runs", both, func(f *facts) { f.daemon.client.Version = "v9" }, "daemon state", request.Warn, "this program is v9"},
+		{"degraded", both, func(f *facts) { f.daemon.status.Degraded = []string{"uplink eth1 has vanished"} }, "daemon state", request.Warn, "vanished"},
+		{"open socket", both, func(f *facts) { f.socket.mode, f.socket.directory = 0o666, 0o755 }, "socket", request.Fail, "0666"},
+		{"open socket in a closed directory", both, func(f *facts) { f.socket.mode = 0o666 }, "socket", request.OK, ""},
+		{"port not reserved", both, func(f *facts) { f.daemon.ports = []portFact{port} }, "published ports", request.Warn, "0.0.0.0:8080->80/tcp of sandbox web: not reserved"},
+		{"stale device", both, func(f *facts) { f.daemon.known = nil }, "leftovers", request.Warn, "br-1"},
+		{"two generations", datapath.EBPF, func(f *facts) { f.schemas = 2 }, "leftovers", request.Warn, "2 versions"},
 	} {
 		modes := []datapath.Mode{tc.mode}
 		if tc.mode == both {
@@ -162,7 +162,7 @@ func TestJudgements(t *testing.T) {
 				if got.Result != tc.want || !strings.Contains(got.Fact, tc.fact) {
 					t.Errorf("got %+v, want %s with %q", got, tc.want, tc.fact)
 				}
-				if (got.Fix == "") != (got.Result == api.OK) {
+				if (got.Fix == "") != (got.Result == request.OK) {
 					t.Errorf("fix %q for %s", got.Fix, got.Result)
 				}
 			})
@@ -171,9 +171,9 @@ func TestJudgements(t *testing.T) {
 }
 
 // worst returns the check of that name with the worst result.
-func worst(checks []api.Check, name string) api.Check {
-	order := map[api.Result]int{api.OK: 1, api.Warn: 2, api.Fail: 3}
-	var got api.Check
+func worst(checks []request.Check, name string) request.Check {
+	order := map[request.Result]int{request.OK: 1, request.Warn: 2, request.Fail: 3}
+	var got request.Check
 	for _, c := range checks {
 		if c.Name == name && order[c.Result] > order[got.Result] {
 			got = c
@@ -215,7 +215,7 @@ func TestAdviceNamesWhatAcceptsFirst(t *testing.T) {
 		f := healthy(datapath.EBPF)
 		f.rules = rules
 		for _, c := range firewall(f) {
-			if c.Result == api.OK || !strings.Contains(c.Fix, "Your own firewall rules") {
+			if c.Result == request.OK || !strings.Contains(c.Fix, "Your own firewall rules") {
 				t.Errorf("%s: %+v", name, c)
 			}
 		}

@@ -9,8 +9,8 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // Without root doctor says what it could see, and that the rest takes root.
@@ -38,13 +38,13 @@ func TestUnprivileged(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	var checks []api.Check
+	var checks []request.Check
 	if err := json.NewDecoder(answer).Decode(&checks); err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]api.Check{
-		"privileges": {Result: api.Fail, Fact: "this process has no CAP_NET_ADMIN, CAP_BPF, CAP_SYS_ADMIN", Fix: "sudo fairway doctor"},
-		"host":       {Result: api.Warn, Fact: "not checked without root: the kernel's features, devices, the firewall, settings and what a daemon left", Fix: "sudo fairway doctor"},
+	for name, want := range map[string]request.Check{
+		"privileges": {Result: request.Fail, Fact: "this process has no CAP_NET_ADMIN, CAP_BPF, CAP_SYS_ADMIN", Fix: "sudo fairway doctor"},
+		"host":       {Result: request.Warn, Fact: "not checked without root: the kernel's features, devices, the firewall, settings and what a daemon left", Fix: "sudo fairway doctor"},
 	} {
 		want.Name = name
 		if !slices.Contains(checks, want) {

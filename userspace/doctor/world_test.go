@@ -15,10 +15,10 @@ import (
 	ebpflink "github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
 
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/netns"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // inHost runs f in a namespace of its own with an uplink eth0 of MTU 1400 and a
@@ -70,17 +70,17 @@ func TestRunFindsWhatIsWrongWithAHost(t *testing.T) {
 			return
 		}
 		for name, want := range map[string]struct {
-			result api.Result
+			result request.Result
 			fact   string
 		}{
-			"privileges":     {api.OK, ""},
-			"bpffs":          {api.Warn, "is on none"},
-			"uplinks":        {api.OK, "eth0"},
-			"mtu":            {api.Warn, "br-left has 9000, uplink eth0 1400"},
-			"other programs": {api.Warn, "tcx ingress somebody"},
-			"leftovers":      {api.Warn, "br-left"},
-			"local ports":    {api.OK, ""},
-			"offloads":       {api.OK, ""},
+			"privileges":     {request.OK, ""},
+			"bpffs":          {request.Warn, "is on none"},
+			"uplinks":        {request.OK, "eth0"},
+			"mtu":            {request.Warn, "br-left has 9000, uplink eth0 1400"},
+			"other programs": {request.Warn, "tcx ingress somebody"},
+			"leftovers":      {request.Warn, "br-left"},
+			"local ports":    {request.OK, ""},
+			"offloads":       {request.OK, ""},
 		} {
 			if got := worst(checks, name); got.Result != want.result || !strings.Contains(got.Fact, want.fact) {
 				t.Errorf("%s: got %+v, want %s with %q", name, got, want.result, want.fact)

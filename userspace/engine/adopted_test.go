@@ -13,17 +13,17 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/netns"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // adopted is a world with a sandbox around somebody else's namespace.
-func adopted(t *testing.T) (*world, api.SandboxView) {
+func adopted(t *testing.T) (*world, request.SandboxView) {
 	t.Helper()
 	w := newWorld(t)
 	path := w.namespace("vm")
-	v, err := w.Add(ctx, api.Add{SandboxConfig: api.SandboxConfig{Name: "vm"}, Netns: path})
+	v, err := w.Add(ctx, request.Add{SandboxConfig: request.SandboxConfig{Name: "vm"}, Netns: path})
 	must(t, err)
 	return w, v
 }
@@ -137,7 +137,7 @@ func TestAdoptedEndsWithoutItsClient(t *testing.T) {
 	w, v := adopted(t)
 	gone, leave := context.WithCancel(t.Context())
 	leave()
-	must(t, w.Stop(gone, v.ID, api.Stop{}))
+	must(t, w.Stop(gone, v.ID, request.Stop{}))
 	if _, there := w.fake.endpoints[v.Endpoints[0].ID]; there {
 		t.Error("the datapath still has the endpoint")
 	}

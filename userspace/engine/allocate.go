@@ -9,9 +9,9 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/ipam"
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // allocateAll makes the endpoints of the joins, with addresses taken; u gives
@@ -21,7 +21,7 @@ func (e *Engine) allocateAll(sb *model.Sandbox, joins []join, taken []string, u 
 	for _, j := range joins {
 		n := e.state.network(j.networkID)
 		if n == nil {
-			return nil, api.Errorf(api.ErrNotFound, "network %s not found", j.want.Network)
+			return nil, request.Errorf(request.ErrNotFound, "network %s not found", j.want.Network)
 		}
 		ep, err := e.allocate(sb, n, j.want, u)
 		if err != nil {
@@ -34,7 +34,7 @@ func (e *Engine) allocateAll(sb *model.Sandbox, joins []join, taken []string, u 
 	return out, nil
 }
 
-func (e *Engine) allocate(sb *model.Sandbox, n *model.Network, w api.EndpointSettings, u *undo) (*model.Endpoint, error) {
+func (e *Engine) allocate(sb *model.Sandbox, n *model.Network, w request.EndpointSettings, u *undo) (*model.Endpoint, error) {
 	id := newID()
 	ep := &model.Endpoint{
 		ID: id, NetworkID: n.ID, SandboxID: sb.ID, Aliases: slices.Clone(w.Aliases), GwPriority: w.GwPriority,
@@ -55,7 +55,7 @@ func (e *Engine) allocate(sb *model.Sandbox, n *model.Network, w api.EndpointSet
 	if ep.MAC == (model.MAC{}) {
 		ep.MAC = defaultMAC(ep.IPv4.Addr())
 	} else if owner := e.state.macOwner(n.ID, ep.MAC); owner != "" {
-		return nil, api.Errorf(api.ErrConflict, "mac address %s: already in use by sandbox %s on network %s", ep.MAC, owner, n.Name)
+		return nil, request.Errorf(request.ErrConflict, "mac address %s: already in use by sandbox %s on network %s", ep.MAC, owner, n.Name)
 	}
 	return ep, nil
 }
@@ -77,9 +77,9 @@ func (e *Engine) takeAddress(n *model.Network, f ipam.Family, want netip.Addr, u
 func ipamKind(err error) error {
 	switch {
 	case errors.Is(err, ipam.ErrInUse), errors.Is(err, ipam.ErrOverlap), errors.Is(err, ipam.ErrExhausted), errors.Is(err, ipam.ErrNoPool):
-		return api.Mark(api.ErrConflict, err)
+		return request.Mark(request.ErrConflict, err)
 	case errors.Is(err, ipam.ErrInvalid), errors.Is(err, ipam.ErrUnknownNetwork):
-		return api.Mark(api.ErrInvalid, err)
+		return request.Mark(request.ErrInvalid, err)
 	}
 	return err
 }

@@ -8,12 +8,12 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // Connect attaches a running sandbox to one more network.
-func (e *Engine) Connect(ctx context.Context, ref string, want api.EndpointSettings) error {
+func (e *Engine) Connect(ctx context.Context, ref string, want request.EndpointSettings) error {
 	leave, err := e.gate.enter()
 	if err != nil {
 		return err
@@ -45,11 +45,11 @@ func (e *Engine) Connect(ctx context.Context, ref string, want api.EndpointSetti
 // checkConnect refuses what Docker refuses.
 func checkConnect(sb *model.Sandbox, n *model.Network) error {
 	if sb.Mode != model.ModeNetworks {
-		return api.Errorf(api.ErrConflict,
+		return request.Errorf(request.ErrConflict,
 			"sandbox %s: sharing a network namespace with another sandbox or the host, it cannot be connected to any other network", sb.Name)
 	}
 	if n.Driver == model.DriverHost {
-		return api.Errorf(api.ErrConflict, "sandbox %s: cannot be connected to host network, it has a namespace of its own", sb.Name)
+		return request.Errorf(request.ErrConflict, "sandbox %s: cannot be connected to host network, it has a namespace of its own", sb.Name)
 	}
 	return nil
 }
@@ -60,7 +60,7 @@ func (e *Engine) connect(ctx context.Context, sandboxID string, j join) (err err
 		return err
 	}
 	if slices.ContainsFunc(before, func(a attachment) bool { return a.net.ID == j.networkID }) {
-		return api.Errorf(api.ErrConflict, "sandbox %s is already attached to network %s", sb.Name, e.state.network(j.networkID).Name)
+		return request.Errorf(request.ErrConflict, "sandbox %s is already attached to network %s", sb.Name, e.state.network(j.networkID).Name)
 	}
 	var u undo
 	defer u.onError(&err)
@@ -113,10 +113,10 @@ func (e *Engine) restore(ctx context.Context, sb *model.Sandbox, before []attach
 func (e *Engine) runningSandbox(id string) (*model.Sandbox, []attachment, error) {
 	sb := e.state.sandbox(id)
 	if sb == nil {
-		return nil, nil, api.Errorf(api.ErrNotFound, "sandbox %s not found", shortID(id))
+		return nil, nil, request.Errorf(request.ErrNotFound, "sandbox %s not found", shortID(id))
 	}
 	if sb.State.Status != model.StatusRunning {
-		return nil, nil, api.Errorf(api.ErrConflict, "sandbox %s is not running", sb.Name)
+		return nil, nil, request.Errorf(request.ErrConflict, "sandbox %s is not running", sb.Name)
 	}
 	return sb, e.state.attachments(id), nil
 }
@@ -141,7 +141,7 @@ func (e *Engine) Disconnect(ctx context.Context, network, ref string, force bool
 		return err
 	}
 	if sb.Mode == model.ModeHost && n.Driver == model.DriverHost {
-		return api.Errorf(api.ErrConflict, "sandbox %s: cannot be disconnected from host network", sb.Name)
+		return request.Errorf(request.ErrConflict, "sandbox %s: cannot be disconnected from host network", sb.Name)
 	}
 	unlock := e.locks.sandbox(sb.ID, e.state.networksOf(sb.ID, n.ID)...)
 	err = e.disconnect(ctx, sb.ID, n, force)
@@ -159,7 +159,7 @@ func (e *Engine) disconnect(ctx context.Context, sandboxID string, n *model.Netw
 	}
 	i := slices.IndexFunc(before, func(a attachment) bool { return a.net.ID == n.ID })
 	if i < 0 {
-		return api.Errorf(api.ErrConflict, "sandbox %s is not connected to network %s", sb.Name, n.Name)
+		return request.Errorf(request.ErrConflict, "sandbox %s is not connected to network %s", sb.Name, n.Name)
 	}
 	leaving := before[i]
 	after := slices.Delete(slices.Clone(before), i, i+1)

@@ -10,26 +10,26 @@ import (
 	"net"
 	"time"
 
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/link"
 	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/netns"
+	"github.com/fairway-project/fairway/userspace/request"
 	"github.com/fairway-project/fairway/userspace/sandbox"
 )
 
 // Run makes a sandbox and starts its process.
-func (e *Engine) Run(ctx context.Context, req api.Run, stdio *api.Stdio) (api.SandboxView, api.Process, error) {
+func (e *Engine) Run(ctx context.Context, req request.Run, stdio *request.Stdio) (request.SandboxView, request.Process, error) {
 	leave, err := e.gate.enter()
 	if err != nil {
-		return api.SandboxView{}, nil, err
+		return request.SandboxView{}, nil, err
 	}
 	defer leave()
 	if err := req.Validate(); err != nil {
-		return api.SandboxView{}, nil, err
+		return request.SandboxView{}, nil, err
 	}
 	d, err := e.plan(req.SandboxConfig)
 	if err != nil {
-		return api.SandboxView{}, nil, err
+		return request.SandboxView{}, nil, err
 	}
 	d.sb.Command, d.sb.AutoRemove = req.Command, req.AutoRemove
 	var p *process
@@ -47,13 +47,13 @@ func (e *Engine) Run(ctx context.Context, req api.Run, stdio *api.Stdio) (api.Sa
 			e.processes.forget(d.sb.ID)
 			err = errors.Join(err, p.Kill())
 		}
-		return api.SandboxView{}, nil, err
+		return request.SandboxView{}, nil, err
 	}
 	e.watch(d.sb.ID, p)
 	view, err := e.Sandbox(ctx, d.sb.ID)
 	if err != nil {
 		// Ended and removed (--rm) already.
-		view, err = api.SandboxView{Sandbox: *d.sb}, nil
+		view, err = request.SandboxView{Sandbox: *d.sb}, nil
 	}
 	return view, p, err
 }
@@ -65,22 +65,22 @@ func runningState(p *sandbox.Process) model.State {
 }
 
 // Add makes a sandbox around an existing namespace.
-func (e *Engine) Add(ctx context.Context, req api.Add) (api.SandboxView, error) {
+func (e *Engine) Add(ctx context.Context, req request.Add) (request.SandboxView, error) {
 	leave, err := e.gate.enter()
 	if err != nil {
-		return api.SandboxView{}, err
+		return request.SandboxView{}, err
 	}
 	defer leave()
 	if err := req.Validate(); err != nil {
-		return api.SandboxView{}, err
+		return request.SandboxView{}, err
 	}
 	d, err := e.plan(req.SandboxConfig)
 	if err != nil {
-		return api.SandboxView{}, err
+		return request.SandboxView{}, err
 	}
 	adopted, release, err := e.claimAdoptable(req.Netns)
 	if err != nil {
-		return api.SandboxView{}, err
+		return request.SandboxView{}, err
 	}
 	defer release()
 	d.sb.Netns, d.sb.Adopted = req.Netns, true
@@ -90,7 +90,7 @@ func (e *Engine) Add(ctx context.Context, req api.Add) (api.SandboxView, error) 
 		return model.State{Status: model.StatusRunning, StartedAt: time.Now().UTC()}, nil
 	}
 	if err := e.create(ctx, d, start); err != nil {
-		return api.SandboxView{}, err
+		return request.SandboxView{}, err
 	}
 	return e.Sandbox(ctx, d.sb.ID)
 }
@@ -102,16 +102,16 @@ func (e *Engine) claimAdoptable(path string) (i identity, release func(), err er
 	i, err = identify(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return i, nil, api.Mark(api.ErrNotFound, err)
+		return i, nil, request.Mark(request.ErrNotFound, err)
 	case err != nil:
-		return i, nil, api.Mark(api.ErrInvalid, err)
+		return i, nil, request.Mark(request.ErrInvalid, err)
 	}
 	own, err := netnsID(ownNetns)
 	if err != nil {
 		return i, nil, err
 	}
 	if i.id == own {
-		return i, nil, api.Errorf(api.ErrInvalid, "namespace %s: is the one that the daemon works in", path)
+		return i, nil, request.Errorf(request.ErrInvalid, "namespace %s: is the one that the daemon works in", path)
 	}
 	if release, err = e.state.claimNamespace(i.id); err != nil {
 		return i, nil, err
@@ -130,7 +130,7 @@ const ownNetns = "/proc/self/ns/net"
 func (e *Engine) checkUnused(path string, id netns.ID) error {
 	for _, sb := range e.state.bySeniority() {
 		if sb.Netns != "" && sb.State.Status != model.StatusExited && id.Is(sb.Netns) {
-			return api.Errorf(api.ErrConflict, "namespace %s: belongs to sandbox %s already", path, sb.Name)
+			return request.Errorf(request.ErrConflict, "namespace %s: belongs to sandbox %s already", path, sb.Name)
 		}
 	}
 	return nil
@@ -196,7 +196,7 @@ func (e *Engine) reserve(d *draft, u *undo) ([]attachment, error) {
 	sb := d.sb
 	if d.shared != nil {
 		if now := e.state.sandbox(d.shared.ID); now == nil || now.State.Status != model.StatusRunning {
-			return nil, api.Errorf(api.ErrConflict, "cannot join network of a non running sandbox: %s", d.shared.Name)
+			return nil, request.Errorf(request.ErrConflict, "cannot join network of a non running sandbox: %s", d.shared.Name)
 		}
 	}
 	taken, err := interfaceNames(sb)

@@ -6,8 +6,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // dropSpan is how far back the status looks for drops.
@@ -48,10 +48,10 @@ func (w *dropWindow) add(at time.Time, drops []datapath.Drop) {
 
 // recent returns what was dropped in the last span, reasons without drops left
 // out. Before a span has passed it counts from the first sample, and nothing before it.
-func (w *dropWindow) recent(at time.Time, now []datapath.Drop) api.RecentDrops {
+func (w *dropWindow) recent(at time.Time, now []datapath.Drop) request.RecentDrops {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	r := api.RecentDrops{Drops: []datapath.Drop{}}
+	r := request.RecentDrops{Drops: []datapath.Drop{}}
 	if len(w.samples) == 0 {
 		return r
 	}

@@ -8,8 +8,8 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 func drops(isolated, icc uint64) []datapath.Drop {
@@ -27,7 +27,7 @@ func TestRecentDrops(t *testing.T) {
 	at := func(seconds int) time.Time { return start.Add(time.Duration(seconds) * time.Second) }
 	expect := func(when int, seconds float64, isolated, icc uint64) {
 		t.Helper()
-		want := api.RecentDrops{Seconds: seconds, Drops: []datapath.Drop{}}
+		want := request.RecentDrops{Seconds: seconds, Drops: []datapath.Drop{}}
 		if isolated > 0 {
 			want.Drops = append(want.Drops, drops(isolated, 0)[0])
 		}

@@ -10,13 +10,14 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/audit"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/dns"
 	"github.com/fairway-project/fairway/userspace/ipam"
 	"github.com/fairway-project/fairway/userspace/link"
+	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/ports"
+	"github.com/fairway-project/fairway/userspace/request"
 	"github.com/fairway-project/fairway/userspace/sandbox"
 	"github.com/fairway-project/fairway/userspace/store"
 )
@@ -39,7 +40,7 @@ type Config struct {
 	Uplinks []string
 	// Metrics tells the address of the Prometheus endpoint, for the status.
 	Metrics func() string
-	Version api.Version
+	Version request.Version
 	Log     *slog.Logger
 	// Tenant is who else has networks in Datapath; nil for nobody. With one, what
 	// an earlier daemon left in the datapath is the tenant's to sweep.
@@ -55,11 +56,11 @@ type Config struct {
 	// is called every few seconds until an uninstall, and an error is told in the status.
 	KeepPins func() error
 	// Doctor checks the host; the engine only passes it on.
-	Doctor func(context.Context) ([]api.Check, error)
+	Doctor func(context.Context) ([]request.Check, error)
 }
 
-// Engine owns the desired state and makes the kernel match it. It implements
-// api.Backend.
+// Engine owns the desired state and makes the kernel match it. It answers package
+// api (api.Backend).
 type Engine struct {
 	Config
 	log      *slog.Logger
@@ -100,12 +101,10 @@ type Engine struct {
 	running    context.Context
 }
 
-var _ api.Backend = (*Engine)(nil)
-
 // New returns an engine without any state; Start brings it to life.
 func New(c Config) *Engine {
 	e := &Engine{
-		Config: c, log: c.Log, audit: audit.New(c.Log, api.OwnerFairway), started: time.Now().UTC(), store: c.Store, links: c.Links,
+		Config: c, log: c.Log, audit: audit.New(c.Log, model.OwnerFairway), started: time.Now().UTC(), store: c.Store, links: c.Links,
 		boxes: c.Boxes, datapath: c.Datapath,
 		state: newState(), facts: newFacts(), ipam: ipam.New(), ports: ports.NewAllocator(),
 		names: dns.NewRegistry(), resolvers: newResolvers(), dnsShares: dns.NewShares(), processes: newProcesses(),

@@ -15,19 +15,19 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/netns"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 var ctx = context.Background()
 
 func TestRunStopRemoveLeavesNothing(t *testing.T) {
 	w := newWorld(t)
-	w.network(api.NetworkCreate{Name: "back", EnableIPv6: true})
+	w.network(request.NetworkCreate{Name: "back", EnableIPv6: true})
 	before := w.snapshot()
-	v := w.run(api.SandboxConfig{Name: "web", Networks: on("back"), Publish: []string{"18080:80", "81/udp"}})
+	v := w.run(request.SandboxConfig{Name: "web", Networks: on("back"), Publish: []string{"18080:80", "81/udp"}})
 	if v.State.Status != model.StatusRunning || len(v.Endpoints) != 1 || len(v.Published) != 4 {
 		t.Fatalf("view: %+v", v)
 	}
@@ -40,7 +40,7 @@ func TestRunStopRemoveLeavesNothing(t *testing.T) {
 		t.Errorf("datapath has ports %v, want 4", ports)
 	}
 	w.stored()
-	must(t, w.Stop(ctx, "web", api.Stop{}))
+	must(t, w.Stop(ctx, "web", request.Stop{}))
 	stopped := w.view("web")
 	if stopped.State.Status != model.StatusExited || len(stopped.Endpoints) != 0 || len(stopped.Published) != 0 {
 		t.Errorf("after stop: %+v", stopped)
@@ -58,21 +58,21 @@ func TestRunStopRemoveLeavesNothing(t *testing.T) {
 
 func TestFailureAtEveryStepChangesNothing(t *testing.T) {
 	w := newWorld(t)
-	w.network(api.NetworkCreate{Name: "a"})
-	w.network(api.NetworkCreate{Name: "b"})
-	w.run(api.SandboxConfig{Name: "old", Networks: on("b"), Publish: []string{"80"}})
+	w.network(request.NetworkCreate{Name: "a"})
+	w.network(request.NetworkCreate{Name: "b"})
+	w.run(request.SandboxConfig{Name: "old", Networks: on("b"), Publish: []string{"80"}})
 	edits := map[string]func() error{
 		"run": func() error {
-			_, _, err := w.Run(ctx, api.Run{
-				SandboxConfig: api.SandboxConfig{Name: "new", Networks: on("a", "b"), Publish: []string{"18081:80"}},
+			_, _, err := w.Run(ctx, request.Run{
+				SandboxConfig: request.SandboxConfig{Name: "new", Networks: on("a", "b"), Publish: []string{"18081:80"}},
 				Command:       []string{"sleep", "1000"},
 			}, nil)
 			return err
 		},
-		"connect":    func() error { return w.Connect(ctx, "old", api.EndpointSettings{Network: "a"}) },
+		"connect":    func() error { return w.Connect(ctx, "old", request.EndpointSettings{Network: "a"}) },
 		"disconnect": func() error { return w.Disconnect(ctx, "b", "old", false) },
 		"network": func() error {
-			_, err := w.CreateNetwork(ctx, api.NetworkCreate{Name: "c"})
+			_, err := w.CreateNetwork(ctx, request.NetworkCreate{Name: "c"})
 			return err
 		},
 	}
@@ -104,7 +104,7 @@ func TestFailureAtEveryStepChangesNothing(t *testing.T) {
 func TestCommandThatDoesNotStartChangesNothing(t *testing.T) {
 	w := newWorld(t)
 	before := w.snapshot()
-	_, _, err := w.Run(ctx, api.Run{Command: []string{"/nonexistent"}}, nil)
+	_, _, err := w.Run(ctx, request.Run{Command: []string{"/nonexistent"}}, nil)
 	if err == nil {
 		t.Fatal("started")
 	}
@@ -114,7 +114,7 @@ func TestCommandThatDoesNotStartChangesNothing(t *testing.T) {
 func TestAutoRemove(t *testing.T) {
 	w := newWorld(t)
 	before := w.snapshot()
-	_, p, err := w.Run(ctx, api.Run{Command: []string{"sh", "-c", "exit 7"}, AutoRemove: true}, nil)
+	_, p, err := w.Run(ctx, request.Run{Command: []string{"sh", "-c", "exit 7"}, AutoRemove: true}, nil)
 	must(t, err)
 	if code, err := p.Wait(ctx); err != nil || code != 7 {
 		t.Errorf("exit code %d, %v", code, err)
@@ -124,19 +124,19 @@ func TestAutoRemove(t *testing.T) {
 
 func TestGatewayFollowsConnectAndDisconnect(t *testing.T) {
 	w := newWorld(t)
-	w.network(api.NetworkCreate{Name: "m"})
-	w.network(api.NetworkCreate{Name: "a"})
-	w.network(api.NetworkCreate{Name: "b", Internal: true})
-	w.run(api.SandboxConfig{Name: "s", Networks: on("m"), Publish: []string{"80"}})
+	w.network(request.NetworkCreate{Name: "m"})
+	w.network(request.NetworkCreate{Name: "a"})
+	w.network(request.NetworkCreate{Name: "b", Internal: true})
+	w.run(request.SandboxConfig{Name: "s", Networks: on("m"), Publish: []string{"80"}})
 	number := w.view("s").Published[0].HostPort
 	for _, step := range []struct {
 		do   func() error
 		want string
 	}{
-		{func() error { return w.Connect(ctx, "s", api.EndpointSettings{Network: "b"}) }, "m"},
-		{func() error { return w.Connect(ctx, "s", api.EndpointSettings{Network: "a"}) }, "a"},
+		{func() error { return w.Connect(ctx, "s", request.EndpointSettings{Network: "b"}) }, "m"},
+		{func() error { return w.Connect(ctx, "s", request.EndpointSettings{Network: "a"}) }, "a"},
 		{func() error { return w.Disconnect(ctx, "a", "s", false) }, "m"},
-		{func() error { return w.Connect(ctx, "s", api.EndpointSettings{Network: "a", GwPriority: -1}) }, "m"},
+		{func() error { return w.Connect(ctx, "s", request.EndpointSettings{Network: "a", GwPriority: -1}) }, "m"},
 		{func() error { return w.Disconnect(ctx, "m", "s", false) }, "a"},
 	} {
 		must(t, step.do())
@@ -158,45 +158,45 @@ func TestGatewayFollowsConnectAndDisconnect(t *testing.T) {
 
 func TestConflicts(t *testing.T) {
 	w := newWorld(t)
-	n := w.network(api.NetworkCreate{Name: "n", IPAM: []api.IPAMConfig{{Subnet: netip.MustParsePrefix("10.99.0.0/24")}}})
+	n := w.network(request.NetworkCreate{Name: "n", IPAM: []request.IPAMConfig{{Subnet: netip.MustParsePrefix("10.99.0.0/24")}}})
 	mac := model.MAC{2, 0, 0, 0, 0, 9}
-	first := api.EndpointSettings{Network: "n", IPv4: netip.MustParseAddr("10.99.0.9"), MAC: mac}
-	w.run(api.SandboxConfig{Name: "s", Networks: []api.EndpointSettings{first}, Publish: []string{"18082:80"}})
-	w.run(api.SandboxConfig{Name: "guest", Networks: on("container:s")})
+	first := request.EndpointSettings{Network: "n", IPv4: netip.MustParseAddr("10.99.0.9"), MAC: mac}
+	w.run(request.SandboxConfig{Name: "s", Networks: []request.EndpointSettings{first}, Publish: []string{"18082:80"}})
+	w.run(request.SandboxConfig{Name: "guest", Networks: on("container:s")})
 	before := w.snapshot()
-	run := func(c api.SandboxConfig) error {
-		_, _, err := w.Run(ctx, api.Run{SandboxConfig: c, Command: []string{"true"}}, nil)
+	run := func(c request.SandboxConfig) error {
+		_, _, err := w.Run(ctx, request.Run{SandboxConfig: c, Command: []string{"true"}}, nil)
 		return err
 	}
-	create := func(r api.NetworkCreate) error { _, err := w.CreateNetwork(ctx, r); return err }
+	create := func(r request.NetworkCreate) error { _, err := w.CreateNetwork(ctx, r); return err }
 	for _, c := range []struct {
 		err  error
 		kind error
 		text string
 	}{
-		{run(api.SandboxConfig{Name: "s"}), api.ErrConflict, `"s"`},
-		{run(api.SandboxConfig{Networks: on("nope")}), api.ErrNotFound, "nope"},
-		{run(api.SandboxConfig{Networks: on("container:nope")}), api.ErrNotFound, "nope"},
-		{run(api.SandboxConfig{Networks: on("container:guest")}), api.ErrConflict, "guest"},
-		{run(api.SandboxConfig{Networks: on("container:s"), Publish: []string{"80"}}), api.ErrInvalid, "published ports"},
-		{run(api.SandboxConfig{Publish: []string{"18082:80"}}), api.ErrConflict,
+		{run(request.SandboxConfig{Name: "s"}), request.ErrConflict, `"s"`},
+		{run(request.SandboxConfig{Networks: on("nope")}), request.ErrNotFound, "nope"},
+		{run(request.SandboxConfig{Networks: on("container:nope")}), request.ErrNotFound, "nope"},
+		{run(request.SandboxConfig{Networks: on("container:guest")}), request.ErrConflict, "guest"},
+		{run(request.SandboxConfig{Networks: on("container:s"), Publish: []string{"80"}}), request.ErrInvalid, "published ports"},
+		{run(request.SandboxConfig{Publish: []string{"18082:80"}}), request.ErrConflict,
 			"bind for 0.0.0.0:18082 failed: port is already allocated (sandbox s)"},
-		{run(api.SandboxConfig{Publish: []string{"203.0.113.1:1:80"}}), api.ErrInvalid, "203.0.113.1"},
-		{run(api.SandboxConfig{Networks: []api.EndpointSettings{{Network: "n", IPv4: first.IPv4}}}), api.ErrConflict, "10.99.0.9"},
-		{run(api.SandboxConfig{Networks: []api.EndpointSettings{{Network: "n", IPv4: netip.MustParseAddr("10.98.0.9")}}}), api.ErrInvalid, "10.98.0.9"},
-		{run(api.SandboxConfig{Networks: []api.EndpointSettings{{Network: "n", MAC: mac}}}), api.ErrConflict, mac.String()},
-		{run(api.SandboxConfig{Networks: []api.EndpointSettings{{Network: "bridge", Aliases: []string{"x"}}}}), api.ErrInvalid, "aliases"},
-		{run(api.SandboxConfig{Links: []model.Link{{Sandbox: "nope", Alias: "x"}}}), api.ErrNotFound, "nope"},
-		{create(api.NetworkCreate{Name: "n"}), api.ErrConflict, "n already exists"},
-		{create(api.NetworkCreate{Name: "host"}), api.ErrConflict, "host"},
-		{create(api.NetworkCreate{Name: "o", IPAM: []api.IPAMConfig{{Subnet: netip.MustParsePrefix("10.99.0.128/25")}}}), api.ErrConflict, `"n"`},
-		{create(api.NetworkCreate{Name: "o", Options: map[string]string{model.OptBridgeName: n.Bridge.Name}}), api.ErrConflict, n.Bridge.Name},
-		{w.RemoveNetwork(ctx, "n"), api.ErrConflict, "has active endpoints"},
-		{w.RemoveNetwork(ctx, "bridge"), api.ErrInvalid, "pre-defined"},
-		{w.Connect(ctx, "s", api.EndpointSettings{Network: "n"}), api.ErrConflict, "already attached"},
-		{w.Connect(ctx, "guest", api.EndpointSettings{Network: "n"}), api.ErrConflict, "guest"},
-		{w.Disconnect(ctx, "bridge", "s", false), api.ErrConflict, "not connected"},
-		{w.Remove(ctx, "s", false), api.ErrConflict, "running"},
+		{run(request.SandboxConfig{Publish: []string{"203.0.113.1:1:80"}}), request.ErrInvalid, "203.0.113.1"},
+		{run(request.SandboxConfig{Networks: []request.EndpointSettings{{Network: "n", IPv4: first.IPv4}}}), request.ErrConflict, "10.99.0.9"},
+		{run(request.SandboxConfig{Networks: []request.EndpointSettings{{Network: "n", IPv4: netip.MustParseAddr("10.98.0.9")}}}), request.ErrInvalid, "10.98.0.9"},
+		{run(request.SandboxConfig{Networks: []request.EndpointSettings{{Network: "n", MAC: mac}}}), request.ErrConflict, mac.String()},
+		{run(request.SandboxConfig{Networks: []request.EndpointSettings{{Network: "bridge", Aliases: []string{"x"}}}}), request.ErrInvalid, "aliases"},
+		{run(request.SandboxConfig{Links: []model.Link{{Sandbox: "nope", Alias: "x"}}}), request.ErrNotFound, "nope"},
+		{create(request.NetworkCreate{Name: "n"}), request.ErrConflict, "n already exists"},
+		{create(request.NetworkCreate{Name: "host"}), request.ErrConflict, "host"},
+		{create(request.NetworkCreate{Name: "o", IPAM: []request.IPAMConfig{{Subnet: netip.MustParsePrefix("10.99.0.128/25")}}}), request.ErrConflict, `"n"`},
+		{create(request.NetworkCreate{Name: "o", Options: map[string]string{model.OptBridgeName: n.Bridge.Name}}), request.ErrConflict, n.Bridge.Name},
+		{w.RemoveNetwork(ctx, "n"), request.ErrConflict, "has active endpoints"},
+		{w.RemoveNetwork(ctx, "bridge"), request.ErrInvalid, "pre-defined"},
+		{w.Connect(ctx, "s", request.EndpointSettings{Network: "n"}), request.ErrConflict, "already attached"},
+		{w.Connect(ctx, "guest", request.EndpointSettings{Network: "n"}), request.ErrConflict, "guest"},
+		{w.Disconnect(ctx, "bridge", "s", false), request.ErrConflict, "not connected"},
+		{w.Remove(ctx, "s", false), request.ErrConflict, "running"},
 	} {
 		if !errors.Is(c.err, c.kind) || !strings.Contains(c.err.Error(), c.text) {
 			t.Errorf("got %v, want %q of kind %v", c.err, c.text, c.kind)
@@ -207,16 +207,16 @@ func TestConflicts(t *testing.T) {
 
 func TestAddedNamespace(t *testing.T) {
 	w := newWorld(t)
-	w.network(api.NetworkCreate{Name: "n"})
+	w.network(request.NetworkCreate{Name: "n"})
 	before := w.snapshot()
 	path := w.namespace("vm")
-	v, err := w.Add(ctx, api.Add{SandboxConfig: api.SandboxConfig{Name: "vm", Networks: on("n")}, Netns: path})
+	v, err := w.Add(ctx, request.Add{SandboxConfig: request.SandboxConfig{Name: "vm", Networks: on("n")}, Netns: path})
 	must(t, err)
 	if v.State.Pid != 0 || !v.Adopted || v.State.Status != model.StatusRunning {
 		t.Errorf("view %+v", v)
 	}
-	_, err = w.Add(ctx, api.Add{SandboxConfig: api.SandboxConfig{Name: "vm2"}, Netns: path})
-	if !errors.Is(err, api.ErrConflict) {
+	_, err = w.Add(ctx, request.Add{SandboxConfig: request.SandboxConfig{Name: "vm2"}, Netns: path})
+	if !errors.Is(err, request.ErrConflict) {
 		t.Errorf("adopted twice: %v", err)
 	}
 	must(t, w.Remove(ctx, "vm", true))
@@ -229,7 +229,7 @@ func TestAddedNamespace(t *testing.T) {
 func TestAddedNamespaceThatVanishes(t *testing.T) {
 	w := newWorld(t)
 	path := w.namespace("vm")
-	v, err := w.Add(ctx, api.Add{SandboxConfig: api.SandboxConfig{Name: "vm"}, Netns: path})
+	v, err := w.Add(ctx, request.Add{SandboxConfig: request.SandboxConfig{Name: "vm"}, Netns: path})
 	must(t, err)
 	must(t, netns.Delete(path))
 	eventually(t, "sandbox exited", func() bool { return w.view("vm").State.Status == model.StatusExited })
@@ -241,8 +241,8 @@ func TestAddedNamespaceThatVanishes(t *testing.T) {
 
 func TestLostDevicesAreMadeAgain(t *testing.T) {
 	w := newWorld(t)
-	n := w.network(api.NetworkCreate{Name: "n"})
-	v := w.run(api.SandboxConfig{Name: "s", Networks: on("n")})
+	n := w.network(request.NetworkCreate{Name: "n"})
+	v := w.run(request.SandboxConfig{Name: "s", Networks: on("n")})
 	ep := v.Endpoints[0]
 	index := w.fake.endpoint(ep.ID).HostIndex
 	must(t, w.links.Delete(ep.HostIf, ep.ID))
@@ -265,8 +265,8 @@ func TestLostDevicesAreMadeAgain(t *testing.T) {
 // gone.
 func TestDevicesAreSetUpAgain(t *testing.T) {
 	w := newWorld(t)
-	n := w.network(api.NetworkCreate{Name: "n"})
-	ep := w.run(api.SandboxConfig{Name: "s", Networks: on("n")}).Endpoints[0]
+	n := w.network(request.NetworkCreate{Name: "n"})
+	ep := w.run(request.SandboxConfig{Name: "s", Networks: on("n")}).Endpoints[0]
 	for _, name := range []string{ep.HostIf, n.Bridge.Name} {
 		before, err := w.links.Find(name)
 		must(t, err)
@@ -291,8 +291,8 @@ func TestDevicesAreSetUpAgain(t *testing.T) {
 
 func TestLinksOnTheDefaultNetwork(t *testing.T) {
 	w := newWorld(t)
-	w.run(api.SandboxConfig{Name: "db", Expose: []string{"5432"}, Hostname: "dbhost"})
-	app := w.run(api.SandboxConfig{Name: "app", Links: []model.Link{{Sandbox: "db", Alias: "store"}}})
+	w.run(request.SandboxConfig{Name: "db", Expose: []string{"5432"}, Hostname: "dbhost"})
+	app := w.run(request.SandboxConfig{Name: "app", Links: []model.Link{{Sandbox: "db", Alias: "store"}}})
 	db := w.view("db").Endpoints[0]
 	if links := w.fake.endpoint(app.Endpoints[0].ID).Links; len(links) != 1 || links[0].IPv4 != db.IPv4.Addr() {
 		t.Errorf("links %+v, want one to %s", links, db.IPv4)
@@ -302,7 +302,7 @@ func TestLinksOnTheDefaultNetwork(t *testing.T) {
 	if want := db.IPv4.Addr().String() + "\tstore dbhost db\n"; !strings.Contains(string(hosts), want) {
 		t.Errorf("hosts lacks %q:\n%s", want, hosts)
 	}
-	must(t, w.Stop(ctx, "db", api.Stop{}))
+	must(t, w.Stop(ctx, "db", request.Stop{}))
 	if links := w.fake.endpoint(app.Endpoints[0].ID).Links; len(links) != 0 {
 		t.Errorf("links %+v after the end of db", links)
 	}

@@ -7,9 +7,9 @@ import (
 	"errors"
 	"time"
 
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/netns"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // ended records that a sandbox does not run any more: its endpoints are
@@ -91,7 +91,7 @@ func (e *Engine) made(ref string) (*model.Sandbox, error) {
 }
 
 // Stop ends a sandbox's process and keeps the sandbox.
-func (e *Engine) Stop(ctx context.Context, ref string, req api.Stop) error {
+func (e *Engine) Stop(ctx context.Context, ref string, req request.Stop) error {
 	sb, err := e.made(ref)
 	if err != nil {
 		return err
@@ -117,7 +117,7 @@ func (e *Engine) Remove(ctx context.Context, ref string, force bool) error {
 		return err
 	}
 	if sb.State.Status == model.StatusRunning && !force {
-		return api.Errorf(api.ErrConflict, "cannot remove sandbox %s: it is running: stop it first or use -f", sb.Name)
+		return request.Errorf(request.ErrConflict, "cannot remove sandbox %s: it is running: stop it first or use -f", sb.Name)
 	}
 	if sb.State.Status == model.StatusRunning {
 		if err := e.kill(ctx, sb); err != nil {
@@ -147,7 +147,7 @@ func (e *Engine) remove(sandboxID string) error {
 		return nil
 	}
 	if sb.State.Status == model.StatusRunning {
-		return api.Errorf(api.ErrConflict, "cannot remove sandbox %s: it is running", sb.Name)
+		return request.Errorf(request.ErrConflict, "cannot remove sandbox %s: it is running", sb.Name)
 	}
 	if err := e.boxes.Remove(sandboxID); err != nil {
 		return err

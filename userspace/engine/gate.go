@@ -5,7 +5,7 @@ package engine
 import (
 	"sync"
 
-	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // gate is where everything that makes a network, a sandbox or an endpoint comes in.
@@ -21,7 +21,7 @@ func (g *gate) enter() (leave func(), err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.shut {
-		return nil, api.Errorf(api.ErrUnavailable, "fairway is being uninstalled: nothing new is made")
+		return nil, request.Errorf(request.ErrUnavailable, "fairway is being uninstalled: nothing new is made")
 	}
 	g.inside.Add(1)
 	return g.inside.Done, nil
@@ -32,7 +32,7 @@ func (g *gate) close() error {
 	g.mu.Lock()
 	if g.shut {
 		g.mu.Unlock()
-		return api.Errorf(api.ErrConflict, "fairway is being uninstalled already")
+		return request.Errorf(request.ErrConflict, "fairway is being uninstalled already")
 	}
 	g.shut = true
 	g.mu.Unlock()

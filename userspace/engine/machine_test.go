@@ -11,8 +11,8 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // machine runs random edits and keeps who is on which network.
@@ -37,7 +37,7 @@ func randomEdits(t *testing.T, sequences string) {
 	}
 	w := newWorld(t)
 	for i := range machineNetworks {
-		w.network(api.NetworkCreate{Name: fmt.Sprint("n", i), EnableIPv6: i == 1, Internal: i == 2})
+		w.network(request.NetworkCreate{Name: fmt.Sprint("n", i), EnableIPv6: i == 1, Internal: i == 2})
 	}
 	before := w.snapshot()
 	rapid.Check(t, func(rt *rapid.T) {
@@ -68,14 +68,14 @@ func (m *machine) run(t *rapid.T) {
 	}
 	m.next++
 	name, net := fmt.Sprint("s", m.next), network(t)
-	m.w.run(api.SandboxConfig{Name: name, Networks: on(net), Publish: []string{"80"}, Expose: []string{"81"},
+	m.w.run(request.SandboxConfig{Name: name, Networks: on(net), Publish: []string{"80"}, Expose: []string{"81"},
 		PublishAll: rapid.Bool().Draw(t, "publish all")})
 	m.on[name] = map[string]bool{net: true}
 }
 
 func (m *machine) connect(t *rapid.T) {
 	name, net := m.sandbox(t), network(t)
-	err := m.w.Connect(ctx, name, api.EndpointSettings{Network: net, GwPriority: rapid.IntRange(0, 2).Draw(t, "priority")})
+	err := m.w.Connect(ctx, name, request.EndpointSettings{Network: net, GwPriority: rapid.IntRange(0, 2).Draw(t, "priority")})
 	if (err == nil) == m.on[name][net] {
 		t.Fatalf("connect %s to %s: %v", name, net, err)
 	}
@@ -140,7 +140,7 @@ func (m *machine) check(t *rapid.T) {
 
 // checkEndpoint checks that the datapath guards what the model says, and that
 // ports are with the gateway.
-func (m *machine) checkEndpoint(t *rapid.T, v api.SandboxView, ep api.SandboxEndpoint) {
+func (m *machine) checkEndpoint(t *rapid.T, v request.SandboxView, ep request.SandboxEndpoint) {
 	guarded := m.w.fake.endpoint(ep.ID)
 	if guarded.IPv4 != ep.IPv4.Addr() || guarded.IPv6 != ep.IPv6.Addr() || guarded.MAC != ep.MAC {
 		t.Fatalf("%s on %s: datapath has %+v, model %+v", v.Name, ep.NetworkName, guarded, ep.Endpoint)

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // A sandbox that is being made is removed once it is made, with its process.
@@ -18,12 +18,12 @@ func TestForcedRemovalWaitsForTheMaking(t *testing.T) {
 	w := newWorld(t)
 	w.fake.mu.Lock()
 	type made struct {
-		process api.Process
+		process request.Process
 		err     error
 	}
 	done := make(chan made, 1)
 	go func() {
-		_, p, err := w.Run(ctx, api.Run{SandboxConfig: api.SandboxConfig{Name: "a"}, Command: []string{"sleep", "1000"}}, nil)
+		_, p, err := w.Run(ctx, request.Run{SandboxConfig: request.SandboxConfig{Name: "a"}, Command: []string{"sleep", "1000"}}, nil)
 		done <- made{p, err}
 	}()
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
@@ -44,7 +44,7 @@ func TestForcedRemovalWaitsForTheMaking(t *testing.T) {
 	if code, err := run.process.Wait(ctx); err != nil || code != 137 {
 		t.Errorf("the process ended with %d, %v, want 137", code, err)
 	}
-	if _, err := w.Sandbox(ctx, "a"); !errors.Is(err, api.ErrNotFound) {
+	if _, err := w.Sandbox(ctx, "a"); !errors.Is(err, request.ErrNotFound) {
 		t.Errorf("got %v, want ErrNotFound", err)
 	}
 }
@@ -56,7 +56,7 @@ func TestNamespaceIsAdoptedOnce(t *testing.T) {
 	results := make(chan error, 4)
 	for _, name := range []string{"a", "b", "c", "d"} {
 		go func() {
-			_, err := w.Add(context.Background(), api.Add{SandboxConfig: api.SandboxConfig{Name: name}, Netns: path})
+			_, err := w.Add(context.Background(), request.Add{SandboxConfig: request.SandboxConfig{Name: name}, Netns: path})
 			results <- err
 		}()
 	}
@@ -65,7 +65,7 @@ func TestNamespaceIsAdoptedOnce(t *testing.T) {
 		switch err := <-results; {
 		case err == nil:
 			added++
-		case !errors.Is(err, api.ErrConflict):
+		case !errors.Is(err, request.ErrConflict):
 			t.Error(err)
 		}
 	}

@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"math/big"
 
-	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // newID returns a fresh identifier of 64 lower-case hex digits, as Docker's are.
@@ -33,7 +33,7 @@ func (s *state) claimSandboxName(name string) (claimed string, release func(), e
 			return name, release, nil
 		}
 	}
-	return "", nil, api.Errorf(api.ErrConflict, "sandbox name: found none that is free; give one with --name")
+	return "", nil, request.Errorf(request.ErrConflict, "sandbox name: found none that is free; give one with --name")
 }
 
 // madeUpName returns a name like brisk_tern_4711.

@@ -10,22 +10,22 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/netns"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // From its first answer a resolver of the next daemon knows all peers that run: one that
 // isn't known would be asked for at the host's servers, which deny it.
 func TestNamesAreKnownAtOnceAfterARestart(t *testing.T) {
 	w := newWorld(t)
-	_, err := w.CreateNetwork(t.Context(), api.NetworkCreate{Name: "n"})
+	_, err := w.CreateNetwork(t.Context(), request.NetworkCreate{Name: "n"})
 	must(t, err)
 	want := map[string]netip.Addr{}
 	for _, name := range []string{"a", "b", "c"} {
-		v, err := w.Add(t.Context(), api.Add{Netns: w.namespace(name), SandboxConfig: api.SandboxConfig{
-			Name: name, Networks: []api.EndpointSettings{{Network: "n"}},
+		v, err := w.Add(t.Context(), request.Add{Netns: w.namespace(name), SandboxConfig: request.SandboxConfig{
+			Name: name, Networks: []request.EndpointSettings{{Network: "n"}},
 		}})
 		must(t, err)
 		want[name] = v.Endpoints[0].IPv4.Addr()

@@ -10,16 +10,16 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/ipam"
 	"github.com/fairway-project/fairway/userspace/link"
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/request"
 	"github.com/fairway-project/fairway/userspace/resolvconf"
 )
 
 // CreateNetwork makes a bridge network.
-func (e *Engine) CreateNetwork(ctx context.Context, req api.NetworkCreate) (model.Network, error) {
+func (e *Engine) CreateNetwork(ctx context.Context, req request.NetworkCreate) (model.Network, error) {
 	leave, err := e.gate.enter()
 	if err != nil {
 		return model.Network{}, err
@@ -30,7 +30,7 @@ func (e *Engine) CreateNetwork(ctx context.Context, req api.NetworkCreate) (mode
 	}
 	n, want, err := planNetwork(req)
 	if err != nil {
-		return model.Network{}, api.Mark(api.ErrInvalid, err)
+		return model.Network{}, request.Mark(request.ErrInvalid, err)
 	}
 	release, err := e.state.claimNetwork(n.Name, n.Bridge.Name)
 	if err != nil {
@@ -185,7 +185,7 @@ func (e *Engine) RemoveNetwork(ctx context.Context, ref string) error {
 		return err
 	}
 	if n.Predefined() {
-		return api.Errorf(api.ErrInvalid, "%s is a pre-defined network and cannot be removed", n.Name)
+		return request.Errorf(request.ErrInvalid, "%s is a pre-defined network and cannot be removed", n.Name)
 	}
 	return e.removeNetwork(ctx, n)
 }
@@ -193,10 +193,10 @@ func (e *Engine) RemoveNetwork(ctx context.Context, ref string) error {
 func (e *Engine) removeNetwork(ctx context.Context, n *model.Network) error {
 	defer e.locks.network(n.ID)()
 	if e.state.network(n.ID) == nil {
-		return api.Errorf(api.ErrNotFound, "network %s not found", n.Name)
+		return request.Errorf(request.ErrNotFound, "network %s not found", n.Name)
 	}
 	if users := e.state.usersOf(n.ID); len(users) > 0 {
-		return api.Errorf(api.ErrConflict, "error while removing network: network %s has active endpoints (%s)",
+		return request.Errorf(request.ErrConflict, "error while removing network: network %s has active endpoints (%s)",
 			n.Name, strings.Join(users, ", "))
 	}
 	if err := e.tearDownNetwork(ctx, n); err != nil {

@@ -8,14 +8,14 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/ipam"
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // planNetwork turns a request into a network without subnets and the wish for
 // them. It looks at nothing but the request.
-func planNetwork(req api.NetworkCreate) (*model.Network, ipam.NetworkRequest, error) {
+func planNetwork(req request.NetworkCreate) (*model.Network, ipam.NetworkRequest, error) {
 	n := &model.Network{
 		ID: newID(), Name: req.Name, Driver: model.DriverBridge, Created: time.Now().UTC(),
 		Internal: req.Internal, Options: maps.Clone(req.Options), Labels: maps.Clone(req.Labels),
@@ -56,7 +56,7 @@ func checkDriver(d model.Driver) error {
 }
 
 // planSubnets gives each family that is on its pool, at most one as in Docker.
-func planSubnets(pools []api.IPAMConfig, b model.Bridge, v4, v6 bool) (sub4, sub6 *ipam.SubnetRequest, err error) {
+func planSubnets(pools []request.IPAMConfig, b model.Bridge, v4, v6 bool) (sub4, sub6 *ipam.SubnetRequest, err error) {
 	if v4 {
 		sub4 = &ipam.SubnetRequest{NoGateway: b.GatewayMode4 == model.GatewayIsolated}
 	}
@@ -82,7 +82,7 @@ func planSubnets(pools []api.IPAMConfig, b model.Bridge, v4, v6 bool) (sub4, sub
 	return sub4, sub6, nil
 }
 
-func poolIsIPv6(p api.IPAMConfig) bool {
+func poolIsIPv6(p request.IPAMConfig) bool {
 	switch {
 	case p.Subnet.IsValid():
 		return p.Subnet.Addr().Is6()
@@ -98,7 +98,7 @@ func poolIsIPv6(p api.IPAMConfig) bool {
 }
 
 // poolText names a pool in errors by what was given of it.
-func poolText(p api.IPAMConfig) string {
+func poolText(p request.IPAMConfig) string {
 	switch {
 	case p.Subnet.IsValid():
 		return "subnet " + p.Subnet.String()

@@ -8,8 +8,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/request"
 	"github.com/fairway-project/fairway/userspace/resolvconf"
 )
 
@@ -24,11 +24,11 @@ type draft struct {
 // join is the wish for one endpoint, its network found.
 type join struct {
 	networkID string
-	want      api.EndpointSettings
+	want      request.EndpointSettings
 }
 
 // plan turns a configuration into a draft. It changes nothing.
-func (e *Engine) plan(c api.SandboxConfig) (*draft, error) {
+func (e *Engine) plan(c request.SandboxConfig) (*draft, error) {
 	mode, sharedRef, wants, err := c.NetworkMode()
 	if err != nil {
 		return nil, err
@@ -40,7 +40,7 @@ func (e *Engine) plan(c api.SandboxConfig) (*draft, error) {
 		PublishAll: c.PublishAll, State: model.State{Status: model.StatusCreated},
 	}}
 	if err := overrides(d.sb).Validate(); err != nil {
-		return nil, api.Mark(api.ErrInvalid, err)
+		return nil, request.Mark(request.ErrInvalid, err)
 	}
 	if err := e.planMode(d, sharedRef); err != nil {
 		return nil, err
@@ -66,10 +66,10 @@ func (e *Engine) planMode(d *draft, sharedRef string) (err error) {
 			return err
 		}
 		if d.shared.Mode == model.ModeContainer {
-			return api.Errorf(api.ErrConflict, "sandbox %s: itself shares the namespace of another", d.shared.Name)
+			return request.Errorf(request.ErrConflict, "sandbox %s: itself shares the namespace of another", d.shared.Name)
 		}
 		if d.shared.State.Status != model.StatusRunning {
-			return api.Errorf(api.ErrConflict, "cannot join network of a non running sandbox: %s", d.shared.Name)
+			return request.Errorf(request.ErrConflict, "cannot join network of a non running sandbox: %s", d.shared.Name)
 		}
 		d.sb.SharedWith, d.sb.Hostname, d.sb.Netns = d.shared.ID, d.shared.Hostname, d.shared.Netns
 	case model.ModeHost:
@@ -86,7 +86,7 @@ func (e *Engine) planMode(d *draft, sharedRef string) (err error) {
 }
 
 // planPorts takes the port options over. Docker ignores them on the host network.
-func (e *Engine) planPorts(sb *model.Sandbox, c *api.SandboxConfig) error {
+func (e *Engine) planPorts(sb *model.Sandbox, c *request.SandboxConfig) error {
 	specs, err := c.PortSpecs()
 	if err != nil {
 		return err
@@ -120,20 +120,20 @@ func (e *Engine) planPorts(sb *model.Sandbox, c *api.SandboxConfig) error {
 
 // extraHosts resolves host-gateway to the default network's gateway, which is an
 // address of the host, as Docker does.
-func (e *Engine) extraHosts(in []api.ExtraHost) ([]model.ExtraHost, error) {
+func (e *Engine) extraHosts(in []request.ExtraHost) ([]model.ExtraHost, error) {
 	var out []model.ExtraHost
 	for _, h := range in {
-		if h.Address != api.HostGateway {
+		if h.Address != request.HostGateway {
 			addr, err := netip.ParseAddr(h.Address)
 			if err != nil {
-				return nil, api.Errorf(api.ErrInvalid, "extra host %s: address %q: want an IP address or %s", h.Name, h.Address, api.HostGateway)
+				return nil, request.Errorf(request.ErrInvalid, "extra host %s: address %q: want an IP address or %s", h.Name, h.Address, request.HostGateway)
 			}
 			out = append(out, model.ExtraHost{Name: h.Name, Addr: addr})
 			continue
 		}
 		gateways := e.state.hostGateways()
 		if len(gateways) == 0 {
-			return nil, api.Errorf(api.ErrInvalid, "extra host %s: network %s has no gateway for %s", h.Name, model.NetworkBridge, api.HostGateway)
+			return nil, request.Errorf(request.ErrInvalid, "extra host %s: network %s has no gateway for %s", h.Name, model.NetworkBridge, request.HostGateway)
 		}
 		for _, a := range gateways {
 			out = append(out, model.ExtraHost{Name: h.Name, Addr: a})
@@ -161,16 +161,16 @@ func (s *state) hostGateways() []netip.Addr {
 // planLinks refuses links to what doesn't exist or run, as Docker does.
 func (e *Engine) planLinks(sb *model.Sandbox, links []model.Link) ([]model.Link, error) {
 	if len(links) > 0 && sb.Mode == model.ModeHost {
-		return nil, api.Errorf(api.ErrInvalid, "conflicting options: host type networking can't be used with links")
+		return nil, request.Errorf(request.ErrInvalid, "conflicting options: host type networking can't be used with links")
 	}
 	out := slices.Clone(links)
 	for i, l := range out {
 		target, err := e.state.findSandbox(l.Sandbox)
 		if err != nil {
-			return nil, api.Errorf(api.ErrNotFound, "could not get sandbox for link %s", l.Sandbox)
+			return nil, request.Errorf(request.ErrNotFound, "could not get sandbox for link %s", l.Sandbox)
 		}
 		if target.State.Status != model.StatusRunning {
-			return nil, api.Errorf(api.ErrConflict, "cannot link to a non running sandbox: %s AS %s", target.Name, l.Alias)
+			return nil, request.Errorf(request.ErrConflict, "cannot link to a non running sandbox: %s AS %s", target.Name, l.Alias)
 		}
 		out[i].Sandbox = target.Name
 	}
@@ -178,7 +178,7 @@ func (e *Engine) planLinks(sb *model.Sandbox, links []model.Link) ([]model.Link,
 }
 
 // findNetworks resolves the networks and refuses what Docker refuses on them.
-func (e *Engine) findNetworks(wants []api.EndpointSettings) ([]join, error) {
+func (e *Engine) findNetworks(wants []request.EndpointSettings) ([]join, error) {
 	var out []join
 	for _, w := range wants {
 		n, err := e.state.findNetwork(w.Network)
@@ -189,23 +189,23 @@ func (e *Engine) findNetworks(wants []api.EndpointSettings) ([]join, error) {
 			return nil, err
 		}
 		if slices.ContainsFunc(out, func(j join) bool { return j.networkID == n.ID }) {
-			return nil, api.Errorf(api.ErrInvalid, "network %s: given twice", n.Name)
+			return nil, request.Errorf(request.ErrInvalid, "network %s: given twice", n.Name)
 		}
 		out = append(out, join{n.ID, w})
 	}
 	return out, nil
 }
 
-func checkJoin(n *model.Network, w api.EndpointSettings) error {
+func checkJoin(n *model.Network, w request.EndpointSettings) error {
 	if n.Driver != model.DriverBridge {
-		return api.Errorf(api.ErrInvalid, "network %s: cannot be combined with other networks", n.Name)
+		return request.Errorf(request.ErrInvalid, "network %s: cannot be combined with other networks", n.Name)
 	}
 	if n.Bridge.Default {
 		if w.IPv4.IsValid() || w.IPv6.IsValid() {
-			return api.Errorf(api.ErrInvalid, "user specified IP address is supported on user defined networks only")
+			return request.Errorf(request.ErrInvalid, "user specified IP address is supported on user defined networks only")
 		}
 		if len(w.Aliases) > 0 {
-			return api.Errorf(api.ErrInvalid, "network-scoped aliases are only supported for user-defined networks")
+			return request.Errorf(request.ErrInvalid, "network-scoped aliases are only supported for user-defined networks")
 		}
 	}
 	for _, f := range []struct {
@@ -216,10 +216,10 @@ func checkJoin(n *model.Network, w api.EndpointSettings) error {
 			continue
 		}
 		if f.subnet == nil {
-			return api.Errorf(api.ErrInvalid, "address %s: network %s has no subnet of that family", f.addr, n.Name)
+			return request.Errorf(request.ErrInvalid, "address %s: network %s has no subnet of that family", f.addr, n.Name)
 		}
 		if !f.subnet.Prefix.Contains(f.addr) {
-			return api.Errorf(api.ErrInvalid, "address %s: outside of subnet %s of network %s", f.addr, f.subnet.Prefix, n.Name)
+			return request.Errorf(request.ErrInvalid, "address %s: outside of subnet %s of network %s", f.addr, f.subnet.Prefix, n.Name)
 		}
 	}
 	return nil

@@ -10,9 +10,9 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/ports"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // publish reserves the host ports of sb for the gateways g, given those that it
@@ -75,9 +75,9 @@ func (e *Engine) namePortOwner(err error) error {
 func portKind(err error) error {
 	switch {
 	case isTaken(err), errors.Is(err, ports.ErrExhausted):
-		return api.Mark(api.ErrConflict, err)
+		return request.Mark(request.ErrConflict, err)
 	case errors.Is(err, ports.ErrNotLocal):
-		return api.Mark(api.ErrInvalid, err)
+		return request.Mark(request.ErrInvalid, err)
 	}
 	return err
 }

@@ -12,8 +12,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/request"
 	"github.com/fairway-project/fairway/userspace/sandbox"
 )
 
@@ -81,7 +81,7 @@ func (p *process) Signal(sig syscall.Signal) error {
 
 // stop asks the process to end, kills it after a while, and waits until the
 // sandbox has been taken down.
-func (p *process) stop(ctx context.Context, req api.Stop) error {
+func (p *process) stop(ctx context.Context, req request.Stop) error {
 	sig, err := parseSignal(req.Signal)
 	if err != nil {
 		return err
@@ -135,11 +135,11 @@ func parseSignal(s string) (syscall.Signal, error) {
 			return sig, nil
 		}
 	}
-	return 0, api.Errorf(api.ErrInvalid, "signal %q: want a name like TERM or a number from 1 to 64", s)
+	return 0, request.Errorf(request.ErrInvalid, "signal %q: want a name like TERM or a number from 1 to 64", s)
 }
 
 // startMain starts the process of a sandbox that is being made.
-func (e *Engine) startMain(d *draft, req api.Run, stdio *api.Stdio) (*process, error) {
+func (e *Engine) startMain(d *draft, req request.Run, stdio *request.Stdio) (*process, error) {
 	spec := sandbox.Spec{
 		ID: d.sb.ID, Command: req.Command, Env: req.Env, Dir: req.Workdir, Stdio: streams(stdio), TTY: req.TTY,
 		Netns: d.sb.Netns, Hide: e.netnsDir(), Hostname: d.sb.Hostname, Files: e.boxes.Files(d.sb.ID),
@@ -196,7 +196,7 @@ func (e *Engine) settle(sandboxID string, p *process) {
 }
 
 // Exec starts a process in a running sandbox.
-func (e *Engine) Exec(_ context.Context, ref string, req api.Exec, stdio *api.Stdio) (api.Process, error) {
+func (e *Engine) Exec(_ context.Context, ref string, req request.Exec, stdio *request.Stdio) (request.Process, error) {
 	if err := req.Validate(); err != nil {
 		return nil, err
 	}
@@ -205,7 +205,7 @@ func (e *Engine) Exec(_ context.Context, ref string, req api.Exec, stdio *api.St
 		return nil, err
 	}
 	if sb.State.Status != model.StatusRunning {
-		return nil, api.Errorf(api.ErrConflict, "sandbox %s is not running", sb.Name)
+		return nil, request.Errorf(request.ErrConflict, "sandbox %s is not running", sb.Name)
 	}
 	spec := sandbox.Spec{ID: sb.ID, Command: req.Command, Env: req.Env, Dir: req.Workdir, TTY: req.TTY}
 	if p := e.processes.main(sb.ID); p != nil {
@@ -222,7 +222,7 @@ func (e *Engine) Exec(_ context.Context, ref string, req api.Exec, stdio *api.St
 	spec.Stdio = files
 	p, err := e.boxes.Exec(spec)
 	if errors.Is(err, sandbox.ErrFinished) {
-		return nil, api.Errorf(api.ErrConflict, "sandbox %s is not running", sb.Name)
+		return nil, request.Errorf(request.ErrConflict, "sandbox %s is not running", sb.Name)
 	}
 	if err != nil {
 		return nil, err
@@ -252,9 +252,9 @@ func (e *Engine) Wait(ctx context.Context, ref string) (int, error) {
 	case sb.State.Status == model.StatusRunning && sb.State.Pid != 0:
 		return 0, unwatched(sb)
 	case sb.State.Status == model.StatusRunning:
-		return 0, api.Errorf(api.ErrInvalid, "sandbox %s: has no process, its namespace is another program's", sb.Name)
+		return 0, request.Errorf(request.ErrInvalid, "sandbox %s: has no process, its namespace is another program's", sb.Name)
 	case sb.State.ExitCode == nil:
-		return 0, api.Errorf(api.ErrConflict, "sandbox %s: exit code is not known", sb.Name)
+		return 0, request.Errorf(request.ErrConflict, "sandbox %s: exit code is not known", sb.Name)
 	}
 	return *sb.State.ExitCode, nil
 }
@@ -262,5 +262,5 @@ func (e *Engine) Wait(ctx context.Context, ref string) (int, error) {
 // unwatched is the error where a sandbox's process would be needed that was not found
 // again after a restart, and is looked for.
 func unwatched(sb *model.Sandbox) error {
-	return api.Errorf(api.ErrUnavailable, "sandbox %s: its process isn't watched yet, fairway status tells why: try again", sb.Name)
+	return request.Errorf(request.ErrUnavailable, "sandbox %s: its process isn't watched yet, fairway status tells why: try again", sb.Name)
 }

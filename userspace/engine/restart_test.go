@@ -13,15 +13,15 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/netns"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 func TestRestartAdoptsWhatIsRight(t *testing.T) {
 	w := newWorld(t)
-	w.network(api.NetworkCreate{Name: "n", EnableIPv6: true})
-	v := w.run(api.SandboxConfig{Name: "s", Networks: on("n", "bridge"), Publish: []string{"18083:80", "81"}})
+	w.network(request.NetworkCreate{Name: "n", EnableIPv6: true})
+	v := w.run(request.SandboxConfig{Name: "s", Networks: on("n", "bridge"), Publish: []string{"18083:80", "81"}})
 	before := w.snapshot()
 	index := map[string]int{}
 	for _, ep := range v.Endpoints {
@@ -43,7 +43,7 @@ func TestRestartAdoptsWhatIsRight(t *testing.T) {
 		t.Errorf("degraded: %q", sentences)
 	}
 	// The process is watched again.
-	must(t, w.Stop(ctx, "s", api.Stop{}))
+	must(t, w.Stop(ctx, "s", request.Stop{}))
 	if got := w.view("s"); got.State.Status != model.StatusExited || got.State.ExitCode != nil {
 		t.Errorf("state %+v, want exited with an unknown code", got.State)
 	}
@@ -63,11 +63,11 @@ func forget(f *fakeDatapath) {
 func TestRestartFindsWhatEnded(t *testing.T) {
 	w := newWorld(t)
 	path := w.namespace("vm")
-	_, err := w.Add(ctx, api.Add{SandboxConfig: api.SandboxConfig{Name: "vm"}, Netns: path})
+	_, err := w.Add(ctx, request.Add{SandboxConfig: request.SandboxConfig{Name: "vm"}, Netns: path})
 	must(t, err)
-	stays := w.run(api.SandboxConfig{Name: "stays", Publish: []string{"18084:80"}})
-	_, p, err := w.Run(ctx, api.Run{Command: []string{"sleep", "1000"}, AutoRemove: true,
-		SandboxConfig: api.SandboxConfig{Name: "temp"}}, nil)
+	stays := w.run(request.SandboxConfig{Name: "stays", Publish: []string{"18084:80"}})
+	_, p, err := w.Run(ctx, request.Run{Command: []string{"sleep", "1000"}, AutoRemove: true,
+		SandboxConfig: request.SandboxConfig{Name: "temp"}}, nil)
 	must(t, err)
 	w.shut()
 	must(t, netns.Delete(path))
@@ -91,15 +91,15 @@ func TestRestartFindsWhatEnded(t *testing.T) {
 }
 
 // waitProcess waits for the end of a process without the engine that started it.
-func waitProcess(t *testing.T, p api.Process) {
+func waitProcess(t *testing.T, p request.Process) {
 	t.Helper()
 	<-p.(*process).Done()
 }
 
 func TestStartAfterReboot(t *testing.T) {
 	w := newWorld(t)
-	n := w.network(api.NetworkCreate{Name: "n"})
-	v := w.run(api.SandboxConfig{Name: "s", Networks: on("n")})
+	n := w.network(request.NetworkCreate{Name: "n"})
+	v := w.run(request.SandboxConfig{Name: "s", Networks: on("n")})
 	w.shut()
 	// A reboot leaves the disk alone and nothing else.
 	must(t, syscall.Kill(v.State.Pid, syscall.SIGKILL))
@@ -115,11 +115,11 @@ func TestStartAfterReboot(t *testing.T) {
 	if got := w.fake.content()["networks"]; !slices.Contains(got, n.ID) {
 		t.Errorf("datapath has networks %v", got)
 	}
-	w.run(api.SandboxConfig{Name: "again", Networks: on("n")})
+	w.run(request.SandboxConfig{Name: "again", Networks: on("n")})
 }
 
 // reopen deletes the devices and namespaces of w, which is shut.
-func reopen(t *testing.T, w *world, n model.Network, v api.SandboxView) {
+func reopen(t *testing.T, w *world, n model.Network, v request.SandboxView) {
 	t.Helper()
 	links := openLinks(t)
 	defer links.Close()
@@ -135,7 +135,7 @@ func TestStartDiscardsHalfMadeSandboxes(t *testing.T) {
 	before := w.snapshot()
 	// What is on disk and in the kernel when the daemon is killed in the middle
 	// of a run.
-	d, err := w.plan(api.SandboxConfig{Name: "half", Publish: []string{"18085:80"}})
+	d, err := w.plan(request.SandboxConfig{Name: "half", Publish: []string{"18085:80"}})
 	must(t, err)
 	d.sb.Name = "half"
 	var never undo
@@ -150,7 +150,7 @@ func TestStartDiscardsHalfMadeSandboxes(t *testing.T) {
 func TestPruneRemovesLeftovers(t *testing.T) {
 	w := newWorld(t)
 	before := w.snapshot()
-	v := w.run(api.SandboxConfig{Name: "s"})
+	v := w.run(request.SandboxConfig{Name: "s"})
 	w.shut()
 	// A disk that was put back to an earlier day knows nothing of the sandbox.
 	must(t, syscall.Kill(v.State.Pid, syscall.SIGKILL))
@@ -163,7 +163,7 @@ func TestPruneRemovesLeftovers(t *testing.T) {
 // An uninstall removes what a daemon made whose state is lost, too.
 func TestSweepAfterALostState(t *testing.T) {
 	w := newWorld(t)
-	w.run(api.SandboxConfig{Name: "a"})
+	w.run(request.SandboxConfig{Name: "a"})
 	pid := w.processes.main(w.view("a").ID).Pid()
 	before, err := w.links.Owned()
 	must(t, err)
@@ -184,8 +184,8 @@ func TestSweepAfterALostState(t *testing.T) {
 
 func TestRetireOldDatapath(t *testing.T) {
 	w := newWorld(t)
-	w.network(api.NetworkCreate{Name: "n"})
-	w.run(api.SandboxConfig{Name: "s", Networks: on("n")})
+	w.network(request.NetworkCreate{Name: "n"})
+	w.run(request.SandboxConfig{Name: "s", Networks: on("n")})
 	old := newFake()
 	w.fake.takeLog()
 	must(t, w.Retire(context.Background(), old))

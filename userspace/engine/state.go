@@ -9,9 +9,9 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/netns"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // state is the desired state in memory, what the store holds on disk. The
@@ -47,15 +47,15 @@ func (s *state) claimNetwork(name, bridge string) (release func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.networkNamed(name) != nil || s.claimed["network "+name] {
-		return nil, api.Errorf(api.ErrConflict, "network with name %s already exists", name)
+		return nil, request.Errorf(request.ErrConflict, "network with name %s already exists", name)
 	}
 	for _, n := range s.networks {
 		if n.Driver == model.DriverBridge && n.Bridge.Name == bridge {
-			return nil, api.Errorf(api.ErrConflict, "bridge name %s: already used by network %s", bridge, n.Name)
+			return nil, request.Errorf(request.ErrConflict, "bridge name %s: already used by network %s", bridge, n.Name)
 		}
 	}
 	if s.claimed["bridge "+bridge] {
-		return nil, api.Errorf(api.ErrConflict, "bridge name %s: already used by another network", bridge)
+		return nil, request.Errorf(request.ErrConflict, "bridge name %s: already used by another network", bridge)
 	}
 	releaseName, releaseBridge := s.claim("network "+name), s.claim("bridge "+bridge)
 	return func() { releaseName(); releaseBridge() }, nil
@@ -67,12 +67,12 @@ func (s *state) claimSandbox(name string) (release func(), err error) {
 	defer s.mu.Unlock()
 	for _, sb := range s.sandboxes {
 		if sb.Name == name {
-			return nil, api.Errorf(api.ErrConflict,
+			return nil, request.Errorf(request.ErrConflict,
 				"sandbox name %q: already in use by sandbox %s", name, shortID(sb.ID))
 		}
 	}
 	if s.claimed["sandbox "+name] {
-		return nil, api.Errorf(api.ErrConflict, "sandbox name %q: already in use", name)
+		return nil, request.Errorf(request.ErrConflict, "sandbox name %q: already in use", name)
 	}
 	return s.claim("sandbox " + name), nil
 }
@@ -84,7 +84,7 @@ func (s *state) claimNamespace(id netns.ID) (release func(), err error) {
 	defer s.mu.Unlock()
 	key := fmt.Sprintf("namespace %d:%d", id.Dev, id.Ino)
 	if s.claimed[key] {
-		return nil, api.Errorf(api.ErrConflict, "namespace %d: another sandbox is being made around it", id.Ino)
+		return nil, request.Errorf(request.ErrConflict, "namespace %d: another sandbox is being made around it", id.Ino)
 	}
 	return s.claim(key), nil
 }
@@ -136,11 +136,11 @@ func find[T any](all map[string]*T, kind, ref string, name func(*T) string) (*T,
 	}
 	switch len(byPrefix) {
 	case 0:
-		return nil, api.Errorf(api.ErrNotFound, "%s %s not found", kind, ref)
+		return nil, request.Errorf(request.ErrNotFound, "%s %s not found", kind, ref)
 	case 1:
 		return byPrefix[0], nil
 	}
-	return nil, api.Errorf(api.ErrInvalid, "%s %s: %d IDs begin so, want more digits", kind, ref, len(byPrefix))
+	return nil, request.Errorf(request.ErrInvalid, "%s %s: %d IDs begin so, want more digits", kind, ref, len(byPrefix))
 }
 
 func (s *state) network(id string) *model.Network {

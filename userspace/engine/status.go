@@ -12,14 +12,14 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // Status tells how the daemon and its datapath are.
-func (e *Engine) Status(ctx context.Context) (api.Status, error) {
-	s := api.Status{
+func (e *Engine) Status(ctx context.Context) (request.Status, error) {
+	s := request.Status{
 		Version: e.Version, Pid: os.Getpid(), Started: e.started, Kernel: kernelRelease(),
 		Root: e.Root, RunDir: e.RunDir, BPFFS: e.BPFFS, Metrics: e.metricsAddress(),
 		Uplinks: []string{}, Degraded: e.Degraded(),
@@ -46,7 +46,7 @@ func (e *Engine) metricsAddress() string {
 	return e.Metrics()
 }
 
-func (st *state) count(s *api.Status) {
+func (st *state) count(s *request.Status) {
 	st.mu.RLock()
 	defer st.mu.RUnlock()
 	s.Networks, s.Sandboxes, s.Endpoints = len(st.networks), len(st.sandboxes), len(st.endpoints)
@@ -70,10 +70,10 @@ func kernelRelease() string {
 func (e *Engine) Stats(ctx context.Context) (datapath.Stats, error) { return e.datapath.Stats(ctx) }
 
 // Flows lists the tracked connections with the names that belong to them.
-func (e *Engine) Flows(ctx context.Context) iter.Seq2[api.FlowView, error] {
-	return func(yield func(api.FlowView, error) bool) {
+func (e *Engine) Flows(ctx context.Context) iter.Seq2[request.FlowView, error] {
+	return func(yield func(request.FlowView, error) bool) {
 		for f, err := range e.datapath.Flows(ctx) {
-			v := api.FlowView{Flow: f}
+			v := request.FlowView{Flow: f}
 			v.Sandbox, v.Network = e.namesOf(f.EndpointID)
 			v.Opener, v.Target = e.flowEnd(f.OpenerID), e.flowEnd(f.TargetID)
 			if !yield(v, err) {
@@ -83,11 +83,11 @@ func (e *Engine) Flows(ctx context.Context) iter.Seq2[api.FlowView, error] {
 	}
 }
 
-func (e *Engine) flowEnd(endpointID string) api.FlowEnd {
+func (e *Engine) flowEnd(endpointID string) request.FlowEnd {
 	if endpointID == "" {
-		return api.FlowEnd{}
+		return request.FlowEnd{}
 	}
-	end := api.FlowEnd{EndpointID: endpointID}
+	end := request.FlowEnd{EndpointID: endpointID}
 	end.Sandbox, end.Network = e.namesOf(endpointID)
 	return end
 }
@@ -109,7 +109,7 @@ func (s *state) namesOf(endpointID string) (sandbox, network string) {
 }
 
 // Doctor checks the host as the daemon sees it.
-func (e *Engine) Doctor(ctx context.Context) ([]api.Check, error) {
+func (e *Engine) Doctor(ctx context.Context) ([]request.Check, error) {
 	if e.Config.Doctor == nil {
 		return nil, fmt.Errorf("doctor: this daemon was built without checks")
 	}

@@ -5,11 +5,11 @@ package engine
 import (
 	"os"
 
-	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // streams are the files of a main process; nil sends its output to the log.
-func streams(s *api.Stdio) *[3]*os.File {
+func streams(s *request.Stdio) *[3]*os.File {
 	if s == nil {
 		return nil
 	}
@@ -18,7 +18,7 @@ func streams(s *api.Stdio) *[3]*os.File {
 
 // execStreams are the files of a further process, /dev/null where there are
 // none. The caller calls done after the start.
-func execStreams(s *api.Stdio) (files *[3]*os.File, done func(), err error) {
+func execStreams(s *request.Stdio) (files *[3]*os.File, done func(), err error) {
 	if s != nil {
 		return streams(s), func() {}, nil
 	}

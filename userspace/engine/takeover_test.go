@@ -14,9 +14,9 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/netns"
+	"github.com/fairway-project/fairway/userspace/request"
 	"github.com/fairway-project/fairway/userspace/store"
 )
 
@@ -24,7 +24,7 @@ import (
 // taken over once it can.
 func TestNamespaceThatCannotBeOpened(t *testing.T) {
 	w := newWorld(t)
-	v := w.run(api.SandboxConfig{Name: "s"})
+	v := w.run(request.SandboxConfig{Name: "s"})
 	ep := v.Endpoints[0]
 	index := w.fake.endpoint(ep.ID).HostIndex
 	w.shut()
@@ -40,7 +40,7 @@ func TestNamespaceThatCannotBeOpened(t *testing.T) {
 	if got := w.fake.endpoint(ep.ID).HostIndex; got != index {
 		t.Errorf("endpoint has device %d, want %d as before", got, index)
 	}
-	must(t, w.Stop(ctx, "s", api.Stop{}))
+	must(t, w.Stop(ctx, "s", request.Stop{}))
 	if got := w.view("s").State.Status; got != model.StatusExited {
 		t.Errorf("status %s after the stop", got)
 	}
@@ -54,7 +54,7 @@ func loop(t *testing.T, path string) {
 
 // runsDegraded fails the test unless the sandbox runs, as it did in v, and the status
 // tells what is wrong with it.
-func (w *world) runsDegraded(v api.SandboxView, want string) {
+func (w *world) runsDegraded(v request.SandboxView, want string) {
 	w.t.Helper()
 	if got := w.view(v.Name); got.State.Status != model.StatusRunning || len(got.Endpoints) != len(v.Endpoints) {
 		w.t.Errorf("sandbox is %+v, want it running", got)
@@ -77,7 +77,7 @@ func TestAdoptedNamespaceThatCannotBeOpened(t *testing.T) {
 	w := newWorld(t)
 	there, path := w.namespace("there"), filepath.Join(w.dir, "vm")
 	must(t, os.Symlink(there, path))
-	v, err := w.Add(ctx, api.Add{SandboxConfig: api.SandboxConfig{Name: "vm"}, Netns: path})
+	v, err := w.Add(ctx, request.Add{SandboxConfig: request.SandboxConfig{Name: "vm"}, Netns: path})
 	must(t, err)
 	for _, breaks := range []func(){
 		func() { must(t, os.Remove(path)); loop(t, path) },
@@ -99,7 +99,7 @@ func TestAdoptedNamespaceThatCannotBeOpened(t *testing.T) {
 // A process that can't be looked at lives. It can be killed as soon as it is found.
 func TestProcessThatCannotBeFound(t *testing.T) {
 	w := newWorld(t)
-	v := w.run(api.SandboxConfig{Name: "s"})
+	v := w.run(request.SandboxConfig{Name: "s"})
 	broken := v.Sandbox
 	// No process has it: pidfd_open fails with EINVAL.
 	broken.State.Pid = -1
@@ -107,7 +107,7 @@ func TestProcessThatCannotBeFound(t *testing.T) {
 	put(t, w, broken)
 	w.open()
 	w.runsDegraded(v, syscall.EINVAL.Error())
-	if err := w.Stop(ctx, "s", api.Stop{}); err == nil {
+	if err := w.Stop(ctx, "s", request.Stop{}); err == nil {
 		t.Error("stopped what isn't watched")
 	}
 	if err := w.Remove(ctx, "s", true); err == nil {
@@ -117,7 +117,7 @@ func TestProcessThatCannotBeFound(t *testing.T) {
 	w.shut()
 	put(t, w, v.Sandbox)
 	w.open()
-	must(t, w.Stop(ctx, "s", api.Stop{}))
+	must(t, w.Stop(ctx, "s", request.Stop{}))
 	// As a child of the test's it is reaped by the watch of the first engine.
 	eventually(t, "the process to be gone", func() bool { return syscall.Kill(v.State.Pid, 0) == syscall.ESRCH })
 }
@@ -148,8 +148,8 @@ func edit(t *testing.T, w *world, f func(tx *store.Tx) error) {
 // the datapath takes it, and no interface is made again.
 func TestNetworkThatIsRefusedOnce(t *testing.T) {
 	w := newWorld(t)
-	w.network(api.NetworkCreate{Name: "n"})
-	v := w.run(api.SandboxConfig{Name: "s", Networks: on("n", "bridge"), Publish: []string{"80"}})
+	w.network(request.NetworkCreate{Name: "n"})
+	v := w.run(request.SandboxConfig{Name: "s", Networks: on("n", "bridge"), Publish: []string{"80"}})
 	before, index := w.fake.content(), indexes(w, v)
 	w.shut()
 	forget(w.fake)
@@ -166,7 +166,7 @@ func TestNetworkThatIsRefusedOnce(t *testing.T) {
 }
 
 // indexes are the devices that the datapath has for the endpoints of v.
-func indexes(w *world, v api.SandboxView) map[string]int {
+func indexes(w *world, v request.SandboxView) map[string]int {
 	out := map[string]int{}
 	for _, ep := range v.Endpoints {
 		out[ep.ID] = w.fake.endpoint(ep.ID).HostIndex
@@ -177,8 +177,8 @@ func indexes(w *world, v api.SandboxView) map[string]int {
 // While a network's bridge can't be had, its endpoints wait as they are.
 func TestBridgeThatCannotBeHad(t *testing.T) {
 	w := newWorld(t)
-	n := w.network(api.NetworkCreate{Name: "n"})
-	v := w.run(api.SandboxConfig{Name: "s", Networks: on("n")})
+	n := w.network(request.NetworkCreate{Name: "n"})
+	v := w.run(request.SandboxConfig{Name: "s", Networks: on("n")})
 	index := indexes(w, v)
 	w.shut()
 	other := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: n.Bridge.Name}, PeerName: "peer"}

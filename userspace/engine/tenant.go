@@ -6,8 +6,8 @@ import (
 	"context"
 	"net/netip"
 
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/link"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // Tenant keeps networks of its own in the engine's datapath and host: those of a
@@ -29,7 +29,7 @@ type Tenant interface {
 	// doesn't know it.
 	NamesOf(endpointID string) (container, network string)
 	// Carried returns the tenant's networks and the containers on them.
-	Carried(ctx context.Context) api.Carried
+	Carried(ctx context.Context) request.Carried
 }
 
 // RefreshHost looks at the host's devices and addresses, as when what a Tenant
@@ -63,9 +63,9 @@ func (e *Engine) Degraded() []string {
 }
 
 // Carried implements api.Backend.
-func (e *Engine) Carried(ctx context.Context) (api.Carried, error) {
+func (e *Engine) Carried(ctx context.Context) (request.Carried, error) {
 	if e.Tenant == nil {
-		return api.Carried{}, nil
+		return request.Carried{}, nil
 	}
 	return e.Tenant.Carried(ctx), nil
 }

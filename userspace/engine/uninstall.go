@@ -8,10 +8,10 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/netns"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // Uninstall removes every sandbox, network and trace of the datapath from the
@@ -33,7 +33,7 @@ func (e *Engine) uninstall(ctx context.Context, purge bool, removed func(string)
 	removed = oneByOne(removed)
 	if err := abreast(e.state.bySeniority(), func(sb *model.Sandbox) error {
 		err := e.Remove(ctx, sb.ID, true)
-		if err != nil && !errors.Is(err, api.ErrNotFound) {
+		if err != nil && !errors.Is(err, request.ErrNotFound) {
 			return fmt.Errorf("sandbox %s: %w", sb.Name, err)
 		}
 		removed("sandbox " + sb.Name)

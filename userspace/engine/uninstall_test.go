@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // waitFor returns when done is true.
@@ -29,11 +29,11 @@ func waitFor(t *testing.T, what string, done func() bool) {
 func TestUninstallRefusesWhatIsNew(t *testing.T) {
 	ctx := context.Background()
 	w := newWorld(t)
-	w.run(api.SandboxConfig{Name: "old"})
+	w.run(request.SandboxConfig{Name: "old"})
 	w.fake.mu.Lock()
 	made := make(chan error, 1)
 	go func() {
-		_, _, err := w.Run(ctx, api.Run{SandboxConfig: api.SandboxConfig{Name: "begun"}, Command: []string{"sleep", "1000"}}, nil)
+		_, _, err := w.Run(ctx, request.Run{SandboxConfig: request.SandboxConfig{Name: "begun"}, Command: []string{"sleep", "1000"}}, nil)
 		made <- err
 	}()
 	waitFor(t, "the sandbox that is being made", func() bool {
@@ -48,16 +48,16 @@ func TestUninstallRefusesWhatIsNew(t *testing.T) {
 		defer w.gate.mu.Unlock()
 		return w.gate.shut
 	})
-	_, _, run := w.Run(ctx, api.Run{SandboxConfig: api.SandboxConfig{Name: "late"}, Command: []string{"true"}}, nil)
-	_, add := w.Add(ctx, api.Add{SandboxConfig: api.SandboxConfig{Name: "late"}, Netns: "/proc/self/ns/net"})
-	_, create := w.CreateNetwork(ctx, api.NetworkCreate{Name: "late"})
-	connect := w.Connect(ctx, "old", api.EndpointSettings{Network: "bridge"})
+	_, _, run := w.Run(ctx, request.Run{SandboxConfig: request.SandboxConfig{Name: "late"}, Command: []string{"true"}}, nil)
+	_, add := w.Add(ctx, request.Add{SandboxConfig: request.SandboxConfig{Name: "late"}, Netns: "/proc/self/ns/net"})
+	_, create := w.CreateNetwork(ctx, request.NetworkCreate{Name: "late"})
+	connect := w.Connect(ctx, "old", request.EndpointSettings{Network: "bridge"})
 	for name, err := range map[string]error{"run": run, "add": add, "network create": create, "connect": connect} {
-		if !errors.Is(err, api.ErrUnavailable) || !strings.Contains(err.Error(), "being uninstalled") {
+		if !errors.Is(err, request.ErrUnavailable) || !strings.Contains(err.Error(), "being uninstalled") {
 			t.Errorf("%s: got %v, want ErrUnavailable", name, err)
 		}
 	}
-	if err := w.Uninstall(ctx, false, func(string) {}); !errors.Is(err, api.ErrConflict) {
+	if err := w.Uninstall(ctx, false, func(string) {}); !errors.Is(err, request.ErrConflict) {
 		t.Errorf("a second uninstall: got %v, want ErrConflict", err)
 	}
 	w.fake.mu.Unlock()

@@ -7,20 +7,20 @@ import (
 	"net/netip"
 	"testing"
 
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/request"
 	"github.com/fairway-project/fairway/userspace/store"
 )
 
 // fixed is a sandbox on network n with an address that the user asked for.
-func fixed(name string) api.SandboxConfig {
-	return api.SandboxConfig{Name: name, Networks: []api.EndpointSettings{{Network: "n", IPv4: netip.MustParseAddr("10.99.0.9")}}}
+func fixed(name string) request.SandboxConfig {
+	return request.SandboxConfig{Name: name, Networks: []request.EndpointSettings{{Network: "n", IPv4: netip.MustParseAddr("10.99.0.9")}}}
 }
 
 func newFixedWorld(t *testing.T) *world {
 	t.Helper()
 	w := newWorld(t)
-	w.network(api.NetworkCreate{Name: "n", IPAM: []api.IPAMConfig{{Subnet: netip.MustParsePrefix("10.99.0.0/24")}}})
+	w.network(request.NetworkCreate{Name: "n", IPAM: []request.IPAMConfig{{Subnet: netip.MustParsePrefix("10.99.0.0/24")}}})
 	return w
 }
 
@@ -57,8 +57,8 @@ func TestAddressOfAnEndThatWasNotSaved(t *testing.T) {
 	if got := w.view("a").State.Status; got != model.StatusExited {
 		t.Errorf("a is %s, want it exited", got)
 	}
-	_, _, err := w.Run(ctx, api.Run{SandboxConfig: fixed("c"), Command: []string{"true"}}, nil)
-	if !errors.Is(err, api.ErrConflict) {
+	_, _, err := w.Run(ctx, request.Run{SandboxConfig: fixed("c"), Command: []string{"true"}}, nil)
+	if !errors.Is(err, request.ErrConflict) {
 		t.Errorf("c got b's address: %v, want a conflict", err)
 	}
 	w.stored()

@@ -8,29 +8,29 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // Networks returns all networks, ordered by name.
-func (e *Engine) Networks(context.Context) ([]api.NetworkView, error) {
+func (e *Engine) Networks(context.Context) ([]request.NetworkView, error) {
 	e.state.mu.RLock()
 	defer e.state.mu.RUnlock()
-	out := make([]api.NetworkView, 0, len(e.state.networks))
+	out := make([]request.NetworkView, 0, len(e.state.networks))
 	for _, n := range e.state.networks {
 		out = append(out, e.state.networkView(n))
 	}
-	slices.SortFunc(out, func(a, b api.NetworkView) int {
+	slices.SortFunc(out, func(a, b request.NetworkView) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 	})
 	return out, nil
 }
 
 // Network returns the network that ref names.
-func (e *Engine) Network(_ context.Context, ref string) (api.NetworkView, error) {
+func (e *Engine) Network(_ context.Context, ref string) (request.NetworkView, error) {
 	n, err := e.state.findNetwork(ref)
 	if err != nil {
-		return api.NetworkView{}, err
+		return request.NetworkView{}, err
 	}
 	e.state.mu.RLock()
 	defer e.state.mu.RUnlock()
@@ -38,41 +38,41 @@ func (e *Engine) Network(_ context.Context, ref string) (api.NetworkView, error)
 }
 
 // networkView needs the read lock.
-func (s *state) networkView(n *model.Network) api.NetworkView {
-	v := api.NetworkView{Network: *n}
+func (s *state) networkView(n *model.Network) request.NetworkView {
+	v := request.NetworkView{Network: *n}
 	for id := range s.ofNetwork[n.ID] {
 		ep := s.endpoints[id]
-		view := api.NetworkEndpoint{Endpoint: *ep}
+		view := request.NetworkEndpoint{Endpoint: *ep}
 		if sb := s.sandboxes[ep.SandboxID]; sb != nil {
 			view.SandboxName = sb.Name
 		}
 		v.Endpoints = append(v.Endpoints, view)
 	}
-	slices.SortFunc(v.Endpoints, func(a, b api.NetworkEndpoint) int {
+	slices.SortFunc(v.Endpoints, func(a, b request.NetworkEndpoint) int {
 		return cmp.Or(cmp.Compare(a.SandboxName, b.SandboxName), cmp.Compare(a.ID, b.ID))
 	})
 	return v
 }
 
 // Sandboxes returns all sandboxes, the newest first, as docker ps does.
-func (e *Engine) Sandboxes(context.Context) ([]api.SandboxView, error) {
+func (e *Engine) Sandboxes(context.Context) ([]request.SandboxView, error) {
 	e.state.mu.RLock()
 	defer e.state.mu.RUnlock()
-	out := make([]api.SandboxView, 0, len(e.state.sandboxes))
+	out := make([]request.SandboxView, 0, len(e.state.sandboxes))
 	for _, sb := range e.state.sandboxes {
 		out = append(out, e.sandboxView(sb))
 	}
-	slices.SortFunc(out, func(a, b api.SandboxView) int {
+	slices.SortFunc(out, func(a, b request.SandboxView) int {
 		return cmp.Or(b.Created.Compare(a.Created), cmp.Compare(a.ID, b.ID))
 	})
 	return out, nil
 }
 
 // Sandbox returns the sandbox that ref names.
-func (e *Engine) Sandbox(_ context.Context, ref string) (api.SandboxView, error) {
+func (e *Engine) Sandbox(_ context.Context, ref string) (request.SandboxView, error) {
 	sb, err := e.state.findSandbox(ref)
 	if err != nil {
-		return api.SandboxView{}, err
+		return request.SandboxView{}, err
 	}
 	e.state.mu.RLock()
 	defer e.state.mu.RUnlock()
@@ -80,8 +80,8 @@ func (e *Engine) Sandbox(_ context.Context, ref string) (api.SandboxView, error)
 }
 
 // sandboxView needs the state's read lock.
-func (e *Engine) sandboxView(sb *model.Sandbox) api.SandboxView {
-	v := api.SandboxView{Sandbox: *sb, Dir: filepath.Dir(e.boxes.Files(sb.ID).Hosts)}
+func (e *Engine) sandboxView(sb *model.Sandbox) request.SandboxView {
+	v := request.SandboxView{Sandbox: *sb, Dir: filepath.Dir(e.boxes.Files(sb.ID).Hosts)}
 	if owner := e.state.sandboxes[sb.SharedWith]; owner != nil {
 		v.SharedWithName = owner.Name
 	}
@@ -93,8 +93,8 @@ func (e *Engine) sandboxView(sb *model.Sandbox) api.SandboxView {
 	return v
 }
 
-func endpointView(sb *model.Sandbox, a attachment, g gateways) api.SandboxEndpoint {
-	v := api.SandboxEndpoint{
+func endpointView(sb *model.Sandbox, a attachment, g gateways) request.SandboxEndpoint {
+	v := request.SandboxEndpoint{
 		Endpoint: *a.ep, NetworkName: a.net.Name, DNSNames: dnsNames(sb, a.ep, a.net),
 		Default4: g.v4.endpointID() == a.ep.ID, Default6: g.v6.endpointID() == a.ep.ID,
 	}

@@ -16,10 +16,10 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/link"
 	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/netns"
+	"github.com/fairway-project/fairway/userspace/request"
 	"github.com/fairway-project/fairway/userspace/sandbox"
 	"github.com/fairway-project/fairway/userspace/store"
 )
@@ -157,7 +157,7 @@ func must(t testing.TB, err error) {
 }
 
 // network makes a network with the options given as KEY=VALUE pairs.
-func (w *world) network(req api.NetworkCreate) model.Network {
+func (w *world) network(req request.NetworkCreate) model.Network {
 	w.t.Helper()
 	n, err := w.CreateNetwork(context.Background(), req)
 	must(w.t, err)
@@ -165,14 +165,14 @@ func (w *world) network(req api.NetworkCreate) model.Network {
 }
 
 // run starts a sandbox with a process that lives until it is killed.
-func (w *world) run(c api.SandboxConfig) api.SandboxView {
+func (w *world) run(c request.SandboxConfig) request.SandboxView {
 	w.t.Helper()
-	v, _, err := w.Run(context.Background(), api.Run{SandboxConfig: c, Command: []string{"sleep", "1000"}}, nil)
+	v, _, err := w.Run(context.Background(), request.Run{SandboxConfig: c, Command: []string{"sleep", "1000"}}, nil)
 	must(w.t, err)
 	return v
 }
 
-func (w *world) view(ref string) api.SandboxView {
+func (w *world) view(ref string) request.SandboxView {
 	w.t.Helper()
 	v, err := w.Sandbox(context.Background(), ref)
 	must(w.t, err)
@@ -180,18 +180,18 @@ func (w *world) view(ref string) api.SandboxView {
 }
 
 // on lists networks by name for a SandboxConfig.
-func on(names ...string) []api.EndpointSettings {
-	var out []api.EndpointSettings
+func on(names ...string) []request.EndpointSettings {
+	var out []request.EndpointSettings
 	for _, n := range names {
-		out = append(out, api.EndpointSettings{Network: n})
+		out = append(out, request.EndpointSettings{Network: n})
 	}
 	return out
 }
 
 // snapshot is everything that an edit may change, to compare before and after.
 type snapshot struct {
-	Networks  []api.NetworkView
-	Sandboxes []api.SandboxView
+	Networks  []request.NetworkView
+	Sandboxes []request.SandboxView
 	Datapath  map[string][]string
 	Devices   []string
 	Netns     []string
@@ -308,7 +308,7 @@ func openLinks(t testing.TB) *link.Host {
 }
 
 // forgetSandbox takes a sandbox out of the store of w, which is shut.
-func forgetSandbox(t testing.TB, w *world, v api.SandboxView) {
+func forgetSandbox(t testing.TB, w *world, v request.SandboxView) {
 	t.Helper()
 	s, err := store.Open(w.store.Path())
 	must(t, err)

@@ -9,8 +9,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // scrapeLimit is how long the reading for one scrape may take. Prometheus gives
@@ -21,16 +22,16 @@ const scrapeLimit = 8 * time.Second
 // what it could read along with the error.
 type Source interface {
 	Stats(context.Context) (datapath.Stats, error)
-	Networks(context.Context) ([]api.NetworkView, error)
-	Sandboxes(context.Context) ([]api.SandboxView, error)
-	Carried(context.Context) (api.Carried, error)
+	Networks(context.Context) ([]request.NetworkView, error)
+	Sandboxes(context.Context) ([]request.SandboxView, error)
+	Carried(context.Context) (request.Carried, error)
 	// Degraded has a sentence for each thing that isn't as it should be.
 	Degraded() []string
 }
 
 // Info is what stays the same as long as the daemon runs.
 type Info struct {
-	Version api.Version
+	Version request.Version
 	Mode    datapath.Mode
 }
 
@@ -63,7 +64,7 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	s.add(s.degraded, float64(len(c.source.Degraded())))
 	networks, err := c.source.Networks(ctx)
 	if !c.failed(err) {
-		s.add(s.networks, float64(len(networks)), api.OwnerFairway)
+		s.add(s.networks, float64(len(networks)), string(model.OwnerFairway))
 	}
 	sandboxes, err := c.source.Sandboxes(ctx)
 	if !c.failed(err) {

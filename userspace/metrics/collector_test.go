@@ -20,9 +20,9 @@ import (
 	"github.com/prometheus/common/expfmt"
 
 	"github.com/fairway-project/fairway/maps/drop"
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -30,31 +30,33 @@ var update = flag.Bool("update", false, "write the golden files anew")
 // fake is a Source with what it is told.
 type fake struct {
 	stats     datapath.Stats
-	networks  []api.NetworkView
-	sandboxes []api.SandboxView
-	carried   api.Carried
+	networks  []request.NetworkView
+	sandboxes []request.SandboxView
+	carried   request.Carried
 	degraded  []string
 
 	statsErr, networksErr, sandboxesErr error
 }
 
-func (f *fake) Stats(context.Context) (datapath.Stats, error)       { return f.stats, f.statsErr }
-func (f *fake) Networks(context.Context) ([]api.NetworkView, error) { return f.networks, f.networksErr }
-func (f *fake) Carried(context.Context) (api.Carried, error)        { return f.carried, nil }
-func (f *fake) Degraded() []string                                  { return f.degraded }
-func (f *fake) Sandboxes(context.Context) ([]api.SandboxView, error) {
+func (f *fake) Stats(context.Context) (datapath.Stats, error) { return f.stats, f.statsErr }
+func (f *fake) Networks(context.Context) ([]request.NetworkView, error) {
+	return f.networks, f.networksErr
+}
+func (f *fake) Carried(context.Context) (request.Carried, error) { return f.carried, nil }
+func (f *fake) Degraded() []string                               { return f.degraded }
+func (f *fake) Sandboxes(context.Context) ([]request.SandboxView, error) {
 	return f.sandboxes, f.sandboxesErr
 }
 
-var testInfo = Info{Version: api.Version{Version: "v0.1.0", Commit: "4f0c", Go: "go1.26.0"}, Mode: datapath.EBPF}
+var testInfo = Info{Version: request.Version{Version: "v0.1.0", Commit: "4f0c", Go: "go1.26.0"}, Mode: datapath.EBPF}
 
-func sandbox(name string, status model.Status, endpoints ...api.SandboxEndpoint) api.SandboxView {
-	v := api.SandboxView{Sandbox: model.Sandbox{Name: name, State: model.State{Status: status}}, Endpoints: endpoints}
+func sandbox(name string, status model.Status, endpoints ...request.SandboxEndpoint) request.SandboxView {
+	v := request.SandboxView{Sandbox: model.Sandbox{Name: name, State: model.State{Status: status}}, Endpoints: endpoints}
 	return v
 }
 
-func endpoint(id, network string) api.SandboxEndpoint {
-	return api.SandboxEndpoint{Endpoint: model.Endpoint{ID: id}, NetworkName: network}
+func endpoint(id, network string) request.SandboxEndpoint {
+	return request.SandboxEndpoint{Endpoint: model.Endpoint{ID: id}, NetworkName: network}
 }
 
 // host is a source with something of everything.
@@ -64,13 +66,13 @@ func host() *fake {
 		Port: model.Port{Num: 80, Proto: model.TCP}, HostIP: netip.IPv4Unspecified(), HostPort: 8080,
 	}}
 	return &fake{
-		networks:  make([]api.NetworkView, 5),
+		networks:  make([]request.NetworkView, 5),
 		degraded:  []string{"uplink nope: there is none", "docker: /run/docker.sock has not said yet what it has"},
-		sandboxes: []api.SandboxView{web, sandbox("db", model.StatusExited)},
-		carried: api.Carried{
-			Networks: []api.NetworkView{{Owner: api.OwnerDocker}, {Owner: api.OwnerDocker}, {Owner: api.OwnerDockerPlugin}},
-			Containers: []api.SandboxView{
-				{Owner: api.OwnerDocker, Sandbox: model.Sandbox{Name: "web", Published: web.Published}, Endpoints: []api.SandboxEndpoint{endpoint("d1", "front")}},
+		sandboxes: []request.SandboxView{web, sandbox("db", model.StatusExited)},
+		carried: request.Carried{
+			Networks: []request.NetworkView{{Owner: model.OwnerDocker}, {Owner: model.OwnerDocker}, {Owner: model.OwnerDockerPlugin}},
+			Containers: []request.SandboxView{
+				{Owner: model.OwnerDocker, Sandbox: model.Sandbox{Name: "web", Published: web.Published}, Endpoints: []request.SandboxEndpoint{endpoint("d1", "front")}},
 			},
 		},
 		stats: datapath.Stats{

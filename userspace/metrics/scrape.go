@@ -8,9 +8,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/fairway-project/fairway/maps/drop"
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // scrape is the answer to one scrape in the making.
@@ -28,7 +28,7 @@ func (s *scrape) build(i Info) {
 }
 
 // model exports the counts of what the engine keeps.
-func (s *scrape) model(sandboxes []api.SandboxView) {
+func (s *scrape) model(sandboxes []request.SandboxView) {
 	status := map[model.Status]int{model.StatusCreated: 0, model.StatusRunning: 0, model.StatusExited: 0}
 	var endpoints, ports int
 	for i := range sandboxes {
@@ -39,16 +39,16 @@ func (s *scrape) model(sandboxes []api.SandboxView) {
 	for name, n := range status {
 		s.add(s.sandboxes, float64(n), string(name))
 	}
-	s.add(s.endpoints, float64(endpoints), api.OwnerFairway)
-	s.add(s.publishedPorts, float64(ports), api.OwnerFairway)
+	s.add(s.endpoints, float64(endpoints), string(model.OwnerFairway))
+	s.add(s.publishedPorts, float64(ports), string(model.OwnerFairway))
 }
 
 // carried exports the counts of what others have.
-func (s *scrape) carried(c api.Carried) {
+func (s *scrape) carried(c request.Carried) {
 	for _, n := range c.Counts() {
-		s.add(s.networks, float64(n.Networks), n.Owner)
-		s.add(s.endpoints, float64(n.Endpoints), n.Owner)
-		s.add(s.publishedPorts, float64(n.Ports), n.Owner)
+		s.add(s.networks, float64(n.Networks), string(n.Owner))
+		s.add(s.endpoints, float64(n.Endpoints), string(n.Owner))
+		s.add(s.publishedPorts, float64(n.Ports), string(n.Owner))
 	}
 }
 
@@ -101,7 +101,7 @@ func (s *scrape) drops(drops []datapath.Drop) {
 
 // endpointTraffic exports what each sandbox received and sent on each network.
 // Counters of endpoints that no sandbox has any more are left out.
-func (s *scrape) endpointTraffic(counters []datapath.EndpointCounters, sandboxes []api.SandboxView) {
+func (s *scrape) endpointTraffic(counters []datapath.EndpointCounters, sandboxes []request.SandboxView) {
 	type labels struct{ network, name, owner string }
 	type traffic struct {
 		receive, transmit                 datapath.Counter
@@ -110,7 +110,7 @@ func (s *scrape) endpointTraffic(counters []datapath.EndpointCounters, sandboxes
 	of := make(map[string]labels)
 	for i := range sandboxes {
 		for _, ep := range sandboxes[i].Endpoints {
-			of[ep.ID] = labels{ep.NetworkName, sandboxes[i].Name, cmp.Or(sandboxes[i].Owner, api.OwnerFairway)}
+			of[ep.ID] = labels{ep.NetworkName, sandboxes[i].Name, string(cmp.Or(sandboxes[i].Owner, model.OwnerFairway))}
 		}
 	}
 	sums := make(map[labels]traffic)

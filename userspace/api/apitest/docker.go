@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 var _ api.DockerBackend = (*Fake)(nil)
@@ -19,7 +20,7 @@ func (f *Fake) HoldPort(_ context.Context, p api.DockerPort) (held api.DockerPor
 	defer f.mu.Unlock()
 	for _, have := range f.dockerPorts {
 		if have.Pid != p.Pid && have.HostPort == p.HostPort && have.HostIP == p.HostIP && have.Proto == p.Proto {
-			return held, api.Errorf(api.ErrConflict, "host port %d is process %d's", p.HostPort, have.Pid)
+			return held, request.Errorf(request.ErrConflict, "host port %d is process %d's", p.HostPort, have.Pid)
 		}
 	}
 	f.dockerPorts = append(f.dockerPorts, p)

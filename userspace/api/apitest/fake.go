@@ -16,6 +16,7 @@ import (
 
 	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // Epoch is when everything in a Fake was made.
@@ -24,7 +25,7 @@ var Epoch = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 // Fake is a Backend. What a test sets before use is answered as it is.
 type Fake struct {
 	mu        sync.Mutex
-	networks  []api.NetworkView
+	networks  []request.NetworkView
 	sandboxes []*entry
 	processes sync.WaitGroup
 
@@ -32,24 +33,24 @@ type Fake struct {
 	// dir holds the logs of sandboxes in the background.
 	dir string
 
-	CarriedIs      api.Carried
-	FlowList       []api.FlowView
+	CarriedIs      request.Carried
+	FlowList       []request.FlowView
 	FlowError      error
-	StatusIs       api.Status
-	Checks         []api.Check
+	StatusIs       request.Status
+	Checks         []request.Check
 	Removed        []string
 	UninstallError error
-	LastRun        api.Run
-	LastAdd        api.Add
-	LastStop       api.Stop
-	LastCreate     api.NetworkCreate
-	LastEdge       api.EndpointSettings
+	LastRun        request.Run
+	LastAdd        request.Add
+	LastStop       request.Stop
+	LastCreate     request.NetworkCreate
+	LastEdge       request.EndpointSettings
 	// Panic makes Doctor panic.
 	Panic bool
 }
 
 type entry struct {
-	view api.SandboxView
+	view request.SandboxView
 	proc *process
 }
 
@@ -78,12 +79,12 @@ func (f *Fake) AddNetwork(n model.Network) model.Network {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	n.ID, n.Created = ID("network", n.Name), Epoch
-	f.networks = append(f.networks, api.NetworkView{Network: n})
+	f.networks = append(f.networks, request.NetworkView{Network: n})
 	return n
 }
 
 // AddSandbox puts v into the fake, with its ID and time filled in.
-func (f *Fake) AddSandbox(v api.SandboxView) {
+func (f *Fake) AddSandbox(v request.SandboxView) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	v.ID, v.Created = ID("sandbox", v.Name), Epoch
@@ -92,34 +93,34 @@ func (f *Fake) AddSandbox(v api.SandboxView) {
 		for i := range f.networks {
 			if f.networks[i].Name == e.NetworkName {
 				e.SandboxID = v.ID
-				f.networks[i].Endpoints = append(f.networks[i].Endpoints, api.NetworkEndpoint{Endpoint: e.Endpoint, SandboxName: v.Name})
+				f.networks[i].Endpoints = append(f.networks[i].Endpoints, request.NetworkEndpoint{Endpoint: e.Endpoint, SandboxName: v.Name})
 			}
 		}
 	}
 }
 
 // Flows implements api.Backend.
-func (f *Fake) Flows(context.Context) iter.Seq2[api.FlowView, error] {
-	return func(yield func(api.FlowView, error) bool) {
+func (f *Fake) Flows(context.Context) iter.Seq2[request.FlowView, error] {
+	return func(yield func(request.FlowView, error) bool) {
 		for _, fl := range f.FlowList {
 			if !yield(fl, nil) {
 				return
 			}
 		}
 		if f.FlowError != nil {
-			yield(api.FlowView{}, f.FlowError)
+			yield(request.FlowView{}, f.FlowError)
 		}
 	}
 }
 
 // Carried implements api.Backend.
-func (f *Fake) Carried(context.Context) (api.Carried, error) { return f.CarriedIs, nil }
+func (f *Fake) Carried(context.Context) (request.Carried, error) { return f.CarriedIs, nil }
 
 // Status implements api.Backend.
-func (f *Fake) Status(context.Context) (api.Status, error) { return f.StatusIs, nil }
+func (f *Fake) Status(context.Context) (request.Status, error) { return f.StatusIs, nil }
 
 // Doctor implements api.Backend.
-func (f *Fake) Doctor(context.Context) ([]api.Check, error) {
+func (f *Fake) Doctor(context.Context) ([]request.Check, error) {
 	if f.Panic {
 		panic("made by a test")
 	}

@@ -7,8 +7,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 func matches(ref, id, name string) bool {
@@ -16,21 +16,21 @@ func matches(ref, id, name string) bool {
 }
 
 func (f *Fake) network(ref string) (int, error) {
-	i := slices.IndexFunc(f.networks, func(n api.NetworkView) bool { return matches(ref, n.ID, n.Name) })
+	i := slices.IndexFunc(f.networks, func(n request.NetworkView) bool { return matches(ref, n.ID, n.Name) })
 	if i < 0 {
-		return i, api.Errorf(api.ErrNotFound, "network %s not found", ref)
+		return i, request.Errorf(request.ErrNotFound, "network %s not found", ref)
 	}
 	return i, nil
 }
 
 // CreateNetwork implements api.Backend.
-func (f *Fake) CreateNetwork(_ context.Context, req api.NetworkCreate) (model.Network, error) {
+func (f *Fake) CreateNetwork(_ context.Context, req request.NetworkCreate) (model.Network, error) {
 	f.mu.Lock()
 	f.LastCreate = req
 	_, err := f.network(req.Name)
 	f.mu.Unlock()
 	if err == nil {
-		return model.Network{}, api.Errorf(api.ErrConflict, "network with name %s already exists", req.Name)
+		return model.Network{}, request.Errorf(request.ErrConflict, "network with name %s already exists", req.Name)
 	}
 	n := model.Network{Name: req.Name, Driver: req.Driver, Internal: req.Internal, Options: req.Options, Labels: req.Labels}
 	if n.Driver == "" {
@@ -48,19 +48,19 @@ func (f *Fake) CreateNetwork(_ context.Context, req api.NetworkCreate) (model.Ne
 }
 
 // Networks implements api.Backend.
-func (f *Fake) Networks(context.Context) ([]api.NetworkView, error) {
+func (f *Fake) Networks(context.Context) ([]request.NetworkView, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Clone(f.networks), nil
 }
 
 // Network implements api.Backend.
-func (f *Fake) Network(_ context.Context, ref string) (api.NetworkView, error) {
+func (f *Fake) Network(_ context.Context, ref string) (request.NetworkView, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	i, err := f.network(ref)
 	if err != nil {
-		return api.NetworkView{}, err
+		return request.NetworkView{}, err
 	}
 	return f.networks[i], nil
 }
@@ -74,9 +74,9 @@ func (f *Fake) RemoveNetwork(_ context.Context, ref string) error {
 	case err != nil:
 		return err
 	case f.networks[i].Predefined():
-		return api.Errorf(api.ErrInvalid, "%s is a pre-defined network and cannot be removed", ref)
+		return request.Errorf(request.ErrInvalid, "%s is a pre-defined network and cannot be removed", ref)
 	case len(f.networks[i].Endpoints) > 0:
-		return api.Errorf(api.ErrConflict, "error while removing network: network %s has active endpoints", ref)
+		return request.Errorf(request.ErrConflict, "error while removing network: network %s has active endpoints", ref)
 	}
 	f.networks = slices.Delete(f.networks, i, i+1)
 	return nil
@@ -87,7 +87,7 @@ func (f *Fake) PruneNetworks(_ context.Context, match func(model.Network) bool) 
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var names []string
-	f.networks = slices.DeleteFunc(f.networks, func(n api.NetworkView) bool {
+	f.networks = slices.DeleteFunc(f.networks, func(n request.NetworkView) bool {
 		if n.Predefined() || len(n.Endpoints) > 0 || !match(n.Network) {
 			return false
 		}
@@ -98,7 +98,7 @@ func (f *Fake) PruneNetworks(_ context.Context, match func(model.Network) bool) 
 }
 
 // Connect implements api.Backend.
-func (f *Fake) Connect(_ context.Context, sandbox string, s api.EndpointSettings) error {
+func (f *Fake) Connect(_ context.Context, sandbox string, s request.EndpointSettings) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.LastEdge = s

@@ -9,7 +9,7 @@ import (
 	"os/exec"
 	"syscall"
 
-	"github.com/fairway-project/fairway/userspace/api"
+	"github.com/fairway-project/fairway/userspace/request"
 	"github.com/fairway-project/fairway/userspace/sandbox"
 )
 
@@ -20,7 +20,7 @@ type process struct {
 }
 
 // start needs the lock.
-func (f *Fake) start(command, env []string, dir string, tty bool, stdio *api.Stdio) (*process, error) {
+func (f *Fake) start(command, env []string, dir string, tty bool, stdio *request.Stdio) (*process, error) {
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Env, cmd.Dir = append(cmd.Environ(), env...), dir
 	if stdio != nil {

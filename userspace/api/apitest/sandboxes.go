@@ -9,40 +9,40 @@ import (
 	"slices"
 	"syscall"
 
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 func (f *Fake) sandbox(ref string) (int, error) {
 	i := slices.IndexFunc(f.sandboxes, func(e *entry) bool { return matches(ref, e.view.ID, e.view.Name) })
 	if i < 0 {
-		return i, api.Errorf(api.ErrNotFound, "sandbox %s not found", ref)
+		return i, request.Errorf(request.ErrNotFound, "sandbox %s not found", ref)
 	}
 	return i, nil
 }
 
 // Run implements api.Backend.
-func (f *Fake) Run(_ context.Context, req api.Run, stdio *api.Stdio) (api.SandboxView, api.Process, error) {
+func (f *Fake) Run(_ context.Context, req request.Run, stdio *request.Stdio) (request.SandboxView, request.Process, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.LastRun = req
 	if _, err := f.sandbox(req.Name); err == nil {
-		return api.SandboxView{}, nil, api.Errorf(api.ErrConflict, "sandbox name %q: already in use", req.Name)
+		return request.SandboxView{}, nil, request.Errorf(request.ErrConflict, "sandbox name %q: already in use", req.Name)
 	}
 	dir := filepath.Join(f.dir, req.Name)
 	if stdio == nil {
 		log, err := openLog(dir)
 		if err != nil {
-			return api.SandboxView{}, nil, err
+			return request.SandboxView{}, nil, err
 		}
 		defer log.Close()
-		stdio = &api.Stdio{Stdout: log, Stderr: log}
+		stdio = &request.Stdio{Stdout: log, Stderr: log}
 	}
 	proc, err := f.start(req.Command, req.Env, req.Workdir, req.TTY, stdio)
 	if err != nil {
-		return api.SandboxView{}, nil, err
+		return request.SandboxView{}, nil, err
 	}
-	v := api.SandboxView{Dir: dir, Sandbox: model.Sandbox{
+	v := request.SandboxView{Dir: dir, Sandbox: model.Sandbox{
 		ID: ID("sandbox", req.Name), Name: req.Name, Created: Epoch, Mode: model.ModeNetworks,
 		Command: req.Command, State: model.State{Status: model.StatusRunning, Pid: proc.Pid(), StartedAt: Epoch},
 	}}
@@ -59,9 +59,9 @@ func openLog(dir string) (*os.File, error) {
 }
 
 // Add implements api.Backend.
-func (f *Fake) Add(_ context.Context, req api.Add) (api.SandboxView, error) {
+func (f *Fake) Add(_ context.Context, req request.Add) (request.SandboxView, error) {
 	f.LastAdd = req
-	v := api.SandboxView{Sandbox: model.Sandbox{
+	v := request.SandboxView{Sandbox: model.Sandbox{
 		Name: req.Name, Mode: model.ModeNetworks, Netns: req.Netns, Adopted: true,
 		State: model.State{Status: model.StatusRunning},
 	}}
@@ -70,10 +70,10 @@ func (f *Fake) Add(_ context.Context, req api.Add) (api.SandboxView, error) {
 }
 
 // Sandboxes implements api.Backend.
-func (f *Fake) Sandboxes(context.Context) ([]api.SandboxView, error) {
+func (f *Fake) Sandboxes(context.Context) ([]request.SandboxView, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var all []api.SandboxView
+	var all []request.SandboxView
 	for _, e := range f.sandboxes {
 		all = append(all, e.view)
 	}
@@ -81,18 +81,18 @@ func (f *Fake) Sandboxes(context.Context) ([]api.SandboxView, error) {
 }
 
 // Sandbox implements api.Backend.
-func (f *Fake) Sandbox(_ context.Context, ref string) (api.SandboxView, error) {
+func (f *Fake) Sandbox(_ context.Context, ref string) (request.SandboxView, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	i, err := f.sandbox(ref)
 	if err != nil {
-		return api.SandboxView{}, err
+		return request.SandboxView{}, err
 	}
 	return f.sandboxes[i].view, nil
 }
 
 // Exec implements api.Backend.
-func (f *Fake) Exec(_ context.Context, ref string, req api.Exec, stdio *api.Stdio) (api.Process, error) {
+func (f *Fake) Exec(_ context.Context, ref string, req request.Exec, stdio *request.Stdio) (request.Process, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if _, err := f.sandbox(ref); err != nil {
@@ -102,7 +102,7 @@ func (f *Fake) Exec(_ context.Context, ref string, req api.Exec, stdio *api.Stdi
 }
 
 // Stop implements api.Backend.
-func (f *Fake) Stop(_ context.Context, ref string, req api.Stop) error {
+func (f *Fake) Stop(_ context.Context, ref string, req request.Stop) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.LastStop = req
@@ -126,7 +126,7 @@ func (f *Fake) Remove(_ context.Context, ref string, force bool) error {
 	}
 	e := f.sandboxes[i]
 	if e.view.State.Status == model.StatusRunning && !e.view.Adopted && !force {
-		return api.Errorf(api.ErrConflict, "sandbox %s is running: stop it or use force", ref)
+		return request.Errorf(request.ErrConflict, "sandbox %s is running: stop it or use force", ref)
 	}
 	if e.proc != nil {
 		if err := e.proc.Signal(syscall.SIGKILL); err != nil {

@@ -12,10 +12,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/audit"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/link"
+	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/ports"
 )
 
@@ -85,7 +85,7 @@ func New(c Config) (*Driver, error) {
 		return nil, err
 	}
 	return &Driver{
-		Config: c, path: path, audit: audit.New(c.Log, api.OwnerDockerPlugin), ports: ports.NewAllocator(), bridges: make(map[string]int),
+		Config: c, path: path, audit: audit.New(c.Log, model.OwnerDockerPlugin), ports: ports.NewAllocator(), bridges: make(map[string]int),
 		file: f, troubles: make(map[string]string), cancel: func() {},
 	}, nil
 }

@@ -9,9 +9,9 @@ import (
 	"slices"
 	"time"
 
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/docker/client"
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // askTimeout bounds the question for names.
@@ -23,12 +23,12 @@ type named struct{ id, name string }
 // Carried returns the driver's networks and the containers on them. Names and IDs
 // of containers are Docker's if it can be asked for them, else the ID of the
 // sandbox in Docker, which is all that its calls tell.
-func (d *Driver) Carried(ctx context.Context) (c api.Carried) {
+func (d *Driver) Carried(ctx context.Context) (c request.Carried) {
 	names := d.askNames(ctx)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, n := range d.file.Networks {
-		v := api.NetworkView{Network: n.Network, Owner: api.OwnerDockerPlugin}
+		v := request.NetworkView{Network: n.Network, Owner: model.OwnerDockerPlugin}
 		v.Name = d.networkName(n, names)
 		for _, e := range d.file.Endpoints {
 			if e.NetworkID != n.ID || e.SandboxKey == "" {
@@ -37,22 +37,22 @@ func (d *Driver) Carried(ctx context.Context) (c api.Carried) {
 			who := names.of(e)
 			ep := e.Endpoint
 			ep.SandboxID = who.id
-			v.Endpoints = append(v.Endpoints, api.NetworkEndpoint{Endpoint: ep, SandboxName: who.name})
-			c.Containers = addEndpoint(c.Containers, who, api.SandboxEndpoint{Endpoint: ep, NetworkName: v.Name}, e.Published)
+			v.Endpoints = append(v.Endpoints, request.NetworkEndpoint{Endpoint: ep, SandboxName: who.name})
+			c.Containers = addEndpoint(c.Containers, who, request.SandboxEndpoint{Endpoint: ep, NetworkName: v.Name}, e.Published)
 		}
 		c.Networks = append(c.Networks, v)
 	}
-	slices.SortFunc(c.Networks, func(a, b api.NetworkView) int { return cmp.Compare(a.Name, b.Name) })
-	slices.SortFunc(c.Containers, func(a, b api.SandboxView) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(c.Networks, func(a, b request.NetworkView) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(c.Containers, func(a, b request.SandboxView) int { return cmp.Compare(a.Name, b.Name) })
 	return c
 }
 
 // addEndpoint puts an endpoint into the view of its container.
-func addEndpoint(all []api.SandboxView, who named, ep api.SandboxEndpoint, ports []model.PublishedPort) []api.SandboxView {
-	i := slices.IndexFunc(all, func(v api.SandboxView) bool { return v.ID == who.id })
+func addEndpoint(all []request.SandboxView, who named, ep request.SandboxEndpoint, ports []model.PublishedPort) []request.SandboxView {
+	i := slices.IndexFunc(all, func(v request.SandboxView) bool { return v.ID == who.id })
 	if i < 0 {
 		i = len(all)
-		all = append(all, api.SandboxView{Owner: api.OwnerDockerPlugin, Sandbox: model.Sandbox{
+		all = append(all, request.SandboxView{Owner: model.OwnerDockerPlugin, Sandbox: model.Sandbox{
 			ID: who.id, Name: who.name, Mode: model.ModeNetworks, State: model.State{Status: model.StatusRunning},
 		}})
 	}

@@ -41,8 +41,8 @@ func socket(t *testing.T) (path string, client *http.Client) {
 	return path, &http.Client{Transport: transport}
 }
 
-// request sends a request and returns the answer.
-func request(t *testing.T, c *http.Client, method, path string, body io.Reader) (int, string) {
+// sent sends a request and returns the answer.
+func sent(t *testing.T, c *http.Client, method, path string, body io.Reader) (int, string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, "http://plugin"+path, body)
 	if err != nil {
@@ -70,22 +70,22 @@ func TestGarbageOnTheSocket(t *testing.T) {
 	path, c := socket(t)
 	activated := func(after string) {
 		t.Helper()
-		if code, got := request(t, c, http.MethodPost, "/Plugin.Activate", nil); code != http.StatusOK || !strings.Contains(got, "NetworkDriver") {
+		if code, got := sent(t, c, http.MethodPost, "/Plugin.Activate", nil); code != http.StatusOK || !strings.Contains(got, "NetworkDriver") {
 			t.Fatalf("after %s: %d %s", after, code, got)
 		}
 	}
 	for _, method := range []string{"GET", "PUT", "DELETE", "HEAD", "OPTIONS", "BREW"} {
-		if code, got := request(t, c, method, "/NetworkDriver.CreateNetwork", nil); code != http.StatusNotFound || method != "HEAD" && !strings.Contains(got, "not a call") {
+		if code, got := sent(t, c, method, "/NetworkDriver.CreateNetwork", nil); code != http.StatusNotFound || method != "HEAD" && !strings.Contains(got, "not a call") {
 			t.Errorf("%s: %d %s", method, code, got)
 		}
 	}
 	for _, call := range []string{"/", "/NetworkDriver.Nope", "/IpamDriver.RequestPool", "/NetworkDriver.Join/x"} {
-		if code, got := request(t, c, http.MethodPost, call, nil); code != http.StatusNotFound || !strings.Contains(got, "not a call") {
+		if code, got := sent(t, c, http.MethodPost, call, nil); code != http.StatusNotFound || !strings.Contains(got, "not a call") {
 			t.Errorf("%s: %d %s", call, code, got)
 		}
 	}
 	activated("wrong methods and calls")
-	if code, got := request(t, c, http.MethodPost, "/NetworkDriver.CreateNetwork", io.LimitReader(zeros{}, maxBody+1)); code != http.StatusRequestEntityTooLarge || !strings.Contains(got, "more than") {
+	if code, got := sent(t, c, http.MethodPost, "/NetworkDriver.CreateNetwork", io.LimitReader(zeros{}, maxBody+1)); code != http.StatusRequestEntityTooLarge || !strings.Contains(got, "more than") {
 		t.Errorf("a huge body: %d %s", code, got)
 	}
 	activated("a huge body")
@@ -135,7 +135,7 @@ func TestHalfOpenRequests(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if code, got := request(t, c, http.MethodPost, "/Plugin.Activate", nil); code != http.StatusOK {
+	if code, got := sent(t, c, http.MethodPost, "/Plugin.Activate", nil); code != http.StatusOK {
 		t.Errorf("%d %s", code, got)
 	}
 }

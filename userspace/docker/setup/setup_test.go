@@ -11,9 +11,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/docker/firewall"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 var (
@@ -159,33 +159,33 @@ func TestEveryWrongCombinationIsNamed(t *testing.T) {
 		file   file
 		rules  []firewall.Rule
 		check  string
-		result api.Result
+		result request.Result
 
 		netfilter datapath.Netfilter
 	}{
 		"rules that the daemon heeds": {engine: running, file: good(), rules: []firewall.Rule{user, dockerPolicy}, netfilter: datapath.NetfilterFirstPacket},
 		"all is well":                 {engine: running, file: good()},
-		"no engine":                   {engine: Engine{}, file: good(), check: "docker engine", result: api.Warn},
-		"not restarted":               {engine: Engine{Pid: 7, Stale: true}, file: good(), check: "docker engine", result: api.Warn},
-		"iptables on":                 {engine: running, file: without("iptables"), check: "docker iptables", result: api.Fail},
-		"ip6tables on":                {engine: running, file: without("ip6tables"), check: "docker iptables", result: api.Warn},
-		"Docker's own proxy":          {engine: running, file: without("userland-proxy-path"), check: "docker proxy", result: api.Warn},
-		"other name":                  {engine: running, file: with("userland-proxy-path", `"/lib/shim"`), check: "docker proxy", result: api.Warn},
-		"no proxy":                    {engine: running, file: with("userland-proxy", "false"), check: "docker proxy", result: api.Warn},
-		"icc off":                     {engine: running, file: with("icc", "false"), check: "docker icc", result: api.Fail},
-		"flag and key":                {engine: Engine{Pid: 7, Flags: map[string]string{"iptables": "false"}}, file: good(), check: "docker flags", result: api.Fail},
-		"operator's rules":            {engine: running, file: good(), rules: []firewall.Rule{user}, check: "docker user rules", result: api.Warn},
-		"leftovers":                   {engine: running, file: good(), rules: []firewall.Rule{dockerChain, dockerRule}, check: "docker leftovers", result: api.Fail},
+		"no engine":                   {engine: Engine{}, file: good(), check: "docker engine", result: request.Warn},
+		"not restarted":               {engine: Engine{Pid: 7, Stale: true}, file: good(), check: "docker engine", result: request.Warn},
+		"iptables on":                 {engine: running, file: without("iptables"), check: "docker iptables", result: request.Fail},
+		"ip6tables on":                {engine: running, file: without("ip6tables"), check: "docker iptables", result: request.Warn},
+		"Docker's own proxy":          {engine: running, file: without("userland-proxy-path"), check: "docker proxy", result: request.Warn},
+		"other name":                  {engine: running, file: with("userland-proxy-path", `"/lib/shim"`), check: "docker proxy", result: request.Warn},
+		"no proxy":                    {engine: running, file: with("userland-proxy", "false"), check: "docker proxy", result: request.Warn},
+		"icc off":                     {engine: running, file: with("icc", "false"), check: "docker icc", result: request.Fail},
+		"flag and key":                {engine: Engine{Pid: 7, Flags: map[string]string{"iptables": "false"}}, file: good(), check: "docker flags", result: request.Fail},
+		"operator's rules":            {engine: running, file: good(), rules: []firewall.Rule{user}, check: "docker user rules", result: request.Warn},
+		"leftovers":                   {engine: running, file: good(), rules: []firewall.Rule{dockerChain, dockerRule}, check: "docker leftovers", result: request.Fail},
 		"rules for docker0":           {engine: running, file: good(), rules: []firewall.Rule{operatorsRule}},
-		"nftables leftovers":          {engine: running, file: good(), rules: []firewall.Rule{dockerTable}, check: "docker leftovers", result: api.Fail},
+		"nftables leftovers":          {engine: running, file: good(), rules: []firewall.Rule{dockerTable}, check: "docker leftovers", result: request.Fail},
 		"Docker's policy":             {engine: running, file: good(), rules: []firewall.Rule{dockerPolicy}},
 	} {
 		for _, got := range judge(Options{Config: "/d.json", Netfilter: c.netfilter}, c.engine, c.file, c.rules) {
-			want := api.OK
+			want := request.OK
 			if got.Name == c.check {
 				want = c.result
 			}
-			if got.Result != want || (want != api.OK) != (got.Fix != "") {
+			if got.Result != want || (want != request.OK) != (got.Fix != "") {
 				t.Errorf("%s: %+v, want %s", name, got, want)
 			}
 		}

@@ -10,8 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/docker/firewall"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // What an operator changed after the setup survives its end.
@@ -55,7 +55,7 @@ func TestLeftoversAreNamed(t *testing.T) {
 	f := keys("iptables", "false", "ip6tables", "false")
 	var got []string
 	for _, c := range leftoverChecks(Engine{Pid: 7}, f, []firewall.Rule{dockerTable, dockerChain, dockerRule, other, dockerPolicy}) {
-		if c.Result != api.Fail || c.Fix != "fairway docker setup" {
+		if c.Result != request.Fail || c.Fix != "fairway docker setup" {
 			t.Errorf("%+v", c)
 		}
 		got = append(got, c.Fact)

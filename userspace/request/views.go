@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package api
+package request
 
 import (
 	"net/netip"
@@ -15,7 +15,7 @@ type NetworkView struct {
 	model.Network
 	Endpoints []NetworkEndpoint
 	// Owner is who made the network; empty for Fairway itself.
-	Owner string
+	Owner model.Owner
 }
 
 // NetworkEndpoint is an endpoint with the name of its sandbox.
@@ -32,7 +32,7 @@ type SandboxView struct {
 	// SharedWithName is the name that belongs to SharedWith.
 	SharedWithName string
 	// Owner is who made the container; empty for Fairway itself.
-	Owner string
+	Owner model.Owner
 	// Dir holds the sandbox's hosts, hostname, resolv.conf and log; empty where
 	// it has none of its own.
 	Dir string
@@ -60,6 +60,13 @@ type FlowView struct {
 	Network string
 	// Opener and Target are the two ends.
 	Opener, Target FlowEnd
+}
+
+// FlowEnd is one end of a connection. All is empty for an end that is no sandbox's.
+type FlowEnd struct {
+	Sandbox    string `json:"sandbox"`
+	Network    string `json:"network"`
+	EndpointID string `json:"endpoint_id"`
 }
 
 // Status is what the daemon says of itself and of the datapath.

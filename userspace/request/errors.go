@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package api
+package request
 
 import (
 	"errors"
 	"fmt"
 )
 
-// The kinds of errors that a client can tell apart. A Backend gives its errors
+// The kinds of errors that a client can tell apart. An owner gives its errors
 // a kind with Errorf or Mark, or wraps one of these with %w; an error without a
 // kind is the daemon's own failure (500).
 var (
@@ -18,7 +18,7 @@ var (
 	// ErrConflict is a request that the present state forbids: a name, an
 	// address or a port taken, a network in use (409).
 	ErrConflict = errors.New("conflict")
-	// ErrTooLarge is a body of more than MaxBody bytes (413).
+	// ErrTooLarge is a request of more bytes than are read (413).
 	ErrTooLarge = errors.New("too large")
 	// ErrUnavailable is a request that the daemon doesn't take any more, whatever
 	// it says: it is being uninstalled (503).

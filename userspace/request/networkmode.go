@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package api
+package request
 
 import (
 	"slices"
@@ -9,7 +9,8 @@ import (
 	"github.com/fairway-project/fairway/userspace/model"
 )
 
-const containerPrefix = "container:"
+// ContainerPrefix begins the network of a sandbox that shares the namespace of another.
+const ContainerPrefix = "container:"
 
 // NetworkMode tells where the sandbox gets its namespace from: in
 // ModeContainer from the sandbox shared, in ModeNetworks with one endpoint per
@@ -30,7 +31,7 @@ func (c *SandboxConfig) NetworkMode() (mode model.NetworkMode, shared string, en
 	if only.IPv4.IsValid() || only.IPv6.IsValid() || only.MAC != (model.MAC{}) || len(only.Aliases) > 0 {
 		return "", "", nil, Errorf(ErrInvalid, "network %q: takes no address, MAC address or alias", only.Network)
 	}
-	if name, ok := strings.CutPrefix(only.Network, containerPrefix); ok {
+	if name, ok := strings.CutPrefix(only.Network, ContainerPrefix); ok {
 		if name == "" {
 			return "", "", nil, Errorf(ErrInvalid, "network %q: want container:NAME", only.Network)
 		}
@@ -43,7 +44,7 @@ func (c *SandboxConfig) NetworkMode() (mode model.NetworkMode, shared string, en
 }
 
 func exclusive(network string) bool {
-	return network == model.NetworkHost || network == model.NetworkNone || strings.HasPrefix(network, containerPrefix)
+	return network == model.NetworkHost || network == model.NetworkNone || strings.HasPrefix(network, ContainerPrefix)
 }
 
 // sharedConflicts refuses what belongs to the owner of a shared namespace, as

@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package api
+package request
 
 import (
 	"net/netip"
 
 	"github.com/fairway-project/fairway/userspace/model"
 )
-
-// MaxBody is the largest request body, in bytes.
-const MaxBody = 1 << 20
 
 // NetworkCreate asks for a network.
 type NetworkCreate struct {
