@@ -10,6 +10,7 @@ import (
 	"github.com/fairway-project/fairway/userspace/docker/client"
 	"github.com/fairway-project/fairway/userspace/docker/facts"
 	"github.com/fairway-project/fairway/userspace/docker/proxies"
+	"github.com/fairway-project/fairway/userspace/policy"
 )
 
 // Pauses after the engine could not be reached.
@@ -206,7 +207,7 @@ func (w *Watcher) translate(n client.Network, all map[string]facts.Network) {
 		return
 	}
 	w.mu.Lock()
-	addrs := w.devices.Bridges[facts.BridgeName(n.ID, n.Options)].Addresses
+	addrs := w.devices.Bridges[policy.BridgeName(n.ID, n.Options)].Addresses
 	w.mu.Unlock()
 	t, err := facts.BridgeNetwork(n, addrs)
 	w.trouble(networkOf(n.Name), err)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/fairway-project/fairway/userspace/docker/client"
 	"github.com/fairway-project/fairway/userspace/docker/facts"
+	"github.com/fairway-project/fairway/userspace/policy"
 )
 
 // Networks in gateway mode routed have no host ports, so no proxy is started for
@@ -76,7 +77,7 @@ func (w *Watcher) uninspected() []string {
 			}
 		}
 	}
-	maps.DeleteFunc(w.openings, func(id string, _ []facts.Opening) bool { return !present[id] && !running[id] })
+	maps.DeleteFunc(w.openings, func(id string, _ []policy.Opening) bool { return !present[id] && !running[id] })
 	return slices.Sorted(maps.Keys(want))
 }
 
@@ -88,7 +89,7 @@ func (w *Watcher) inspectOne(ctx context.Context, id string) bool {
 	if errors.Is(err, client.ErrNotFound) {
 		return true
 	}
-	var openings []facts.Opening
+	var openings []policy.Opening
 	if err == nil {
 		openings, err = facts.Openings(wanted)
 	}

@@ -34,6 +34,7 @@ import (
 	"github.com/fairway-project/fairway/userspace/docker/facts"
 	"github.com/fairway-project/fairway/userspace/docker/proxies"
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/policy"
 )
 
 // Config is what a watcher works with. The caller closes Datapath after it.
@@ -86,7 +87,7 @@ type Watcher struct {
 	applied applied
 	// openings are the ports that containers were told to publish, by container ID,
 	// where gateway mode routed makes them matter.
-	openings map[string][]facts.Opening
+	openings map[string][]policy.Opening
 	// troubles are what failed, by what it was for.
 	troubles map[string]string
 	// begun is when the engine had said everything for the first time, swept
@@ -133,7 +134,7 @@ func New(c Config) (*Watcher, error) {
 	}
 	return &Watcher{
 		Config: c, client: cl, audit: audit.New(c.Log, model.OwnerDocker), held: proxies.NewTable(), todo: newTodo(), retry: make(chan struct{}, 1), changes: make(chan struct{}, 1), first: make(chan struct{}),
-		inspect: make(chan struct{}, 1), refuse: make(chan struct{}, 1), openings: make(map[string][]facts.Opening),
+		inspect: make(chan struct{}, 1), refuse: make(chan struct{}, 1), openings: make(map[string][]policy.Opening),
 		view:  view{networks: make(map[string]facts.Network), asked: make(map[string]uint64)},
 		since: make(map[int]appearance), bound: make(map[string]int), applied: newApplied(),
 		troubles: make(map[string]string), patience: longestWait,

@@ -95,11 +95,11 @@ func (e *Engine) detach(ctx context.Context, ep *model.Endpoint) error {
 func (e *Engine) setDefaultRoutes(sb *model.Sandbox, all []attachment) error {
 	g := elect(all)
 	var v4, v6 link.Gateway
-	if g.v4 != nil {
-		v4 = link.Gateway{Interface: g.v4.ep.IfName, Via: g.v4.net.IPv4.Gateway}
+	if g.V4 != nil {
+		v4 = link.Gateway{Interface: g.V4.Endpoint.IfName, Via: g.V4.Gateway4()}
 	}
-	if g.v6 != nil {
-		v6 = link.Gateway{Interface: g.v6.ep.IfName, Via: g.v6.net.IPv6.Gateway}
+	if g.V6 != nil {
+		v6 = link.Gateway{Interface: g.V6.Endpoint.IfName, Via: g.V6.Gateway6()}
 	}
 	box, err := link.OpenSandbox(sb.Netns)
 	if err != nil {

@@ -130,7 +130,7 @@ func (s *state) subnets() []netip.Prefix {
 
 // applyNetwork makes the kernel have the network's bridge and its rules.
 func (e *Engine) applyNetwork(ctx context.Context, n *model.Network) error {
-	dev, err := e.links.EnsureBridge(bridgeOf(n))
+	dev, err := e.links.EnsureBridge(link.BridgeOf(n))
 	if err != nil {
 		return fmt.Errorf("network %s: %w", n.Name, err)
 	}
@@ -139,27 +139,6 @@ func (e *Engine) applyNetwork(ctx context.Context, n *model.Network) error {
 		return fmt.Errorf("network %s: %w", n.Name, err)
 	}
 	return nil
-}
-
-// bridgeOf is the device of a network. Its MAC is made from the network's ID,
-// so that it stays the same over restarts.
-func bridgeOf(n *model.Network) link.Bridge {
-	b := link.Bridge{Name: n.Bridge.Name, NetworkID: n.ID, MAC: bridgeMAC(n.ID), MTU: n.Bridge.MTU}
-	if n.IPv4 != nil && n.IPv4.Gateway.IsValid() && !n.Bridge.InhibitIPv4 {
-		b.IPv4 = netip.PrefixFrom(n.IPv4.Gateway, n.IPv4.Prefix.Bits())
-	}
-	if n.IPv6 != nil && n.IPv6.Gateway.IsValid() {
-		b.IPv6 = netip.PrefixFrom(n.IPv6.Gateway, n.IPv6.Prefix.Bits())
-	}
-	return b
-}
-
-func bridgeMAC(id string) model.MAC {
-	m := model.MAC{0x02, 0x66, 0, 0, 0, 0}
-	for i := range 4 {
-		fmt.Sscanf(id[2*i:2*i+2], "%02x", &m[2+i])
-	}
-	return m
 }
 
 func datapathNetwork(n *model.Network, dev link.Device) datapath.Network {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/fairway-project/fairway/userspace/ipam"
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/policy"
 	"github.com/fairway-project/fairway/userspace/request"
 )
 
@@ -31,14 +32,14 @@ func planNetwork(req request.NetworkCreate) (*model.Network, ipam.NetworkRequest
 	if req.EnableIPv6 {
 		enable6 = &req.EnableIPv6
 	}
-	v4, v6, err := families(req.EnableIPv4, enable6, req.Options)
+	v4, v6, err := policy.Families(req.EnableIPv4, enable6, req.Options)
 	if err != nil {
 		return nil, want, err
 	}
-	if n.Bridge, err = parseBridge(n.ID, req.Options); err != nil {
+	if n.Bridge, err = policy.ParseBridge(n.ID, req.Options); err != nil {
 		return nil, want, err
 	}
-	if err := checkBridge(n.Bridge, n.Internal, v4, v6); err != nil {
+	if err := policy.CheckBridge(n.Bridge, n.Internal, v4, v6); err != nil {
 		return nil, want, err
 	}
 	want.IPv4, want.IPv6, err = planSubnets(req.IPAM, n.Bridge, v4, v6)
@@ -117,13 +118,9 @@ func defaultNetwork() (*model.Network, ipam.NetworkRequest) {
 		ID: id, Name: model.NetworkBridge, Driver: model.DriverBridge, Created: time.Now().UTC(),
 		Options: map[string]string{
 			model.OptDefaultBridge: "true", model.OptBridgeName: DefaultBridge, model.OptICC: "true", model.OptMasquerade: "true",
-			model.OptHostBinding: "0.0.0.0", model.OptMTU: strconv.Itoa(defaultMTU),
+			model.OptHostBinding: "0.0.0.0", model.OptMTU: strconv.Itoa(policy.DefaultMTU),
 		},
-		Bridge: model.Bridge{
-			Name: DefaultBridge, Default: true, ICC: true, Masquerade: true,
-			GatewayMode4: model.GatewayNAT, GatewayMode6: model.GatewayNAT,
-			MTU: defaultMTU, IfacePrefix: "eth",
-		},
+		Bridge: policy.DefaultBridge(DefaultBridge),
 	}
 	return n, ipam.NetworkRequest{ID: id, Name: n.Name, Default: true, IPv4: new(ipam.SubnetRequest)}
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/policy"
 	"github.com/fairway-project/fairway/userspace/ports"
 	"github.com/fairway-project/fairway/userspace/request"
 )
@@ -18,7 +19,7 @@ import (
 // publish reserves the host ports of sb for the gateways g, given those that it
 // holds, and returns what it holds then. Numbers that can stay do. u goes back
 // to what was held.
-func (e *Engine) publish(sb *model.Sandbox, held []model.PublishedPort, g gateways, u *undo) ([]model.PublishedPort, error) {
+func (e *Engine) publish(sb *model.Sandbox, held []model.PublishedPort, g policy.Gateways, u *undo) ([]model.PublishedPort, error) {
 	pubs := publications(sb, g, e.listenIPv6())
 	kept, released, missing := keep(held, pubs)
 	if len(released) == 0 && len(missing) == 0 {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/policy"
 )
 
 // publication is one port specification with the host addresses that it is
@@ -29,10 +30,10 @@ func (p publication) choice() int {
 
 // publications says where the ports of sb are to be published when g carries
 // its default routes. listen6 tells whether the host can listen on IPv6.
-func publications(sb *model.Sandbox, g gateways, listen6 bool) []publication {
+func publications(sb *model.Sandbox, g policy.Gateways, listen6 bool) []publication {
 	var out []publication
 	for _, spec := range wantedSpecs(sb) {
-		if ips := hostAddrs(spec, g, listen6); len(ips) > 0 {
+		if ips := policy.HostAddresses(spec, g, listen6); len(ips) > 0 {
 			out = append(out, publication{spec, ips})
 		}
 	}
@@ -55,99 +56,18 @@ func wantedSpecs(sb *model.Sandbox) []model.PortSpec {
 	return specs
 }
 
-// hostAddrs follows configurePortBindingIPv4 and ...IPv6 of Docker's bridge
-// driver: without a host address the port is published in both families, and an
-// IPv4-only sandbox is reachable by IPv6 from the host itself.
-func hostAddrs(spec model.PortSpec, g gateways, listen6 bool) []netip.Addr {
-	var out []netip.Addr
-	if g.v4 != nil && translates(g.v4.net.Bridge.GatewayMode4) {
-		if a := bindingAddr(spec, g.v4.net, netip.IPv4Unspecified()); a.Is4() {
-			out = append(out, a)
-		}
-	}
-	v6 := g.v6
-	if v6 == nil {
-		v6 = g.v4
-		if v6 == nil || !translates(v6.net.Bridge.GatewayMode4) {
-			return out
-		}
-	} else if !translates(v6.net.Bridge.GatewayMode6) {
-		return out
-	}
-	if a := bindingAddr(spec, v6.net, netip.IPv6Unspecified()); a.Is6() && (listen6 || spec.HostIP.IsValid()) {
-		out = append(out, a)
-	}
-	return out
-}
-
-// bindingAddr is the host address of spec on network n; all stands for every
-// address of the family that is asked for.
-func bindingAddr(spec model.PortSpec, n *model.Network, all netip.Addr) netip.Addr {
-	switch {
-	case spec.HostIP.IsValid():
-		return spec.HostIP
-	case n.Bridge.HostBinding.IsValid():
-		return n.Bridge.HostBinding
-	}
-	return all
-}
-
-func translates(m model.GatewayMode) bool {
-	return m == model.GatewayNAT || m == model.GatewayNATUnprotected
-}
-
 // derivePorts turns the publications in force and the routed ones into what
 // the datapath is to do, by endpoint ID. Every endpoint has an entry.
 func derivePorts(sb *model.Sandbox, all []attachment) map[string][]datapath.Port {
-	g := elect(all)
+	g, openings := elect(all), policy.Openings(wantedSpecs(sb))
 	out := make(map[string][]datapath.Port, len(all))
 	for _, a := range all {
-		out[a.ep.ID] = routedPorts(sb, a)
+		out[a.ep.ID] = policy.Routed(a.net, a.ep.IPv4.Addr(), a.ep.IPv6.Addr(), openings)
 	}
 	for _, p := range sb.Published {
-		id, port := carrier(p, g)
+		id, port := policy.Carrier(p, g)
 		if id != "" {
 			out[id] = append(out[id], port)
-		}
-	}
-	return out
-}
-
-// carrier finds the gateway endpoint that publication p leads to.
-func carrier(p model.PublishedPort, g gateways) (string, datapath.Port) {
-	port := datapath.Port{PublishedPort: p}
-	switch {
-	case p.HostIP.Is4() && g.v4 != nil:
-		port.Target = g.v4.ep.IPv4.Addr()
-		return g.v4.ep.ID, port
-	case p.HostIP.Is6() && g.v6 != nil:
-		port.Target = g.v6.ep.IPv6.Addr()
-		return g.v6.ep.ID, port
-	case p.HostIP.Is6() && g.v4 != nil:
-		port.Target, port.HostOnly = g.v4.ep.IPv4.Addr(), true
-		return g.v4.ep.ID, port
-	}
-	return "", port
-}
-
-// routedPorts opens the ports of sb on a network in gateway mode routed, which
-// holds whether or not the network is the sandbox's gateway.
-func routedPorts(sb *model.Sandbox, a attachment) []datapath.Port {
-	if a.net.Internal {
-		return nil
-	}
-	var out []datapath.Port
-	for _, addr := range []netip.Addr{a.ep.IPv4.Addr(), a.ep.IPv6.Addr()} {
-		if !addr.IsValid() || a.net.GatewayMode(addr) != model.GatewayRouted {
-			continue
-		}
-		for _, spec := range wantedSpecs(sb) {
-			if spec.HostIP.IsValid() && spec.HostIP.Is4() != addr.Is4() {
-				continue
-			}
-			out = append(out, datapath.Port{
-				PublishedPort: model.PublishedPort{Port: spec.Port}, Target: addr, Routed: true,
-			})
 		}
 	}
 	return out

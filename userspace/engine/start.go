@@ -66,8 +66,11 @@ func (s *state) bySeniority() []*model.Sandbox {
 		out = append(out, sb)
 	}
 	slices.SortFunc(out, func(a, b *model.Sandbox) int {
-		if c := compareBool(a.SharedWith != "", b.SharedWith != ""); c != 0 {
-			return c
+		if guest := a.SharedWith != ""; guest != (b.SharedWith != "") {
+			if guest {
+				return 1
+			}
+			return -1
 		}
 		return a.Created.Compare(b.Created)
 	})

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/fairway-project/fairway/userspace/link"
 	"github.com/fairway-project/fairway/userspace/model"
 )
 
@@ -98,7 +99,7 @@ func (e *Engine) tendDevices(ctx context.Context) {
 		return
 	}
 	for _, d := range owned {
-		if n := e.state.network(d.Owner); n != nil && bridges[d.Owner] == d.Index && d.Up && bridgeOf(n).Has(addresses[d.Index]) {
+		if n := e.state.network(d.Owner); n != nil && bridges[d.Owner] == d.Index && d.Up && link.BridgeOf(n).Has(addresses[d.Index]) {
 			delete(bridges, d.Owner)
 		}
 		if attached[d.Owner] == d.Index && d.Master != 0 && d.Up {

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/policy"
 	"github.com/fairway-project/fairway/userspace/request"
 )
 
@@ -93,16 +94,10 @@ func (e *Engine) sandboxView(sb *model.Sandbox) request.SandboxView {
 	return v
 }
 
-func endpointView(sb *model.Sandbox, a attachment, g gateways) request.SandboxEndpoint {
-	v := request.SandboxEndpoint{
+func endpointView(sb *model.Sandbox, a attachment, g policy.Gateways) request.SandboxEndpoint {
+	return request.SandboxEndpoint{
 		Endpoint: *a.ep, NetworkName: a.net.Name, DNSNames: dnsNames(sb, a.ep, a.net),
-		Default4: g.v4.endpointID() == a.ep.ID, Default6: g.v6.endpointID() == a.ep.ID,
+		Default4: g.V4.Is(a.ep.ID), Default6: g.V6.Is(a.ep.ID),
+		Gateway4: a.policy().Gateway4(), Gateway6: a.policy().Gateway6(),
 	}
-	if hasGateway(&a, a.ep.IPv4.Addr(), a.net.IPv4) {
-		v.Gateway4 = a.net.IPv4.Gateway
-	}
-	if hasGateway(&a, a.ep.IPv6.Addr(), a.net.IPv6) {
-		v.Gateway6 = a.net.IPv6.Gateway
-	}
-	return v
 }

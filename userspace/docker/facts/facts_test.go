@@ -16,6 +16,7 @@ import (
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/docker/client"
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/policy"
 )
 
 // What is in testdata an engine 20.10.24 with --iptables=false answered.
@@ -232,45 +233,15 @@ func TestInternalPublishesNothing(t *testing.T) {
 	}
 }
 
-func TestElection(t *testing.T) {
-	on := func(name string, priority int, internal, v6 bool) Attached {
-		a := Attached{
-			Endpoint: Endpoint{ID: name, IPv4: netip.MustParseAddr("10.0.0.2")}, Priority: priority,
-			Network: &model.Network{Name: name, Internal: internal, IPv4: &model.Subnet{Gateway: netip.MustParseAddr("10.0.0.1")}},
-		}
-		if v6 {
-			a.IPv6, a.Network.IPv6 = netip.MustParseAddr("fd00::2"), &model.Subnet{Gateway: netip.MustParseAddr("fd00::1")}
-		}
-		return a
-	}
-	for name, c := range map[string]struct {
-		all    []Attached
-		v4, v6 string
-	}{
-		"name":           {[]Attached{on("b", 0, false, false), on("a", 0, false, false)}, "a", ""},
-		"both families":  {[]Attached{on("a", 0, false, false), on("b", 0, false, true)}, "b", "b"},
-		"not internal":   {[]Attached{on("a", 0, true, true), on("b", 0, false, false)}, "b", ""},
-		"priority":       {[]Attached{on("a", 0, false, true), on("b", 1, false, false)}, "b", "a"},
-		"only internal":  {[]Attached{on("a", 9, true, true)}, "", ""},
-		"nothing at all": {},
-	} {
-		g := Elect(c.all)
-		id := func(a *Attached) string {
-			if a == nil {
-				return ""
-			}
-			return a.ID
-		}
-		if id(g.V4) != c.v4 || id(g.V6) != c.v6 {
-			t.Errorf("%s: elected %q and %q, want %q and %q", name, id(g.V4), id(g.V6), c.v4, c.v6)
-		}
-	}
-}
-
 func TestOpenings(t *testing.T) {
-	tcp := func(n uint16, v4, v6 bool) Opening { return Opening{model.Port{Num: n, Proto: model.TCP}, v4, v6} }
+	tcp := func(n uint16, v4, v6 bool) policy.Opening {
+		return policy.Opening{Port: model.Port{Num: n, Proto: model.TCP}, V4: v4, V6: v6}
+	}
 	got, err := Openings(read[client.Wanted](t, "container-all.json"))
-	want := []Opening{tcp(70, true, false), tcp(71, false, true), {model.Port{Num: 53, Proto: model.UDP}, true, true}, tcp(80, true, true)}
+	want := []policy.Opening{
+		tcp(70, true, false), tcp(71, false, true),
+		{Port: model.Port{Num: 53, Proto: model.UDP}, V4: true, V6: true}, tcp(80, true, true),
+	}
 	if diff := cmp.Diff(want, got, compare); err != nil || diff != "" {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
@@ -278,49 +249,13 @@ func TestOpenings(t *testing.T) {
 	w.Config.ExposedPorts = map[string]struct{}{"80/tcp": {}, "81/tcp": {}}
 	w.HostConfig.PortBindings = map[string][]client.Binding{"80/tcp": {{HostPort: "8000-8010"}, {HostIP: "0.0.0.0"}}, "81/tcp": nil}
 	got, err = Openings(w)
-	if diff := cmp.Diff([]Opening{tcp(80, true, true), tcp(80, true, false)}, got, compare); err != nil || diff != "" {
+	if diff := cmp.Diff([]policy.Opening{tcp(80, true, true), tcp(80, true, false)}, got, compare); err != nil || diff != "" {
 		t.Errorf("without -P: %v (-want +got):\n%s", err, diff)
 	}
 	for _, bad := range []string{"x/tcp", "80/xns", "99999/tcp"} {
 		w.HostConfig.PortBindings = map[string][]client.Binding{bad: {{}}}
 		if _, err := Openings(w); err == nil || !strings.Contains(err.Error(), bad) {
 			t.Errorf("port %s: %v", bad, err)
-		}
-	}
-}
-
-// The network's mode decides by family; whether it is the gateway doesn't matter.
-func TestRoutedPorts(t *testing.T) {
-	mode := func(v4, v6 model.GatewayMode, internal bool) map[string]Network {
-		n := network(t, "six")
-		n.Bridge.GatewayMode4, n.Bridge.GatewayMode6, n.Internal = v4, v6, internal
-		return map[string]Network{n.ID: n}
-	}
-	const nat, routed = model.GatewayNAT, model.GatewayRouted
-	v6 := network(t, "six").Endpoints[0]
-	openings := map[string][]Opening{v6.Container: {
-		{model.Port{Num: 80, Proto: model.TCP}, true, true}, {model.Port{Num: 80, Proto: model.TCP}, true, false},
-		{model.Port{Num: 53, Proto: model.UDP}, false, true},
-	}}
-	for name, c := range map[string]struct {
-		networks map[string]Network
-		want     []string
-	}{
-		"neither":  {mode(nat, nat, false), nil},
-		"IPv4":     {mode(routed, nat, false), []string{"10.77.0.2 80/tcp"}},
-		"IPv6":     {mode(nat, routed, false), []string{"fd00:77::2 80/tcp", "fd00:77::2 53/udp"}},
-		"both":     {mode(routed, routed, false), []string{"10.77.0.2 80/tcp", "fd00:77::2 80/tcp", "fd00:77::2 53/udp"}},
-		"internal": {mode(routed, routed, true), nil},
-	} {
-		var got []string
-		for _, p := range RoutedPorts(c.networks, openings)[v6.ID] {
-			if !p.Routed || p.HostPort != 0 || p.HostIP.IsValid() {
-				t.Errorf("%s: %+v", name, p)
-			}
-			got = append(got, p.Target.String()+" "+p.Port.String())
-		}
-		if diff := cmp.Diff(c.want, got); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
 }

@@ -4,10 +4,8 @@
 // model and datapath. It is pure: no call leaves it.
 //
 // Be aware:
-//   - the engine, told --iptables=false, reports that the network "bridge" isn't
-//     masqueraded. That isn't believed;
 //   - ports of a container with several networks are the gateway endpoint's, which
-//     no answer names; it is elected here by Docker's order (Endpoint.Less);
+//     no answer names; it is elected by Docker's order (package policy);
 //   - ports on networks in gateway mode routed have no host ports. The list of
 //     containers doesn't tell them from exposed ones, or leaves them out (engines
 //     from 29), so that the containers' own inspections have to (Openings).
@@ -22,6 +20,7 @@ import (
 
 	"github.com/fairway-project/fairway/userspace/docker/client"
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/policy"
 )
 
 // Network is a bridge network of Docker's with its endpoints on this host.
@@ -52,7 +51,7 @@ func BridgeNetwork(n client.Network, bridgeAddrs []netip.Prefix) (Network, error
 	}}
 	out.Created, _ = time.Parse(time.RFC3339Nano, n.Created)
 	var err error
-	if out.Bridge, err = bridge(n.ID, n.Options); err != nil {
+	if out.Bridge, err = policy.ReadBridge(n.ID, n.Options); err != nil {
 		return out, fmt.Errorf("docker network %s: %w", n.Name, err)
 	}
 	for _, pool := range n.IPAM.Config {

@@ -10,6 +10,7 @@ import (
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/docker/client"
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/policy"
 )
 
 // Held is a host port as Docker hands it to its userland proxy: everything about
@@ -39,8 +40,8 @@ func Listed(networks map[string]Network, containers []client.Container) func(Hel
 			continue
 		}
 		var own []netip.Addr
-		for _, a := range Attachments(c, networks) {
-			own = append(own, a.IPv4, a.IPv6)
+		for _, a := range attachments(c, networks) {
+			own = append(own, a.Endpoint.IPv4.Addr(), a.Endpoint.IPv6.Addr())
 		}
 		for _, p := range ports {
 			targets[p] = own
@@ -48,6 +49,29 @@ func Listed(networks map[string]Network, containers []client.Container) func(Hel
 	}
 	return func(h Held) bool { return h.Target.IsValid() && slices.Contains(targets[h.PublishedPort], h.Target) }
 }
+
+// attachments finds a container's endpoints among the networks. Those on networks that
+// aren't bridges of this host are left out.
+func attachments(c client.Container, networks map[string]Network) (all []policy.Attachment) {
+	for _, a := range c.NetworkSettings.Networks {
+		n, ok := networks[a.NetworkID]
+		if !ok {
+			continue
+		}
+		i := slices.IndexFunc(n.Endpoints, func(e Endpoint) bool { return e.ID == a.EndpointID })
+		if i < 0 {
+			continue
+		}
+		e := n.Endpoints[i]
+		all = append(all, policy.Attachment{Network: &n.Network, Endpoint: &model.Endpoint{
+			ID: e.ID, NetworkID: e.NetworkID, IPv4: alone(e.IPv4), IPv6: alone(e.IPv6), GwPriority: a.GwPriority,
+		}})
+	}
+	return all
+}
+
+// alone is an address as a prefix; invalid for none.
+func alone(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
 
 // Ports says what every endpoint publishes, by endpoint ID. What the proxies hold
 // comes first, no two with the same key; containers of which they hold nothing
@@ -81,12 +105,12 @@ func addListed(out map[string][]datapath.Port, networks map[string]Network, cont
 		if slices.ContainsFunc(ports, func(p model.PublishedPort) bool { return holds(held, p) }) {
 			continue
 		}
-		g := Elect(Attachments(c, networks))
+		g := policy.Elect(attachments(c, networks))
 		for _, p := range ports {
 			if seen == nil {
 				seen = keys(held)
 			}
-			if id, port := carrier(p, g); id != "" && !seen[KeyOf(p)] {
+			if id, port := policy.Carrier(p, g); id != "" && !seen[KeyOf(p)] {
 				seen[KeyOf(p)] = true
 				out[id] = append(out[id], port)
 			}
@@ -179,21 +203,4 @@ func published(c client.Container) []model.PublishedPort {
 		})
 	}
 	return out
-}
-
-// carrier finds the gateway endpoint that publication p leads to.
-func carrier(p model.PublishedPort, g Gateways) (string, datapath.Port) {
-	port := datapath.Port{PublishedPort: p}
-	switch {
-	case p.HostIP.Is4() && g.V4 != nil:
-		port.Target = g.V4.IPv4
-		return g.V4.ID, port
-	case p.HostIP.Is6() && g.V6 != nil:
-		port.Target = g.V6.IPv6
-		return g.V6.ID, port
-	case p.HostIP.Is6() && g.V4 != nil:
-		port.Target, port.HostOnly = g.V4.IPv4, true
-		return g.V4.ID, port
-	}
-	return "", port
 }

@@ -4,20 +4,19 @@ package plugin
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"net/netip"
 	"reflect"
 
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/link"
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/policy"
 )
 
 // gwAllocCheck tells Docker 28 and later which families need no gateway address.
 func (d *Driver) gwAllocCheck(_ context.Context, r gwAllocCheck) (gwAllocAnswer, error) {
-	if err := checkOptions(r.Options); err != nil {
+	if _, err := policy.ParseBridge("", r.Options.Generic); err != nil {
 		return gwAllocAnswer{}, fmt.Errorf("%w: %w", errRequest, err)
 	}
 	isolated := func(key string) bool { return r.Options.Generic[key] == string(model.GatewayIsolated) }
@@ -79,7 +78,7 @@ func (d *Driver) checkBridgeName(n *network) error {
 
 // apply makes the kernel have the network's bridge and the datapath know it.
 func (d *Driver) apply(ctx context.Context, n *network) error {
-	dev, err := d.Links.EnsureBridge(bridgeOf(n))
+	dev, err := d.Links.EnsureBridge(link.BridgeOf(&n.Network))
 	if err != nil {
 		return fmt.Errorf("network %s: %w", n.Name, err)
 	}
@@ -89,22 +88,6 @@ func (d *Driver) apply(ctx context.Context, n *network) error {
 	}
 	d.bridges[n.ID] = dev.Index
 	return nil
-}
-
-// bridgeOf is the device of a network. Its MAC address is made from the network's
-// ID, so that it stays the same over restarts.
-func bridgeOf(n *network) link.Bridge {
-	b := link.Bridge{Name: n.Bridge.Name, NetworkID: n.ID, MAC: model.MAC{0x02, 0x66}, MTU: n.Bridge.MTU}
-	if id, err := hex.DecodeString(n.ID[:8]); err == nil {
-		copy(b.MAC[2:], id)
-	}
-	if n.IPv4 != nil && n.IPv4.Gateway.IsValid() && !n.Bridge.InhibitIPv4 {
-		b.IPv4 = netip.PrefixFrom(n.IPv4.Gateway, n.IPv4.Prefix.Bits())
-	}
-	if n.IPv6 != nil && n.IPv6.Gateway.IsValid() {
-		b.IPv6 = netip.PrefixFrom(n.IPv6.Gateway, n.IPv6.Prefix.Bits())
-	}
-	return b
 }
 
 // deleteNetwork removes a network and what is left in it.

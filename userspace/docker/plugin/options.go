@@ -4,16 +4,15 @@ package plugin
 
 import (
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/fairway-project/fairway/userspace/docker/client"
 	"github.com/fairway-project/fairway/userspace/docker/facts"
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/policy"
 )
 
 // auxGateway4 and auxGateway6 are the names of addresses that containers use as
@@ -22,32 +21,6 @@ const (
 	auxGateway4 = "DefaultGatewayIPv4"
 	auxGateway6 = "DefaultGatewayIPv6"
 )
-
-// Bounds of the MTU: RFC 791, RFC 8200 and the bridge device.
-const (
-	minMTU4, minMTU6, maxMTU = 68, 1280, 65535
-)
-
-// maxIfName is IFNAMSIZ without the terminating zero.
-const maxIfName = 15
-
-// knownOptions are the keys of -o. Docker accepts whatever a driver doesn't refuse.
-func knownOptions() []string {
-	return []string{
-		model.OptBridgeName, model.OptIfacePrefix, model.OptMTU,
-		model.OptICC,
-		model.OptMasquerade,
-		model.OptGatewayMode4,
-		model.OptGatewayMode6,
-		model.OptHostBinding,
-		model.OptInhibitIPv4,
-		model.OptTrusted,
-		model.OptEnableIPv4,
-		model.OptEnableIPv6,
-		model.OptHostIPv4,
-		model.OptHostIPv6,
-	}
-}
 
 // planNetwork turns a request into a network. Docker tells no driver the name of
 // a network: its short ID stands for it.
@@ -66,7 +39,8 @@ func planNetwork(r createNetwork) (*network, error) {
 	for _, p := range slices.Concat(r.IPv4Data, r.IPv6Data) {
 		c.IPAM.Config = append(c.IPAM.Config, client.Pool{Subnet: p.Pool, Gateway: p.Gateway})
 	}
-	if err := checkOptions(r.Options); err != nil {
+	b, err := policy.ParseBridge(c.ID, c.Options)
+	if err != nil {
 		return nil, fmt.Errorf("%w: network %s: %w", errRequest, c.Name, err)
 	}
 	f, err := facts.BridgeNetwork(c, nil)
@@ -74,11 +48,14 @@ func planNetwork(r createNetwork) (*network, error) {
 		return nil, fmt.Errorf("%w: %w", errRequest, err)
 	}
 	n := &network{Network: f.Network}
-	n.Created = time.Now().UTC()
+	n.Bridge, n.Created = b, time.Now().UTC()
 	if err := n.takePools(r); err != nil {
 		return nil, fmt.Errorf("%w: network %s: %w", errRequest, n.Name, err)
 	}
-	return n, n.check()
+	if err := policy.CheckBridge(b, n.Internal, n.IPv4 != nil, n.IPv6 != nil); err != nil {
+		return nil, fmt.Errorf("%w: network %s: %w", errRequest, n.Name, err)
+	}
+	return n, nil
 }
 
 // takePools checks what the IPAM gave, and keeps the gateways of containers.
@@ -108,48 +85,6 @@ func (n *network) takePools(r createNetwork) error {
 			return fmt.Errorf("aux-address %s=%s: want an address in subnet %s", f.aux, text, s.Prefix)
 		}
 		s.Aux = map[string]netip.Addr{f.aux: a.Addr()}
-	}
-	return nil
-}
-
-func checkOptions(o networkOptions) error {
-	known := knownOptions()
-	for _, key := range slices.Sorted(maps.Keys(o.Generic)) {
-		if !slices.Contains(known, key) {
-			return fmt.Errorf("option %q: unknown; known are %s", key, strings.Join(known, ", "))
-		}
-	}
-	if v, ok := o.Generic[model.OptMTU]; ok {
-		if n, err := strconv.Atoi(v); err != nil || n != 0 && (n < minMTU4 || n > maxMTU) {
-			return fmt.Errorf("option %s=%s: want %d to %d bytes", model.OptMTU, v, minMTU4, maxMTU)
-		}
-	}
-	if v, ok := o.Generic[model.OptBridgeName]; ok && !isIfName(v) {
-		return fmt.Errorf("option %s=%s: want a device name of 1 to %d bytes", model.OptBridgeName, v, maxIfName)
-	}
-	// Two digits must fit behind it.
-	if v, ok := o.Generic[model.OptIfacePrefix]; ok && (v == "" || v == "lo" || !isIfName(v+"00")) {
-		return fmt.Errorf("option %s=%s: want a device name prefix of 1 to %d bytes", model.OptIfacePrefix, v, maxIfName-2)
-	}
-	return nil
-}
-
-// isIfName applies the kernel's dev_valid_name, and takes what tools stumble over
-// for invalid as well.
-func isIfName(s string) bool {
-	return s != "" && len(s) <= maxIfName && s != "." && s != ".." &&
-		!strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || r == '/' || r == ':' || r == '%' })
-}
-
-// check refuses combinations that can't work.
-func (n *network) check() error {
-	isolated := n.Bridge.GatewayMode4 == model.GatewayIsolated && n.IPv4 != nil ||
-		n.Bridge.GatewayMode6 == model.GatewayIsolated && n.IPv6 != nil
-	if isolated && !n.Internal {
-		return fmt.Errorf("%w: network %s: gateway mode isolated: only for --internal networks", errRequest, n.Name)
-	}
-	if n.IPv6 != nil && n.Bridge.MTU < minMTU6 {
-		return fmt.Errorf("%w: network %s: option %s=%d: IPv6 wants at least %d", errRequest, n.Name, model.OptMTU, n.Bridge.MTU, minMTU6)
 	}
 	return nil
 }

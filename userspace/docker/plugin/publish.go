@@ -11,6 +11,7 @@ import (
 
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/policy"
 	"github.com/fairway-project/fairway/userspace/ports"
 )
 
@@ -64,9 +65,9 @@ func (d *Driver) publish(ctx context.Context, n *network, e *endpoint) error {
 // of those without a host address. Like Docker's bridge, a container without IPv6
 // is published at [::] too, for the host itself.
 func (d *Driver) translated(n *network, e *endpoint) ([]model.PortSpec, ports.Families) {
-	families := ports.Families{IPv4: e.IPv4.IsValid() && translates(n.Bridge.GatewayMode4)}
+	families := ports.Families{IPv4: e.IPv4.IsValid() && policy.Translates(n.Bridge.GatewayMode4)}
 	if e.IPv6.IsValid() {
-		families.IPv6 = translates(n.Bridge.GatewayMode6)
+		families.IPv6 = policy.Translates(n.Bridge.GatewayMode6)
 	} else {
 		families.IPv6 = families.IPv4 && !e.NoProxy6To4
 	}
@@ -84,10 +85,6 @@ func (d *Driver) translated(n *network, e *endpoint) ([]model.PortSpec, ports.Fa
 		}
 	}
 	return out, families
-}
-
-func translates(m model.GatewayMode) bool {
-	return m == model.GatewayNAT || m == model.GatewayNATUnprotected
 }
 
 // revoke ends the publication.
@@ -134,33 +131,22 @@ func (d *Driver) applyPorts(ctx context.Context, e *endpoint) error {
 
 // portsOf is what the datapath is to do for e.
 func (d *Driver) portsOf(e *endpoint) []datapath.Port {
+	n := &d.file.Networks[e.NetworkID].Network
+	self := policy.Attachment{Endpoint: &e.Endpoint, Network: n}
+	var g policy.Gateways
+	if e.IPv4.IsValid() {
+		g.V4 = &self
+	}
+	if e.IPv6.IsValid() {
+		g.V6 = &self
+	}
 	var out []datapath.Port
 	for _, p := range e.Published {
-		port := datapath.Port{PublishedPort: p, Target: e.IPv4.Addr()}
-		if p.HostIP.Is6() {
-			port.HostOnly = !e.IPv6.IsValid()
-			if e.IPv6.IsValid() {
-				port.Target = e.IPv6.Addr()
-			}
-		}
-		out = append(out, port)
-	}
-	return append(out, routedPorts(d.file.Networks[e.NetworkID], e)...)
-}
-
-// routedPorts opens ports to direct access, on networks in gateway mode routed.
-func routedPorts(n *network, e *endpoint) (out []datapath.Port) {
-	for _, a := range []netip.Addr{e.IPv4.Addr(), e.IPv6.Addr()} {
-		if !a.IsValid() || n.Internal || n.GatewayMode(a) != model.GatewayRouted {
-			continue
-		}
-		for _, s := range e.Specs {
-			if !s.HostIP.IsValid() || s.HostIP.Is4() == a.Is4() {
-				out = append(out, datapath.Port{PublishedPort: model.PublishedPort{Port: s.Port}, Target: a, Routed: true})
-			}
+		if id, port := policy.Carrier(p, g); id != "" {
+			out = append(out, port)
 		}
 	}
-	return out
+	return append(out, policy.Routed(n, e.IPv4.Addr(), e.IPv6.Addr(), policy.Openings(e.Specs))...)
 }
 
 // readSpecs checks what Docker wants published.
