@@ -21,7 +21,6 @@ static __always_inline bool admits(bool v6, const struct packet *p, __u32 slot,
 				   const struct network *net, __u32 ifindex)
 {
 	bool routed = network_is_routed(net, v6);
-	struct published *pub;
 
 	if (net->flags & NETWORK_INTERNAL)
 		return false;
@@ -31,6 +30,5 @@ static __always_inline bool admits(bool v6, const struct packet *p, __u32 slot,
 		return p->flags & PKT_ECHO_REQUEST;
 	if (p->flags & PKT_NO_PORTS || (!routed && !network_trusts(slot, net, ifindex)))
 		return false;
-	pub = publish_find_key(v6, p->daddr, p->dport, p->proto);
-	return pub && pub->flags & PUBLISHED_ROUTED;
+	return publish_is_routed(v6, p->daddr, p->dport, p->proto);
 }

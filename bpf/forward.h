@@ -4,16 +4,10 @@
 
 #include "frag.h"
 #include "icmp_reply.h"
+#include "marks.h"
 #include "nat.h"
 #include "neighbour.h"
 #include "netfilter.h"
-
-/*
- * skb->tc_index of packets that a program of ours sent to an uplink, so that
- * to_uplink lets them pass at the price of one comparison. Nobody inside a
- * container can forge it: from_container clears it first.
- */
-#define TC_INDEX_FORWARDED 0xfa17
 
 /*
  * Into the container, past the host's stack and the veth's egress. The packet
@@ -50,7 +44,7 @@ static __always_inline int forward(struct __sk_buff *ctx, bool v6, const struct 
 	const struct neighbour *n = neighbour_of(ctx, v6, p, f);
 	struct ethhdr *eth = data_of(ctx);
 
-	ctx->tc_index = TC_INDEX_FORWARDED;
+	mark_forwarded(ctx);
 	if (!n || (void *)(eth + 1) > data_end_of(ctx))
 		return forward_by_layer(v6, f);
 	rewrite_macs(eth, &(const struct macs){ .dst = n->mac, .src = n->own_mac });

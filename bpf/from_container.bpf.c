@@ -15,13 +15,14 @@ static __always_inline int to_host(struct __sk_buff *ctx, bool v6, const struct 
 				   __u32 gateway_of_network)
 {
 	struct published *pub = NULL;
+	struct endpoint *target;
 
-	if (!(p->flags & (PKT_NO_PORTS | PKT_LATER_FRAGMENT)))
-		pub = publish_find(v6, p->daddr, p->dport, p->proto);
-	if (pub && !(pub->flags & PUBLISHED_HOST_ONLY) && begins_connection(p)) {
+	if (!(p->flags & (PKT_NO_PORTS | PKT_LATER_FRAGMENT)) && begins_connection(p))
+		pub = publish_resolve(v6, p->daddr, p->dport, p->proto, FOR_PACKET, &target);
+	if (pub) {
 		if (net->flags & NETWORK_INTERNAL)
 			return drop(ctx, DROP_INTERNAL, DIR_TRANSMIT);
-		return open_hairpin(ctx, v6, p, slot, ep, pub);
+		return open_hairpin(ctx, v6, p, slot, ep, pub, target);
 	}
 	if (gateway_of_network && gateway_of_network != (__u32)ep->network + 1)
 		return drop(ctx, DROP_ISOLATED, DIR_TRANSMIT);
@@ -179,7 +180,7 @@ static __always_inline int from_container_frame(struct __sk_buff *ctx)
 	__u32 slot = 0;
 	enum vlan vlan;
 
-	ctx->tc_index = 0;
+	mark_clear(ctx);
 	vlan = strip_priority_tags(ctx);
 	if (vlan == VLAN_UNCLEAR)
 		return drop(ctx, DROP_MALFORMED, DIR_TRANSMIT);

@@ -36,6 +36,7 @@ static __always_inline int published(struct __sk_buff *ctx, bool v6, const struc
 				     struct inside *to)
 {
 	struct published *pub;
+	struct endpoint *ep;
 
 	if (p->flags & (PKT_NO_PORTS | PKT_LATER_FRAGMENT) &&
 	    !(first_packet && p->flags & PKT_RESOLVED))
@@ -45,13 +46,13 @@ static __always_inline int published(struct __sk_buff *ctx, bool v6, const struc
 		return NEXT;
 	if (!port_is_published(p->proto, p->dport) || !host_addr(v6, p->daddr))
 		return NEXT;
-	pub = publish_find(v6, p->daddr, p->dport, p->proto);
-	if (!pub || pub->flags & PUBLISHED_HOST_ONLY)
+	pub = publish_resolve(v6, p->daddr, p->dport, p->proto, FOR_PACKET, &ep);
+	if (!pub)
 		return NEXT;
 	/* Neither a beginning nor a middle: the stack answers it with a reset. */
 	if (!begins_connection(p) && !continues_connection(p))
 		return NEXT;
-	if (!publish_endpoint(pub))
+	if (!ep)
 		return drop(ctx, DROP_ENDPOINT_GONE, DIR_RECEIVE);
 	publish_target(v6, pub, to->daddr);
 	to->slot = pub->endpoint;
@@ -193,7 +194,7 @@ static __always_inline int from_uplink_frame(struct __sk_buff *ctx)
 	struct ethhdr *eth;
 	bool many;
 
-	ctx->tc_index = 0;
+	mark_clear(ctx);
 	switch (strip_priority_tags(ctx)) {
 	case VLAN_NONE:
 		break;

@@ -14,7 +14,7 @@
  */
 #pragma once
 
-#include "claim.h"
+#include "plan.h"
 
 /* Netfilter's timeout for protocols that it doesn't know. */
 #define HELD_SECONDS 600

@@ -129,6 +129,6 @@ static __always_inline int netfilter_let_in(struct __sk_buff *ctx, __u32 slot)
 	default:
 		return drop(ctx, DROP_DIRECT_ROUTING, DIR_RECEIVE);
 	}
-	ctx->tc_index = 0;
+	mark_clear(ctx);
 	return action;
 }

@@ -21,17 +21,10 @@
  */
 #pragma once
 
-#include "claim.h"
 #include "frag.h"
+#include "marks.h"
 #include "nat.h"
-
-/*
- * skb->tc_index of packets that were left to the stack to be judged: with it the
- * rules' generation at that time. Queues may hold a packet, while a neighbour is
- * looked for, until the rules that it passed are history.
- */
-#define TC_INDEX_ASKED 0x4000
-#define TC_INDEX_ASKED_MASK 0xc000
+#include "plan.h"
 
 /* Source ports that are tried so that two flows of a client don't look alike. */
 #define PRESENT_TRIES 8
@@ -44,22 +37,10 @@ static __always_inline __u16 rules_generation(void)
 	return state ? state->rules_generation : 0;
 }
 
-static __always_inline __u16 asked_mark(__u16 generation)
-{
-	return TC_INDEX_ASKED | (generation & (__u16)~TC_INDEX_ASKED_MASK);
-}
-
-/* Whether a program of ours left the packet to the stack. Nobody else can: both
- * programs where packets come in clear what they find. */
-static __always_inline bool was_asked(const struct __sk_buff *ctx)
-{
-	return (ctx->tc_index & TC_INDEX_ASKED_MASK) == TC_INDEX_ASKED;
-}
-
 /* Leaves a packet to the stack for netfilter to judge. */
 static __always_inline int netfilter_ask(struct __sk_buff *ctx)
 {
-	ctx->tc_index = asked_mark(rules_generation());
+	mark_asked(ctx, rules_generation());
 	return NEXT;
 }
 
@@ -93,7 +74,7 @@ static __always_inline void flow_settle(const struct __sk_buff *ctx, const struc
 {
 	__u16 generation = rules_generation();
 
-	if (ctx->tc_index != asked_mark(generation) || p->flags & PKT_LATER_FRAGMENT)
+	if (!was_asked_under(ctx, generation) || p->flags & PKT_LATER_FRAGMENT)
 		return;
 	if (p->proto == IPPROTO_TCP && (p->tcp_flags & (TCP_ACK | TCP_RST)) != TCP_ACK)
 		return;

@@ -8,6 +8,7 @@
 
 #include "admit.h"
 #include "forward.h"
+#include "port.h"
 
 /* What a planner says beside verdicts: the flow of the scratch's plan may be opened. */
 #define OPEN (-2)
@@ -177,19 +178,20 @@ static __always_inline int open_outside(struct __sk_buff *ctx, bool v6, const st
 	return OPEN;
 }
 
-/* Container to a published port of the host: as if from the target's gateway. */
+/*
+ * Container to a published port of the host: as if from the target's gateway. target is
+ * NULL where the endpoint is gone.
+ */
 static __always_inline int open_hairpin(struct __sk_buff *ctx, bool v6, const struct packet *p,
 					__u32 slot, const struct endpoint *ep,
-					const struct published *pub)
+					const struct published *pub,
+					const struct endpoint *target)
 {
-	struct endpoint *target = publish_endpoint(pub);
 	struct network *net = target ? network_at(target->network) : NULL;
 	struct flow_plan *plan = new_plan();
 
 	if (!net || !plan)
 		return drop(ctx, DROP_ENDPOINT_GONE, DIR_TRANSMIT);
-	if (!begins_connection(p))
-		return drop(ctx, DROP_NO_FLOW, DIR_TRANSMIT);
 	if (p->dport != pub->port && port_is_sealed(p))
 		return drop(ctx, DROP_UNSUPPORTED, DIR_TRANSMIT);
 	gateway_of(v6, net, plan->saddr);

@@ -2,37 +2,11 @@
 /* Choosing the source port of a translated flow. */
 #pragma once
 
+#include "claim.h"
 #include "held.h"
+#include "publish.h"
 
 #define PORT_TRIES 64
-
-static __always_inline int proto_index(__u8 proto)
-{
-	switch (proto) {
-	case IPPROTO_TCP:
-		return 0;
-	case IPPROTO_UDP:
-		return 1;
-	case IPPROTO_SCTP:
-		return 2;
-	}
-	return -1;
-}
-
-/* Whether the port is published on any address of the host. */
-static __always_inline bool port_is_published(__u8 proto, __be16 port)
-{
-	__u16 num = bpf_ntohs(port);
-	int index = proto_index(proto);
-	__u32 key;
-	__u64 *word;
-
-	if (index < 0)
-		return false;
-	key = index * PORT_WORDS + num / 64;
-	word = bpf_map_lookup_elem(&port_bitmap, &key);
-	return word && *word >> (num % 64) & 1;
-}
 
 /* Whether a socket of the host would get what the remote sends to that port. */
 static __always_inline bool port_is_bound(struct __sk_buff *ctx, bool v6, __u8 proto,

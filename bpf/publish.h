@@ -3,7 +3,34 @@
 #pragma once
 
 #include "endpoint.h"
-#include "port.h"
+
+static __always_inline int proto_index(__u8 proto)
+{
+	switch (proto) {
+	case IPPROTO_TCP:
+		return 0;
+	case IPPROTO_UDP:
+		return 1;
+	case IPPROTO_SCTP:
+		return 2;
+	}
+	return -1;
+}
+
+/* Whether the port is published on any address of the host. */
+static __always_inline bool port_is_published(__u8 proto, __be16 port)
+{
+	__u16 num = bpf_ntohs(port);
+	int index = proto_index(proto);
+	__u32 key;
+	__u64 *word;
+
+	if (index < 0)
+		return false;
+	key = index * PORT_WORDS + num / 64;
+	word = bpf_map_lookup_elem(&port_bitmap, &key);
+	return word && *word >> (num % 64) & 1;
+}
 
 static __always_inline struct published *publish_find_key(bool v6, const __be32 *addr, __be16 port,
 							  __u8 proto)
@@ -19,17 +46,14 @@ static __always_inline struct published *publish_find(bool v6, const __be32 *add
 						      __u8 proto)
 {
 	const __be32 any[4] = {};
-	struct published *pub;
+	struct published *pub = publish_find_key(v6, addr, port, proto);
 
-	if (!port_is_published(proto, port))
-		return NULL;
-	pub = publish_find_key(v6, addr, port, proto);
 	if (pub && !(pub->flags & PUBLISHED_ROUTED))
 		return pub;
 	return publish_find_key(v6, any, port, proto);
 }
 
-/* The endpoint behind a publication, if it still is the one that was meant. */
+/* The endpoint behind a publication; NULL if it isn't the one any more that was meant. */
 static __always_inline struct endpoint *publish_endpoint(const struct published *pub)
 {
 	struct endpoint *ep = endpoint_at(pub->endpoint);
@@ -37,6 +61,41 @@ static __always_inline struct endpoint *publish_endpoint(const struct published 
 	if (!ep || ep->generation != pub->generation || !(ep->flags & ENDPOINT_READY))
 		return NULL;
 	return ep;
+}
+
+/* Who is on the way to an address of the host. */
+enum publish_for {
+	FOR_PACKET, /* from a container or from outside */
+	FOR_SOCKET, /* of the host itself, by loopback too */
+};
+
+/*
+ * What an address of the host and a port stand for: every way to a publication is through
+ * here. That addr is the host's, the caller has made sure. NULL if nothing is published
+ * there for who asks; *ep is the endpoint behind it, NULL if that is gone.
+ */
+static __always_inline struct published *publish_resolve(bool v6, const __be32 *addr, __be16 port,
+							 __u8 proto, enum publish_for who,
+							 struct endpoint **ep)
+{
+	struct published *pub;
+
+	*ep = NULL;
+	if (!port_is_published(proto, port))
+		return NULL;
+	pub = publish_find(v6, addr, port, proto);
+	if (!pub || (who == FOR_PACKET && pub->flags & PUBLISHED_HOST_ONLY))
+		return NULL;
+	*ep = publish_endpoint(pub);
+	return pub;
+}
+
+/* Whether the endpoint with the address has published the port of its own, for direct access. */
+static __always_inline bool publish_is_routed(bool v6, const __be32 *addr, __be16 port, __u8 proto)
+{
+	struct published *pub = publish_find_key(v6, addr, port, proto);
+
+	return pub && pub->flags & PUBLISHED_ROUTED;
 }
 
 static __always_inline void publish_target(bool v6, const struct published *pub, __be32 *addr)

@@ -2,7 +2,7 @@
 /* The kernel's FIB: asked once per flow, and again when routes have changed. */
 #pragma once
 
-#include "claim.h"
+#include "plan.h"
 
 enum route_result {
 	ROUTE_UPLINK, /* plan holds device, next hop and MTU */

@@ -51,6 +51,7 @@ static __always_inline void unspecified_is_loopback(bool v6, struct destination 
 static __always_inline struct published *publication_for(bool v6, struct destination *d)
 {
 	struct published *pub;
+	struct endpoint *ep;
 
 	if (d->proto != IPPROTO_TCP && d->proto != IPPROTO_UDP)
 		return NULL;
@@ -59,10 +60,8 @@ static __always_inline struct published *publication_for(bool v6, struct destina
 	unspecified_is_loopback(v6, d);
 	if (!addr_is_loopback(v6, d->addr) && !host_addr(v6, d->addr))
 		return NULL;
-	pub = publish_find(v6, d->addr, d->port, d->proto);
-	if (!pub || !publish_endpoint(pub))
-		return NULL;
-	return pub;
+	pub = publish_resolve(v6, d->addr, d->port, d->proto, FOR_SOCKET, &ep);
+	return ep ? pub : NULL;
 }
 
 static __always_inline void remember_origin(struct bpf_sock_addr *ctx, bool v6,

@@ -20,7 +20,7 @@ static __always_inline int translate(struct __sk_buff *ctx, bool v6, const struc
 	if (flow_rewrite(ctx, v6, p, f, &macs, false))
 		return drop(ctx, DROP_REWRITE_FAILED, DIR_TRANSMIT);
 	/* An uplink below this one (VLAN, macvlan) must not take it for the host's own. */
-	ctx->tc_index = TC_INDEX_FORWARDED;
+	mark_forwarded(ctx);
 	return NEXT;
 }
 
@@ -128,8 +128,8 @@ static __always_inline int to_uplink_ip(struct __sk_buff *ctx, bool v6)
 
 static __always_inline int to_uplink_frame(struct __sk_buff *ctx)
 {
-	if (ctx->tc_index == TC_INDEX_FORWARDED) {
-		ctx->tc_index = 0;
+	if (is_forwarded(ctx)) {
+		mark_clear(ctx);
 		return NEXT;
 	}
 	switch (ctx->protocol) {

@@ -8,7 +8,7 @@
  * TCP passes: the stack merges its segments before from_uplink (GRO), which is
  * worth more than anything that could be saved here.
  */
-#include "open.h"
+#include "netfilter.h"
 
 static __always_inline struct frame frame_of_xdp(struct xdp_md *ctx)
 {
