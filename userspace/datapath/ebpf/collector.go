@@ -59,9 +59,9 @@ type fill struct {
 	origins uint64
 }
 
-func newCollector(cfg Config, l *loader.Loader, t tables) *collector {
+func newCollector(cfg Config, l *loader.Loader, flows *flow.Table, endpoints *endpoint.Table, shares *share.Table) *collector {
 	c := &collector{
-		log: cfg.Logger, clock: l.Clock(), flows: t.flows, endpoints: t.endpoints, shares: t.shares,
+		log: cfg.Logger, clock: l.Clock(), flows: flows, endpoints: endpoints, shares: shares,
 		timeouts: cfg.Timeouts.WithDefaults(), interval: cfg.CollectInterval,
 		wake: make(chan struct{}, 1), program: expired.New(l.Maps(), l.Programs()),
 	}

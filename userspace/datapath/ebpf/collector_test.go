@@ -57,7 +57,7 @@ func (w *world) seconds(n uint32) uint32 { return n * w.dp.loader.Clock().HZ() }
 func (w *world) put(halves ...flow.Half) {
 	w.t.Helper()
 	for _, h := range halves {
-		if err := w.dp.tables.flows.Put(h); err != nil {
+		if err := w.dp.meter.flows.Put(h); err != nil {
 			w.t.Fatal(err)
 		}
 	}
@@ -74,7 +74,7 @@ func (w *world) collect() {
 func (w *world) left() (origins map[string]bool, halves int) {
 	w.t.Helper()
 	origins = make(map[string]bool)
-	for h, err := range w.dp.tables.flows.All() {
+	for h, err := range w.dp.meter.flows.All() {
 		if err != nil {
 			w.t.Fatal(err)
 		}
@@ -156,7 +156,7 @@ func TestCollectionSparesWhatSawAPacket(t *testing.T) {
 	if batch[0].Collected != 0 {
 		t.Error("a flow whose reply saw a packet was collected")
 	}
-	h, found, err := w.dp.tables.flows.Lookup(c[0].Key)
+	h, found, err := w.dp.meter.flows.Lookup(c[0].Key)
 	if err != nil || !found || h.LastSeen == uint32(object.DatapathFlowLastSeenFLOW_DEAD) {
 		t.Errorf("origin half: %s, found %t, %v", &h, found, err)
 	}

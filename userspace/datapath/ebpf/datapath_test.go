@@ -60,15 +60,15 @@ func (w *world) snapshot() snapshot {
 	w.t.Helper()
 	var s snapshot
 	var errs [8]error
-	tb := w.dp.tables
-	s.Networks, errs[0] = tb.networks.All()
-	s.Subnets, errs[1] = tb.networks.Subnets()
-	s.Endpoints, errs[2] = tb.endpoints.All()
-	s.Ports, errs[3] = tb.ports.All()
-	s.Links, errs[4] = tb.links.All()
-	s.Addresses, errs[5] = tb.host.Addresses()
-	s.Uplinks, errs[6] = tb.host.Uplinks()
-	resolvers, err := tb.resolvers.All()
+	d := w.dp
+	s.Networks, errs[0] = d.networks.table.All()
+	s.Subnets, errs[1] = d.networks.table.Subnets()
+	s.Endpoints, errs[2] = d.endpoints.table.All()
+	s.Ports, errs[3] = d.ports.table.All()
+	s.Links, errs[4] = d.links.table.All()
+	s.Addresses, errs[5] = d.addresses.table.Addresses()
+	s.Uplinks, errs[6] = d.addresses.table.Uplinks()
+	resolvers, err := d.resolvers.table.All()
 	errs[7] = err
 	s.Resolvers = len(resolvers)
 	for _, err := range errs {
@@ -76,7 +76,7 @@ func (w *world) snapshot() snapshot {
 			w.t.Fatal(err)
 		}
 	}
-	err = tb.ports.Bits(func(proto model.Proto, port uint16) {
+	err = d.ports.table.Bits(func(proto model.Proto, port uint16) {
 		s.Bits = append(s.Bits, model.Port{Num: port, Proto: proto})
 	})
 	if err != nil {
@@ -120,10 +120,10 @@ func TestEnsureFillsTheMaps(t *testing.T) {
 		IPv4: []netip.Prefix{netip.MustParsePrefix("192.0.2.10/24")}, IPv6: []netip.Addr{netip.MustParseAddr("2001:db8::10")},
 	}})
 	for what, find := range map[string]func() (uint16, bool, error){
-		"mac":    func() (uint16, bool, error) { return w.dp.tables.endpoints.ByMAC(1, endpoint.Endpoint{MAC: e.MAC}) },
-		"ipv4":   func() (uint16, bool, error) { return w.dp.tables.endpoints.ByAddr(e.IPv4) },
-		"ipv6":   func() (uint16, bool, error) { return w.dp.tables.endpoints.ByAddr(e.IPv6) },
-		"device": func() (uint16, bool, error) { return w.dp.tables.endpoints.ByDevice(e.HostIndex) },
+		"mac":    func() (uint16, bool, error) { return w.dp.endpoints.table.ByMAC(1, endpoint.Endpoint{MAC: e.MAC}) },
+		"ipv4":   func() (uint16, bool, error) { return w.dp.endpoints.table.ByAddr(e.IPv4) },
+		"ipv6":   func() (uint16, bool, error) { return w.dp.endpoints.table.ByAddr(e.IPv6) },
+		"device": func() (uint16, bool, error) { return w.dp.endpoints.table.ByDevice(e.HostIndex) },
 	} {
 		if slot, found, err := find(); slot != 1 || !found || err != nil {
 			t.Errorf("by %s: slot %d, found %t, %v", what, slot, found, err)
@@ -210,11 +210,11 @@ func TestGenerations(t *testing.T) {
 			t.Errorf("port %s has generation %d", k, p.Generation)
 		}
 	}
-	if _, found, _ := w.dp.tables.endpoints.ByAddr(netip.MustParseAddr("172.20.0.2")); found {
+	if _, found, _ := w.dp.endpoints.table.ByAddr(netip.MustParseAddr("172.20.0.2")); found {
 		t.Error("the former address is still known")
 	}
 	w.ensure(w.endpointGone(e.ID))
-	freed, err := w.dp.tables.endpoints.Get(1)
+	freed, err := w.dp.endpoints.table.Get(1)
 	if err != nil || freed.Generation <= got.Endpoints[1].Generation || freed.Ready || freed.Index != 0 {
 		t.Errorf("freed slot: %s, %v", freed, err)
 	}
@@ -291,7 +291,7 @@ func TestTrustedInterfaces(t *testing.T) {
 	n.Bridge.TrustedHostInterfaces = []string{"up0", "wg0"}
 	trusts := func() map[network.Trust]bool {
 		t.Helper()
-		all, err := w.dp.tables.networks.Trusts()
+		all, err := w.dp.networks.table.Trusts()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -308,7 +308,7 @@ func TestTrustedInterfaces(t *testing.T) {
 	w.ensure(w.networkIs(n), w.endpointIs(e), w.portsAre(e.ID, publication(e, model.TCP, 8080), publication(e, model.TCP, 8081)))
 	equal(t, "before the uplink is known", len(trusts()), 0)
 	w.ensure(w.hostIs(w.host()))
-	want := map[network.Trust]bool{{Slot: w.dp.state.networks[n.ID].slot, Index: w.uplink}: true}
+	want := map[network.Trust]bool{{Slot: w.dp.networks.byID[n.ID].slot, Index: w.uplink}: true}
 	equal(t, "trusts", trusts(), want)
 	if text := strings.Join(notes(), "\n"); !strings.Contains(text, "Network net1 trusts wg0,") {
 		t.Errorf("notes are %s", text)
@@ -367,12 +367,12 @@ func TestUplinksChange(t *testing.T) {
 	w.ensure(w.hostIs(w.host()))
 	h := w.host()
 	h.Uplinks[0].Name, h.Uplinks[0].Index = "up1", other
-	before, err := w.dp.tables.host.RouteGeneration()
+	before, err := w.dp.addresses.table.RouteGeneration()
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.ensure(w.hostIs(h))
-	after, err := w.dp.tables.host.RouteGeneration()
+	after, err := w.dp.addresses.table.RouteGeneration()
 	if err != nil || after == before {
 		t.Errorf("route generation %d, then %d, %v", before, after, err)
 	}
@@ -401,7 +401,7 @@ func TestProgramsGoWithTheDevice(t *testing.T) {
 		t.Errorf("%d programs guard the device without an endpoint, want 2", guarded)
 	}
 	w.remove("veth1")
-	if err := w.dp.sweepPins(); err != nil {
+	if err := w.dp.programs.sweepPins(); err != nil {
 		t.Fatal(err)
 	}
 	pins, err := filepath.Glob(filepath.Join(w.cfg.BPFFS, "links", "[0-9]*"))

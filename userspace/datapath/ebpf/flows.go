@@ -15,44 +15,46 @@ import (
 
 // Flows implements datapath.Datapath.
 func (d *Datapath) Flows(ctx context.Context) iter.Seq2[datapath.Flow, error] {
-	return func(yield func(datapath.Flow, error) bool) {
-		now, err := d.loader.Clock().Jiffies()
+	return func(yield func(datapath.Flow, error) bool) { d.meter.connections(ctx, d.endpointIDs(), yield) }
+}
+
+// connections tells of the connections in the flow tables, of one at a time.
+func (m *meter) connections(ctx context.Context, ids map[owner]string, yield func(datapath.Flow, error) bool) {
+	now, err := m.clock.Jiffies()
+	if err != nil {
+		yield(datapath.Flow{}, err)
+		return
+	}
+	open, err := m.shares.Snapshot()
+	if err != nil {
+		yield(datapath.Flow{}, err)
+		return
+	}
+	v4, v6 := m.collector.judges(now, share.IPv4, open), m.collector.judges(now, share.IPv6, open)
+	for h, err := range m.flows.All() {
+		if err == nil {
+			err = ctx.Err()
+		}
 		if err != nil {
 			yield(datapath.Flow{}, err)
 			return
 		}
-		open, err := d.tables.shares.Snapshot()
-		if err != nil {
-			yield(datapath.Flow{}, err)
-			return
+		if !h.Origin() {
+			continue
 		}
-		v4, v6 := d.collector.judges(now, share.IPv4, open), d.collector.judges(now, share.IPv6, open)
-		ids := d.endpointIDs()
-		for h, err := range d.tables.flows.All() {
-			if err == nil {
-				err = ctx.Err()
-			}
-			if err != nil {
-				yield(datapath.Flow{}, err)
-				return
-			}
-			if !h.Origin() {
-				continue
-			}
-			js := v4
-			if h.IPv6() {
-				js = v6
-			}
-			f, err := d.flow(&h, js, ids)
-			if !yield(f, err) || err != nil {
-				return
-			}
+		js := v4
+		if h.IPv6() {
+			js = v6
+		}
+		f, err := m.connection(&h, js, ids)
+		if !yield(f, err) || err != nil {
+			return
 		}
 	}
 }
 
-func (d *Datapath) flow(h *flow.Half, js *judges, ids map[owner]string) (datapath.Flow, error) {
-	twin, found, err := d.tables.flows.Lookup(h.Twin())
+func (m *meter) connection(h *flow.Half, js *judges, ids map[owner]string) (datapath.Flow, error) {
+	twin, found, err := m.flows.Lookup(h.Twin())
 	if err != nil {
 		return datapath.Flow{}, err
 	}
@@ -73,19 +75,6 @@ func (d *Datapath) flow(h *flow.Half, js *judges, ids map[owner]string) (datapat
 		Idle:       min(j.Idle(h.LastSeen), j.Idle(twin.LastSeen)),
 		Expires:    max(0, j.Left(c)),
 	}, nil
-}
-
-// owner tells an endpoint from others that had its slot.
-type owner struct{ slot, generation uint16 }
-
-func (d *Datapath) endpointIDs() map[owner]string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	ids := make(map[owner]string, len(d.state.endpoints))
-	for id, e := range d.state.endpoints {
-		ids[owner{e.slot, e.value.Generation}] = id
-	}
-	return ids
 }
 
 // openerID is the endpoint of the packets that begin in a container: the answers of

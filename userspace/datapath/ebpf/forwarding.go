@@ -31,11 +31,11 @@ func forwardFrom(n datapath.Network) error {
 	return nil
 }
 
-// checkForwarding refuses networks that couldn't reach the outside in first-packet
+// check refuses networks that couldn't reach the outside in first-packet
 // mode, where the host's stack forwards the packets that are judged. The host isn't
 // made a router here: what it may route then, its FORWARD rules have to say.
-func (d *Datapath) checkForwarding(n datapath.Network) error {
-	if d.rules == nil || n.Internal {
+func (r *rules) check(n datapath.Network) error {
+	if r == nil || n.Internal {
 		return nil
 	}
 	if n.IPv4 != nil {

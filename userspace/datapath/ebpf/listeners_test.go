@@ -35,7 +35,7 @@ func TestListeners(t *testing.T) {
 		if err := w.dp.listeners.devicesChanged(); err != nil {
 			t.Fatal(err)
 		}
-		got, err := w.dp.tables.host.Listeners()
+		got, err := w.dp.addresses.table.Listeners()
 		if diff := cmp.Diff(want, got); err != nil || diff != "" {
 			t.Errorf("%v (-want +got):\n%s", err, diff)
 		}
@@ -104,7 +104,7 @@ func (w *world) tunnel(t *testing.T, want []host.Protocol) {
 	for _, p := range want {
 		all[p] = 1
 	}
-	got, err := w.dp.tables.host.Listeners()
+	got, err := w.dp.addresses.table.Listeners()
 	if diff := cmp.Diff(all, got); err != nil || diff != "" {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}

@@ -21,31 +21,41 @@ func (d *Datapath) EnsureNetwork(_ context.Context, n datapath.Network) error {
 	if n.BridgeIndex <= 0 {
 		return fmt.Errorf("network %s: bridge %q has no index", n.Name, n.Bridge.Name)
 	}
-	if err := d.checkSubnets(n); err != nil {
+	if err := d.networks.check(n); err != nil {
 		return err
 	}
-	if err := d.checkForwarding(n); err != nil {
+	if err := d.rules.check(n); err != nil {
 		return err
 	}
 	if err := forwardFrom(n); err != nil {
 		return err
 	}
-	st, err := d.networkState(n)
-	if err != nil {
+	if err := d.networks.ensure(n); err != nil {
 		return err
 	}
-	if err := d.tables.networks.Put(st.slot, networkValue(n)); err != nil {
+	return d.followNetworks()
+}
+
+// DeleteNetwork implements datapath.Datapath. Endpoints go before their network.
+func (d *Datapath) DeleteNetwork(_ context.Context, id string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	st, ok := d.networks.byID[id]
+	if !ok {
+		return nil
+	}
+	if eid, attached := d.endpoints.on(id); attached {
+		return fmt.Errorf("network %s: endpoint %s is still attached", st.name, eid)
+	}
+	if err := d.networks.delete(id); err != nil {
 		return err
 	}
-	if err := d.syncSubnets(st.slot, subnets(n)); err != nil {
-		return err
-	}
-	st.gateways = gateways(n)
-	st.everyones = n.Bridge.Default
-	st.trusted = trusted(n)
-	st.name = n.Name
-	st.bridge, st.bridgeName = n.BridgeIndex, n.Bridge.Name
-	return errors.Join(d.syncTrusted(), d.syncAddresses())
+	return d.followNetworks()
+}
+
+// followNetworks brings up to date what depends on which networks there are.
+func (d *Datapath) followNetworks() error {
+	return errors.Join(d.networks.syncTrusted(d.uplinks.names), d.syncAddresses())
 }
 
 // trusted returns the names of the devices through which the network's published
@@ -55,80 +65,6 @@ func trusted(n datapath.Network) []string {
 		return nil
 	}
 	return n.Bridge.TrustedHostInterfaces
-}
-
-// DeleteNetwork implements datapath.Datapath. Endpoints go before their network.
-func (d *Datapath) DeleteNetwork(_ context.Context, id string) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	st, ok := d.state.networks[id]
-	if !ok {
-		return nil
-	}
-	for eid, e := range d.state.endpoints {
-		if e.network == id {
-			return fmt.Errorf("network %s: endpoint %s is still attached", st.name, eid)
-		}
-	}
-	if err := d.dropNetworkSlot(st.slot); err != nil {
-		return err
-	}
-	delete(d.state.networks, id)
-	d.state.networkSlots.release(st.slot)
-	return errors.Join(d.syncTrusted(), d.syncAddresses())
-}
-
-// networkState returns the network's slot: the one it has, the one that an earlier
-// process gave the same bridge, or a new one.
-func (d *Datapath) networkState(n datapath.Network) (*networkState, error) {
-	s := &d.state
-	if st, ok := s.networks[n.ID]; ok {
-		return st, nil
-	}
-	for slot, orphan := range s.orphanNetworks {
-		if orphan.BridgeIndex == n.BridgeIndex {
-			delete(s.orphanNetworks, slot)
-			s.networks[n.ID] = &networkState{slot: slot, name: n.Name}
-			return s.networks[n.ID], nil
-		}
-	}
-	slot, err := s.networkSlots.next()
-	if err != nil {
-		return nil, fmt.Errorf("network %s: %w", n.Name, err)
-	}
-	s.networks[n.ID] = &networkState{slot: slot, name: n.Name}
-	return s.networks[n.ID], nil
-}
-
-// dropNetworkSlot takes the subnets away before the slot, so that none leads to an
-// empty one.
-func (d *Datapath) dropNetworkSlot(slot uint16) error {
-	return errors.Join(d.syncSubnets(slot, nil), d.tables.networks.Put(slot, network.Network{}))
-}
-
-func (d *Datapath) syncSubnets(slot uint16, want []netip.Prefix) error {
-	s := &d.state
-	keep := make(map[netip.Prefix]bool)
-	for _, p := range want {
-		keep[p] = true
-		if have, ok := s.subnets[p]; ok && have == slot {
-			continue
-		}
-		if err := d.tables.networks.PutSubnet(p, slot); err != nil {
-			return err
-		}
-		s.subnets[p] = slot
-	}
-	for p, owner := range s.subnets {
-		if owner != slot || keep[p] {
-			continue
-		}
-		if err := d.tables.networks.DeleteSubnet(p); err != nil {
-			return err
-		}
-		delete(s.subnets, p)
-	}
-	return nil
 }
 
 func subnets(n datapath.Network) []netip.Prefix {

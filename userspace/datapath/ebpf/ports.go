@@ -3,95 +3,99 @@
 package ebpf
 
 import (
-	"context"
-	"fmt"
+	"errors"
+	"maps"
 	"net/netip"
-	"slices"
 
+	"github.com/fairway-project/fairway/maps/flow"
 	"github.com/fairway-project/fairway/maps/publish"
-	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/model"
 )
 
-// EnsurePorts implements datapath.Datapath. It touches what differs only, so its
-// cost doesn't depend on what else is published.
-func (d *Datapath) EnsurePorts(_ context.Context, endpointID string, ports []datapath.Port) error {
-	return d.edit(func() error { return d.ensurePorts(endpointID, ports) })
+// ports are the publications, and the bitmap that the socket programs ask first.
+type ports struct {
+	table   *publish.Table
+	entries map[publish.Key]publish.Entry
+	// of are the keys in entries by endpoint slot, bits how many of them share a bit of
+	// the bitmap.
+	of   map[uint16]map[publish.Key]bool
+	bits map[model.Port]int
+	// moved are the UDP ports whose flows are still to be compared with what is
+	// published now.
+	moved map[model.Port]bool
+	// closed are those that were taken away and not given to anybody: their flows are
+	// ended in the background, so that a container's thousand ports, which Docker
+	// closes one by one, cost a few walks and not a thousand.
+	closed map[model.Port]bool
 }
 
-func (d *Datapath) ensurePorts(endpointID string, ports []datapath.Port) error {
-	st, ok := d.state.endpoints[endpointID]
-	if !ok {
-		if len(ports) == 0 {
-			return nil
+// adoptPorts repairs what a crash may have left: bits of the port bitmap that don't
+// follow from the entries.
+func adoptPorts(t *publish.Table) (*ports, error) {
+	all, err := t.All()
+	if err != nil {
+		return nil, err
+	}
+	p := &ports{
+		table:   t,
+		entries: make(map[publish.Key]publish.Entry, len(all)),
+		of:      make(map[uint16]map[publish.Key]bool),
+		bits:    make(map[model.Port]int),
+		moved:   make(map[model.Port]bool),
+		closed:  make(map[model.Port]bool),
+	}
+	for k, e := range all {
+		p.record(k, e)
+	}
+	var set []model.Port
+	err = t.Bits(func(proto model.Proto, port uint16) {
+		set = append(set, model.Port{Num: port, Proto: proto})
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range set {
+		if p.bits[b] == 0 {
+			if err := t.SetBit(b.Proto, b.Num, false); err != nil {
+				return nil, err
+			}
 		}
-		return fmt.Errorf("published ports: endpoint %s isn't known to the datapath", endpointID)
 	}
-	want := make(map[publish.Key]publish.Entry, len(ports))
-	for _, p := range append(slices.Clone(ports), d.directPorts(st, ports)...) {
-		k, e := portEntry(p, st)
-		if id, taken := d.portOwner(k); taken && id != endpointID {
-			return fmt.Errorf("published port %s: endpoint %s has it", k, id)
-		}
-		want[k] = e
-	}
-	st.portsSaid = true
-	return d.syncPorts(st.slot, want)
-}
-
-// directPorts are those that devices which st's network trusts reach by the
-// endpoint's own address, beside the translated ones.
-func (d *Datapath) directPorts(st *endpointState, ports []datapath.Port) (direct []datapath.Port) {
-	if n := d.state.networks[st.network]; n == nil || len(n.trusted) == 0 {
-		return nil
-	}
-	for _, p := range ports {
-		if !p.HostOnly {
-			p.Routed = true
-			direct = append(direct, p)
+	for b := range p.bits {
+		if err := t.SetBit(b.Proto, b.Num, true); err != nil {
+			return nil, err
 		}
 	}
-	return direct
+	return p, nil
 }
 
-// portOwner returns the endpoint that a port was published for by this process.
-// What an earlier process published is taken over by whoever wants it.
-func (d *Datapath) portOwner(k publish.Key) (id string, taken bool) {
-	e, ok := d.state.ports[k]
-	if !ok {
-		return "", false
-	}
-	id = d.state.endpointID(e.Endpoint)
-	return id, id != "" && d.state.endpoints[id].portsSaid
-}
-
-// syncPorts makes the publications of a slot those in want, and notes whose flows
-// that concerns.
-func (d *Datapath) syncPorts(slot uint16, want map[publish.Key]publish.Entry) error {
-	former, err := d.replacePorts(slot, want)
-	d.noteMoved(former, want)
+// sync makes the publications of a slot those in want, and notes whose flows that
+// concerns.
+func (p *ports) sync(slot uint16, want map[publish.Key]publish.Entry) error {
+	former, err := p.replace(slot, want)
+	p.noteMoved(former, want)
 	return err
 }
 
-// replacePorts returns the entries that were others before. Entries go in before
-// their bits and out before them too: at no time is an entry without its bit
-// after it was reachable.
-func (d *Datapath) replacePorts(slot uint16, want map[publish.Key]publish.Entry) (map[publish.Key]publish.Entry, error) {
+// replace returns the entries that were others before. Entries go in before their bits
+// and out before them too: at no time is an entry without its bit after it was
+// reachable.
+func (p *ports) replace(slot uint16, want map[publish.Key]publish.Entry) (map[publish.Key]publish.Entry, error) {
 	former := make(map[publish.Key]publish.Entry)
-	for k := range d.state.portsOf[slot] {
-		if e := d.state.ports[k]; want[k] != e {
+	for k := range p.of[slot] {
+		if e := p.entries[k]; want[k] != e {
 			former[k] = e
 		}
 	}
 	for k, e := range want {
-		have, there := d.state.ports[k]
+		have, there := p.entries[k]
 		if there && have == e {
 			continue
 		}
 		if there {
 			former[k] = have
 		}
-		if err := d.putPort(k, e); err != nil {
+		if err := p.put(k, e); err != nil {
 			return former, err
 		}
 	}
@@ -99,39 +103,50 @@ func (d *Datapath) replacePorts(slot uint16, want map[publish.Key]publish.Entry)
 		if _, stays := want[k]; stays {
 			continue
 		}
-		if err := d.deletePort(k); err != nil {
+		if err := p.delete(k); err != nil {
 			return former, err
 		}
 	}
 	return former, nil
 }
 
-func (d *Datapath) putPort(k publish.Key, e publish.Entry) error {
-	if err := d.tables.ports.Put(k, e); err != nil {
+// prune removes those of slots of which unwanted says so.
+func (p *ports) prune(unwanted func(slot uint16) bool) error {
+	var errs []error
+	for slot := range p.of {
+		if unwanted(slot) {
+			errs = append(errs, p.sync(slot, nil))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (p *ports) put(k publish.Key, e publish.Entry) error {
+	if err := p.table.Put(k, e); err != nil {
 		return err
 	}
-	if d.state.record(k, e) && d.state.bits[bit(k)] == 1 {
-		return d.tables.ports.SetBit(k.Proto, k.Port, true)
+	if p.record(k, e) && p.bits[bit(k)] == 1 {
+		return p.table.SetBit(k.Proto, k.Port, true)
 	}
 	return nil
 }
 
-func (d *Datapath) deletePort(k publish.Key) error {
-	if err := d.tables.ports.Delete(k); err != nil {
+func (p *ports) delete(k publish.Key) error {
+	if err := p.table.Delete(k); err != nil {
 		return err
 	}
-	if d.state.erase(k) && d.state.bits[bit(k)] == 0 {
-		return d.tables.ports.SetBit(k.Proto, k.Port, false)
+	if p.erase(k) && p.bits[bit(k)] == 0 {
+		return p.table.SetBit(k.Proto, k.Port, false)
 	}
 	return nil
 }
 
 // regenerate gives the publications of a slot its owner's new generation.
-func (d *Datapath) regenerate(slot, generation uint16) error {
-	for k := range d.state.portsOf[slot] {
-		e := d.state.ports[k]
+func (p *ports) regenerate(slot, generation uint16) error {
+	for k := range p.of[slot] {
+		e := p.entries[k]
 		e.Generation = generation
-		if err := d.putPort(k, e); err != nil {
+		if err := p.put(k, e); err != nil {
 			return err
 		}
 	}
@@ -139,50 +154,89 @@ func (d *Datapath) regenerate(slot, generation uint16) error {
 }
 
 // record notes an entry, and reports whether its bit has gained a user.
-func (s *state) record(k publish.Key, e publish.Entry) bool {
-	lost := s.erase(k)
-	s.ports[k] = e
-	if s.portsOf[e.Endpoint] == nil {
-		s.portsOf[e.Endpoint] = make(map[publish.Key]bool)
+func (p *ports) record(k publish.Key, e publish.Entry) bool {
+	lost := p.erase(k)
+	p.entries[k] = e
+	if p.of[e.Endpoint] == nil {
+		p.of[e.Endpoint] = make(map[publish.Key]bool)
 	}
-	s.portsOf[e.Endpoint][k] = true
+	p.of[e.Endpoint][k] = true
 	if e.Routed {
 		return false
 	}
-	s.bits[bit(k)]++
+	p.bits[bit(k)]++
 	return !lost
 }
 
 // erase forgets an entry, and reports whether its bit has lost a user.
-func (s *state) erase(k publish.Key) bool {
-	e, there := s.ports[k]
+func (p *ports) erase(k publish.Key) bool {
+	e, there := p.entries[k]
 	if !there {
 		return false
 	}
-	delete(s.ports, k)
-	delete(s.portsOf[e.Endpoint], k)
-	if len(s.portsOf[e.Endpoint]) == 0 {
-		delete(s.portsOf, e.Endpoint)
+	delete(p.entries, k)
+	delete(p.of[e.Endpoint], k)
+	if len(p.of[e.Endpoint]) == 0 {
+		delete(p.of, e.Endpoint)
 	}
 	if e.Routed {
 		return false
 	}
-	s.bits[bit(k)]--
+	p.bits[bit(k)]--
 	return true
 }
 
-func bit(k publish.Key) model.Port { return model.Port{Num: k.Port, Proto: k.Proto} }
-
-func portEntry(p datapath.Port, st *endpointState) (publish.Key, publish.Entry) {
-	e := publish.Entry{
-		Target:     netip.AddrPortFrom(p.Target, p.Port.Num),
-		Endpoint:   st.slot,
-		Generation: st.value.Generation,
-		HostOnly:   p.HostOnly,
-		Routed:     p.Routed,
+// noteMoved notes the ports whose UDP flows may have gone by the former entries, or by
+// a less specific one than those of want. TCP connections go on, as with Docker. Only
+// changes that can concern a flow cost a walk through the flow table.
+func (p *ports) noteMoved(former, want map[publish.Key]publish.Entry) {
+	for k, e := range former {
+		if k.Proto != model.UDP || e.Routed || e.HostOnly {
+			continue
+		}
+		if _, stays := want[k]; stays {
+			p.moved[bit(k)] = true
+		} else {
+			p.closed[bit(k)] = true
+		}
 	}
-	if p.Routed {
-		return publish.Key{Addr: p.Target, Port: p.Port.Num, Proto: p.Port.Proto}, e
+	for k, e := range want {
+		if k.Proto == model.UDP && !e.Routed && !e.HostOnly && p.bits[bit(k)] > 1 && !k.Addr.IsUnspecified() {
+			p.moved[bit(k)] = true
+		}
 	}
-	return publish.Key{Addr: p.HostIP, Port: p.HostPort, Proto: p.Port.Proto}, e
 }
+
+// takeMoved returns the ports whose flows are to be ended where they went elsewhere, for
+// the one who does it; takeClosed the same of those that lead nowhere any more.
+func (p *ports) takeMoved() map[model.Port]bool {
+	moved := p.moved
+	p.moved = make(map[model.Port]bool)
+	return moved
+}
+
+func (p *ports) takeClosed() map[model.Port]bool {
+	closed := p.closed
+	p.closed = make(map[model.Port]bool)
+	return closed
+}
+
+// again notes ports that were taken in vain.
+func (p *ports) again(moved map[model.Port]bool) { maps.Copy(p.moved, moved) }
+
+// leadsTo returns where the publications in force send a flow, the zero AddrPort
+// if nowhere.
+func (p *ports) leadsTo(origin *flow.Half) netip.AddrPort {
+	k := publish.Key{Addr: origin.Dst.Addr(), Port: origin.Dst.Port(), Proto: model.UDP}
+	e, ok := p.entries[k]
+	if !ok && k.Addr.Is4() {
+		k.Addr = netip.IPv4Unspecified()
+		e = p.entries[k]
+	} else if !ok {
+		k.Addr = netip.IPv6Unspecified()
+		e = p.entries[k]
+	}
+	return e.Target
+}
+
+func bit(k publish.Key) model.Port { return model.Port{Num: k.Port, Proto: k.Proto} }

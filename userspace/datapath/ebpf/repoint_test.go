@@ -41,7 +41,7 @@ func TestEditsDoNotWaitForWalks(t *testing.T) {
 		// It gets the lock once the first edit waits for the walk.
 		for {
 			w.dp.mu.Lock()
-			begun := w.dp.state.ports[publish.Key{Addr: moved.HostIP, Port: 53, Proto: model.UDP}].Target.Port() == 81
+			begun := w.dp.ports.entries[publish.Key{Addr: moved.HostIP, Port: 53, Proto: model.UDP}].Target.Port() == 81
 			w.dp.mu.Unlock()
 			if begun {
 				break
@@ -168,7 +168,7 @@ func TestFlowsFollowUnderChurn(t *testing.T) {
 	})
 	churn(func(i int) error {
 		for _, h := range w.connection(fmt.Sprintf("198.51.100.%d:7", i), e, uint16(80+i%3), 1) {
-			if err := w.dp.tables.flows.Put(h); err != nil {
+			if err := w.dp.meter.flows.Put(h); err != nil {
 				return err
 			}
 		}
@@ -177,7 +177,7 @@ func TestFlowsFollowUnderChurn(t *testing.T) {
 	})
 	group.Wait()
 	w.ensure(w.hostIs(w.host()), func(context.Context) error { return at(99) }, func(context.Context) error { return at(80) })
-	for h, err := range w.dp.tables.flows.All() {
+	for h, err := range w.dp.meter.flows.All() {
 		if err != nil {
 			t.Fatal(err)
 		}

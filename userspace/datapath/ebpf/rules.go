@@ -60,7 +60,7 @@ func (d *Datapath) openRules(cfg Config) error {
 	if err := r.strict.loosen(); err != nil {
 		return err
 	}
-	return d.tables.host.NewRules()
+	return d.addresses.table.NewRules()
 }
 
 // watch calls changed after every change of rules, from a goroutine of its own, until
@@ -144,7 +144,7 @@ func (r *rules) close() error {
 func (d *Datapath) newRules() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err := d.tables.host.NewRules(); err != nil {
+	if err := d.addresses.table.NewRules(); err != nil {
 		return fmt.Errorf("judge flows again: %w", err)
 	}
 	return nil

@@ -44,7 +44,7 @@ func (w *world) firstPacket(on bool) {
 
 func (w *world) generation() uint16 {
 	w.t.Helper()
-	g, err := w.dp.tables.host.RulesGeneration()
+	g, err := w.dp.addresses.table.RulesGeneration()
 	if err != nil {
 		w.t.Fatal(err)
 	}

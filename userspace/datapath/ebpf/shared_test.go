@@ -40,7 +40,7 @@ func TestGuardBeforeTheEndpoint(t *testing.T) {
 	w.ensure(w.endpointGone(e.ID), guard)
 	w.remove("veth1")
 	w.ensure(guard)
-	if err := w.dp.sweepPins(); err != nil {
+	if err := w.dp.programs.sweepPins(); err != nil {
 		t.Fatal(err)
 	}
 	if pins, err := filepath.Glob(filepath.Join(w.cfg.BPFFS, "links", "[0-9]*")); err != nil || len(pins) != 0 {

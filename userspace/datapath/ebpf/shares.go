@@ -9,15 +9,29 @@ import (
 	"github.com/fairway-project/fairway/maps/share"
 )
 
-// reshare tells the programs what each endpoint is sure of. It is called with every
+// shares keep a part of the flow tables, and of the source ports, for those that have
+// little of them.
+type shares struct {
+	table *share.Table
+	// reserve is in percent, room the connections of each table.
+	reserve uint32
+	room    [2]uint32
+	// collector judges how full the tables are by what is kept.
+	collector *collector
+}
+
+func newShares(reserve uint32, t *share.Table, flows *flow.Table, c *collector) *shares {
+	max4, max6 := flows.Limit()
+	return &shares{table: t, reserve: reserve, room: [2]uint32{max4 / 2, max6 / 2}, collector: c}
+}
+
+// divide tells the programs what each endpoint is sure of. It is called with every
 // endpoint that comes or goes; without the daemon none does.
-func (d *Datapath) reshare() error {
-	max4, max6 := d.tables.flows.Limit()
-	endpoints := len(d.state.endpoints) + len(d.state.orphanEndpoints)
-	s := shareOf(d.reserve, [2]uint32{max4 / 2, max6 / 2}, uint32(endpoints))
-	d.collector.setShare(s)
+func (s *shares) divide(endpoints int) error {
+	each := shareOf(s.reserve, s.room, uint32(endpoints))
+	s.collector.setShare(each)
 	// Zero stands for no seed yet.
-	return d.tables.shares.Put(s, rand.Uint32()|1)
+	return s.table.Put(each, rand.Uint32()|1)
 }
 
 // shareOf divides percent of the connections that each table has room for, and of the

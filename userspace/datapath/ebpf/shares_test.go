@@ -72,7 +72,7 @@ func TestFillOf(t *testing.T) {
 // is kept for another.
 func TestEstablishedGiveWayInAShare(t *testing.T) {
 	w, e := flowWorld(t)
-	w.dp.reserve = 50
+	w.dp.shares.reserve = 50
 	w.ensure(w.endpointIs(w.endpoint(2)))
 	common := int(w.dp.collector.share.Common[share.IPv4])
 	dead := func(from, to int) {
@@ -103,12 +103,12 @@ func TestEstablishedGiveWayInAShare(t *testing.T) {
 // are.
 func TestEstablishedStayInTheirShare(t *testing.T) {
 	w, e := flowWorld(t)
-	w.dp.reserve = 50
+	w.dp.shares.reserve = 50
 	quiet := w.endpoint(2)
 	w.ensure(w.endpointIs(quiet))
 	common := int(w.dp.collector.share.Common[share.IPv4])
 	idle := func(client string, to datapath.Endpoint) {
-		c, of := w.connection(client, to, 80, 1), w.dp.state.endpoints[to.ID]
+		c, of := w.connection(client, to, 80, 1), w.dp.endpoints.byID[to.ID]
 		for h := range c {
 			c[h].Proto = uint8(model.TCP)
 			c[h].State |= object.DatapathFlowStateFLOW_ACK
@@ -136,7 +136,7 @@ func TestConnectionsAreCounted(t *testing.T) {
 	w, e := flowWorld(t)
 	open := func() share.Counts {
 		t.Helper()
-		c, err := w.dp.tables.shares.Open(1)
+		c, err := w.dp.shares.table.Open(1)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,7 +8,9 @@ import (
 
 	"github.com/fairway-project/fairway/loader"
 	"github.com/fairway-project/fairway/maps/counter"
+	"github.com/fairway-project/fairway/maps/drop"
 	"github.com/fairway-project/fairway/maps/endpoint"
+	"github.com/fairway-project/fairway/maps/flow"
 	"github.com/fairway-project/fairway/maps/network"
 	"github.com/fairway-project/fairway/maps/object"
 	"github.com/fairway-project/fairway/maps/share"
@@ -18,22 +20,39 @@ import (
 // Stats implements datapath.Datapath. The numbers of flows are at most a second
 // old.
 func (d *Datapath) Stats(context.Context) (datapath.Stats, error) {
-	var s datapath.Stats
-	var f fill
-	counted := d.collector.recount()
-	early4, early6, pressure := d.tables.flows.EarlyDropped()
-	s.EarlyDropped = early4 + early6
-	s.Collection, f = d.collector.stats()
-	max4, max6 := d.tables.flows.Limit()
-	s.Flows, s.FlowLimit = f.origins, uint64(max4+max6)/2
-	s.Maps = append(d.mapFill(),
-		datapath.Fill{Map: object.DatapathMapFlows4, Entries: f.v4, Max: uint64(max4)},
-		datapath.Fill{Map: object.DatapathMapFlows6, Entries: f.v6, Max: uint64(max6)})
-	err := errors.Join(counted, pressure, d.readVerdicts(&s), d.readDrops(&s), d.readEndpoints(&s))
+	s, err := d.meter.stats(d.endpointIDs())
+	s.Maps = append(d.mapFill(), s.Maps...)
 	return s, err
 }
 
-func (d *Datapath) readVerdicts(s *datapath.Stats) error {
+// meter reads what the programs count.
+type meter struct {
+	clock     *loader.Clock
+	collector *collector
+	flows     *flow.Table
+	counters  *counter.Table
+	drops     *drop.Table
+	shares    *share.Table
+}
+
+// stats returns all but how full the tables of what is wanted are.
+func (m *meter) stats(ids map[owner]string) (datapath.Stats, error) {
+	var s datapath.Stats
+	var f fill
+	counted := m.collector.recount()
+	early4, early6, pressure := m.flows.EarlyDropped()
+	s.EarlyDropped = early4 + early6
+	s.Collection, f = m.collector.stats()
+	max4, max6 := m.flows.Limit()
+	s.Flows, s.FlowLimit = f.origins, uint64(max4+max6)/2
+	s.Maps = []datapath.Fill{
+		{Map: object.DatapathMapFlows4, Entries: f.v4, Max: uint64(max4)},
+		{Map: object.DatapathMapFlows6, Entries: f.v6, Max: uint64(max6)},
+	}
+	return s, errors.Join(counted, pressure, m.readVerdicts(&s), m.readDrops(&s), m.readEndpoints(&s, ids))
+}
+
+func (m *meter) readVerdicts(s *datapath.Stats) error {
 	s.Forwarded = make(map[datapath.Path]datapath.Counter)
 	for _, p := range []struct {
 		number object.DatapathProgram
@@ -50,7 +69,7 @@ func (d *Datapath) readVerdicts(s *datapath.Stats) error {
 	} {
 		run := datapath.ProgramStats{Name: string(p.name)}
 		for v := range object.DatapathVerdictVERDICT_MAX {
-			c, err := d.tables.counters.Verdicts(p.number, v)
+			c, err := m.counters.Verdicts(p.number, v)
 			if err != nil {
 				return err
 			}
@@ -79,8 +98,8 @@ func countRuns(s *datapath.ProgramStats, v object.DatapathVerdict, packets uint6
 	}
 }
 
-func (d *Datapath) readDrops(s *datapath.Stats) error {
-	counts, err := d.tables.drops.Counts()
+func (m *meter) readDrops(s *datapath.Stats) error {
+	counts, err := m.drops.Counts()
 	for _, c := range counts {
 		direction := datapath.Receive
 		if c.Direction == object.DatapathDirectionDIR_TRANSMIT {
@@ -93,13 +112,13 @@ func (d *Datapath) readDrops(s *datapath.Stats) error {
 	return err
 }
 
-func (d *Datapath) readEndpoints(s *datapath.Stats) error {
-	for o, id := range d.endpointIDs() {
-		c, err := d.tables.counters.Endpoint(o.slot)
+func (m *meter) readEndpoints(s *datapath.Stats, ids map[owner]string) error {
+	for o, id := range ids {
+		c, err := m.counters.Endpoint(o.slot)
 		if err != nil {
 			return err
 		}
-		open, err := d.tables.shares.Open(int(o.slot))
+		open, err := m.shares.Open(int(o.slot))
 		if err != nil {
 			return err
 		}
@@ -117,16 +136,15 @@ func (d *Datapath) readEndpoints(s *datapath.Stats) error {
 func (d *Datapath) mapFill() []datapath.Fill {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	s := &d.state
 	m := d.loader.Maps()
 	return []datapath.Fill{
-		{Map: object.DatapathMapEndpoints, Entries: uint64(len(s.endpointSlots.used)), Max: uint64(endpoint.MaxSlots - 1)},
-		{Map: object.DatapathMapNetworks, Entries: uint64(len(s.networkSlots.used)), Max: uint64(network.MaxSlots - 1)},
-		{Map: object.DatapathMapPublishedPorts, Entries: uint64(len(s.ports)), Max: uint64(m.PublishedPorts.MaxEntries())},
-		{Map: object.DatapathMapHostAddrs, Entries: uint64(len(s.addresses)), Max: uint64(m.HostAddrs.MaxEntries())},
-		{Map: object.DatapathMapSubnets, Entries: uint64(len(s.subnets)), Max: uint64(m.Subnets.MaxEntries())},
-		{Map: object.DatapathMapIccLinks, Entries: uint64(len(s.links)), Max: uint64(m.IccLinks.MaxEntries())},
-		{Map: object.DatapathMapResolvers, Entries: uint64(len(s.cookies)), Max: uint64(m.Resolvers.MaxEntries())},
+		{Map: object.DatapathMapEndpoints, Entries: uint64(len(d.endpoints.slots.used)), Max: uint64(endpoint.MaxSlots - 1)},
+		{Map: object.DatapathMapNetworks, Entries: uint64(len(d.networks.slots.used)), Max: uint64(network.MaxSlots - 1)},
+		{Map: object.DatapathMapPublishedPorts, Entries: uint64(len(d.ports.entries)), Max: uint64(m.PublishedPorts.MaxEntries())},
+		{Map: object.DatapathMapHostAddrs, Entries: uint64(len(d.addresses.known)), Max: uint64(m.HostAddrs.MaxEntries())},
+		{Map: object.DatapathMapSubnets, Entries: uint64(len(d.networks.subnets)), Max: uint64(m.Subnets.MaxEntries())},
+		{Map: object.DatapathMapIccLinks, Entries: uint64(len(d.links.holes)), Max: uint64(m.IccLinks.MaxEntries())},
+		{Map: object.DatapathMapResolvers, Entries: uint64(d.resolvers.count()), Max: uint64(m.Resolvers.MaxEntries())},
 	}
 }
 

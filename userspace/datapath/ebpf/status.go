@@ -29,7 +29,7 @@ func (d *Datapath) Status(context.Context) (datapath.Status, error) {
 			Name: r.Name, Available: r.Available(), Since: r.Since, Used: r.Used(),
 		})
 	}
-	attached, err := d.loader.Attachments()
+	attached, err := d.programs.attached()
 	for _, a := range attached {
 		s.Attachments = append(s.Attachments, datapath.Attachment{
 			Device: deviceName(a), Program: string(a.Program), How: a.How,
@@ -42,12 +42,13 @@ func (d *Datapath) Status(context.Context) (datapath.Status, error) {
 }
 
 func (d *Datapath) notes() []string {
-	max4, max6 := d.tables.flows.Limit()
+	max4, max6 := d.meter.flows.Limit()
 	notes := []string{fmt.Sprintf("The flow tables have room for %d IPv4 and %d IPv6 connections.", max4/2, max6/2)}
-	if d.loader.Switching() {
+	switching, replaced := d.programs.versions()
+	if switching {
 		notes = append(notes, "Programs of an earlier version carry the traffic until the start is complete.")
 	}
-	if r := d.loader.Replaced(); r != nil {
+	if r := replaced; r != nil {
 		of := "another version"
 		if r.Of != "" {
 			of += ", " + r.Of
@@ -55,15 +56,15 @@ func (d *Datapath) notes() []string {
 		notes = append(notes, fmt.Sprintf("This daemon found the tables of %s, and began new ones %s: connections through address translation that were open then broke.",
 			of, r.At.Format(time.DateTime)))
 	}
-	if l3 := d.state.l3Uplinks; len(l3) > 0 {
+	if l3 := d.uplinks.l3; len(l3) > 0 {
 		notes = append(notes, fmt.Sprintf(
 			"Devices without Ethernet headers can't be uplinks in this mode; containers don't get out through %s.", strings.Join(l3, ", ")))
 	}
-	for _, name := range slices.Sorted(maps.Keys(d.state.withoutXDP)) {
-		notes = append(notes, fmt.Sprintf("Uplink %s has no XDP program: %s.", name, d.state.withoutXDP[name]))
+	for _, name := range slices.Sorted(maps.Keys(d.uplinks.withoutXDP)) {
+		notes = append(notes, fmt.Sprintf("Uplink %s has no XDP program: %s.", name, d.uplinks.withoutXDP[name]))
 	}
-	for _, n := range d.state.networks {
-		if vain := d.state.untrusted(n); len(vain) > 0 {
+	for _, n := range d.networks.byID {
+		if vain := d.networks.untrusted(n, d.uplinks.names); len(vain) > 0 {
 			notes = append(notes, fmt.Sprintf(
 				"Network %s trusts %s, where nothing comes in that this datapath serves: no such uplink, or one without Ethernet headers.",
 				n.name, strings.Join(vain, ", ")))

@@ -37,44 +37,44 @@ func (x XDP) forwards() bool { return x == XDPAuto || x == XDPNative }
 // ensureXDP gives the uplink the XDP program, or takes it away.
 //
 // A program of others stays: there is room for one, and theirs was there first.
-func (d *Datapath) ensureXDP(u datapath.Uplink, before map[string]string) error {
-	if !d.xdp.enabled() {
-		return d.dropXDP(u.Index)
+func (u *uplinks) ensureXDP(device datapath.Uplink, before map[string]string) error {
+	if !u.xdp.enabled() {
+		return u.dropXDP(device.Index)
 	}
-	err := d.attachXDP(u)
+	err := u.attachXDP(device)
 	if errors.Is(err, unix.ENODEV) {
 		return nil
 	}
-	if errors.Is(err, loader.ErrForeignXDP) || err != nil && d.xdp == XDPAuto {
-		if _, told := before[u.Name]; !told {
-			d.log.Info("uplink runs no XDP program", "device", u.Name, "err", err)
+	if errors.Is(err, loader.ErrForeignXDP) || err != nil && u.xdp == XDPAuto {
+		if _, told := before[device.Name]; !told {
+			u.log.Info("uplink runs no XDP program", "device", device.Name, "err", err)
 		}
-		d.state.withoutXDP[u.Name] = reasonOf(err)
-		return d.dropXDP(u.Index)
+		u.withoutXDP[device.Name] = reasonOf(err)
+		return u.dropXDP(device.Index)
 	}
 	if err != nil {
-		return fmt.Errorf("uplink %s: xdp %s: %w", u.Name, d.xdp, err)
+		return fmt.Errorf("uplink %s: xdp %s: %w", device.Name, u.xdp, err)
 	}
-	fits, err := d.tables.host.PutXDP(u.Index, u.MAC)
+	fits, err := u.table.PutXDP(device.Index, device.MAC)
 	if !fits && err == nil {
-		d.state.withoutXDP[u.Name] = "its number falls together with that of a container's device"
+		u.withoutXDP[device.Name] = "its number falls together with that of a container's device"
 	}
 	return err
 }
 
-func (d *Datapath) attachXDP(u datapath.Uplink) error {
-	if d.xdp.forwards() {
-		if err := readyForXDP(u.Name); err != nil {
+func (u *uplinks) attachXDP(device datapath.Uplink) error {
+	if u.xdp.forwards() {
+		if err := readyForXDP(device.Name); err != nil {
 			return err
 		}
 	}
-	return d.loader.AttachXDP(u.Index, d.xdp.forwards())
+	return u.programs.attachXDP(device.Index, u.xdp.forwards())
 }
 
 // dropXDP detaches first: the program does nothing without its uplink's entry, but
 // costs.
-func (d *Datapath) dropXDP(index int) error {
-	return errors.Join(d.loader.DetachXDP(index), d.tables.host.DeleteXDP(index))
+func (u *uplinks) dropXDP(index int) error {
+	return errors.Join(u.programs.detachXDP(index), u.table.DeleteXDP(index))
 }
 
 func reasonOf(err error) string {
