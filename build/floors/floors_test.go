@@ -47,7 +47,12 @@ var rules = []rule{
 	{
 		why: "a datapath is told what is wanted: it asks nobody",
 		of:  []string{"userspace/datapath"},
-		not: []string{"userspace/api", "userspace/cli", "userspace/daemon", "userspace/docker", "userspace/engine", "userspace/sandbox", "userspace/store"},
+		not: []string{"userspace/api", "userspace/cli", "userspace/daemon", "userspace/docker", "userspace/engine", "userspace/process", "userspace/sandbox", "userspace/store"},
+	},
+	{
+		why: "who says what is wanted needs nobody who runs processes",
+		of:  []string{"userspace/docker", "userspace/engine", "userspace/link", "userspace/store"},
+		not: []string{"userspace/process"},
 	},
 }
 

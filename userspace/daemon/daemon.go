@@ -18,6 +18,7 @@ import (
 	"github.com/fairway-project/fairway/userspace/docker/plugin"
 	"github.com/fairway-project/fairway/userspace/engine"
 	"github.com/fairway-project/fairway/userspace/link"
+	"github.com/fairway-project/fairway/userspace/process"
 	"github.com/fairway-project/fairway/userspace/request"
 	"github.com/fairway-project/fairway/userspace/sandbox"
 	"github.com/fairway-project/fairway/userspace/store"
@@ -206,7 +207,8 @@ func (d *daemon) open(ctx context.Context) error {
 func (d *daemon) engineConfig(s *store.Store, l *link.Host, b *sandbox.Manager, dp datapath.Datapath) engine.Config {
 	c := engine.Config{
 		Store: s, Links: l, Boxes: b, Datapath: dp, Sweep: d.sweep, Others: !d.alone,
-		Root: d.config.Root, RunDir: d.config.RunDir,
+		Processes: process.NewRunner(b, engine.NetnsDir(d.config.RunDir)),
+		Root:      d.config.Root, RunDir: d.config.RunDir,
 		Uplinks: d.config.Uplinks, Metrics: func() string { return d.now.get().Metrics }, Version: request.BuildVersion(), Log: d.log,
 	}
 	if dp.Mode() == datapath.EBPF {

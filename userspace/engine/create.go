@@ -14,7 +14,6 @@ import (
 	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/netns"
 	"github.com/fairway-project/fairway/userspace/request"
-	"github.com/fairway-project/fairway/userspace/sandbox"
 )
 
 // Run makes a sandbox and starts its process.
@@ -32,36 +31,24 @@ func (e *Engine) Run(ctx context.Context, req request.Run, stdio *request.Stdio)
 		return request.SandboxView{}, nil, err
 	}
 	d.sb.Command, d.sb.AutoRemove = req.Command, req.AutoRemove
-	var p *process
+	var p request.Process
 	start := func() (state model.State, err error) {
-		p, err = e.startMain(d, req, stdio)
-		if err != nil {
-			return model.State{}, err
-		}
-		// Before anybody sees it run: who stops it has to find its process.
-		e.processes.set(d.sb.ID, p)
-		return runningState(p.Process), nil
+		p, state, err = e.processes.Start(d.sb, d.shared, req, stdio)
+		return state, err
 	}
 	if err := e.create(ctx, d, start); err != nil {
-		if p != nil {
-			e.processes.forget(d.sb.ID)
-			err = errors.Join(err, p.Kill())
+		if left := e.processes.Abandon(d.sb.ID); left != nil {
+			err = errors.Join(err, left)
 		}
 		return request.SandboxView{}, nil, err
 	}
-	e.watch(d.sb.ID, p)
+	e.watch(d.sb.ID)
 	view, err := e.Sandbox(ctx, d.sb.ID)
 	if err != nil {
 		// Ended and removed (--rm) already.
 		view, err = request.SandboxView{Sandbox: *d.sb}, nil
 	}
 	return view, p, err
-}
-
-func runningState(p *sandbox.Process) model.State {
-	return model.State{
-		Status: model.StatusRunning, Pid: p.Pid, StartTime: p.StartTime, StartedAt: time.Now().UTC(),
-	}
 }
 
 // Add makes a sandbox around an existing namespace.

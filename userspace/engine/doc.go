@@ -24,6 +24,4 @@
 //     way to start it again; it is kept to be looked at and removed.
 //   - A network that could not be restored at start-up stays in the state and is
 //     told in the status; so is a sandbox.
-//   - The exit code of a process that ended while no daemon was there, or that an
-//     earlier daemon started, is not known.
 package engine

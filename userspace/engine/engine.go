@@ -32,6 +32,8 @@ type Config struct {
 	Links    *link.Host
 	Boxes    *sandbox.Manager
 	Datapath datapath.Datapath
+	// Processes runs what is in sandboxes. The engine closes it.
+	Processes Processes
 	// Root, RunDir and BPFFS are the daemon's directories.
 	Root, RunDir, BPFFS string
 	// Uplinks are the devices that lead outside; empty for all that aren't
@@ -81,7 +83,7 @@ type Engine struct {
 
 	resolvers *resolvers
 	dnsShares *dns.Shares
-	processes *processes
+	processes Processes
 	health    *health
 	drops     *dropWindow
 
@@ -107,7 +109,7 @@ func New(c Config) *Engine {
 		Config: c, log: c.Log, audit: audit.New(c.Log, model.OwnerFairway), started: time.Now().UTC(), store: c.Store, links: c.Links,
 		boxes: c.Boxes, datapath: c.Datapath,
 		state: newState(), facts: newFacts(), ipam: ipam.New(), ports: ports.NewAllocator(),
-		names: dns.NewRegistry(), resolvers: newResolvers(), dnsShares: dns.NewShares(), processes: newProcesses(),
+		names: dns.NewRegistry(), resolvers: newResolvers(), dnsShares: dns.NewShares(), processes: c.Processes,
 		health: newHealth(), drops: new(dropWindow), wake: make(chan struct{}, 1),
 	}
 	e.running, e.stop = context.WithCancel(context.Background())
@@ -118,6 +120,7 @@ func New(c Config) *Engine {
 // stay as they are: sandboxes keep running and their traffic goes on.
 func (e *Engine) Close() error {
 	e.stop()
+	e.processes.Close()
 	e.background.Wait()
 	e.resolvers.closeAll()
 	return e.ports.Close()

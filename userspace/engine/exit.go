@@ -99,8 +99,8 @@ func (e *Engine) Stop(ctx context.Context, ref string, req request.Stop) error {
 	if sb.State.Status != model.StatusRunning {
 		return nil
 	}
-	if p := e.processes.main(sb.ID); p != nil {
-		return p.stop(ctx, req)
+	if e.processes.Has(sb.ID) {
+		return e.processes.Stop(ctx, sb.ID, req)
 	}
 	if sb.State.Pid != 0 {
 		return unwatched(sb)
@@ -128,10 +128,10 @@ func (e *Engine) Remove(ctx context.Context, ref string, force bool) error {
 }
 
 func (e *Engine) kill(ctx context.Context, sb *model.Sandbox) error {
-	if p := e.processes.main(sb.ID); p != nil {
-		return p.killAndWait(ctx)
+	if e.processes.Has(sb.ID) {
+		return e.processes.Kill(ctx, sb.ID)
 	}
-	if err := e.killLeft(sb); err != nil {
+	if err := e.processes.KillMain(sb); err != nil {
 		return err
 	}
 	defer e.refreshLinks(ctx, sb.Name)
@@ -156,7 +156,7 @@ func (e *Engine) remove(sandboxID string) error {
 		return err
 	}
 	e.audit.SandboxRemoved(sb)
-	e.processes.forget(sandboxID)
+	e.processes.Forget(sandboxID)
 	e.health.report(sandboxSubject(sb), nil)
 	return nil
 }

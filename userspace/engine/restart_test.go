@@ -93,7 +93,7 @@ func TestRestartFindsWhatEnded(t *testing.T) {
 // waitProcess waits for the end of a process without the engine that started it.
 func waitProcess(t *testing.T, p request.Process) {
 	t.Helper()
-	<-p.(*process).Done()
+	<-p.(interface{ Done() <-chan struct{} }).Done()
 }
 
 func TestStartAfterReboot(t *testing.T) {
@@ -164,7 +164,7 @@ func TestPruneRemovesLeftovers(t *testing.T) {
 func TestSweepAfterALostState(t *testing.T) {
 	w := newWorld(t)
 	w.run(request.SandboxConfig{Name: "a"})
-	pid := w.processes.main(w.view("a").ID).Pid()
+	pid := w.view("a").State.Pid
 	before, err := w.links.Owned()
 	must(t, err)
 	w.shut()

@@ -66,7 +66,7 @@ func (e *Engine) restoreSandbox(ctx context.Context, sb *model.Sandbox) error {
 // only if its namespace or its process is known to be gone; what can't be looked at just
 // now lives, and is looked at again (retry).
 func (e *Engine) resume(ctx context.Context, sb *model.Sandbox) error {
-	if e.processes.main(sb.ID) != nil {
+	if e.processes.Has(sb.ID) {
 		// It ends with its process.
 		return e.restoreEndpoints(ctx, sb)
 	}
@@ -80,17 +80,17 @@ func (e *Engine) resume(ctx context.Context, sb *model.Sandbox) error {
 	if sb.Adopted {
 		return e.restoreEndpoints(ctx, sb)
 	}
-	p, err := e.boxes.Reattach(sb.ID, sb.State.Pid, sb.State.StartTime)
-	if gone(err) {
-		return e.lost(ctx, sb, err)
+	found := e.processes.Find(sb)
+	if gone(found) {
+		return e.lost(ctx, sb, found)
 	}
 	// Ended meanwhile or not, the endpoints are brought up first: settle takes
 	// down what is there.
-	err = errors.Join(err, e.restoreEndpoints(ctx, sb))
-	if p != nil {
-		e.watch(sb.ID, &process{Process: p, settled: make(chan struct{})})
+	err := e.restoreEndpoints(ctx, sb)
+	if found == nil {
+		e.watch(sb.ID)
 	}
-	return err
+	return errors.Join(found, err)
 }
 
 // gone reports whether err says that a sandbox's namespace or process is no more. Any
@@ -120,7 +120,7 @@ func (e *Engine) lostNamespace(sb *model.Sandbox) error {
 // lost records that a sandbox ended while nobody watched.
 func (e *Engine) lost(ctx context.Context, sb *model.Sandbox, why error) error {
 	e.log.Info("sandbox ended while nobody watched", "sandbox", sb.Name, "reason", why)
-	err := errors.Join(e.killLeft(sb), e.boxes.KillAll(sb.ID))
+	err := e.processes.KillAll(sb)
 	err = errors.Join(err, e.ended(ctx, sb.ID, func(s *model.State) {
 		if !errors.Is(why, sandbox.ErrFinished) {
 			s.Error = why.Error()
@@ -133,26 +133,10 @@ func (e *Engine) lost(ctx context.Context, sb *model.Sandbox, why error) error {
 	return err
 }
 
-// killLeft ends the main process of a sandbox that is not watched; without cgroups
-// nothing else finds it.
-func (e *Engine) killLeft(sb *model.Sandbox) error {
-	if sb.State.Pid == 0 {
-		return nil
-	}
-	p, err := e.boxes.Reattach(sb.ID, sb.State.Pid, sb.State.StartTime)
-	if errors.Is(err, sandbox.ErrFinished) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return p.Kill()
-}
-
 // discard removes a sandbox that was never finished.
 func (e *Engine) discard(ctx context.Context, sb *model.Sandbox) error {
 	return errors.Join(
-		e.boxes.KillAll(sb.ID),
+		e.processes.KillAll(sb),
 		e.ended(ctx, sb.ID, func(*model.State) {}),
 		e.remove(sb.ID),
 	)

@@ -19,6 +19,7 @@ import (
 	"github.com/fairway-project/fairway/userspace/link"
 	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/netns"
+	"github.com/fairway-project/fairway/userspace/process"
 	"github.com/fairway-project/fairway/userspace/request"
 	"github.com/fairway-project/fairway/userspace/sandbox"
 	"github.com/fairway-project/fairway/userspace/store"
@@ -78,7 +79,7 @@ func (w *world) open() {
 	boxes, err := sandbox.New(root, run, log)
 	must(w.t, err)
 	w.Engine = New(Config{
-		Store: w.store, Links: w.links, Boxes: boxes, Datapath: w.fake,
+		Store: w.store, Links: w.links, Boxes: boxes, Datapath: w.fake, Processes: process.NewRunner(boxes, NetnsDir(run)),
 		Root: root, RunDir: run, Log: log, Sweep: w.sweep,
 	})
 	must(w.t, w.Start(context.Background()))
