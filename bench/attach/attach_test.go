@@ -21,13 +21,13 @@ func TestMain(m *testing.M) {
 func run(t *testing.T, arm plan.Arm, c plan.Case) []plan.Sample {
 	t.Helper()
 	c.Workload = Workload().Name()
-	return plantest.Run(t, Workload(), plantest.WithFairway(t), plan.Subject{Case: c, Arm: arm}, 100*time.Millisecond, 1)
+	return plantest.Run(t, Workload(), plantest.WithFairway(t), plan.Subject{Case: c, Arm: arm}, time.Millisecond, 1)
 }
 
 func TestAttach(t *testing.T) {
 	for _, arm := range []plan.Arm{plan.EBPF, plan.IPTables} {
 		t.Run(string(arm), func(t *testing.T) {
-			for _, s := range run(t, arm, attachCase(3)) {
+			for _, s := range run(t, arm, attachCase(1)) {
 				if s.Latency == nil || uint64(s.Latency.TotalCount()) != s.Ops {
 					t.Errorf("%d endpoints, times %v", s.Ops, s.Latency)
 				}
@@ -39,7 +39,7 @@ func TestAttach(t *testing.T) {
 func TestMemory(t *testing.T) {
 	for _, arm := range []plan.Arm{plan.EBPF, plan.IPTables} {
 		t.Run(string(arm), func(t *testing.T) {
-			for _, s := range run(t, arm, memoryCase(5)) {
+			for _, s := range run(t, arm, memoryCase(2)) {
 				if s.Values[2] < 1<<20 {
 					t.Errorf("a daemon of %v B", s.Values[2])
 				}

@@ -68,7 +68,8 @@ type attack struct {
 	world     *world.World
 	generator *pktgen.Generator
 	kind      floodKind
-	sent      uint64
+	// first is how many packets come at once, to fill tables.
+	first, sent uint64
 }
 
 // newAttack makes a generator of packets from everywhere beyond the LAN.
@@ -100,7 +101,7 @@ func otherCPU(cpu int) int { return (cpu + 1) % runtime.NumCPU() }
 // fill has the host receive as many as fit into tables, of datagrams for at most so long.
 func (a *attack) fill(ctx context.Context, most time.Duration) error {
 	if rate := a.kind.fillRate(); rate != 0 {
-		ctx, stop := context.WithTimeout(ctx, min(most, floodFill*time.Second/time.Duration(rate)))
+		ctx, stop := context.WithTimeout(ctx, min(most, time.Duration(a.first)*time.Second/time.Duration(rate)))
 		defer stop()
 		return a.steadily(ctx, rate)
 	}
@@ -113,9 +114,9 @@ func (a *attack) fillAtOnce(ctx context.Context) error {
 		return err
 	}
 	// A slow machine takes 25 µs for a SYN that meets a full table of netfilter's.
-	const step, patience = floodFill / 8, time.Minute
-	for received, begin := uint64(0), time.Now(); received < floodFill; {
-		sent, err := a.generator.Run(ctx, step)
+	const patience = time.Minute
+	for received, begin := uint64(0), time.Now(); received < a.first; {
+		sent, err := a.generator.Run(ctx, a.first/8)
 		if a.sent += sent.Packets; err != nil {
 			return err
 		}
@@ -123,8 +124,8 @@ func (a *attack) fillAtOnce(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if received = now - before; received < floodFill && time.Since(begin) > patience {
-			return fmt.Errorf("flood: the uplink received %d of %d packets in %v", received, floodFill, patience)
+		if received = now - before; received < a.first && time.Since(begin) > patience {
+			return fmt.Errorf("flood: the uplink received %d of %d packets in %v", received, a.first, patience)
 		}
 		if ctx.Err() != nil {
 			return context.Cause(ctx)

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/fairway-project/fairway/bench/load"
@@ -26,9 +27,12 @@ const (
 	collected = 8 * time.Second
 )
 
+// expiring is how many connections end, in the name of a case.
+const expiring = "expiring"
+
 func (w flows) collection(n int) plan.Case {
 	c := w.newCase(ofCollection, plan.LANToPublished, plan.IPv4, 0)
-	c.Params = append(c.Params, plan.Param{Key: "expiring", Value: decimal(n)})
+	c.Params = append(c.Params, plan.Param{Key: expiring, Value: decimal(n)})
 	c.Arms, c.Group = []plan.Arm{plan.EBPF, plan.IPTables}, ofCollection
 	c.Metrics = []plan.Metric{plan.TransactionsSec}
 	c.Slice, c.Pairs = collected, 3
@@ -37,8 +41,8 @@ func (w flows) collection(n int) plan.Case {
 
 // startCollection makes a world with a server in it that answers by UDP.
 func (flows) startCollection(ctx context.Context, env plan.Env, s plan.Subject) (plan.Instance, error) {
-	i := &collection{expiring: s.Case.Value("expiring") != "0"}
-	if err := i.start(ctx, env, s); err != nil {
+	i := newCollection(s)
+	if err := i.start(ctx, env); err != nil {
 		return nil, errors.Join(err, i.Close())
 	}
 	return i, nil
@@ -48,30 +52,58 @@ func (flows) startCollection(ctx context.Context, env plan.Env, s plan.Subject) 
 // connections come to their end.
 type collection struct {
 	steady
-	arm            plan.Arm
+	subject        plan.Subject
 	expiring       bool
 	server, client *load.Side
 	target         netip.AddrPort
 	requests       uint64
 }
 
-func (i *collection) start(ctx context.Context, env plan.Env, s plan.Subject) error {
-	s.Case.Flows = manyFlows
-	i.arm = s.Arm
-	config := filepath.Join(env.Dir, "config.yaml")
-	if err := os.WriteFile(config, []byte("timeouts:\n  udp: "+expiry+"s\n"), 0o644); err != nil {
+// newCollection has as many connections as expire, if any do.
+func newCollection(s plan.Subject) *collection {
+	n, err := strconv.Atoi(s.Case.Value(expiring))
+	i := &collection{subject: s, expiring: err == nil && n > 0}
+	i.subject.Case.Flows = manyFlows
+	if i.expiring {
+		i.subject.Case.Flows = n
+	}
+	return i
+}
+
+func (i *collection) start(ctx context.Context, env plan.Env) error {
+	o, err := i.options(env)
+	if err != nil {
 		return err
 	}
-	o := world.Options{Arm: s.Arm, Containers: containers(), Connections: manyFlows, DaemonArgs: []string{"--config", config}}
+	if i.world, err = world.New(ctx, env, o); err != nil {
+		return err
+	}
+	return i.enter(ctx, env)
+}
+
+// options of its world, whose daemon lets connections expire soon.
+func (i *collection) options(env plan.Env) (world.Options, error) {
+	config := filepath.Join(env.Dir, "config.yaml")
+	if err := os.WriteFile(config, []byte("timeouts:\n  udp: "+expiry+"s\n"), 0o644); err != nil {
+		return world.Options{}, err
+	}
+	o := world.Options{
+		Arm: i.subject.Arm, Containers: containers(), Connections: i.subject.Case.Flows, DaemonArgs: []string{"--config", config},
+	}
 	o.Containers[0].Publish = append(o.Containers[0].Publish, world.Port{Proto: "udp", Host: echoPort, Container: echoPort})
-	if err := i.build(ctx, env, s, o); err != nil {
+	return o, nil
+}
+
+// enter puts everybody into the world.
+func (i *collection) enter(ctx context.Context, env plan.Env) error {
+	if err := i.steady.enter(ctx, env, i.subject); err != nil {
 		return err
 	}
 	// nf_conntrack has settings of the namespace instead.
 	if err := i.world.SetSysctl("net/netfilter/nf_conntrack_udp_timeout", expiry); err != nil {
 		return err
 	}
-	return i.serve(ctx, env, s)
+	return i.serve(ctx, env, i.subject)
 }
 
 func (i *collection) serve(ctx context.Context, env plan.Env, s plan.Subject) (err error) {
@@ -116,13 +148,13 @@ func (i *collection) Slice(ctx context.Context, d time.Duration) (plan.Sample, e
 func (i *collection) Prove(ctx context.Context) (plan.Proof, error) {
 	t := i.lane.traffic()
 	t.Packets, t.ToServer, t.Flows = t.Packets+2*i.requests, t.ToServer+i.requests, 0
-	if i.expiring && i.arm.OfEBPF() {
+	if i.expiring && i.subject.Arm.OfEBPF() {
 		now, err := i.world.Counters(ctx)
 		if err != nil {
 			return plan.Proof{}, err
 		}
-		if left := max(now.Flows, now.Tracked); left > manyFlows/2 {
-			return plan.Proof{}, wrongWay("%d of %d connections are left after a slice in which they expired", left, manyFlows)
+		if left, all := max(now.Flows, now.Tracked), i.lane.there.generator.Flows(); left > all/2 {
+			return plan.Proof{}, wrongWay("%d of %d connections are left after a slice in which they expired", left, all)
 		}
 	}
 	return i.world.Prove(ctx, i.before, t)
@@ -130,11 +162,15 @@ func (i *collection) Prove(ctx context.Context) (plan.Proof, error) {
 
 // Close implements plan.Instance.
 func (i *collection) Close() error {
+	return errors.Join(i.endSides(), i.steady.Close())
+}
+
+func (i *collection) endSides() error {
 	var errs []error
 	for _, s := range []*load.Side{i.client, i.server} {
 		if s != nil {
 			errs = append(errs, s.Close())
 		}
 	}
-	return errors.Join(append(errs, i.steady.Close())...)
+	return errors.Join(errs...)
 }

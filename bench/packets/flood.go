@@ -99,16 +99,28 @@ type siege struct {
 	oldJob, newJob   load.Job
 	before           world.Counters
 	answered         uint64
+	// came is what the uplink had received, or had no room for, before any of this.
+	came uint64
 }
 
 func (i *siege) start(ctx context.Context, env plan.Env, s plan.Subject) (err error) {
-	ports := []world.Port{
+	containers := []world.Container{{Name: "c0", Publish: floodPorts()}}
+	if i.world, err = world.New(ctx, env, world.Options{Arm: s.Arm, Containers: containers}); err != nil {
+		return err
+	}
+	return i.enter(ctx, env, s, floodFill)
+}
+
+// floodPorts are the container's.
+func floodPorts() []world.Port {
+	return []world.Port{
 		{Proto: "tcp", Host: floodedPort, Container: floodedPort, Count: 3},
 		{Proto: "udp", Host: floodedPort, Container: floodedPort, Count: 1},
 	}
-	if i.world, err = world.New(ctx, env, world.Options{Arm: s.Arm, Containers: []world.Container{{Name: "c0", Publish: ports}}}); err != nil {
-		return err
-	}
+}
+
+// enter puts everybody into the world. The flood begins with so many packets.
+func (i *siege) enter(ctx context.Context, env plan.Env, s plan.Subject, fill uint64) (err error) {
 	if err = i.world.Meet(ctx, s.Case.Family); err != nil {
 		return err
 	}
@@ -122,7 +134,15 @@ func (i *siege) start(ctx context.Context, env plan.Env, s plan.Subject) (err er
 	if err := i.serve(ctx, ends, env.CPU); err != nil {
 		return err
 	}
+	received, dropped, err := i.world.UplinkReceived()
+	if err != nil {
+		return err
+	}
+	i.came = received + dropped
 	i.attack, err = newAttack(i.world, ends, s.Case.Family, kindOf(s.Case), otherCPU(env.CPU))
+	if err == nil {
+		i.attack.first = fill
+	}
 	return err
 }
 
@@ -200,9 +220,9 @@ func (i *siege) Prove(ctx context.Context) (plan.Proof, error) {
 	if err != nil {
 		return plan.Proof{}, err
 	}
-	came := fmt.Sprintf("%d %s were sent, the uplink received %d packets and had no room for %d",
-		i.attack.sent, i.attack.kind.name(), received, dropped)
-	if received+dropped < i.attack.sent {
+	came := fmt.Sprintf("%d %s were sent, %d packets came to the uplink, which had no room for %d",
+		i.attack.sent, i.attack.kind.name(), received+dropped-i.came, dropped)
+	if received+dropped-i.came < i.attack.sent {
 		return plan.Proof{}, wrongWay("%s", came)
 	}
 	if i.attack.kind == udpFlood {
@@ -219,6 +239,15 @@ func (i *siege) Prove(ctx context.Context) (plan.Proof, error) {
 
 // Close implements plan.Instance.
 func (i *siege) Close() error {
+	err := i.leave()
+	if i.world != nil {
+		err = errors.Join(err, i.world.Close())
+	}
+	return err
+}
+
+// leave ends what enter started, as far as there is any.
+func (i *siege) leave() error {
 	var errs []error
 	if i.attack != nil {
 		errs = append(errs, i.attack.generator.Close())
@@ -227,9 +256,6 @@ func (i *siege) Close() error {
 		if s != nil {
 			errs = append(errs, s.Close())
 		}
-	}
-	if i.world != nil {
-		errs = append(errs, i.world.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -102,10 +102,15 @@ func (flows) startOpening(ctx context.Context, env plan.Env, s plan.Subject) (pl
 	if err != nil {
 		return nil, errors.Join(err, i.Close())
 	}
+	return i.measuring(s), nil
+}
+
+// measuring is what the case measures of it.
+func (i *opening) measuring(s plan.Subject) plan.Instance {
 	if s.Case.Value(measure) == ofMemory {
-		return &memory{opening: i}, nil
+		return &memory{opening: i}
 	}
-	return i, nil
+	return i
 }
 
 // opening is a world in which connections begin.

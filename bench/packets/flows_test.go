@@ -3,33 +3,40 @@
 package packets
 
 import (
-	"os"
 	"testing"
 
-	"github.com/fairway-project/fairway/bench/load"
 	"github.com/fairway-project/fairway/bench/plan"
 	"github.com/fairway-project/fairway/bench/plan/plantest"
+	"github.com/fairway-project/fairway/bench/world/worldtest"
 )
 
-func TestMain(m *testing.M) {
-	load.Init(os.Args)
-	os.Exit(m.Run())
-}
+// fewFlows are enough to begin and to end.
+const fewFlows = 2048
 
-func TestFlows(t *testing.T) {
+// flows measures what many connections cost.
+func (p *place) flows(t *testing.T) {
 	w := flows{}
+	p.steady(t, w, w.packets(plan.IPv4, fewFlows))
 	for _, c := range []plan.Case{
-		w.packets(plan.IPv4, 4096), w.opening(plan.LANToPublished, plan.IPv4), w.opening(plan.ContainerToLAN, plan.IPv6), w.memory(plan.ContainerToLAN, plan.IPv4),
+		w.opening(plan.LANToPublished, plan.IPv4), w.opening(plan.ContainerToLAN, plan.IPv6), w.memory(plan.ContainerToLAN, plan.IPv4),
 	} {
-		c.Flows = min(c.Flows, 32768)
-		for _, arm := range []plan.Arm{plan.EBPF, plan.IPTables} {
-			t.Run(string(arm)+"/"+c.Name(), func(t *testing.T) {
-				samples := plantest.Run(t, w, plantest.WithFairway(t), subject(w, arm, c), short, 2)
-				if bytes := samples[1].Values[0]; c.Value(measure) == ofMemory && (bytes < 100 || bytes > 2000) {
-					t.Errorf("a connection takes %v bytes", bytes)
-				}
-			})
+		// Beside so few, what else takes memory would show.
+		if c.Flows = fewFlows; c.Value(measure) == ofMemory {
+			c.Flows = maxSources
 		}
+		t.Run(c.Name(), func(t *testing.T) {
+			p.forget(t)
+			s := subject(w, p.arm, c)
+			i := &opening{family: c.Family, steady: steady{world: p.world}}
+			defer leave(t, i.leave)
+			if err := i.enter(t.Context(), p.env, s); err != nil {
+				t.Fatal(err)
+			}
+			samples := plantest.Measure(t, i.measuring(s), s, short, 2)
+			if bytes := samples[1].Values[0]; c.Value(measure) == ofMemory && (bytes < 100 || bytes > 2000) {
+				t.Errorf("a connection takes %v bytes", bytes)
+			}
+		})
 	}
 }
 
@@ -38,7 +45,21 @@ func TestCollection(t *testing.T) {
 	w := flows{}
 	for _, arm := range []plan.Arm{plan.EBPF, plan.IPTables} {
 		t.Run(string(arm), func(t *testing.T) {
-			plantest.Run(t, w, plantest.WithFairway(t), subject(w, arm, w.collection(manyFlows)), collected, 1)
+			// They mostly wait.
+			t.Parallel()
+			env, s := plantest.WithFairway(t), subject(w, arm, w.collection(fewFlows))
+			i := newCollection(s)
+			o, err := i.options(env)
+			if err != nil {
+				t.Fatal(err)
+			}
+			i.world = worldtest.New(t, env, o)
+			defer leave(t, i.steady.leave)
+			defer leave(t, i.endSides)
+			if err := i.enter(t.Context(), env); err != nil {
+				t.Fatal(err)
+			}
+			plantest.Measure(t, i, s, collected, 1)
 		})
 	}
 }

@@ -5,70 +5,143 @@ package packets
 import (
 	"errors"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
+	"github.com/fairway-project/fairway/bench/load"
 	"github.com/fairway-project/fairway/bench/plan"
 	"github.com/fairway-project/fairway/bench/plan/plantest"
+	"github.com/fairway-project/fairway/bench/world"
+	"github.com/fairway-project/fairway/bench/world/worldtest"
 	"github.com/fairway-project/fairway/userspace/netns"
 )
 
-const short = 20 * time.Millisecond
+func TestMain(m *testing.M) {
+	load.Init(os.Args)
+	os.Exit(m.Run())
+}
+
+const short = 5 * time.Millisecond
+
+// spreadFlows are more than one address has ports for, and no more than that takes.
+const spreadFlows = maxSources + 2
 
 func subject(w plan.Workload, arm plan.Arm, c plan.Case) plan.Subject {
 	c.Workload = w.Name()
 	return plan.Subject{Case: c, Arm: arm}
 }
 
-// Every arm measures something, and the ones that the comparison is about do it on
-// every walk. Which way packets go is in the tests of bench/world.
-func TestPPS(t *testing.T) {
-	w := pps{}
-	cases := map[plan.Arm][]plan.Case{
-		plan.XDP:      {w.newCase(plan.LANToPublished, plan.IPv6, 65536)},
-		plan.EBPF:     w.Cases(plan.Selection{Flows: []int{65536}}),
-		plan.IPTables: w.Cases(plan.Selection{Flows: []int{65536}, Families: []plan.Family{plan.IPv4}}),
-		plan.Redirect: w.Cases(plan.Selection{Flows: []int{65536}, Families: []plan.Family{plan.IPv4}}),
-	}
-	for _, arm := range w.Arms() {
-		for _, c := range append(cases[arm], w.newCase(plan.LANToPublished, plan.IPv4, 1)) {
-			t.Run(string(arm)+"/"+c.Name(), func(t *testing.T) {
-				plantest.Run(t, w, plantest.WithFairway(t), subject(w, arm, c), short, 2)
-			})
-		}
+// place is a world that every case of this package fits into, but for those that want
+// connections to expire.
+type place struct {
+	arm   plan.Arm
+	env   plan.Env
+	world *world.World
+}
+
+func newPlace(t *testing.T, arm plan.Arm) *place {
+	t.Helper()
+	p := &place{arm: arm, env: plantest.WithFairway(t)}
+	o := world.Options{Arm: arm, Containers: containers(), Connections: spreadFlows}
+	o.Containers[0].Publish = append(o.Containers[0].Publish, floodPorts()...)
+	p.world = worldtest.New(t, p.env, o)
+	return p
+}
+
+// forget makes the place as it was before any connection.
+func (p *place) forget(t *testing.T) {
+	t.Helper()
+	if err := p.world.Forget(); err != nil {
+		t.Fatal(err)
 	}
 }
 
-// A path that loses packets has no figure.
-func TestLossFailsTheSlice(t *testing.T) {
-	w := pps{}
-	i := &steady{}
-	s := subject(w, plan.Route, w.newCase(plan.LANToPublished, plan.IPv4, 1))
-	if err := i.start(t.Context(), plantest.Env(t), s); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := i.Close(); err != nil {
-			t.Error(err)
+// steady measures established connections.
+func (p *place) steady(t *testing.T, w plan.Workload, c plan.Case) {
+	t.Run(w.Name()+"/"+c.Name(), func(t *testing.T) {
+		p.forget(t)
+		s := subject(w, p.arm, c)
+		i := &steady{world: p.world}
+		defer leave(t, i.leave)
+		if err := i.enter(t.Context(), p.env, s); err != nil {
+			t.Fatal(err)
 		}
-	}()
-	if _, err := i.Slice(t.Context(), short); err != nil {
-		t.Fatal(err)
-	}
-	err := netns.Do(i.world.Host(), func() error {
-		return os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("0"), 0o644)
+		if err := i.lane.open(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		plantest.Measure(t, i, s, short, 2)
 	})
-	if err != nil {
-		t.Fatal(err)
+}
+
+func leave(t *testing.T, f func() error) {
+	t.Helper()
+	if err := f(); err != nil {
+		t.Errorf("leave: %v", err)
 	}
-	if _, err := i.Slice(t.Context(), short); !errors.Is(err, plan.ErrWrongWay) {
-		t.Errorf("slice through a host that doesn't forward: %v", err)
+}
+
+// Every arm measures something, and the ones that the comparison is about do it on
+// every walk. Which way packets go is in the tests of bench/world.
+func TestArms(t *testing.T) {
+	for _, arm := range (pps{}).Arms() {
+		t.Run(string(arm), func(t *testing.T) {
+			p := newPlace(t, arm)
+			p.steady(t, pps{}, pps{}.newCase(plan.LANToPublished, plan.IPv4, 1))
+			for _, c := range manyOn(arm) {
+				p.steady(t, pps{}, c)
+			}
+			if slices.Contains([]plan.Arm{plan.EBPF, plan.IPTables}, arm) {
+				p.flows(t)
+			}
+			p.floods(t)
+			if arm == plan.Route {
+				p.lossFailsTheSlice(t)
+			}
+		})
 	}
+}
+
+// manyOn are the cases with many connections.
+func manyOn(arm plan.Arm) []plan.Case {
+	w, many := pps{}, []int{spreadFlows}
+	switch arm {
+	case plan.XDP:
+		return []plan.Case{w.newCase(plan.LANToPublished, plan.IPv6, spreadFlows)}
+	case plan.EBPF:
+		return w.Cases(plan.Selection{Flows: many})
+	case plan.IPTables, plan.Redirect:
+		return w.Cases(plan.Selection{Flows: many, Families: []plan.Family{plan.IPv4}})
+	}
+	return nil
+}
+
+// A path that loses packets has no figure. The world is of no use afterwards.
+func (p *place) lossFailsTheSlice(t *testing.T) {
+	t.Run("loss fails the slice", func(t *testing.T) {
+		i := &steady{world: p.world}
+		defer leave(t, i.leave)
+		if err := i.enter(t.Context(), p.env, subject(pps{}, p.arm, pps{}.newCase(plan.LANToPublished, plan.IPv4, 1))); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := i.Slice(t.Context(), short); err != nil {
+			t.Fatal(err)
+		}
+		err := netns.Do(i.world.Host(), func() error {
+			return os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("0"), 0o644)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := i.Slice(t.Context(), short); !errors.Is(err, plan.ErrWrongWay) {
+			t.Errorf("slice through a host that doesn't forward: %v", err)
+		}
+	})
 }
 
 // Tuples of a case are all different, and those of the way back are the same ones.
 func TestSpread(t *testing.T) {
-	for n, want := range map[int]uint32{1: 1, 16: 1, 32768: 1, 65536: 2, 262144: 8, 524288: 16} {
+	for n, want := range map[int]uint32{1: 1, 16: 1, 32768: 1, spreadFlows: 2, 65536: 2, 262144: 8, 524288: 16} {
 		if more, err := spread(n); err != nil || more != want {
 			t.Errorf("spread of %d: %d, %v", n, more, err)
 		}

@@ -112,6 +112,11 @@ func (i *steady) build(ctx context.Context, env plan.Env, s plan.Subject, o worl
 	if i.world, err = world.New(ctx, env, o); err != nil {
 		return err
 	}
+	return i.enter(ctx, env, s)
+}
+
+// enter makes the lane in the world.
+func (i *steady) enter(ctx context.Context, env plan.Env, s plan.Subject) (err error) {
 	if err = i.world.Meet(ctx, s.Case.Family); err != nil {
 		return err
 	}
@@ -147,12 +152,17 @@ func (i *steady) Prove(ctx context.Context) (plan.Proof, error) {
 
 // Close implements plan.Instance.
 func (i *steady) Close() error {
-	var errs []error
-	if i.lane != nil {
-		errs = append(errs, i.lane.close())
-	}
+	err := i.leave()
 	if i.world != nil {
-		errs = append(errs, i.world.Close())
+		err = errors.Join(err, i.world.Close())
 	}
-	return errors.Join(errs...)
+	return err
+}
+
+// leave removes the lane, if there is one.
+func (i *steady) leave() error {
+	if i.lane == nil {
+		return nil
+	}
+	return i.lane.close()
 }

@@ -74,6 +74,8 @@ type Env struct {
 	Proc string
 	// Fairway is the program to start daemons with.
 	Fairway string
+	// DaemonArgs are arguments of every daemon; those of the workload win.
+	DaemonArgs []string
 	// CPU is where everything that a slice runs is pinned to, unless the case is
 	// about several: sender, receiver and thereby the softirq between them.
 	CPU int

@@ -37,11 +37,16 @@ type instance struct {
 }
 
 func (i *instance) start(ctx context.Context) (err error) {
-	c := i.subject.Case
 	i.world, err = world.New(ctx, i.env, world.Options{Arm: i.subject.Arm, Containers: i.containers()})
 	if err != nil {
 		return err
 	}
+	return i.enter(ctx)
+}
+
+// enter puts a client and a server into the world.
+func (i *instance) enter(ctx context.Context) (err error) {
+	c := i.subject.Case
 	if i.ends, err = i.world.Ends(c.Walk, c.Family); err != nil {
 		return err
 	}
@@ -177,11 +182,17 @@ func (i *instance) Prove(ctx context.Context) (plan.Proof, error) {
 }
 
 // Close implements plan.Instance.
-func (i *instance) Close() error { return i.undo(nil) }
+func (i *instance) Close() error {
+	err := i.leave()
+	if i.world != nil {
+		err = errors.Join(err, i.world.Close())
+	}
+	return err
+}
 
-// undo removes what there is and joins the errors to err.
-func (i *instance) undo(err error) error {
-	errs := []error{err}
+// leave ends what enter started, as far as there is any.
+func (i *instance) leave() error {
+	var errs []error
 	for _, s := range []*load.Side{i.client, i.server} {
 		if s != nil {
 			errs = append(errs, s.Close())
@@ -189,9 +200,6 @@ func (i *instance) undo(err error) error {
 	}
 	if i.tool != nil {
 		errs = append(errs, i.tool.close())
-	}
-	if i.world != nil {
-		errs = append(errs, i.world.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -4,6 +4,7 @@ package sockets
 
 import (
 	"context"
+	"errors"
 
 	"github.com/fairway-project/fairway/bench/load"
 	"github.com/fairway-project/fairway/bench/plan"
@@ -46,7 +47,7 @@ func (w workload) vethXDP() []plan.Arm {
 func (w workload) Start(ctx context.Context, env plan.Env, s plan.Subject) (plan.Instance, error) {
 	i := &instance{kind: w.kind, env: env, subject: s}
 	if err := i.start(ctx); err != nil {
-		return nil, i.undo(err)
+		return nil, errors.Join(err, i.Close())
 	}
 	return i, nil
 }

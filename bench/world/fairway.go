@@ -64,6 +64,7 @@ func (c *fairway) args() []string {
 	if c.w.Arm == plan.XDP {
 		args = append(args, "--xdp", "auto")
 	}
+	args = append(args, c.w.env.DaemonArgs...)
 	// Two entries per connection, and room for twice as many.
 	if n := 4 * c.w.Connections; n > defaultFlowTable {
 		args = append(args, "--flow-table-size", strconv.Itoa(n))

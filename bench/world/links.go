@@ -123,7 +123,7 @@ func addRoute(path, dev string, dst netip.Prefix, via netip.Addr) error {
 		if dst.IsValid() {
 			r.Dst = ipNet(dst)
 		}
-		return netlink.RouteAdd(r)
+		return netlink.RouteReplace(r)
 	})
 	if err != nil {
 		return fmt.Errorf("route to %s via %s: %w", dst, via, err)

@@ -81,98 +81,109 @@ func arrive(t *testing.T, e Ends, reply bool) error {
 	return s.Wait(t.Context(), sent.Packets)
 }
 
-// Packets cross every arm on every walk in both directions, translated as the walk
-// says, and the counters say that they did.
-func TestEveryArmCarriesEveryWalk(t *testing.T) {
+// Each arm has one world, and breaks it last.
+func TestArms(t *testing.T) {
 	for _, arm := range carrying {
 		t.Run(string(arm), func(t *testing.T) {
 			w := newWorld(t, Options{Arm: arm, Containers: two})
-			for _, walk := range walksOf(arm) {
-				for _, family := range []plan.Family{plan.IPv4, plan.IPv6} {
-					t.Run(fmt.Sprintf("%s-%s", walk, family), func(t *testing.T) {
-						e, err := w.Ends(walk, family)
-						check(t, err)
-						check(t, w.Meet(t.Context(), family))
-						before, err := w.Counters(t.Context())
-						check(t, err)
-						cross(t, e, false)
-						cross(t, e, true)
-						proof, err := w.Prove(t.Context(), before, Traffic{Walk: walk, Packets: 80, ToServer: 40, Flows: 4, UDP: true})
-						check(t, err)
-						t.Log(proof.Text)
-					})
-				}
+			w.carriesEveryWalk(t)
+			w.proofFails(t)
+			w.hasNoOtherWalk(t)
+			switch arm {
+			case plan.Redirect:
+				w.proofFailsWithoutPrograms(t)
+			case plan.VethXDP:
+				w.proofFailsWithoutXDP(t)
 			}
 		})
+	}
+}
+
+// Packets cross every arm on every walk in both directions, translated as the walk
+// says, and the counters say that they did.
+func (w *World) carriesEveryWalk(t *testing.T) {
+	for _, walk := range walksOf(w.Arm) {
+		for _, family := range []plan.Family{plan.IPv4, plan.IPv6} {
+			t.Run(fmt.Sprintf("%s-%s", walk, family), func(t *testing.T) {
+				e, err := w.Ends(walk, family)
+				check(t, err)
+				check(t, w.Meet(t.Context(), family))
+				before, err := w.Counters(t.Context())
+				check(t, err)
+				cross(t, e, false)
+				cross(t, e, true)
+				proof, err := w.Prove(t.Context(), before, Traffic{Walk: walk, Packets: 80, ToServer: 40, Flows: 4, UDP: true})
+				check(t, err)
+				t.Log(proof.Text)
+			})
+		}
 	}
 }
 
 // More packets than there were are what no counter can confirm.
-func TestProofFails(t *testing.T) {
-	for _, arm := range carrying {
-		if arm == plan.Veth || arm == plan.VethXDP {
-			continue // have no other way
-		}
-		t.Run(string(arm), func(t *testing.T) {
-			w := newWorld(t, Options{Arm: arm, Containers: two})
-			before, err := w.Counters(t.Context())
-			check(t, err)
-			_, err = w.Prove(t.Context(), before, Traffic{Walk: plan.LANToPublished, Packets: 1000, Flows: 1})
-			if !errors.Is(err, plan.ErrWrongWay) {
-				t.Errorf("proof: %v", err)
-			}
-		})
+func (w *World) proofFails(t *testing.T) {
+	if w.Arm == plan.Veth || w.Arm == plan.VethXDP {
+		return // have no other way
 	}
+	t.Run("proof fails", func(t *testing.T) {
+		before, err := w.Counters(t.Context())
+		check(t, err)
+		_, err = w.Prove(t.Context(), before, Traffic{Walk: plan.LANToPublished, Packets: 1000, Flows: 1})
+		if !errors.Is(err, plan.ErrWrongWay) {
+			t.Errorf("proof: %v", err)
+		}
+	})
 }
 
 // Walks that an arm doesn't have are unavailable, and no error of the run.
-func TestCeilingsHaveFewerWalks(t *testing.T) {
-	for arm, walks := range map[plan.Arm][]plan.Walk{
+func (w *World) hasNoOtherWalk(t *testing.T) {
+	for _, walk := range map[plan.Arm][]plan.Walk{
 		plan.Redirect: {plan.LoopbackToPublished, plan.Hairpin},
 		plan.VethXDP:  {plan.LoopbackToPublished, plan.Hairpin, plan.ContainerToContainer},
-	} {
-		w := newWorld(t, Options{Arm: arm, Containers: two})
-		for _, walk := range walks {
+	}[w.Arm] {
+		t.Run("no "+string(walk), func(t *testing.T) {
 			if e, err := w.Ends(walk, plan.IPv4); !errors.Is(err, plan.ErrUnavailable) {
-				t.Errorf("%s on %s: %+v, %v", walk, arm, e, err)
+				t.Errorf("%+v, %v", e, err)
 			}
-		}
+		})
 	}
 }
 
 // Without the programs, the bridge carries what goes from container to container,
 // and nobody what comes from the LAN.
-func TestProofFailsWithoutRedirectingPrograms(t *testing.T) {
-	w := newWorld(t, Options{Arm: plan.Redirect, Containers: two})
-	check(t, w.carrier.(*redirecting).programs.Detach())
-	for _, family := range []plan.Family{plan.IPv4, plan.IPv6} {
-		e, err := w.Ends(plan.ContainerToContainer, family)
-		check(t, err)
-		check(t, w.Meet(t.Context(), family))
-		before, err := w.Counters(t.Context())
-		check(t, err)
-		cross(t, e, false)
-		cross(t, e, true)
-		proof, err := w.Prove(t.Context(), before, Traffic{Walk: plan.ContainerToContainer, Packets: 80, ToServer: 40})
-		if !errors.Is(err, plan.ErrWrongWay) {
-			t.Errorf("%s: %q, %v", family, proof.Text, err)
+func (w *World) proofFailsWithoutPrograms(t *testing.T) {
+	t.Run("without programs", func(t *testing.T) {
+		check(t, w.carrier.(*redirecting).programs.Detach())
+		for _, family := range []plan.Family{plan.IPv4, plan.IPv6} {
+			e, err := w.Ends(plan.ContainerToContainer, family)
+			check(t, err)
+			check(t, w.Meet(t.Context(), family))
+			before, err := w.Counters(t.Context())
+			check(t, err)
+			cross(t, e, false)
+			cross(t, e, true)
+			proof, err := w.Prove(t.Context(), before, Traffic{Walk: plan.ContainerToContainer, Packets: 80, ToServer: 40})
+			if !errors.Is(err, plan.ErrWrongWay) {
+				t.Errorf("%s: %q, %v", family, proof.Text, err)
+			}
 		}
-	}
-	e, err := w.Ends(plan.LANToPublished, plan.IPv4)
-	check(t, err)
-	if err := arrive(t, e, false); !errors.Is(err, pktgen.ErrLost) {
-		t.Errorf("packets from the LAN: %v", err)
-	}
+		e, err := w.Ends(plan.LANToPublished, plan.IPv4)
+		check(t, err)
+		if err := arrive(t, e, false); !errors.Is(err, pktgen.ErrLost) {
+			t.Errorf("packets from the LAN: %v", err)
+		}
+	})
 }
 
 // The kernel is asked whether XDP is still there.
-func TestProofFailsWithoutXDP(t *testing.T) {
-	w := newWorld(t, Options{Arm: plan.VethXDP, Containers: two})
-	_, err := w.Prove(t.Context(), Counters{}, Traffic{Walk: plan.LANToPublished})
-	check(t, err)
-	check(t, w.carrier.(*pairXDP).link.Close())
-	proof, err := w.Prove(t.Context(), Counters{}, Traffic{Walk: plan.LANToPublished})
-	if !errors.Is(err, plan.ErrWrongWay) {
-		t.Errorf("%q, %v", proof.Text, err)
-	}
+func (w *World) proofFailsWithoutXDP(t *testing.T) {
+	t.Run("without XDP", func(t *testing.T) {
+		_, err := w.Prove(t.Context(), Counters{}, Traffic{Walk: plan.LANToPublished})
+		check(t, err)
+		check(t, w.carrier.(*pairXDP).link.Close())
+		proof, err := w.Prove(t.Context(), Counters{}, Traffic{Walk: plan.LANToPublished})
+		if !errors.Is(err, plan.ErrWrongWay) {
+			t.Errorf("%q, %v", proof.Text, err)
+		}
+	})
 }

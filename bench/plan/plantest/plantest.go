@@ -7,12 +7,16 @@ package plantest
 import (
 	"fmt"
 	"log/slog"
+	"math/bits"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/fairway-project/fairway/bench/plan"
 	"github.com/fairway-project/fairway/test/cell"
@@ -27,8 +31,10 @@ func Env(t testing.TB) plan.Env {
 	env := plan.Env{
 		Dir: filepath.Join(dir, "files"), Netns: filepath.Join(dir, "netns"),
 		BPFFS: fmt.Sprintf("/sys/fs/bpf/fairway-plantest-%d-%s", os.Getpid(), filepath.Base(filepath.Dir(dir))),
-		Proc:  os.Getenv(cell.EnvProc),
-		Log:   slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Proc:  os.Getenv(cell.EnvProc), CPU: cpu(),
+		// To make full tables takes most of a daemon's start.
+		DaemonArgs: []string{"--flow-table-size", "8192"},
+		Log:        slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
 	if err := os.Mkdir(env.Dir, 0o755); err != nil {
 		t.Fatal(err)
@@ -76,9 +82,8 @@ func WithFairway(t testing.TB) plan.Env {
 	return env
 }
 
-// Run starts a subject, runs slices of this length, checks what they return and
-// the proof, closes it, and returns the samples. It skips nothing: an arm that
-// the machine lacks fails the test.
+// Run starts a subject, measures it and closes it. It skips nothing: an arm that the
+// machine lacks fails the test.
 func Run(t testing.TB, w plan.Workload, env plan.Env, s plan.Subject, slice time.Duration, n int) []plan.Sample {
 	t.Helper()
 	in, err := w.Start(t.Context(), env, s)
@@ -90,14 +95,28 @@ func Run(t testing.TB, w plan.Workload, env plan.Env, s plan.Subject, slice time
 			t.Errorf("close: %v", err)
 		}
 	}()
+	return Measure(t, in, s, slice, n)
+}
+
+// Measure runs n slices, checks what they return and the proof, and returns the
+// samples. A slice in which a busy machine did nothing is followed by a longer one.
+func Measure(t testing.TB, in plan.Instance, s plan.Subject, slice time.Duration, n int) []plan.Sample {
+	t.Helper()
 	samples := make([]plan.Sample, n)
-	for i := range samples {
-		if samples[i], err = in.Slice(t.Context(), slice); err != nil {
+	for i := 0; i < n; {
+		sample, err := in.Slice(t.Context(), slice)
+		if err != nil {
 			t.Fatalf("slice of %s on %s: %v", s.Case.FullName(), s.Arm, err)
 		}
-		if err := samples[i].Check(s.Case); err != nil {
+		if sample.Ops == 0 && slice < longest {
+			slice *= 4
+			continue
+		}
+		if err := sample.Check(s.Case); err != nil {
 			t.Fatal(err)
 		}
+		samples[i] = sample
+		i++
 	}
 	proof, err := in.Prove(t.Context())
 	if err != nil {
@@ -106,3 +125,26 @@ func Run(t testing.TB, w plan.Workload, env plan.Env, s plan.Subject, slice time
 	t.Logf("%s on %s: %v; %s", s.Case.FullName(), s.Arm, samples[n-1].Values, proof.Text)
 	return samples
 }
+
+// longest is a slice in which the slowest machine does something.
+const longest = time.Minute
+
+// cpu is one of those that the tests may use. Packages are tested at the same time,
+// and one CPU for all of them would leave the others idle.
+var cpu = sync.OnceValue(func() int {
+	var allowed unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &allowed); err != nil {
+		return 0
+	}
+	skip := rand.IntN(max(1, allowed.Count()))
+	for i := range len(allowed) * bits.UintSize {
+		if !allowed.IsSet(i) {
+			continue
+		}
+		if skip == 0 {
+			return i
+		}
+		skip--
+	}
+	return 0
+})
