@@ -8,12 +8,12 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"runtime"
-	"strconv"
-	"syscall"
-	"time"
+	"path/filepath"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/fairway-project/fairway/test/cell"
 )
 
 // Place is what the process inside has.
@@ -28,22 +28,12 @@ type Place struct {
 	Own  int
 }
 
-// base exists outside, empty; inside it is a tmpfs.
-const base = "/run/fairway-bench"
-
-const bpffs = "/sys/fs/bpf"
-
-// What a process is told by its environment.
 const (
-	stageVar = "FAIRWAY_BENCH_STAGE"
-	ownVar   = "FAIRWAY_BENCH_OWN"
-
-	stageInit   = "init"
-	stageInside = "inside"
+	lockFile = "/run/fairway-bench.lock"
+	bpffs    = "/sys/fs/bpf"
+	// insideVar tells the process inside that it is.
+	insideVar = "FAIRWAY_BENCH_INSIDE"
 )
-
-// grace is what the process inside has to clean up after an interrupt.
-const grace = time.Minute
 
 // Enter returns the place if this process is inside. Otherwise it runs this
 // program with the same arguments inside and returns how that ended: nil, an
@@ -51,61 +41,57 @@ const grace = time.Minute
 // inside the standard files are the same ones. With wait it lets another run end
 // first, without it there must be none.
 func Enter(ctx context.Context, wait bool) (place Place, inside bool, err error) {
-	switch os.Getenv(stageVar) {
-	case stageInside:
+	if os.Getenv(insideVar) != "" {
 		place, err = arrive()
 		return place, true, err
-	case stageInit:
-		return Place{}, false, beInit()
 	}
 	return Place{}, false, outside(ctx, wait)
 }
 
 func arrive() (Place, error) {
-	own, err := strconv.Atoi(os.Getenv(ownVar))
-	if err != nil {
-		return Place{}, fmt.Errorf("%s: %w", ownVar, err)
+	own, inside := cell.Inside()
+	if !inside {
+		return Place{}, fmt.Errorf("%s is set, and this is no cell", insideVar)
 	}
-	p := Place{Dir: base + "/work", BPFFS: bpffs, Proc: base + "/proc", Own: own}
-	// Children are no stages, and their temporary files end here too.
-	return p, errors.Join(os.Unsetenv(stageVar), os.Unsetenv(ownVar), os.Setenv("TMPDIR", base+"/tmp"))
+	p := Place{Dir: filepath.Join(os.TempDir(), "work"), BPFFS: bpffs, Proc: os.Getenv(cell.EnvProc), Own: own}
+	// Children aren't told.
+	return p, errors.Join(os.Unsetenv(insideVar), os.Mkdir(p.Dir, 0o700))
 }
 
-func outside(ctx context.Context, wait bool) (err error) {
+// outside runs twice: as the process that was started, and as the init of its cell.
+func outside(ctx context.Context, wait bool) error {
 	if os.Geteuid() != 0 {
 		return errors.New("the benchmark makes network namespaces and loads eBPF programs: run it as root")
 	}
-	unlock, err := lock(ctx, base+".lock", wait)
+	c := cell.Cell{Namespaces: unix.CLONE_NEWNET | unix.CLONE_NEWIPC, Prepare: loopbackUp, Env: []string{insideVar + "=1"}}
+	if !cell.IsInit() {
+		unlock, err := lock(ctx, lockFile, wait)
+		if err != nil {
+			return err
+		}
+		defer unlock()
+	}
+	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	defer unlock()
-	if err := os.MkdirAll(base, 0o700); err != nil {
-		return err
-	}
-	before, err := cgroups()
+	state, err := c.Run(append([]string{self}, os.Args[1:]...)...)
 	if err != nil {
-		return err
+		return fmt.Errorf("namespaces for the benchmark: %w", err)
 	}
-	err = again(ctx, stageInit, unix.CLONE_NEWPID|unix.CLONE_NEWNS|unix.CLONE_NEWNET|unix.CLONE_NEWIPC)
-	return errors.Join(err, removeNew(before), os.Remove(base))
+	if !state.Success() {
+		return &exec.ExitError{ProcessState: state}
+	}
+	return nil
 }
 
-// again runs this program in another stage. The thread stays this goroutine's:
-// its end would be the parent's death for the kernel.
-func again(ctx context.Context, stage string, flags uintptr) error {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	cmd := exec.CommandContext(ctx, "/proc/self/exe", os.Args[1:]...)
-	cmd.Args[0] = os.Args[0]
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.Env = append(os.Environ(), stageVar+"="+stage)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flags, Pdeathsig: unix.SIGKILL}
-	cmd.Cancel = func() error { return cmd.Process.Signal(unix.SIGTERM) }
-	cmd.WaitDelay = grace
-	err := cmd.Run()
-	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) || err == nil {
-		return err
+func loopbackUp() error {
+	lo, err := netlink.LinkByName("lo")
+	if err == nil {
+		err = netlink.LinkSetUp(lo)
 	}
-	return fmt.Errorf("namespaces for the benchmark: %w", err)
+	if err != nil {
+		return fmt.Errorf("loopback: %w", err)
+	}
+	return nil
 }

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/fairway-project/fairway/bench/quiet"
+	"github.com/fairway-project/fairway/test/cell"
 	"github.com/fairway-project/fairway/userspace/netns"
 )
 
@@ -74,7 +75,7 @@ func clutter(p Place) error {
 	if err != nil {
 		return err
 	}
-	cgroup := "/sys/fs/cgroup/unified/fairway-bench-isolate/inner"
+	cgroup := filepath.Join(cgroupRoot(), cell.Named("isolate"), "inner")
 	err = errors.Join(
 		m.Pin(filepath.Join(p.BPFFS, "isolate-test")), netns.PrepareDir(ns), netns.Create(filepath.Join(ns, "left")),
 		os.MkdirAll(cgroup, 0o755), os.WriteFile(filepath.Join(os.TempDir(), "left"), nil, 0o600),
@@ -116,7 +117,7 @@ func checkGone(t *testing.T) {
 	if n := processes(); n > 0 {
 		t.Errorf("%d processes left", n)
 	}
-	for _, path := range []string{"/sys/fs/bpf/isolate-test", base + "/work", base + "/tmp"} {
+	for _, path := range []string{"/sys/fs/bpf/isolate-test", filepath.Join(os.TempDir(), "left")} {
 		if _, err := os.Stat(path); err == nil {
 			t.Errorf("%s: left", path)
 		}
@@ -145,7 +146,7 @@ func TestAllEndsWithTheRun(t *testing.T) {
 				t.Errorf("exit code %d, want %d", got, code)
 			}
 			checkGone(t)
-			if _, err := os.Stat("/sys/fs/cgroup/unified/fairway-bench-isolate"); err == nil {
+			if _, err := os.Stat(cgroupOf(cmd)); err == nil {
 				t.Error("cgroup left")
 			}
 		})
@@ -172,12 +173,29 @@ func TestKilledOutsideEndsInside(t *testing.T) {
 	}
 	_ = cmd.Wait()
 	checkGone(t)
-	// Of the cgroup nobody knows any more. The empty directory in /run is the next
-	// run's to use and to remove.
-	_ = os.Remove("/sys/fs/cgroup/unified/fairway-bench-isolate/inner")
-	if err := os.Remove("/sys/fs/cgroup/unified/fairway-bench-isolate"); err != nil {
+	// Of the cgroup nobody knows any more until somebody cleans.
+	if _, err := os.Stat(cgroupOf(cmd)); err != nil {
+		t.Fatal(err)
+	}
+	if err := cell.Clean(); err != nil {
 		t.Error(err)
 	}
+	if _, err := os.Stat(cgroupOf(cmd)); err == nil {
+		t.Error("cgroup left")
+	}
+}
+
+// cgroupRoot is where processes of all systems may have one.
+func cgroupRoot() string {
+	if _, err := os.Stat("/sys/fs/cgroup/unified"); err == nil {
+		return "/sys/fs/cgroup/unified"
+	}
+	return "/sys/fs/cgroup"
+}
+
+// cgroupOf is that of a program that this process started.
+func cgroupOf(cmd *exec.Cmd) string {
+	return filepath.Join(cgroupRoot(), fmt.Sprintf("%s%d-isolate", cell.Prefix, cmd.Process.Pid))
 }
 
 func TestSecondRunIsRefused(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/fairway-project/fairway/bench/plan"
+	"github.com/fairway-project/fairway/test/cell"
 	"github.com/fairway-project/fairway/userspace/netns"
 )
 
@@ -36,7 +37,7 @@ func (c *docker) start(ctx context.Context) (err error) {
 	}
 	// A unix socket's path has 107 bytes at most. What is left of control groups with
 	// such a name goes with the run.
-	if c.dir, err = os.MkdirTemp("", "fairway-bench"); err != nil {
+	if c.dir, err = os.MkdirTemp("", cell.Named("bench")); err != nil {
 		return err
 	}
 	// The same variant as the arm iptables; Docker takes what PATH has.

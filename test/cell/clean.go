@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // Prefix begins the names that harness and cells give what belongs to a run. The process
@@ -58,10 +59,27 @@ func cgroups(name string) []string {
 	return append(v2, v1...)
 }
 
-// removeCgroups removes what is named after the cell.
+// Named is a name that nothing else has, and by which what has it is the process's cell's:
+// the name of a control group, or a part of it in front of others. Outside of cells it is
+// the process's own.
+func Named(name string) string {
+	id, inside := Inside()
+	if !inside {
+		id = os.Getpid()
+	}
+	return fmt.Sprintf("%s%d-%s", Prefix, id, name)
+}
+
+// removeCgroups removes what is named after the cell. Its processes have been killed, which
+// takes a moment.
 func removeCgroups(id int) {
+	const moment = 5 * time.Second
 	for _, dir := range cgroups(fmt.Sprintf("%s%d-*", Prefix, id)) {
-		if err := removeTree(dir); err != nil {
+		err := removeTree(dir)
+		for deadline := time.Now().Add(moment); errors.Is(err, syscall.EBUSY) && time.Now().Before(deadline); err = removeTree(dir) {
+			time.Sleep(10 * time.Millisecond)
+		}
+		if err != nil {
 			fmt.Fprintf(os.Stderr, "cell: %v\n", err)
 		}
 	}

@@ -28,22 +28,32 @@ const defaultPatience = 10 * time.Minute
 
 // initialise is the init: it makes the mounts, starts the binary, reaps whatever ends, and
 // exits with the binary's code. Its end ends everything in the cell.
-func initialise(args []string) (int, error) {
+func (c Cell) initialise(args []string) (int, error) {
 	if err := mounts(); err != nil {
 		return 0, err
+	}
+	if c.Prepare != nil {
+		if err := c.Prepare(); err != nil {
+			return 0, err
+		}
 	}
 	patience, err := patience(args)
 	if err != nil {
 		return 0, err
 	}
-	pid, output, err := start(args)
+	pid, output, err := c.start(args, patience > 0)
 	if err != nil {
 		return 0, err
 	}
 	stop := forward(pid)
 	defer stop()
 	copied := make(chan struct{})
-	go func() { defer close(copied); watch(os.Stdout, output, patience, func() { giveUp(pid, patience) }) }()
+	go func() {
+		defer close(copied)
+		if output != nil {
+			watch(os.Stdout, output, patience, func() { giveUp(pid, patience) })
+		}
+	}()
 	code := reap(pid)
 	// What the binary started may hold its output open.
 	select {
@@ -74,7 +84,7 @@ func mounts() error {
 	return unix.Mount("", "/run/netns", "", unix.MS_SHARED, "")
 }
 
-// patience is zero, which is for ever, where nothing is printed before the end.
+// patience is zero, which is for ever, where nobody says that something is printed.
 func patience(args []string) (time.Duration, error) {
 	if !slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "-test.v") }) {
 		return 0, nil
@@ -90,27 +100,30 @@ func patience(args []string) (time.Duration, error) {
 	return d, nil
 }
 
-// start starts the binary with its standard output in a pipe.
-func start(args []string) (pid int, output *os.File, err error) {
+// start starts the program, with its standard output in a pipe if it is watched.
+func (c Cell) start(args []string, watched bool) (pid int, output *os.File, err error) {
 	path, err := exec.LookPath(args[0])
 	if err != nil {
 		return 0, nil, err
 	}
-	r, w, err := os.Pipe()
+	stdout := os.Stdout
+	if watched {
+		if output, stdout, err = os.Pipe(); err != nil {
+			return 0, nil, err
+		}
+		defer stdout.Close()
+	}
+	env := append([]string{envInit + "-", "TMPDIR=" + tmp, EnvProc + "=" + machineProc}, c.Env...)
+	p, err := os.StartProcess(path, args, &os.ProcAttr{
+		Env: environ(env...), Files: []*os.File{os.Stdin, stdout, os.Stderr},
+	})
 	if err != nil {
+		if output != nil {
+			err = errors.Join(err, output.Close())
+		}
 		return 0, nil, err
 	}
-	defer w.Close()
-	env := slices.DeleteFunc(os.Environ(), func(v string) bool {
-		return strings.HasPrefix(v, envInit+"=") || strings.HasPrefix(v, "TMPDIR=")
-	})
-	p, err := os.StartProcess(path, args, &os.ProcAttr{
-		Env: append(env, "TMPDIR="+tmp, EnvProc+"="+machineProc), Files: []*os.File{os.Stdin, w, os.Stderr},
-	})
-	if err != nil {
-		return 0, nil, errors.Join(err, r.Close())
-	}
-	return p.Pid, r, nil
+	return p.Pid, output, nil
 }
 
 // reap waits for every process of the cell that has no other parent, until the binary

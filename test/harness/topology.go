@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
-	"os"
 	"os/exec"
 	"testing"
 
@@ -37,11 +36,7 @@ func NewTopology(t testing.TB) *Topology {
 	if _, err := rand.Read(raw[:]); err != nil {
 		t.Fatal(err)
 	}
-	run, inside := cell.Inside()
-	if !inside {
-		run = os.Getpid()
-	}
-	w := &Topology{ID: fmt.Sprintf("%s%d-%s", cell.Prefix, run, hex.EncodeToString(raw[:]))}
+	w := &Topology{ID: cell.Named(hex.EncodeToString(raw[:]))}
 	for _, part := range []struct {
 		ns   **Netns
 		name string
@@ -51,6 +46,11 @@ func NewTopology(t testing.TB) *Topology {
 	w.wire(t)
 	w.address(t)
 	return w
+}
+
+// all are the namespaces that every topology has.
+func (w *Topology) all() []*Netns {
+	return []*Netns{w.Switch, w.Host, w.LAN1, w.LAN2, w.Router, w.WAN}
 }
 
 func (w *Topology) add(t testing.TB, name string) *Netns {
