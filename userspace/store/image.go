@@ -3,7 +3,6 @@
 package store
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"hash/fnv"
@@ -44,9 +43,12 @@ type meta struct {
 	root, freelist, pages, txid uint64
 }
 
-// checkImage examines whether content is a sound bbolt file: a valid meta page,
-// every page in use present and of the right kind, reached once and not free,
-// and all keys in order.
+// checkImage examines whether bbolt may map the content: there is a valid meta page, every
+// page that is reached is there, of the right kind and reached once, and nothing leads out of
+// its page. bbolt's own Check can't be asked that: it follows what it reads, in a goroutine
+// of its own, so that a number that leads out of the map, or a circle of pages, ends the
+// process; and it looks neither into small buckets nor at the numbers of free pages. What
+// is left to it is how pages relate: the order of their keys, and free ones that are in use.
 func checkImage(content []byte) (err error) {
 	if len(content) == 0 {
 		return ErrEmpty
@@ -64,7 +66,7 @@ func checkImage(content []byte) (err error) {
 			err = fmt.Errorf("%w: %v", ErrCorrupt, r)
 		}
 	}()
-	if err := img.checkTree(m.root, nil, nil); err != nil {
+	if err := img.checkTree(m.root); err != nil {
 		return err
 	}
 	return img.checkFreelist(m.freelist)
@@ -134,8 +136,4 @@ func (img *image) page(id uint64) ([]byte, error) {
 		img.seen[p] = true
 	}
 	return img.content[start : (last+1)*img.pageSize], nil
-}
-
-func keyInBounds(key, low, high []byte) bool {
-	return (low == nil || bytes.Compare(key, low) >= 0) && (high == nil || bytes.Compare(key, high) < 0)
 }

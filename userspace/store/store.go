@@ -3,6 +3,7 @@
 package store
 
 import (
+	"fmt"
 	"os"
 	"strconv"
 	"time"
@@ -60,12 +61,26 @@ func Open(path string) (*Store, error) {
 // examine reads everything once, before anything is written.
 func (s *Store) examine() error {
 	return s.db.View(func(tx *bolt.Tx) error {
+		if err := checkPages(tx); err != nil {
+			return err
+		}
 		if err := checkVersion(tx); err != nil {
 			return err
 		}
 		_, err := loadAll(tx)
 		return err
 	})
+}
+
+// checkPages has bbolt check what checkImage leaves to it.
+func checkPages(tx *bolt.Tx) (first error) {
+	// Check ends when all that it says is read.
+	for err := range tx.Check() {
+		if first == nil {
+			first = fmt.Errorf("%w: %v", ErrCorrupt, err)
+		}
+	}
+	return first
 }
 
 // markOpened writes the time, so that a full or failing disk shows now and not
