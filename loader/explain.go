@@ -21,7 +21,8 @@ func explain(err error) error {
 		return nil
 	case errors.As(err, &verifier):
 		// %v of a VerifierError is its last line and the number of the others.
-		return fmt.Errorf("%w (the kernel's verifier refused it; kernel %s)", err, release())
+		return fmt.Errorf("%w (the kernel's verifier refused it; kernel %s; "+
+			"fairway daemon --verifier-log FILE writes all that it says)", err, release())
 	case errors.Is(err, unix.ENOMEM):
 		return fmt.Errorf("%w (tables count as the daemon's memory, which its control group may limit: "+
 			"MemoryMax= of the unit; --flow-table-size makes them smaller)", err)
@@ -35,6 +36,16 @@ func explain(err error) error {
 		return fmt.Errorf("%w (kernel lockdown is %q, which forbids eBPF; boot with lockdown=integrity or none)", err, mode)
 	}
 	return err
+}
+
+// VerifierLog returns all that the kernel's verifier said of a program that it refused,
+// line by line, if err has that.
+func VerifierLog(err error) (text string, found bool) {
+	var verifier *ebpf.VerifierError
+	if !errors.As(err, &verifier) {
+		return "", false
+	}
+	return fmt.Sprintf("%+v\n", verifier), true
 }
 
 // missingCapabilities returns which of the needed capabilities the process lacks.

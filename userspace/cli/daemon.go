@@ -126,6 +126,9 @@ func newDaemon(a *app) *cobra.Command {
 	choices(cmd, "docker-plugin", pluginSocket)
 	completeFlag(cmd, "uplink", completeDevices)
 	debug := f.Bool("debug", false, "log more")
+	var verifierLog string
+	one(f, &verifierLog, "verifier-log", "FILE", "write all that the kernel's verifier says of a program that it refuses",
+		func(s string) (string, error) { return s, nil })
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if a.socket != "" {
 			return wrongSettings(usagef(cmd, "--socket says whom to ask; --run-dir says where the daemon listens"))
@@ -141,7 +144,7 @@ func newDaemon(a *app) *cobra.Command {
 		if err != nil {
 			return wrongSettings(err)
 		}
-		return a.programs.Daemon(cmd.Context(), c, read)
+		return keepVerifierLog(verifierLog, a.programs.Daemon(cmd.Context(), c, read))
 	}
 	return cmd
 }

@@ -114,6 +114,9 @@ func (h *Host) load(opts Options) error {
 		}
 	}
 	if err := spec.LoadAndAssign(&h.DatapathObjects, &ebpf.CollectionOptions{}); err != nil {
+		if log, refused := loader.VerifierLog(err); refused {
+			return fmt.Errorf("%w:\n%s", err, log)
+		}
 		return err
 	}
 	m, p := &h.DatapathMaps, &h.DatapathPrograms
