@@ -14,34 +14,19 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/fairway-project/fairway/test/root"
 )
 
-const (
-	// inNetns marks the process that runs the tests, plays one that is started by them.
-	inNetns = "FAIRWAY_TEST_IN_NETNS"
-	plays   = "FAIRWAY_TEST_PLAYS"
-)
+// plays marks a process that is started by the tests.
+const plays = "FAIRWAY_TEST_PLAYS"
 
 // TestMain runs the tests in a network namespace of their own, where no other engine is.
 func TestMain(m *testing.M) {
-	switch {
-	case os.Getenv(plays) != "":
+	if os.Getenv(plays) != "" {
 		os.Exit(play())
-	case os.Getenv(inNetns) != "":
-		os.Exit(m.Run())
 	}
-	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.Env = append(os.Environ(), inNetns+"=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
-	err := cmd.Run()
-	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
-		os.Exit(exit.ExitCode())
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
+	os.Exit(root.InNetwork(m))
 }
 
 // The ports of the engine: one that it publishes and serves itself, one that a proxy
@@ -111,9 +96,6 @@ func dial(t *testing.T, at string) net.Conn {
 }
 
 func TestRefuse(t *testing.T) {
-	if out, err := exec.Command("ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
 	l := New()
 	defer l.Close()
 	ports := []netip.AddrPort{netip.MustParseAddrPort(published), netip.MustParseAddrPort(proxied), netip.MustParseAddrPort("127.0.0.1:9")}
