@@ -11,7 +11,7 @@
 //     is not an error. A call that fails may be repeated.
 //   - Ensure* replaces what was said before under the same ID, without a moment
 //     in which less is refused than before or after.
-//   - Devices are the caller's: bridges exist before EnsureNetwork, veths exist,
+//   - Devices are the caller's: a network's exists before EnsureNetwork, veths exist,
 //     enslaved and down, before EnsureEndpoint. The caller sets them up only
 //     after the call returned, so that no packet passes an endpoint unguarded.
 //   - Prune gets everything that is wanted and removes the rest, leftovers of an
@@ -26,6 +26,7 @@ import (
 	"context"
 	"iter"
 	"net/netip"
+	"time"
 
 	"github.com/fairway-project/fairway/userspace/model"
 )
@@ -110,13 +111,48 @@ type Uplink struct {
 	Addresses []netip.Prefix
 }
 
-// Network is a bridge network with the device that stands for it.
+// Network is what is to be carried between its endpoints and others.
 type Network struct {
-	model.Network
-	// BridgeIndex and BridgeMAC are of the bridge device, whose address is the
-	// endpoints' gateway.
-	BridgeIndex int
-	BridgeMAC   model.MAC
+	ID   string
+	Name string
+	// Created orders rules: those of older networks stand first.
+	Created time.Time
+	// Device stands for the network on this host.
+	Device Device
+	// IPv4 and IPv6 are nil where the family is off.
+	IPv4 *Subnet
+	IPv6 *Subnet
+	// Internal networks have no outside.
+	Internal bool
+	// ICC lets endpoints reach each other.
+	ICC bool
+	// Masquerade hides the endpoints' addresses behind the host's in modes that translate.
+	Masquerade bool
+	// HostGateway says that every network reaches the gateways: those of the default
+	// network are what the name host-gateway stands for.
+	HostGateway bool
+	// MTU in bytes, of the device and of both ends of every endpoint's.
+	MTU int
+	// Trusted are the names of devices that reach endpoints by their own addresses.
+	Trusted []string
+}
+
+// Device is a bridge: its address is the endpoints' gateway, and it carries what the
+// datapath doesn't.
+type Device struct {
+	Name  string
+	Index int
+	MAC   model.MAC
+}
+
+// Subnet is a network's in one family.
+type Subnet struct {
+	Prefix netip.Prefix
+	// Gateway is the device's address; invalid where it has none.
+	Gateway netip.Addr
+	Mode    model.GatewayMode
+	// Source takes the place of the uplink's address in masquerading, where it is valid.
+	Source netip.Addr
 }
 
 // Endpoint is an endpoint with its host-side device.

@@ -12,6 +12,8 @@ import (
 	"github.com/fairway-project/fairway/userspace/audit"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/docker/facts"
+	"github.com/fairway-project/fairway/userspace/driver/bridge"
+	"github.com/fairway-project/fairway/userspace/model"
 )
 
 // applied is what the datapath was told and took.
@@ -20,6 +22,8 @@ type applied struct {
 	endpoints map[string]datapath.Endpoint
 	ports     map[string][]datapath.Port
 	guarded   map[int]bool
+	// models are the networks as the log shows them.
+	models map[string]model.Network
 	// names are what endpoints are called in the log.
 	names map[string]audit.Endpoint
 }
@@ -28,7 +32,7 @@ func newApplied() applied {
 	return applied{
 		networks: make(map[string]datapath.Network), endpoints: make(map[string]datapath.Endpoint),
 		ports: make(map[string][]datapath.Port), guarded: make(map[int]bool),
-		names: make(map[string]audit.Endpoint),
+		names: make(map[string]audit.Endpoint), models: make(map[string]model.Network),
 	}
 }
 
@@ -91,7 +95,7 @@ func (w *Watcher) wantedNetworks() map[string]datapath.Network {
 	out := make(map[string]datapath.Network)
 	for id, n := range w.view.networks {
 		if b, ok := w.devices.Bridges[n.Bridge.Name]; ok {
-			out[id] = datapath.Network{Network: n.Network, BridgeIndex: b.Index, BridgeMAC: b.MAC}
+			out[id] = bridge.Told(&n.Network, datapath.Device{Name: n.Bridge.Name, Index: b.Index, MAC: b.MAC})
 		}
 	}
 	return out
@@ -140,8 +144,9 @@ func (w *Watcher) dropOthers(ctx context.Context, networks map[string]datapath.N
 			failed = true
 			continue
 		}
-		w.logNetwork(w.audit.NetworkRemoved, n)
+		w.logNetwork(w.audit.NetworkRemoved, id)
 		delete(w.applied.networks, id)
+		delete(w.applied.models, id)
 	}
 	return failed
 }
@@ -157,10 +162,11 @@ func (w *Watcher) ensureNetworks(ctx context.Context, want map[string]datapath.N
 			failed = true
 			continue
 		}
-		if _, known := w.applied.networks[id]; !known {
-			w.logNetwork(w.audit.NetworkCreated, n)
+		_, known := w.applied.networks[id]
+		w.applied.networks[id], w.applied.models[id] = n, w.view.networks[id].Network
+		if !known {
+			w.logNetwork(w.audit.NetworkCreated, id)
 		}
-		w.applied.networks[id] = n
 	}
 	return failed
 }

@@ -26,9 +26,10 @@ func (w *Watcher) logTakenOver() {
 	w.audit.TakenOver(len(w.applied.networks), len(containers), len(w.applied.endpoints), ports)
 }
 
-func (w *Watcher) logNetwork(log func(*model.Network), n datapath.Network) {
+func (w *Watcher) logNetwork(log func(*model.Network), id string) {
 	if w.told {
-		log(&n.Network)
+		n := w.applied.models[id]
+		log(&n)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/driver/bridge"
 	"github.com/fairway-project/fairway/userspace/ipam"
 	"github.com/fairway-project/fairway/userspace/link"
 	"github.com/fairway-project/fairway/userspace/model"
@@ -75,14 +76,14 @@ func (e *Engine) makeNetwork(ctx context.Context, n *model.Network, want ipam.Ne
 
 // avoid tells which addresses a new network must keep clear of. Routes through
 // the device that the network adopts are its own.
-func (e *Engine) avoid(bridge string) (ipam.Host, error) {
+func (e *Engine) avoid(device string) (ipam.Host, error) {
 	routes, err := e.links.Routes()
 	if err != nil {
 		return ipam.Host{}, err
 	}
 	own := e.state.subnets()
 	routes = slices.DeleteFunc(routes, func(p netip.Prefix) bool { return slices.Contains(own, p) })
-	adopted, err := addressesOf(bridge)
+	adopted, err := addressesOf(device)
 	if err != nil {
 		return ipam.Host{}, err
 	}
@@ -142,7 +143,7 @@ func (e *Engine) applyNetwork(ctx context.Context, n *model.Network) error {
 }
 
 func datapathNetwork(n *model.Network, dev link.Device) datapath.Network {
-	return datapath.Network{Network: *n, BridgeIndex: dev.Index, BridgeMAC: dev.MAC}
+	return bridge.Told(n, datapath.Device{Name: n.Bridge.Name, Index: dev.Index, MAC: dev.MAC})
 }
 
 // tearDownNetwork is the reverse of applyNetwork.

@@ -288,7 +288,7 @@ func TestBitmapCounts(t *testing.T) {
 func TestTrustedInterfaces(t *testing.T) {
 	w := newWorld(t)
 	e, n := w.endpoint(1), w.network()
-	n.Bridge.TrustedHostInterfaces = []string{"up0", "wg0"}
+	n.Trusted = []string{"up0", "wg0"}
 	trusts := func() map[network.Trust]bool {
 		t.Helper()
 		all, err := w.dp.networks.table.Trusts()
@@ -324,7 +324,7 @@ func TestTrustedInterfaces(t *testing.T) {
 	renamed.Uplinks[0].Name = "up1"
 	w.ensure(w.hostIs(renamed))
 	equal(t, "trusts after the name went", len(trusts()), 0)
-	n.Bridge.TrustedHostInterfaces = nil
+	n.Trusted = nil
 	w.ensure(w.hostIs(w.host()), w.networkIs(n), w.portsAre(e.ID, publication(e, model.TCP, 8080)))
 	equal(t, "trusts without the option", len(trusts()), 0)
 	equal(t, "ports without the option", len(w.snapshot().Ports), 1)

@@ -20,10 +20,10 @@ import (
 func forwardFrom(n datapath.Network) error {
 	var errs []error
 	if n.IPv4 != nil {
-		errs = append(errs, writeForwarding("ipv4", n.Bridge.Name))
+		errs = append(errs, writeForwarding("ipv4", n.Device.Name))
 	}
 	if n.IPv6 != nil {
-		errs = append(errs, writeForwarding("ipv6", n.Bridge.Name))
+		errs = append(errs, writeForwarding("ipv6", n.Device.Name))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("network %s: %w", n.Name, err)

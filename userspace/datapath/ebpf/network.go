@@ -18,8 +18,8 @@ import (
 func (d *Datapath) EnsureNetwork(_ context.Context, n datapath.Network) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if n.BridgeIndex <= 0 {
-		return fmt.Errorf("network %s: bridge %q has no index", n.Name, n.Bridge.Name)
+	if n.Device.Index <= 0 {
+		return fmt.Errorf("network %s: device %q has no index", n.Name, n.Device.Name)
 	}
 	if err := d.networks.check(n); err != nil {
 		return err
@@ -64,12 +64,12 @@ func trusted(n datapath.Network) []string {
 	if n.Internal {
 		return nil
 	}
-	return n.Bridge.TrustedHostInterfaces
+	return n.Trusted
 }
 
 func subnets(n datapath.Network) []netip.Prefix {
 	var all []netip.Prefix
-	for _, s := range []*model.Subnet{n.IPv4, n.IPv6} {
+	for _, s := range []*datapath.Subnet{n.IPv4, n.IPv6} {
 		if s != nil {
 			all = append(all, s.Prefix.Masked())
 		}
@@ -79,7 +79,7 @@ func subnets(n datapath.Network) []netip.Prefix {
 
 func gateways(n datapath.Network) []netip.Addr {
 	var all []netip.Addr
-	for _, s := range []*model.Subnet{n.IPv4, n.IPv6} {
+	for _, s := range []*datapath.Subnet{n.IPv4, n.IPv6} {
 		if s != nil && s.Gateway.IsValid() {
 			all = append(all, s.Gateway)
 		}
@@ -89,25 +89,23 @@ func gateways(n datapath.Network) []netip.Addr {
 
 func networkValue(n datapath.Network) network.Network {
 	v := network.Network{
-		BridgeIndex: n.BridgeIndex,
-		GatewayMAC:  n.BridgeMAC,
-		SNAT4:       n.Bridge.HostIPv4,
-		SNAT6:       n.Bridge.HostIPv6,
-		MTU:         uint16(n.Bridge.MTU),
+		BridgeIndex: n.Device.Index,
+		GatewayMAC:  n.Device.MAC,
+		MTU:         uint16(n.MTU),
 	}
 	if n.IPv4 != nil {
-		v.Gateway4 = n.IPv4.Gateway
+		v.Gateway4, v.SNAT4 = n.IPv4.Gateway, n.IPv4.Source
 		v.Flags |= object.DatapathNetworkFlagNETWORK_IPV4
-		v.Flags |= familyFlags(n, n.Bridge.GatewayMode4, object.DatapathNetworkFlagNETWORK_MASQ4,
+		v.Flags |= familyFlags(n, n.IPv4.Mode, object.DatapathNetworkFlagNETWORK_MASQ4,
 			object.DatapathNetworkFlagNETWORK_OPEN4, object.DatapathNetworkFlagNETWORK_ROUTED4)
 	}
 	if n.IPv6 != nil {
-		v.Gateway6 = n.IPv6.Gateway
+		v.Gateway6, v.SNAT6 = n.IPv6.Gateway, n.IPv6.Source
 		v.Flags |= object.DatapathNetworkFlagNETWORK_IPV6
-		v.Flags |= familyFlags(n, n.Bridge.GatewayMode6, object.DatapathNetworkFlagNETWORK_MASQ6,
+		v.Flags |= familyFlags(n, n.IPv6.Mode, object.DatapathNetworkFlagNETWORK_MASQ6,
 			object.DatapathNetworkFlagNETWORK_OPEN6, object.DatapathNetworkFlagNETWORK_ROUTED6)
 	}
-	if n.Bridge.ICC {
+	if n.ICC {
 		v.Flags |= object.DatapathNetworkFlagNETWORK_ICC
 	}
 	if n.Internal {
@@ -135,7 +133,7 @@ func familyFlags(n datapath.Network, mode model.GatewayMode, masquerade, open, r
 	default:
 		return 0
 	}
-	if n.Bridge.Masquerade {
+	if n.Masquerade {
 		f |= masquerade
 	}
 	return f

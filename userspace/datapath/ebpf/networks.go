@@ -85,10 +85,10 @@ func (n *networks) ensure(want datapath.Network) error {
 		return err
 	}
 	st.gateways = gateways(want)
-	st.everyones = want.Bridge.Default
+	st.everyones = want.HostGateway
 	st.trusted = trusted(want)
 	st.name = want.Name
-	st.bridge, st.bridgeName = want.BridgeIndex, want.Bridge.Name
+	st.bridge, st.bridgeName = want.Device.Index, want.Device.Name
 	return nil
 }
 
@@ -99,7 +99,7 @@ func (n *networks) state(want datapath.Network) (*networkState, error) {
 		return st, nil
 	}
 	for slot, orphan := range n.orphans {
-		if orphan.BridgeIndex == want.BridgeIndex {
+		if orphan.BridgeIndex == want.Device.Index {
 			delete(n.orphans, slot)
 			n.byID[want.ID] = &networkState{slot: slot, name: want.Name}
 			return n.byID[want.ID], nil

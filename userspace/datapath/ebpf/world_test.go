@@ -127,14 +127,10 @@ func (w *world) remove(name string) {
 
 func (w *world) network() datapath.Network {
 	return datapath.Network{
-		Network: model.Network{
-			ID: "net1", Name: "net1", Driver: model.DriverBridge,
-			IPv4:   &model.Subnet{Prefix: netip.MustParsePrefix("172.20.0.0/16"), Gateway: netip.MustParseAddr("172.20.0.1")},
-			IPv6:   &model.Subnet{Prefix: netip.MustParsePrefix("fd00:20::/64"), Gateway: netip.MustParseAddr("fd00:20::1")},
-			Bridge: model.Bridge{Name: "br0", ICC: true, Masquerade: true, GatewayMode4: model.GatewayNAT, GatewayMode6: model.GatewayRouted, MTU: 1500},
-		},
-		BridgeIndex: w.bridgeIndex,
-		BridgeMAC:   model.MAC{2, 0, 0, 0, 0, 1},
+		ID: "net1", Name: "net1", Device: datapath.Device{Name: "br0", Index: w.bridgeIndex, MAC: model.MAC{2, 0, 0, 0, 0, 1}},
+		IPv4: &datapath.Subnet{Prefix: netip.MustParsePrefix("172.20.0.0/16"), Gateway: netip.MustParseAddr("172.20.0.1"), Mode: model.GatewayNAT},
+		IPv6: &datapath.Subnet{Prefix: netip.MustParsePrefix("fd00:20::/64"), Gateway: netip.MustParseAddr("fd00:20::1"), Mode: model.GatewayRouted},
+		ICC:  true, Masquerade: true, MTU: 1500,
 	}
 }
 

@@ -26,18 +26,18 @@ func directAccessRules(f Family, n *datapath.Network, e *datapath.Endpoint) []Ru
 	}
 	host := f.host(f.endpointAddr(e))
 	var rules []Rule
-	for _, dev := range n.Bridge.TrustedHostInterfaces {
+	for _, dev := range n.Trusted {
 		rules = append(rules, newRule(tableRaw, "PREROUTING", "-d %s -i %s -j ACCEPT", host, dev).inGroup(e.ID))
 	}
-	return append(rules, newRule(tableRaw, "PREROUTING", "-d %s ! -i %s -j DROP", host, n.Bridge.Name).inGroup(e.ID))
+	return append(rules, newRule(tableRaw, "PREROUTING", "-d %s ! -i %s -j DROP", host, n.Device.Name).inGroup(e.ID))
 }
 
 // linkRules are the holes that links make in icc=false, one pair per port.
 func linkRules(f Family, n *datapath.Network, e *datapath.Endpoint) []Rule {
-	if n.Bridge.ICC || n.Internal {
+	if n.ICC || n.Internal {
 		return nil
 	}
-	br, self := n.Bridge.Name, f.host(f.endpointAddr(e))
+	br, self := n.Device.Name, f.host(f.endpointAddr(e))
 	var rules []Rule
 	for _, l := range e.Links {
 		if !f.has(f.linkAddr(&l)) {

@@ -33,7 +33,7 @@ func (f Family) has(addr netip.Addr) bool {
 	return addr.IsValid() && addr.Unmap().Is4() == (f == IPv4)
 }
 
-func (f Family) subnet(n *datapath.Network) *model.Subnet {
+func (f Family) subnet(n *datapath.Network) *datapath.Subnet {
 	if f == IPv4 {
 		return n.IPv4
 	}
@@ -41,18 +41,18 @@ func (f Family) subnet(n *datapath.Network) *model.Subnet {
 }
 
 func (f Family) gatewayMode(n *datapath.Network) model.GatewayMode {
-	if f == IPv4 {
-		return n.Bridge.GatewayMode4
+	if s := f.subnet(n); s != nil {
+		return s.Mode
 	}
-	return n.Bridge.GatewayMode6
+	return ""
 }
 
 // snatSource is the address that replaces MASQUERADE, if any.
 func (f Family) snatSource(n *datapath.Network) netip.Addr {
-	if f == IPv4 {
-		return n.Bridge.HostIPv4
+	if s := f.subnet(n); s != nil {
+		return s.Source
 	}
-	return n.Bridge.HostIPv6
+	return netip.Addr{}
 }
 
 func (f Family) endpointAddr(e *datapath.Endpoint) netip.Addr {

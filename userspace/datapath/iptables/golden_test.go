@@ -60,20 +60,17 @@ func (v variant) name(f Family) string {
 }
 
 func (v variant) desired() datapath.Desired {
-	n := datapath.Network{Network: model.Network{
-		ID: "net1", Name: "net1", Driver: model.DriverBridge, Internal: v.internal,
-		IPv4: &model.Subnet{Prefix: netip.MustParsePrefix("192.0.2.0/24"), Gateway: netip.MustParseAddr("192.0.2.1")},
-		IPv6: &model.Subnet{Prefix: netip.MustParsePrefix("2001:db8:1::/64"), Gateway: netip.MustParseAddr("2001:db8:1::1")},
-		Bridge: model.Bridge{
-			Name: "bridge1", ICC: v.icc, Masquerade: v.masquerade, GatewayMode4: v.mode, GatewayMode6: v.mode,
-		},
-	}}
+	n := datapath.Network{
+		ID: "net1", Name: "net1", Device: datapath.Device{Name: "bridge1"}, Internal: v.internal, ICC: v.icc, Masquerade: v.masquerade,
+		IPv4: &datapath.Subnet{Prefix: netip.MustParsePrefix("192.0.2.0/24"), Gateway: netip.MustParseAddr("192.0.2.1"), Mode: v.mode},
+		IPv6: &datapath.Subnet{Prefix: netip.MustParsePrefix("2001:db8:1::/64"), Gateway: netip.MustParseAddr("2001:db8:1::1"), Mode: v.mode},
+	}
 	if v.snat {
-		n.Bridge.HostIPv4 = netip.MustParseAddr("198.51.100.1")
-		n.Bridge.HostIPv6 = netip.MustParseAddr("2001:db8:2::1")
+		n.IPv4.Source = netip.MustParseAddr("198.51.100.1")
+		n.IPv6.Source = netip.MustParseAddr("2001:db8:2::1")
 	}
 	if v.trusted {
-		n.Bridge.TrustedHostInterfaces = []string{"tailscale0", "wg0"}
+		n.Trusted = []string{"tailscale0", "wg0"}
 	}
 	e := datapath.Endpoint{
 		ID: "ep1", NetworkID: "net1",

@@ -46,7 +46,7 @@ func (d *Datapath) prepareHost(ctx context.Context, n *datapath.Network) error {
 			return err
 		}
 		if f == IPv4 {
-			if err := writeSetting(routeLocalnet(n.Bridge.Name), "1"); err != nil {
+			if err := writeSetting(routeLocalnet(n.Device.Name), "1"); err != nil {
 				return err
 			}
 		}

@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/fairway-project/fairway/userspace/datapath"
-	"github.com/fairway-project/fairway/userspace/model"
 )
 
 // The journal's facts: settings as they were before, kept in the filter table's
@@ -55,10 +54,10 @@ func journaled(rules []Rule) []Rule {
 // single ports are recognized, and the bridge's settings taken back.
 func networkJournal(f Family, n *datapath.Network) []Rule {
 	subnet := f.subnet(n)
-	if n.Driver != model.DriverBridge || subnet == nil || n.Internal {
+	if subnet == nil || n.Internal {
 		return nil
 	}
-	return []Rule{newRule(tableNAT, chainJournal, "-s %s -o %s", subnet.Prefix, n.Bridge.Name)}
+	return []Rule{newRule(tableNAT, chainJournal, "-s %s -o %s", subnet.Prefix, n.Device.Name)}
 }
 
 // facts of one family, by table and name.

@@ -30,7 +30,7 @@ func foreignRules(w *world) {
 // fill makes two networks, two endpoints and some ports.
 func fill(w *world) datapath.Desired {
 	n1 := w.network(1)
-	n2 := w.network(2, func(n *datapath.Network) { n.Bridge.ICC = false; n.IPv6 = nil })
+	n2 := w.network(2, func(n *datapath.Network) { n.ICC = false; n.IPv6 = nil })
 	n3 := w.network(3, func(n *datapath.Network) { n.Internal = true })
 	c1, c2 := w.container(n1, 2), w.container(n2, 2)
 	w.publish(c1, publish(c1, 8080, 80, model.TCP), publish(c1, 8081, 80, model.TCP), publish(c1, 5353, 53, model.UDP))

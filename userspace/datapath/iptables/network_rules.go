@@ -13,7 +13,7 @@ import (
 // networkRules are the rules of a network itself, in the order Docker makes them
 // (moby daemon/libnetwork/drivers/bridge/internal/iptabler/network.go).
 func networkRules(f Family, n *datapath.Network, masquerade model.PortRange) []Rule {
-	if n.Driver != model.DriverBridge || f.subnet(n) == nil {
+	if f.subnet(n) == nil {
 		return nil
 	}
 	if n.Internal {
@@ -25,7 +25,7 @@ func networkRules(f Family, n *datapath.Network, masquerade model.PortRange) []R
 // internalRules keep an internal network to itself. No rule lets anything in or
 // out by translation; the host reaches its endpoints through INPUT and OUTPUT.
 func internalRules(f Family, n *datapath.Network) []Rule {
-	br, subnet := n.Bridge.Name, f.subnet(n).Prefix
+	br, subnet := n.Device.Name, f.subnet(n).Prefix
 	in, out := "! -d %[1]s -i %[2]s -j DROP", "! -s %[1]s -o %[2]s -j DROP"
 	if f == IPv6 {
 		// Link-local and multicast destinations inside the bridge are outside the subnet.
@@ -34,7 +34,7 @@ func internalRules(f Family, n *datapath.Network) []Rule {
 	return []Rule{
 		newRule(tableFilter, chainInternal, in, subnet, br).atHead(),
 		newRule(tableFilter, chainInternal, out, subnet, br).atHead(),
-		newRule(tableFilter, chainForward, "-i %[1]s -o %[1]s -j %[2]s", br, verdict(n.Bridge.ICC)),
+		newRule(tableFilter, chainForward, "-i %[1]s -o %[1]s -j %[2]s", br, verdict(n.ICC)),
 	}
 }
 
@@ -48,12 +48,12 @@ func verdict(accept bool) string {
 // sourceNATRules hide the endpoints' addresses from the outside, and the host's
 // own addresses from endpoints that answer to the gateway only (127.0.0.1).
 func sourceNATRules(f Family, n *datapath.Network, ports model.PortRange) []Rule {
-	br, target := n.Bridge.Name, "MASQUERADE"
+	br, target := n.Device.Name, "MASQUERADE"
 	if source := f.snatSource(n); source.IsValid() {
 		target = "SNAT --to-source " + source.String()
 	}
 	var rules []Rule
-	if n.Bridge.Masquerade && f.gatewayMode(n) != model.GatewayRouted {
+	if n.Masquerade && f.gatewayMode(n) != model.GatewayRouted {
 		all := newRule(tableNAT, "POSTROUTING", "-s %s ! -o %s -j %s", f.subnet(n).Prefix, br, target).atHead()
 		rules = append(rules, all.inGroup(masqueradeGroup(n)))
 		rules = append(rules, boundedRules(f, n, ports)...)
@@ -78,7 +78,7 @@ func boundedRules(f Family, n *datapath.Network, ports model.PortRange) []Rule {
 	var rules []Rule
 	for _, proto := range []string{"tcp", "udp"} {
 		rules = append(rules, newRule(tableNAT, "POSTROUTING", "-s %s ! -o %s -p %s -j %s",
-			f.subnet(n).Prefix, n.Bridge.Name, proto, target).atHead().inGroup(masqueradeGroup(n)))
+			f.subnet(n).Prefix, n.Device.Name, proto, target).atHead().inGroup(masqueradeGroup(n)))
 	}
 	return rules
 }
@@ -88,9 +88,9 @@ func masqueradeGroup(n *datapath.Network) string { return n.ID + " masquerade" }
 
 // forwardRules say what leaves the bridge and what stays in it.
 func forwardRules(f Family, n *datapath.Network) []Rule {
-	br := n.Bridge.Name
+	br := n.Device.Name
 	var rules []Rule
-	if n.Bridge.ICC {
+	if n.ICC {
 		rules = append(rules, newRule(tableFilter, chainForward, "-i %s -j ACCEPT", br))
 	} else {
 		rules = append(rules,
@@ -105,14 +105,14 @@ func forwardRules(f Family, n *datapath.Network) []Rule {
 // publishedRules close the bridge to all that no port opens. They come after the
 // ports' own rules, which are inserted at the head of the chain.
 func publishedRules(f Family, n *datapath.Network) []Rule {
-	br, mode := n.Bridge.Name, f.gatewayMode(n)
+	br, mode := n.Device.Name, f.gatewayMode(n)
 	var rules []Rule
 	switch {
 	case mode == model.GatewayRouted && f == IPv4:
 		rules = append(rules, newRule(tableFilter, chainDocker, "-o %s -p icmp -j ACCEPT", br).inGroup(n.ID))
 	case mode == model.GatewayRouted:
 		rules = append(rules, newRule(tableFilter, chainDocker, "-o %s -p ipv6-icmp -j ACCEPT", br).inGroup(n.ID))
-	case f == IPv6 && !n.Bridge.ICC:
+	case f == IPv6 && !n.ICC:
 		// Neighbour discovery is filtered in a bridge where ARP is not.
 		for _, icmpType := range []int{135, 136} {
 			rules = append(rules, newRule(tableFilter, chainDocker,

@@ -7,7 +7,6 @@ import (
 	"fmt"
 
 	"github.com/fairway-project/fairway/userspace/datapath"
-	"github.com/fairway-project/fairway/userspace/model"
 )
 
 // perFamily collects rules for both families.
@@ -32,9 +31,6 @@ func (d *Datapath) EnsureHost(ctx context.Context, h datapath.Host) error {
 // and lets bridged frames pass the rules.
 func (d *Datapath) EnsureNetwork(ctx context.Context, n datapath.Network) error {
 	return d.inside(ctx, func(ctx context.Context) error {
-		if n.Driver != model.DriverBridge {
-			return nil
-		}
 		if err := d.prepare(ctx); err != nil {
 			return err
 		}
@@ -87,6 +83,6 @@ func (d *Datapath) DeleteNetwork(ctx context.Context, id string) error {
 		if err != nil {
 			return fmt.Errorf("network %q: %w", n.Name, err)
 		}
-		return restoreBridge(n.Bridge.Name)
+		return restoreBridge(n.Device.Name)
 	})
 }

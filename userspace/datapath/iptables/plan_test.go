@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/model"
 )
 
@@ -75,8 +76,8 @@ func drawState(t *rapid.T) state {
 		}
 		want := v.desired()
 		n, e := want.Networks[0], want.Endpoints[0]
-		n.ID, n.Bridge.Name = fmt.Sprintf("net%d", num), fmt.Sprintf("br%d", num)
-		n.IPv4 = &model.Subnet{Prefix: netip4(num)}
+		n.ID, n.Device.Name = fmt.Sprintf("net%d", num), fmt.Sprintf("br%d", num)
+		n.IPv4 = &datapath.Subnet{Prefix: netip4(num), Mode: n.IPv4.Mode}
 		s.networks[n.ID] = n
 		for i := range rapid.IntRange(0, 3).Draw(t, "endpoints") {
 			e.ID, e.NetworkID = fmt.Sprintf("ep%d-%d", num, i), n.ID

@@ -27,9 +27,9 @@ func portRules(f Family, n *datapath.Network, ports []datapath.Port) []Rule {
 		if f.gatewayMode(n) != model.GatewayNATUnprotected {
 			rules = append(rules, newRule(tableFilter, chainDocker,
 				"-d %s ! -i %[2]s -o %[2]s -p %[3]s -m %[3]s --dport %[4]d -j ACCEPT",
-				f.host(p.Target), n.Bridge.Name, p.Port.Proto, p.Port.Num).atHead())
+				f.host(p.Target), n.Device.Name, p.Port.Proto, p.Port.Num).atHead())
 		}
-		if !p.Routed && !n.Bridge.ICC {
+		if !p.Routed && !n.ICC {
 			rules = append(rules, peerRule(f, n, p))
 		}
 	}
@@ -42,7 +42,7 @@ func portRules(f Family, n *datapath.Network, ports []datapath.Port) []Rule {
 func peerRule(f Family, n *datapath.Network, p *datapath.Port) Rule {
 	return newRule(tableFilter, chainDocker,
 		"-d %[1]s -i %[2]s -o %[2]s -p %[3]s -m %[3]s --dport %[4]d -m conntrack ! --ctorigdst %[5]s -j ACCEPT",
-		f.host(p.Target), n.Bridge.Name, p.Port.Proto, p.Port.Num, p.Target.Unmap()).atHead()
+		f.host(p.Target), n.Device.Name, p.Port.Proto, p.Port.Num, p.Target.Unmap()).atHead()
 }
 
 // loopbackRules refuse packets from outside to a port on a loopback address,

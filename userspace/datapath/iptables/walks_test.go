@@ -119,7 +119,7 @@ func (w *world) drops(reason string) (n uint64) {
 
 func TestICC(t *testing.T) {
 	forVariants(t, func(t *testing.T, w *world) {
-		n := w.network(1, func(n *datapath.Network) { n.Bridge.ICC = false })
+		n := w.network(1, func(n *datapath.Network) { n.ICC = false })
 		c1, c2, c3 := w.container(n, 2), w.container(n, 3), w.container(n, 4)
 		w.publish(c1, publish(c1, 8080, 80, model.TCP))
 		serveTCP(t, c1.ns, "c1", 80)
@@ -171,7 +171,7 @@ func TestGatewayModes(t *testing.T) {
 		routed := w.container(w.network(1, mode(model.GatewayRouted)), 2)
 		open := w.container(w.network(2, mode(model.GatewayNATUnprotected)), 2)
 		trusting := w.container(w.network(3, func(n *datapath.Network) {
-			n.Bridge.TrustedHostInterfaces = []string{"eth0"}
+			n.Trusted = []string{"eth0"}
 		}), 2)
 		for name, c := range map[string]container{"routed": routed, "open": open, "trusting": trusting} {
 			serveTCP(t, c.ns, name, 80)
@@ -202,7 +202,7 @@ func TestGatewayModes(t *testing.T) {
 }
 
 func mode(m model.GatewayMode) netOption {
-	return func(n *datapath.Network) { n.Bridge.GatewayMode4, n.Bridge.GatewayMode6 = m, m }
+	return func(n *datapath.Network) { n.IPv4.Mode, n.IPv6.Mode = m, m }
 }
 
 // reply sends one echo request and returns nil if it was answered.
@@ -220,7 +220,7 @@ func TestSNATSource(t *testing.T) {
 		w.run(w.host, "ip addr add "+other4+"/24 dev eth0")
 		w.run(w.host, "ip addr add "+other6+"/64 dev eth0 nodad")
 		c := w.container(w.network(1, func(n *datapath.Network) {
-			n.Bridge.HostIPv4, n.Bridge.HostIPv6 = netip.MustParseAddr(other4), netip.MustParseAddr(other6)
+			n.IPv4.Source, n.IPv6.Source = netip.MustParseAddr(other4), netip.MustParseAddr(other6)
 		}), 2)
 		serveTCP(t, w.lan, "lan", 80)
 		reaches(t, c.ns, "tcp", lanAddr4, 80, "lan "+other4)

@@ -47,7 +47,7 @@ func TestChangesBothFamiliesOrNone(t *testing.T) {
 		},
 		"network": func(w *world, d *Datapath, want datapath.Desired) error {
 			n := want.Networks[0]
-			n.Bridge.ICC = false
+			n.ICC = false
 			return d.EnsureNetwork(w.t.Context(), n)
 		},
 		"endpoint gone": func(w *world, d *Datapath, want datapath.Desired) error {

@@ -146,25 +146,24 @@ type netOption func(*datapath.Network)
 // fd00:9:<num>::/64, and ensures the network.
 func (w *world) network(num int, options ...netOption) datapath.Network {
 	w.t.Helper()
-	n := datapath.Network{Network: model.Network{
-		ID: fmt.Sprintf("net%d", num), Name: fmt.Sprintf("net%d", num), Driver: model.DriverBridge,
-		IPv4: &model.Subnet{
+	n := datapath.Network{
+		ID: fmt.Sprintf("net%d", num), Name: fmt.Sprintf("net%d", num), Device: datapath.Device{Name: fmt.Sprintf("br%d", num)},
+		ICC: true, Masquerade: true,
+		IPv4: &datapath.Subnet{
 			Prefix:  netip.MustParsePrefix(fmt.Sprintf("10.9.%d.0/24", num)),
 			Gateway: netip.MustParseAddr(fmt.Sprintf("10.9.%d.1", num)),
+			Mode:    model.GatewayNAT,
 		},
-		IPv6: &model.Subnet{
+		IPv6: &datapath.Subnet{
 			Prefix:  netip.MustParsePrefix(fmt.Sprintf("fd00:9:%d::/64", num)),
 			Gateway: netip.MustParseAddr(fmt.Sprintf("fd00:9:%d::1", num)),
+			Mode:    model.GatewayNAT,
 		},
-		Bridge: model.Bridge{
-			Name: fmt.Sprintf("br%d", num), ICC: true, Masquerade: true,
-			GatewayMode4: model.GatewayNAT, GatewayMode6: model.GatewayNAT,
-		},
-	}}
+	}
 	for _, o := range options {
 		o(&n)
 	}
-	br := n.Bridge.Name
+	br := n.Device.Name
 	w.run(w.host, "ip link add "+br+" type bridge")
 	w.run(w.host, fmt.Sprintf("ip addr add %s/24 dev %s", n.IPv4.Gateway, br))
 	if n.IPv6 != nil {
@@ -188,7 +187,7 @@ func (w *world) container(n datapath.Network, host int) container {
 	id := fmt.Sprintf("ep%d", w.count)
 	c := container{ns: w.newNetns(id)}
 	veth := "veth" + id
-	w.run(w.host, fmt.Sprintf("ip link add %s master %s type veth peer name eth0 netns %s", veth, n.Bridge.Name, c.ns))
+	w.run(w.host, fmt.Sprintf("ip link add %s master %s type veth peer name eth0 netns %s", veth, n.Device.Name, c.ns))
 	c.Endpoint = datapath.Endpoint{
 		ID: id, NetworkID: n.ID, HostIf: veth, HostIndex: w.index(veth),
 		IPv4: nth(n.IPv4.Prefix, host),

@@ -9,6 +9,7 @@ import (
 	"reflect"
 
 	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/driver/bridge"
 	"github.com/fairway-project/fairway/userspace/link"
 	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/policy"
@@ -82,7 +83,7 @@ func (d *Driver) apply(ctx context.Context, n *network) error {
 	if err != nil {
 		return fmt.Errorf("network %s: %w", n.Name, err)
 	}
-	err = d.Datapath.EnsureNetwork(ctx, datapath.Network{Network: n.Network, BridgeIndex: dev.Index, BridgeMAC: dev.MAC})
+	err = d.Datapath.EnsureNetwork(ctx, bridge.Told(&n.Network, datapath.Device{Name: n.Bridge.Name, Index: dev.Index, MAC: dev.MAC}))
 	if err != nil {
 		return fmt.Errorf("network %s: %w", n.Name, err)
 	}
