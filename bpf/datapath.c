@@ -12,5 +12,6 @@
 #include "uplink_xdp.bpf.c"
 #include "sock.bpf.c"
 #include "collect.bpf.c"
+#include "carry.bpf.c"
 
 char _license[] SEC("license") = "Dual BSD/GPL";

@@ -22,6 +22,7 @@ struct enums {
 	enum flow_state flow_state;
 	enum flow_last_seen flow_last_seen;
 	enum flow_netfilter flow_netfilter;
+	enum carry_outcome carry_outcome;
 };
 
 volatile const struct enums enums = {};

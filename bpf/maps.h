@@ -294,3 +294,10 @@ struct {
 	__type(key, __u32);
 	__type(value, struct expired);
 } expired SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, CARRY_BATCH);
+	__type(key, __u32);
+	__type(value, struct carried);
+} carried SEC(".maps");

@@ -97,6 +97,7 @@ enum limit {
 	UPLINK_ADDRS = 4,  /* masquerade candidates per uplink and family */
 	PORT_WORDS = 1024, /* of 64 bits, one bit per port */
 	COLLECT_BATCH = 1024,
+	CARRY_BATCH = 1024,
 	NEIGHBOUR_BITS = 10, /* of the index of a slot in neighbours */
 	PROTOCOLS = 256,     /* of a family */
 };
@@ -455,8 +456,24 @@ struct expired {
 	__u32 collected; /* out: 1 if the flow is gone */
 };
 
+/* What became of half a connection that was handed in to be carried over. */
+enum carry_outcome {
+	CARRY_ENTERED = 0, /* it wasn't there, or what was there had been seen before it last */
+	CARRY_KNOWN = 1,   /* it is there, and has what packets told of it since */
+	CARRY_TAKEN = 2,   /* its tuple belongs to another connection, seen later */
+	CARRY_FULL = 3,    /* no room */
+};
+
+/* Half a connection from a table with another layout, in this one's; see carry.bpf.c. */
+struct carried {
+	struct flow6_key key; /* an IPv4 key lies in its first 16 bytes */
+	struct flow6 flow;    /* likewise an IPv4 flow, in its first 48 */
+	__u32 ipv6;
+	__u32 outcome; /* out: enum carry_outcome */
+};
+
 struct collect_request {
-	__u32 count;       /* entries of the expired map to look at */
+	__u32 count;       /* entries of the expired map, or of carried, to look at */
 	__u32 jiffies;     /* out: now */
 	__u64 nanoseconds; /* out: now, CLOCK_MONOTONIC */
 };

@@ -18,6 +18,23 @@ type DatapathAddrKey struct {
 	Addr [16]uint8
 }
 
+type DatapathCarried struct {
+	_       structs.HostLayout
+	Key     DatapathFlow6Key
+	Flow    DatapathFlow6
+	Ipv6    uint32
+	Outcome uint32
+}
+
+type DatapathCarryOutcome uint32
+
+const (
+	DatapathCarryOutcomeCARRY_ENTERED DatapathCarryOutcome = 0
+	DatapathCarryOutcomeCARRY_KNOWN   DatapathCarryOutcome = 1
+	DatapathCarryOutcomeCARRY_TAKEN   DatapathCarryOutcome = 2
+	DatapathCarryOutcomeCARRY_FULL    DatapathCarryOutcome = 3
+)
+
 type DatapathCollectRequest struct {
 	_           structs.HostLayout
 	Count       uint32
@@ -133,6 +150,7 @@ type DatapathEnums struct {
 	FlowState     uint32
 	FlowLastSeen  uint32
 	FlowNetfilter uint32
+	CarryOutcome  uint32
 }
 
 type DatapathExpired struct {
@@ -326,6 +344,7 @@ const (
 	DatapathLimitUPLINK_ADDRS   DatapathLimit = 4
 	DatapathLimitPORT_WORDS     DatapathLimit = 1024
 	DatapathLimitCOLLECT_BATCH  DatapathLimit = 1024
+	DatapathLimitCARRY_BATCH    DatapathLimit = 1024
 	DatapathLimitNEIGHBOUR_BITS DatapathLimit = 10
 	DatapathLimitPROTOCOLS      DatapathLimit = 256
 )
@@ -596,6 +615,7 @@ const (
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	DatapathMapBusyFrags         = "busy_frags"
+	DatapathMapCarried           = "carried"
 	DatapathMapDevices           = "devices"
 	DatapathMapDrops             = "drops"
 	DatapathMapEndpointAddrs     = "endpoint_addrs"
@@ -634,6 +654,7 @@ const (
 	DatapathMapTrustedDevices    = "trusted_devices"
 	DatapathMapUplinks           = "uplinks"
 	DatapathMapVerdicts          = "verdicts"
+	DatapathProgCarry            = "carry"
 	DatapathProgCollect          = "collect"
 	DatapathProgConnect4         = "connect4"
 	DatapathProgConnect6         = "connect6"
@@ -702,6 +723,7 @@ type DatapathSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type DatapathProgramSpecs struct {
+	Carry            *ebpf.ProgramSpec `ebpf:"carry"`
 	Collect          *ebpf.ProgramSpec `ebpf:"collect"`
 	Connect4         *ebpf.ProgramSpec `ebpf:"connect4"`
 	Connect6         *ebpf.ProgramSpec `ebpf:"connect6"`
@@ -724,6 +746,7 @@ type DatapathProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type DatapathMapSpecs struct {
 	BusyFrags       *ebpf.MapSpec `ebpf:"busy_frags"`
+	Carried         *ebpf.MapSpec `ebpf:"carried"`
 	Devices         *ebpf.MapSpec `ebpf:"devices"`
 	Drops           *ebpf.MapSpec `ebpf:"drops"`
 	EndpointAddrs   *ebpf.MapSpec `ebpf:"endpoint_addrs"`
@@ -800,6 +823,7 @@ func (o *DatapathObjects) Close() error {
 // It can be passed to LoadDatapathObjects or ebpf.CollectionSpec.LoadAndAssign.
 type DatapathMaps struct {
 	BusyFrags       *ebpf.Map `ebpf:"busy_frags"`
+	Carried         *ebpf.Map `ebpf:"carried"`
 	Devices         *ebpf.Map `ebpf:"devices"`
 	Drops           *ebpf.Map `ebpf:"drops"`
 	EndpointAddrs   *ebpf.Map `ebpf:"endpoint_addrs"`
@@ -843,6 +867,7 @@ type DatapathMaps struct {
 func (m *DatapathMaps) Close() error {
 	return _DatapathClose(
 		m.BusyFrags,
+		m.Carried,
 		m.Devices,
 		m.Drops,
 		m.EndpointAddrs,
@@ -903,6 +928,7 @@ type DatapathVariables struct {
 //
 // It can be passed to LoadDatapathObjects or ebpf.CollectionSpec.LoadAndAssign.
 type DatapathPrograms struct {
+	Carry            *ebpf.Program `ebpf:"carry"`
 	Collect          *ebpf.Program `ebpf:"collect"`
 	Connect4         *ebpf.Program `ebpf:"connect4"`
 	Connect6         *ebpf.Program `ebpf:"connect6"`
@@ -922,6 +948,7 @@ type DatapathPrograms struct {
 
 func (p *DatapathPrograms) Close() error {
 	return _DatapathClose(
+		p.Carry,
 		p.Collect,
 		p.Connect4,
 		p.Connect6,

@@ -5,4 +5,4 @@
 // by hand but this file; the packages beside it give the maps their meaning.
 package object
 
-//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -cflags "-O2 -g -Wall -Wextra -Werror -mcpu=v3 -I/usr/include/x86_64-linux-gnu -I/usr/include/aarch64-linux-gnu" -type drop_reason -type direction -type program -type verdict -type limit -type device_flag -type endpoint_flag -type network_flag -type published_flag -type zone -type flow_echo -type flow_action -type flow_kind -type flow_flag -type flow_state -type flow_last_seen -type flow_netfilter -type collect_request Datapath ../../bpf/datapath.c
+//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -cflags "-O2 -g -Wall -Wextra -Werror -mcpu=v3 -I/usr/include/x86_64-linux-gnu -I/usr/include/aarch64-linux-gnu" -type drop_reason -type direction -type program -type verdict -type limit -type device_flag -type endpoint_flag -type network_flag -type published_flag -type zone -type flow_echo -type flow_action -type flow_kind -type flow_flag -type flow_state -type flow_last_seen -type flow_netfilter -type carry_outcome -type collect_request Datapath ../../bpf/datapath.c

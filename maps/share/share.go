@@ -70,6 +70,22 @@ func (t *Table) Put(s Share, seed uint32) error {
 	return nil
 }
 
+// Seed gives a table a seed that has none yet. Until Put nothing is kept for anybody.
+func (t *Table) Seed(seed uint32) error {
+	var v object.DatapathShare
+	if err := t.shares.Lookup(uint32(0), &v); err != nil {
+		return fmt.Errorf("shares: %w", err)
+	}
+	if v.Seed != 0 {
+		return nil
+	}
+	v.Seed = seed
+	if err := t.shares.Put(uint32(0), &v); err != nil {
+		return fmt.Errorf("shares: %w", err)
+	}
+	return nil
+}
+
 // Open returns how many connections the endpoint in a slot has, or all have.
 func (t *Table) Open(slot int) (Counts, error) {
 	var use object.DatapathFlowUse

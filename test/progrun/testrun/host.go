@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/fairway-project/fairway/loader"
+	"github.com/fairway-project/fairway/maps/carry"
 	"github.com/fairway-project/fairway/maps/counter"
 	"github.com/fairway-project/fairway/maps/drop"
 	"github.com/fairway-project/fairway/maps/endpoint"
@@ -55,6 +56,7 @@ type Host struct {
 	Counters  *counter.Table
 	Dropped   *drop.Table
 	Collector *expired.Collector
+	Carrier   *carry.Carrier
 	Shares    *share.Table
 
 	thread *thread
@@ -123,7 +125,7 @@ func (h *Host) load(opts Options) error {
 	h.Endpoints, h.Networks, h.Flows = endpoint.New(m), network.New(m), flow.New(m)
 	h.State, h.Published, h.Links = host.New(m), publish.New(m), icc.New(m)
 	h.Resolvers, h.Counters, h.Dropped = resolver.New(m), counter.New(m), drop.New(m)
-	h.Collector, h.Shares = expired.New(m, p), share.New(m)
+	h.Collector, h.Carrier, h.Shares = expired.New(m, p), carry.New(m, p), share.New(m)
 	return nil
 }
 
