@@ -4,7 +4,6 @@ package loader
 
 import (
 	"fmt"
-	"path/filepath"
 	"slices"
 
 	"github.com/cilium/ebpf"
@@ -58,7 +57,7 @@ func newAttacher(cfg Config, tcxAvailable bool) (attacher, error) {
 	c := &clsact{dir: cfg.linksDir()}
 	var err error
 	if cfg.Others {
-		c.maps, err = mapIDs(filepath.Join(cfg.Dir, "maps"))
+		c.maps, err = mapIDs(cfg.mapsDir())
 	}
 	return c, err
 }
@@ -70,7 +69,7 @@ func (l *Loader) Attach(index int, p Program) error {
 	if err != nil {
 		return err
 	}
-	if err := l.devices.attach(index, p, prog, l.switching); err != nil {
+	if err := l.devices.attach(index, p, prog, l.Switching()); err != nil {
 		return explain(fmt.Errorf("attach %s to device %d: %w", p, index, err))
 	}
 	return nil

@@ -60,7 +60,7 @@ func (l *Loader) attachHook(root string, h hook) error {
 	pinned, err := link.LoadPinnedLink(path, nil)
 	if err == nil {
 		defer pinned.Close()
-		if l.switching {
+		if l.Switching() {
 			return nil
 		}
 		return updateHook(pinned, h.prog)

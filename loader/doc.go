@@ -8,19 +8,32 @@
 //
 // The directory looks like this:
 //
-//	<dir>/maps/<schema>/<map>         maps; schema is a hash of their layout
-//	<dir>/links/<ifindex>-<program>   tcx links
-//	<dir>/links/cgroup-<program>      cgroup links
+//	<dir>/maps/<group>-<revision>-<hash>/<map>  maps; the hash is of the group's layout
+//	<dir>/programs/<fingerprint>/<program>      programs, for the next start
+//	<dir>/links/<ifindex>-<program>             tcx links
+//	<dir>/links/cgroup-<program>                cgroup links
 //
-// A later process with the same schema adopts the maps as they are and replaces
-// the programs of the links by its own, each in one step, in Open: established
-// flows see nothing. With another schema it starts with empty maps, while the
-// older programs go on with the older maps; the caller fills the new maps and
-// then calls Switch, which replaces the programs and removes the older maps.
+// A later process adopts the maps of each group that has the layout that it wants. If the
+// programs are what it would load, by a fingerprint of the object, its constants, the
+// maps and the kernel, it adopts them too; else it loads its own and replaces those of the
+// links, each in one step, in Open: established flows see nothing.
+//
+// A group whose layout is another begins anew beside the older tables, which the older
+// programs go on with. What the older tables hold is brought over, entry by entry, by the
+// names of members, which the kernel keeps with each map; fillers say what members are that
+// the older layout lacks. Connections are carried over while older programs work, then
+// the programs are replaced, then what changed in between follows (see carrying). Where
+// tables change that the control plane fills, it says all again before that, and
+// calls Switch.
+//
+// Killed at any moment, a process leaves a state from which the next one goes on: older
+// tables stay until all programs are replaced, and what comes over twice does no harm.
 //
 // Be aware:
-//   - with another schema the tracked flows are not carried over: connections
-//     through address translation break once, at Switch;
+//   - connections that begin in the milliseconds in which programs are replaced may need
+//     their first packet twice;
+//   - tables of a later revision are refused (ErrNewerTables). Versions from before there
+//     were groups can't know: they begin new tables, and connections break;
 //   - without tcx (before Linux 6.6) programs are clsact filters, which no link
 //     guards: they are found again by their name, priority and handle. With
 //     Config.Others, the maps that they use tell whose they are;

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"path/filepath"
+	"slices"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/rlimit"
@@ -50,16 +52,18 @@ type Loader struct {
 	objects  object.DatapathObjects
 	programs map[Program]loaded // by the name of those for devices
 	devices  attacher
-	schema   string
-	// switching is set while older programs with older maps carry the traffic.
-	switching bool
-	replaced  *Replacement
+	// fingerprint is of all that the programs were made of.
+	fingerprint string
+	adopted     bool
+	// upgrade is set while older programs with older maps carry the traffic.
+	upgrade  *upgrade
+	replaced *Replacement
 }
 
-// Open loads the object, adopts what an earlier process pinned, and replaces the
-// programs that it attached; see the package's comment for what happens if the
-// layout of the maps is another. It attaches nothing anew. On error nothing that
-// was attached has changed.
+// Open adopts the maps that an earlier process pinned, and its programs if they are what
+// would be loaded, else loads the object and replaces what was attached; see the package's
+// comment for what happens if the layout of maps is another. It attaches nothing anew. On
+// error nothing that was attached has changed, with ErrNewerTables nothing at all.
 func Open(cfg Config) (*Loader, error) {
 	if err := rlimit.RemoveMemlock(); err != nil {
 		return nil, explain(fmt.Errorf("lift RLIMIT_MEMLOCK: %w", err))
@@ -75,6 +79,14 @@ func Open(cfg Config) (*Loader, error) {
 }
 
 func (l *Loader) open() (err error) {
+	spec, err := object.LoadDatapath()
+	if err != nil {
+		return fmt.Errorf("eBPF object: %w", err)
+	}
+	found, err := look(l.cfg.mapsDir(), spec)
+	if err != nil {
+		return err
+	}
 	if err := PrepareDir(l.cfg.Dir); err != nil {
 		return err
 	}
@@ -88,21 +100,19 @@ func (l *Loader) open() (err error) {
 	if err := l.devices.checkRoom(); err != nil {
 		return err
 	}
-	if err := hurried(l.load); err != nil {
+	if err := hurried(func() error { return l.load(found) }); err != nil {
 		return err
 	}
-	if l.switching, err = l.otherSchemas(); err != nil {
+	if l.upgrade, err = l.prepare(found); err != nil {
 		return err
 	}
-	if l.switching {
-		l.cfg.Logger.Warn("the tables are another version's and have another layout: connections through address translation that are open break once, when the start is complete",
-			"tables_of", l.cfg.maker(), "this", l.cfg.Build, "schema", l.schema)
-		return nil
+	if !l.upgrade.waits {
+		return l.Switch()
 	}
-	if err := l.replaceAll(); err != nil {
-		return err
+	if l.upgrade.breaks {
+		l.cfg.Logger.Warn("the tables are another version's, and their connections can't be read: those through address translation that are open break once, when the start is complete",
+			"tables_of", l.cfg.maker(), "this", l.cfg.Build)
 	}
-	l.cfg.tellName()
 	return nil
 }
 
@@ -119,7 +129,10 @@ func (l *Loader) Features() []Result { return l.features }
 func (l *Loader) Clock() *Clock { return l.clock }
 
 // Switching reports whether older programs wait for Switch.
-func (l *Loader) Switching() bool { return l.switching }
+func (l *Loader) Switching() bool { return l.upgrade != nil }
+
+// Adopted reports whether the programs are those of an earlier process.
+func (l *Loader) Adopted() bool { return l.adopted }
 
 // Close frees descriptors. What is attached and pinned stays.
 func (l *Loader) Close() error {
@@ -127,51 +140,63 @@ func (l *Loader) Close() error {
 	if l.clock != nil {
 		errs = append(errs, l.clock.Close())
 	}
-	if l.objects.FromContainer != nil {
-		errs = append(errs, l.objects.Close())
-	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, l.objects.Close())...)
 }
 
-func (l *Loader) load() error {
-	spec, err := object.LoadDatapath()
-	if err != nil {
-		return fmt.Errorf("eBPF object: %w", err)
-	}
-	l.schema = schema(spec)
-	if err := l.setConstants(spec); err != nil {
+// load brings maps and programs into the kernel, or finds them there.
+func (l *Loader) load(s *survey) error {
+	if err := l.setSizes(s); err != nil {
 		return err
 	}
+	if err := s.settle(); err != nil {
+		return err
+	}
+	pinned, err := pinMaps(s)
+	defer func() { closeAll(slices.Collect(maps.Values(pinned))...) }()
+	if err != nil {
+		return err
+	}
+	if err := l.setConstants(s.spec, pinned); err != nil {
+		return err
+	}
+	if l.fingerprint, err = fingerprint(s.spec, pinned); err != nil {
+		return err
+	}
+	l.cfg.Logger.Debug("maps are pinned", "dir", l.cfg.mapsDir())
+	if l.adopted, err = l.adopt(pinned); err != nil {
+		return err
+	}
+	if l.adopted {
+		l.cfg.Logger.Info("programs adopted", "fingerprint", l.fingerprint)
+		return l.identify()
+	}
+	opts := &ebpf.CollectionOptions{MapReplacements: pinned}
+	if err := s.spec.LoadAndAssign(&l.objects, opts); err != nil {
+		return explain(fmt.Errorf("load programs: %w", err))
+	}
+	l.cfg.Logger.Info("programs loaded", "fingerprint", l.fingerprint)
+	return errors.Join(l.identify(), l.keep(s.spec))
+}
+
+// setSizes sets those of the flow tables, unless they are there.
+func (l *Loader) setSizes(s *survey) error {
 	entries, err := flowEntries(l.cfg.FlowTableSize)
 	if err != nil {
 		return err
 	}
-	spec.Maps[object.DatapathMapFlows4].MaxEntries = entries
-	spec.Maps[object.DatapathMapFlows6].MaxEntries = entries
-	spec.Maps[object.DatapathMapRecent4].MaxEntries = recentEntries(entries)
-	spec.Maps[object.DatapathMapRecent6].MaxEntries = recentEntries(entries)
-	pinned, err := pinMaps(spec, l.mapsDir())
-	defer closeMaps(pinned)
-	if err != nil {
-		return err
-	}
-	if have := pinned[object.DatapathMapFlows4].MaxEntries(); l.cfg.FlowTableSize != 0 && have != entries {
-		l.cfg.Logger.Warn("flow tables exist and keep their size until uninstall or a reboot", "entries", have, "asked_for", entries)
-	}
-	// Of the ring that there is, which may be an earlier process's.
-	mask := pinned[object.DatapathMapRecent4].MaxEntries() - 1
-	if err := spec.Variables[object.DatapathVarRecentMask].Set(mask); err != nil {
-		return fmt.Errorf("constant %s: %w", object.DatapathVarRecentMask, err)
-	}
-	opts := &ebpf.CollectionOptions{MapReplacements: pinned}
-	if err := spec.LoadAndAssign(&l.objects, opts); err != nil {
-		return explain(fmt.Errorf("load programs: %w", err))
-	}
-	return l.identify()
+	all := s.spec.Maps
+	all[object.DatapathMapFlows4].MaxEntries = entries
+	all[object.DatapathMapFlows6].MaxEntries = entries
+	all[object.DatapathMapRecent4].MaxEntries = recentEntries(entries)
+	all[object.DatapathMapRecent6].MaxEntries = recentEntries(entries)
+	return s.keepSizes()
 }
 
 // setConstants fills in what bpf/config.h declares.
-func (l *Loader) setConstants(spec *ebpf.CollectionSpec) error {
+func (l *Loader) setConstants(spec *ebpf.CollectionSpec, pinned map[string]*ebpf.Map) error {
+	if have, want := pinned[object.DatapathMapFlows4].MaxEntries(), l.cfg.FlowTableSize; want != 0 && have != want {
+		l.cfg.Logger.Warn("flow tables exist and keep their size until uninstall or a reboot", "entries", have, "asked_for", want)
+	}
 	cookie, err := netns.Cookie("/proc/thread-self/ns/net")
 	if err != nil {
 		return fmt.Errorf("cookie of the host's network namespace: %w", err)
@@ -182,6 +207,8 @@ func (l *Loader) setConstants(spec *ebpf.CollectionSpec) error {
 		object.DatapathVarHaveCsumIpv6:    available(l.features, featureCsumIPv6),
 		object.DatapathVarHaveKernCtx:     available(l.features, featureKernCtx),
 		object.DatapathVarFirstPacket:     l.cfg.FirstPacket,
+		// Of the ring that there is, which may be an earlier process's.
+		object.DatapathVarRecentMask: pinned[object.DatapathMapRecent4].MaxEntries() - 1,
 	}
 	if r := l.cfg.MasqueradePorts; r != (model.PortRange{}) {
 		constants[object.DatapathVarMasqueradePortMin] = r.First
@@ -195,8 +222,9 @@ func (l *Loader) setConstants(spec *ebpf.CollectionSpec) error {
 	return nil
 }
 
-func (l *Loader) mapsDir() string  { return filepath.Join(l.cfg.Dir, "maps", l.schema) }
 func (l *Loader) linksDir() string { return l.cfg.linksDir() }
 
-func (c Config) linksDir() string  { return filepath.Join(c.Dir, "links") }
-func (c Config) cgroupDir() string { return filepath.Join(c.RunDir, "cgroup2") }
+func (c Config) mapsDir() string     { return filepath.Join(c.Dir, "maps") }
+func (c Config) programsDir() string { return filepath.Join(c.Dir, "programs") }
+func (c Config) linksDir() string    { return filepath.Join(c.Dir, "links") }
+func (c Config) cgroupDir() string   { return filepath.Join(c.RunDir, "cgroup2") }

@@ -17,6 +17,10 @@ type Replacement struct {
 	// Of names the build that worked with them; empty if it left no note.
 	Of string
 	At time.Time
+	// Carried is how many connections were carried over, Lost how many had no room.
+	Carried, Lost int
+	// Broke says that connections through address translation couldn't be.
+	Broke bool
 }
 
 // Replaced returns what this process's Switch has replaced; nil if there was nothing.

@@ -7,33 +7,33 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"github.com/cilium/ebpf"
 )
 
-// pinMaps returns every map of spec that outlives the process, adopted from dir or
-// made and pinned there. It sets the sizes in spec to those of adopted flow tables.
-// The caller closes the maps, also on error.
-func pinMaps(spec *ebpf.CollectionSpec, dir string) (map[string]*ebpf.Map, error) {
+// pinMaps returns every map that outlives the process and its programs, adopted from where
+// it belongs or made and pinned there. It sets the sizes in the survey's spec to those of
+// adopted flow tables. The caller closes the maps, also on error.
+func pinMaps(s *survey) (map[string]*ebpf.Map, error) {
 	pinned := make(map[string]*ebpf.Map)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return pinned, fmt.Errorf("directory of maps: %w", err)
-	}
-	for name, ms := range spec.Maps {
-		if internalMap(name) {
-			continue
+	for _, g := range s.groups {
+		for _, name := range g.tables {
+			ms, ok := s.spec.Maps[name]
+			if !ok {
+				continue
+			}
+			m, err := pinMap(ms, s.path(g, name), g.bring == anew)
+			if err != nil {
+				return pinned, err
+			}
+			pinned[name] = m
 		}
-		m, err := pinMap(ms, filepath.Join(dir, name))
-		if err != nil {
-			return pinned, err
-		}
-		pinned[name] = m
 	}
 	return pinned, nil
 }
 
-func pinMap(ms *ebpf.MapSpec, path string) (*ebpf.Map, error) {
+// pinMap makes a map anew in the place of one of another layout if it is expendable.
+func pinMap(ms *ebpf.MapSpec, path string, expendable bool) (*ebpf.Map, error) {
 	m, err := ebpf.LoadPinnedMap(path, nil)
 	if errors.Is(err, fs.ErrNotExist) {
 		return newPinnedMap(ms, path)
@@ -51,7 +51,7 @@ func pinMap(ms *ebpf.MapSpec, path string) (*ebpf.Map, error) {
 	if err := m.Close(); err != nil {
 		return nil, fmt.Errorf("pinned map %s: %w", path, err)
 	}
-	if !expendable()[ms.Name] {
+	if !expendable {
 		return nil, fmt.Errorf("pinned map %s: %w", path, incompatible)
 	}
 	if err := os.Remove(path); err != nil {
@@ -71,7 +71,7 @@ func newPinnedMap(ms *ebpf.MapSpec, path string) (*ebpf.Map, error) {
 	return m, nil
 }
 
-func closeMaps(all map[string]*ebpf.Map) {
+func closeAll(all ...*ebpf.Map) {
 	for _, m := range all {
 		m.Close()
 	}

@@ -7,54 +7,36 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// Switch ends the use of maps with another layout: it replaces the programs that
-// use them, each in one step, and then removes those maps. Call it when the new
-// maps hold all that the older ones did. It does nothing if there are none, and
-// goes on where an earlier call was interrupted.
-func (l *Loader) Switch() error {
-	if !l.switching {
-		return nil
-	}
-	if err := l.replaceAll(); err != nil {
-		return err
-	}
-	schemas, err := names(filepath.Join(l.cfg.Dir, "maps"))
-	if err != nil {
-		return fmt.Errorf("directory of maps: %w", err)
-	}
-	var errs []error
-	for _, s := range schemas {
-		if s != l.schema {
-			errs = append(errs, os.RemoveAll(filepath.Join(l.cfg.Dir, "maps", s)))
-		}
-	}
-	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("older maps: %w", err)
-	}
-	l.switching = false
-	l.replaced = &Replacement{Of: l.cfg.maker(), At: time.Now()}
-	l.cfg.tellName()
-	return nil
-}
-
 // replaceAll replaces the programs of every attachment by this process's, and
-// detaches those that this version doesn't have.
+// detaches those that this version doesn't have. Uplinks come first: where tables change
+// with programs, an answer from outside that finds no connection would go to the host, which
+// resets it, and what a container sends comes again.
 func (l *Loader) replaceAll() error {
 	attachments, err := l.Attachments()
 	if err != nil {
 		return err
 	}
+	slices.SortStableFunc(attachments, func(a, b Attachment) int { return a.rank() - b.rank() })
 	var errs []error
 	for _, a := range attachments {
 		errs = append(errs, l.replace(a))
 	}
 	return explain(errors.Join(errs...))
+}
+
+// rank orders attachments for their replacement.
+func (a Attachment) rank() int {
+	switch a.Program {
+	case FromUplink, ToUplink, UplinkXDP:
+		return 0
+	}
+	return 1
 }
 
 func (l *Loader) replace(a Attachment) error {
@@ -78,20 +60,6 @@ func (l *Loader) replace(a Attachment) error {
 		return l.devices.detach(a.Index, a.Program)
 	}
 	return l.devices.replace(a.Index, a.Program, prog)
-}
-
-// otherSchemas reports whether maps with another layout are there.
-func (l *Loader) otherSchemas() (bool, error) {
-	schemas, err := names(filepath.Join(l.cfg.Dir, "maps"))
-	if err != nil {
-		return false, fmt.Errorf("directory of maps: %w", err)
-	}
-	for _, s := range schemas {
-		if s != l.schema {
-			return true, nil
-		}
-	}
-	return false, nil
 }
 
 // Uninstall removes everything that this or an earlier process made below the
@@ -121,8 +89,10 @@ func Remove(cfg Config) error {
 func uninstall(cfg Config, devices attacher) error {
 	links := cfg.linksDir()
 	var errs []error
-	if err := os.RemoveAll(filepath.Join(cfg.Dir, "maps")); err != nil {
-		errs = append(errs, fmt.Errorf("maps: %w", err))
+	for _, dir := range []string{cfg.mapsDir(), cfg.programsDir()} {
+		if err := os.RemoveAll(dir); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", filepath.Base(dir), err))
+		}
 	}
 	errs = append(errs, detachAll(devices))
 	remaining, err := names(links)

@@ -36,7 +36,7 @@ var ErrForeignXDP = errors.New("another XDP program is attached")
 // one way to the other it is detached in between.
 func (l *Loader) AttachXDP(index int, native bool) error {
 	path := l.xdpPath(index)
-	if l.switching && exists(path) {
+	if l.Switching() && exists(path) {
 		return nil
 	}
 	if done, err := l.updateXDP(index, native); done || err != nil {

@@ -3,6 +3,7 @@
 package harness
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -27,6 +28,9 @@ type Daemon struct {
 	Mode Mode
 	// Args follow the harness's own arguments.
 	Args []string
+	// Binary is started instead of the one under test: an older version's. It may be
+	// changed between two starts.
+	Binary string
 	// Under is a command that runs what follows it in its own place, with limits of its
 	// own: prlimit(1), setpriv(1).
 	Under []string
@@ -80,6 +84,26 @@ func (d *Daemon) Start(t testing.TB) {
 
 // TryStart is Start for daemons that may refuse to.
 func (d *Daemon) TryStart() error {
+	if err := d.launch(); err != nil {
+		return err
+	}
+	return d.ready()
+}
+
+// KillStarting starts the daemon and kills it after that time, ready or not.
+func (d *Daemon) KillStarting(t testing.TB, after time.Duration) {
+	t.Helper()
+	if err := d.launch(); err != nil {
+		t.Fatalf("start of the daemon: %v", err)
+	}
+	select {
+	case <-time.After(after):
+	case <-d.exited:
+	}
+	d.Kill(t)
+}
+
+func (d *Daemon) launch() error {
 	logFile, err := os.OpenFile(d.logPath, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return err
@@ -92,7 +116,8 @@ func (d *Daemon) TryStart() error {
 	if d.Mode != "" {
 		args = append(args, "--datapath", string(d.Mode))
 	}
-	line := append(append(slices.Clone(d.Under), os.Getenv(EnvBinary)), append(args, d.Args...)...)
+	binary := cmp.Or(d.Binary, os.Getenv(EnvBinary))
+	line := append(append(slices.Clone(d.Under), binary), append(args, d.Args...)...)
 	cmd := exec.Command(line[0], line[1:]...)
 	cmd.Stdout, cmd.Stderr = logFile, logFile
 	// A signal to the test's group must not end what the test wants to end itself.
@@ -102,7 +127,7 @@ func (d *Daemon) TryStart() error {
 	}
 	d.cmd, d.exited = cmd, make(chan struct{})
 	go func() { _ = cmd.Wait(); close(d.exited) }()
-	return d.ready()
+	return nil
 }
 
 func (d *Daemon) ready() error {

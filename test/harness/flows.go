@@ -13,6 +13,9 @@ import (
 // Flows keeps connections busy while a test does something else, and counts
 // what goes wrong with them.
 type Flows struct {
+	// Pace is the time between two messages of one flow.
+	Pace time.Duration
+
 	stop    chan struct{}
 	done    sync.WaitGroup
 	mu      sync.Mutex
@@ -22,12 +25,12 @@ type Flows struct {
 
 // NewFlows starts nothing yet.
 func NewFlows(t testing.TB) *Flows {
-	f := &Flows{stop: make(chan struct{})}
+	f := &Flows{Pace: pace, stop: make(chan struct{})}
 	t.Cleanup(f.end)
 	return f
 }
 
-// pace is the time between two messages of one flow.
+// pace is for a handful of flows.
 const pace = 5 * time.Millisecond
 
 // TCP opens a connection and sends numbered lines on it.
@@ -71,7 +74,7 @@ func (fl *Flows) run(name string, step func(serial int) error, end func() error)
 		if end != nil {
 			defer end()
 		}
-		tick := time.NewTicker(pace)
+		tick := time.NewTicker(fl.Pace)
 		defer tick.Stop()
 		for serial := 1; ; serial++ {
 			if err := step(serial); err != nil {

@@ -47,8 +47,8 @@ type facts struct {
 
 	daemon daemonFacts
 	socket socketFacts
-	// schemas counts the generations of maps below bpffs.
-	schemas int
+	// otherTables are directories below bpffs with tables of other versions.
+	otherTables []string
 }
 
 // device is a network device of the host.

@@ -122,9 +122,8 @@ func (f *facts) gatherPins() {
 			break
 		}
 	}
-	entries, err := os.ReadDir(filepath.Join(f.bpffs, "maps"))
-	if err == nil {
-		f.schemas = len(entries)
+	if others, err := loader.OtherTables(f.bpffs); err == nil {
+		f.otherTables = others
 	}
 }
 

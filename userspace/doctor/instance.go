@@ -80,8 +80,8 @@ func leftovers(f *facts) []request.Check {
 		}
 		checks = append(checks, warn("leftovers", "devices that no daemon here owns: "+list, fix))
 	}
-	if f.schemas > 1 {
-		checks = append(checks, warn("leftovers", fmt.Sprintf("tables of %d versions in %s", f.schemas, f.bpffs), "systemctl restart fairway"))
+	if len(f.otherTables) > 0 {
+		checks = append(checks, warn("leftovers", fmt.Sprintf("tables of other versions in %s", f.bpffs), "systemctl restart fairway"))
 	}
 	if len(checks) == 0 {
 		return []request.Check{ok("leftovers", "none")}

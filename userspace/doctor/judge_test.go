@@ -148,7 +148,7 @@ func TestJudgements(t *testing.T) {
 		{"open socket in a closed directory", both, func(f *facts) { f.socket.mode = 0o666 }, "socket", request.OK, ""},
 		{"port not reserved", both, func(f *facts) { f.daemon.ports = []portFact{port} }, "published ports", request.Warn, "0.0.0.0:8080->80/tcp of sandbox web: not reserved"},
 		{"stale device", both, func(f *facts) { f.daemon.known = nil }, "leftovers", request.Warn, "br-1"},
-		{"two generations", datapath.EBPF, func(f *facts) { f.schemas = 2 }, "leftovers", request.Warn, "2 versions"},
+		{"two generations", datapath.EBPF, func(f *facts) { f.otherTables = []string{"a"} }, "leftovers", request.Warn, "other versions"},
 	} {
 		modes := []datapath.Mode{tc.mode}
 		if tc.mode == both {

@@ -79,11 +79,17 @@ func (p *programs) switchOver() error {
 	return p.loader.Switch()
 }
 
-// versions tells whether older programs carry the traffic still, and whether they did.
-func (p *programs) versions() (switching bool, replaced *loader.Replacement) {
+// versions tells whether this start loaded programs, and what there was before.
+type versions struct {
+	adopted   bool
+	switching bool // older programs carry the traffic still
+	replaced  *loader.Replacement
+}
+
+func (p *programs) versions() versions {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.loader.Switching(), p.loader.Replaced()
+	return versions{p.loader.Adopted(), p.loader.Switching(), p.loader.Replaced()}
 }
 
 // leave notes that the device's endpoint is gone. Its programs stay for as long as it

@@ -43,18 +43,13 @@ func (d *Datapath) Status(context.Context) (datapath.Status, error) {
 
 func (d *Datapath) notes() []string {
 	max4, max6 := d.meter.flows.Limit()
-	notes := []string{fmt.Sprintf("The flow tables have room for %d IPv4 and %d IPv6 connections.", max4/2, max6/2)}
-	switching, replaced := d.programs.versions()
-	if switching {
+	v := d.programs.versions()
+	notes := []string{fmt.Sprintf("The flow tables have room for %d IPv4 and %d IPv6 connections.", max4/2, max6/2), programsNote(v.adopted)}
+	if v.switching {
 		notes = append(notes, "Programs of an earlier version carry the traffic until the start is complete.")
 	}
-	if r := replaced; r != nil {
-		of := "another version"
-		if r.Of != "" {
-			of += ", " + r.Of
-		}
-		notes = append(notes, fmt.Sprintf("This daemon found the tables of %s, and began new ones %s: connections through address translation that were open then broke.",
-			of, r.At.Format(time.DateTime)))
+	if v.replaced != nil {
+		notes = append(notes, replacementNote(v.replaced))
 	}
 	if l3 := d.uplinks.l3; len(l3) > 0 {
 		notes = append(notes, fmt.Sprintf(
@@ -71,6 +66,29 @@ func (d *Datapath) notes() []string {
 		}
 	}
 	return notes
+}
+
+// programsNote tells whether the start had to load anything.
+func programsNote(adopted bool) string {
+	if adopted {
+		return "The programs are those of an earlier start, adopted as they were."
+	}
+	return "The programs were loaded by this start."
+}
+
+func replacementNote(r *loader.Replacement) string {
+	of := "another version"
+	if r.Of != "" {
+		of += ", " + r.Of
+	}
+	fate := fmt.Sprintf("%d connections were carried over", r.Carried)
+	switch {
+	case r.Broke:
+		fate = "connections through address translation that were open then broke"
+	case r.Lost > 0:
+		fate += fmt.Sprintf(", and %d lost for want of room", r.Lost)
+	}
+	return fmt.Sprintf("This daemon found the tables of %s, and began new ones %s: %s.", of, r.At.Format(time.DateTime), fate)
 }
 
 func deviceName(a loader.Attachment) string {

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loader
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+
+	"github.com/fairway-project/fairway/maps/object"
+)
+
+// A generation is the programs of one load, and the arrays of programs that go with them,
+// pinned in a directory that is named by a fingerprint of all that they were made of. It is
+// filled under another name first, so one with its name is whole.
+
+// unfinished begins the name of a generation that is being pinned, or was when a
+// process was killed. (A BPF filesystem takes no dots.)
+const unfinished = "unfinished-"
+
+// fingerprint is of the object, its constants, the tables that it works with and the
+// kernel that it was loaded into. Numbers of maps are never given twice.
+func fingerprint(spec *ebpf.CollectionSpec, pinned map[string]*ebpf.Map) (string, error) {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return "", fmt.Errorf("version of the kernel: %w", err)
+	}
+	h := sha256.New()
+	fmt.Fprintf(h, "%x %s %s\n", object.Hash(), unix.ByteSliceToString(u.Release[:]), unix.ByteSliceToString(u.Version[:]))
+	for _, name := range slices.Sorted(maps.Keys(spec.Variables)) {
+		fmt.Fprintf(h, "%s %x\n", name, spec.Variables[name].Value)
+	}
+	for _, name := range slices.Sorted(maps.Keys(pinned)) {
+		info, err := pinned[name].Info()
+		if err != nil {
+			return "", fmt.Errorf("map %s: %w", name, err)
+		}
+		id, _ := info.ID()
+		fmt.Fprintf(h, "%s %d\n", name, id)
+	}
+	return hex.EncodeToString(h.Sum(nil))[:hashLength], nil
+}
+
+func (l *Loader) generationDir() string { return filepath.Join(l.cfg.programsDir(), l.fingerprint) }
+
+// adopt opens the generation with this process's fingerprint, if it is pinned. The maps
+// stay the caller's.
+func (l *Loader) adopt(pinned map[string]*ebpf.Map) (bool, error) {
+	dir := l.generationDir()
+	if !exists(dir) {
+		return false, nil
+	}
+	var err error
+	for name, at := range l.members() {
+		switch at := at.(type) {
+		case **ebpf.Program:
+			*at, err = ebpf.LoadPinnedProgram(filepath.Join(dir, name), nil)
+		case **ebpf.Map:
+			if own := pinned[name]; own != nil {
+				*at, err = own.Clone()
+			} else {
+				*at, err = ebpf.LoadPinnedMap(filepath.Join(dir, name), nil)
+			}
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			return false, l.giveUp(dir, name)
+		}
+		if err != nil {
+			return false, explain(fmt.Errorf("pinned program %s: %w", filepath.Join(dir, name), err))
+		}
+	}
+	return true, nil
+}
+
+// giveUp forgets a generation that somebody took something out of.
+func (l *Loader) giveUp(dir, name string) error {
+	l.cfg.Logger.Warn("pinned programs are incomplete and are loaded again", "dir", dir, "missing", name)
+	err := errors.Join(l.objects.Close(), os.RemoveAll(dir))
+	l.objects = object.DatapathObjects{}
+	if err != nil {
+		return fmt.Errorf("pinned programs: %w", err)
+	}
+	return nil
+}
+
+// keep pins this process's programs, for one that comes after it.
+func (l *Loader) keep(spec *ebpf.CollectionSpec) error {
+	dir := l.generationDir()
+	making := filepath.Join(l.cfg.programsDir(), unfinished+l.fingerprint)
+	if err := errors.Join(os.RemoveAll(making), os.MkdirAll(making, 0o700)); err != nil {
+		return fmt.Errorf("directory of programs: %w", err)
+	}
+	for name, at := range l.members() {
+		var err error
+		switch at := at.(type) {
+		case **ebpf.Program:
+			err = (*at).Pin(filepath.Join(making, name))
+		case **ebpf.Map:
+			if goesWithPrograms(name, spec.Maps[name]) {
+				err = (*at).Pin(filepath.Join(making, name))
+			}
+		}
+		if err != nil {
+			return explain(fmt.Errorf("pin %s: %w", name, err))
+		}
+	}
+	if err := os.Rename(making, dir); err != nil {
+		return fmt.Errorf("directory of programs: %w", err)
+	}
+	return nil
+}
+
+// dropGenerations removes those that nothing is attached of any more.
+func (l *Loader) dropGenerations() error {
+	all, err := names(l.cfg.programsDir())
+	errs := []error{err}
+	for _, name := range all {
+		if name != l.fingerprint {
+			errs = append(errs, os.RemoveAll(filepath.Join(l.cfg.programsDir(), name)))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("older programs: %w", err)
+	}
+	return nil
+}
+
+// members are where the object's programs and maps are kept, as pointers to the fields, by
+// the names that they have in it.
+func (l *Loader) members() map[string]any {
+	all := make(map[string]any)
+	for _, part := range []any{&l.objects.DatapathPrograms, &l.objects.DatapathMaps} {
+		v := reflect.ValueOf(part).Elem()
+		for i := range v.NumField() {
+			name, ok := v.Type().Field(i).Tag.Lookup("ebpf")
+			if ok && !strings.HasPrefix(name, ".") {
+				all[name] = v.Field(i).Addr().Interface()
+			}
+		}
+	}
+	return all
+}

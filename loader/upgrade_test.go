@@ -1,0 +1,425 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loader
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"github.com/fairway-project/fairway/maps/carry"
+	"github.com/fairway-project/fairway/maps/flow"
+	"github.com/fairway-project/fairway/maps/object"
+	"github.com/fairway-project/fairway/maps/share"
+)
+
+// legacy is a directory of all tables, as versions had it that knew no groups.
+const legacy = "0123456789abcdef"
+
+// older is an instance that an older version works in: its programs are attached, and its
+// flow tables have an earlier layout.
+type older struct {
+	*instance
+	tables map[string]*ebpf.Map // of flows
+	fields map[string][2]map[string]field
+}
+
+// becomesOlder makes what a closed loader leaves look as if an older version had left it.
+func (i *instance) becomesOlder(t *testing.T, revision string) *older {
+	t.Helper()
+	o := &older{instance: i, tables: make(map[string]*ebpf.Map), fields: make(map[string][2]map[string]field)}
+	dir := filepath.Join(i.cfg.mapsDir(), legacy)
+	specs := frozen(t, revision)
+	pins, err := filepath.Glob(filepath.Join(i.cfg.mapsDir(), "*-*", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, pin := range pins {
+		name := filepath.Base(pin)
+		to := filepath.Join(dir, name)
+		if ms := specs[name]; ms != nil {
+			if sizedByFlows(name) {
+				ms.MaxEntries = 4096
+			}
+			m, err := newPinnedMap(ms, to)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { m.Close() })
+			o.tables[name] = m
+			o.fields[name] = [2]map[string]field{fieldsOf(ms.Key), fieldsOf(ms.Value)}
+		} else if !strings.HasPrefix(filepath.Base(filepath.Dir(pin)), flowGroup) {
+			if err := pinAt(pin, to); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.RemoveAll(pin); err != nil {
+			t.Fatal(err)
+		}
+	}
+	homes, err := filepath.Glob(filepath.Join(i.cfg.mapsDir(), "*-*"))
+	for _, home := range append(homes, i.cfg.programsDir()) {
+		err = errors.Join(err, os.RemoveAll(home))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+// put enters half a connection in an older table, by the names of members.
+func (o *older) put(t *testing.T, h flow.Half) {
+	t.Helper()
+	table, carried := object.DatapathMapFlows4, flow.Carried(h)
+	if h.IPv6() {
+		table = object.DatapathMapFlows6
+	}
+	m := o.tables[table]
+	spec := layoutOfObject(t, table)
+	back, err := convert(spec, layoutOf(t, table, m), nil, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, value := make([]byte, m.KeySize()), make([]byte, m.ValueSize())
+	newKey, newValue := carry.Bytes(&carried, h.IPv6())
+	back.apply(newKey, newValue, key, value)
+	if err := m.Put(key, value); err != nil {
+		t.Fatal(err)
+	}
+	if h.Origin() {
+		o.remember(t, h.IPv6(), key)
+	}
+}
+
+// remember is what programs do when they open a connection.
+func (o *older) remember(t *testing.T, v6 bool, key []byte) {
+	t.Helper()
+	family, ring := uint32(0), o.tables[object.DatapathMapRecent4]
+	if v6 {
+		family, ring = 1, o.tables[object.DatapathMapRecent6]
+	}
+	pressures := o.tables[object.DatapathMapPressures]
+	raw := make([]byte, pressures.ValueSize())
+	if err := pressures.Lookup(family, raw); err != nil {
+		t.Fatal(err)
+	}
+	pressure := view{raw, o.fields[object.DatapathMapPressures][1]}
+	next := pressure.uint("next")
+	pressure.set("next", next+1)
+	if err := errors.Join(ring.Put(uint32(next)%ring.MaxEntries(), key), pressures.Put(family, raw)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// connection returns both halves of a masqueraded one of the endpoint in slot 3.
+func connection(v6 bool, n int, proto uint8) []flow.Half {
+	inside, outside, hosts := "172.17.0.2", "198.51.100.9", "192.0.2.1"
+	if v6 {
+		inside, outside, hosts = "fd00::2", "2001:db8:9::9", "2001:db8::1"
+	}
+	at := func(a string, port int) netip.AddrPort {
+		return netip.AddrPortFrom(netip.MustParseAddr(a), uint16(port))
+	}
+	origin := flow.Half{
+		Key:    flow.Key{Src: at(inside, 1000+n), Dst: at(outside, 80), Zone: object.DatapathZoneZONE_CONTAINER, Proto: proto},
+		NATSrc: at(hosts, 20000+n), NATDst: at(outside, 80),
+		LastSeen: uint32(5000 + n), State: object.DatapathFlowStateFLOW_SEEN, Action: object.DatapathFlowActionFLOW_FORWARD,
+		Flags:    object.DatapathFlowFlagFLOW_ORIGIN | object.DatapathFlowFlagFLOW_TWIN_WORLD | object.DatapathFlowFlagFLOW_REWRITE,
+		Endpoint: 3, EndpointGeneration: 7,
+	}
+	reply := origin
+	reply.Key = flow.Key{Src: origin.NATDst, Dst: origin.NATSrc, Zone: object.DatapathZoneZONE_WORLD, Proto: proto}
+	reply.NATSrc, reply.NATDst = origin.Dst, origin.Src
+	reply.Flags, reply.Action = object.DatapathFlowFlagFLOW_REWRITE, object.DatapathFlowActionFLOW_DELIVER
+	return []flow.Half{reply, origin}
+}
+
+// connections are of each family, TCP, UDP and echo.
+func connections(n int) (all []flow.Half) {
+	for _, v6 := range []bool{false, true} {
+		for i := range n {
+			all = append(all, connection(v6, i, []uint8{unix.IPPROTO_TCP, unix.IPPROTO_UDP}[i%2])...)
+		}
+		echo := connection(v6, n, unix.IPPROTO_ICMP)
+		if v6 {
+			echo = connection(v6, n, unix.IPPROTO_ICMPV6)
+		}
+		for i := range echo {
+			h := &echo[i]
+			h.Echo = object.DatapathFlowEchoFLOW_ECHO_REPLY
+			if h.Origin() {
+				h.Echo = object.DatapathFlowEchoFLOW_ECHO_REQUEST
+			}
+		}
+		all = append(all, echo...)
+	}
+	return all
+}
+
+// expect compares the connections that there are, and what is counted of them.
+func expect(t *testing.T, l *Loader, want []flow.Half) {
+	t.Helper()
+	got, wanted := make(map[string]string), make(map[string]string)
+	for h, err := range flow.New(l.Maps()).All() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[fmt.Sprint(h.Key, h.Echo)] = h.String()
+	}
+	var families [2]int32
+	for _, h := range want {
+		wanted[fmt.Sprint(h.Key, h.Echo)] = h.String()
+		if h.Origin() && h.IPv6() {
+			families[share.IPv6]++
+		} else if h.Origin() {
+			families[share.IPv4]++
+		}
+	}
+	if diff := cmp.Diff(wanted, got); diff != "" {
+		t.Errorf("connections (-want +got):\n%s", diff)
+	}
+	for _, slot := range []int{3, share.All} {
+		open, err := share.New(l.Maps()).Open(slot)
+		if err != nil || open != families {
+			t.Errorf("slot %d has %v connections, want %v, %v", slot, open, families, err)
+		}
+	}
+	var n uint32
+	var count, ports int32
+	it := l.Maps().PortUses.Iterate()
+	for it.Next(&n, &count) {
+		ports += count
+	}
+	if both := 2 * (families[0] + families[1]); ports != both || it.Err() != nil {
+		t.Errorf("%d ports are counted, want %d, %v", ports, both, it.Err())
+	}
+}
+
+// Connections in tables of every earlier layout come into this version's, count there, and
+// go on when programs are replaced; the older tables go.
+func TestConnectionsAreCarriedOver(t *testing.T) {
+	i := newInstance(t)
+	dev := i.device(t, "up0")
+	i.cfg.Build = "v1 earlier"
+	first := i.open(t)
+	i.do(t, func() error { return errors.Join(first.Attach(dev, FromUplink), first.AttachSockets()) })
+	before := i.programs(t, dev)
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	o := i.becomesOlder(t, "flows-0")
+	want := connections(50)
+	for _, h := range want {
+		o.put(t, h)
+	}
+	dead := connection(false, 99, unix.IPPROTO_TCP)
+	for _, h := range dead {
+		h.LastSeen = uint32(object.DatapathFlowLastSeenFLOW_DEAD)
+		o.put(t, h)
+	}
+	i.cfg.Build = "v2 later"
+	second := i.open(t)
+	defer second.Close()
+	expect(t, second, want)
+	if got := i.programs(t, dev); second.Switching() || len(got) != 1 || got[0] == before[0] {
+		t.Errorf("switching %t, programs %v, before %v", second.Switching(), got, before)
+	}
+	if r := second.Replaced(); r == nil || r.Of != "v1 earlier" || r.Broke || r.Carried != len(want)/2 || r.Lost != 0 {
+		t.Errorf("replaced %+v, want %d connections carried", r, len(want)/2)
+	}
+	if others, err := OtherTables(i.cfg.Dir); len(others) != 0 || err != nil {
+		t.Errorf("older tables are left: %v, %v", others, err)
+	}
+	i.do(t, second.Uninstall)
+}
+
+// Connections that older programs open while those are replaced are found by the ring,
+// with their reply's half, and a walk at the end brings what their packets told.
+func TestConnectionsFollow(t *testing.T) {
+	i := newInstance(t)
+	first := i.open(t)
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	o := i.becomesOlder(t, "flows-0")
+	want := connections(3)
+	for _, h := range want {
+		o.put(t, h)
+	}
+	second := i.open(t)
+	defer second.Close()
+	// As if it were still there.
+	dir := filepath.Join(i.cfg.mapsDir(), legacy)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, m := range o.tables {
+		again, err := m.Clone()
+		if err == nil {
+			err = errors.Join(again.Pin(filepath.Join(dir, name)), again.Close())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	spec, err := object.LoadDatapath()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := look(i.cfg.mapsDir(), spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := second.openCarrying(s, []string{dir})
+	if err != nil || len(c.parts) != 2 {
+		t.Fatalf("%d older tables, %v", len(c.parts), err)
+	}
+	defer c.close()
+	step := func(what string, call func() error) {
+		t.Helper()
+		if err := call(); err != nil {
+			t.Fatal(err)
+		}
+		t.Log(what)
+		expect(t, second, want)
+	}
+	step("a walk over what is known", c.all)
+	for n := range 5 {
+		opened := connection(n%2 == 1, 200+n, unix.IPPROTO_TCP)
+		for _, h := range opened {
+			o.put(t, h)
+		}
+		want = append(want, opened...)
+		step("a connection that was opened since", c.newest)
+	}
+	for n := range want {
+		want[n].State |= object.DatapathFlowStateFLOW_ACK | object.DatapathFlowStateFLOW_FIN
+		want[n].LastSeen += 10
+		o.put(t, want[n])
+	}
+	step("a walk over what has changed", c.all)
+	i.do(t, second.Uninstall)
+}
+
+// Another map, or fewer, concerns nobody: no program waits and no connection is touched.
+func TestAnotherMapChangesNothing(t *testing.T) {
+	i := newInstance(t)
+	first := i.open(t)
+	half := putFlow(t, first)
+	flows, err := mapID(i.pin(t, object.DatapathMapFlows4))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	// A version that hadn't the one, and had another.
+	m, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 4, MaxEntries: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	former := filepath.Join(i.cfg.mapsDir(), "former-1-"+legacy)
+	err = errors.Join(os.RemoveAll(filepath.Dir(i.pin(t, object.DatapathMapFrags))), os.RemoveAll(i.cfg.programsDir()),
+		os.Mkdir(former, 0o700), m.Pin(filepath.Join(former, "former")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := i.open(t)
+	defer second.Close()
+	if _, found, err := flow.New(second.Maps()).Lookup(half.Key); !found || err != nil {
+		t.Errorf("flow of the earlier process: found %t, %v", found, err)
+	}
+	if id, err := mapID(i.pin(t, object.DatapathMapFlows4)); id != flows || err != nil {
+		t.Errorf("the flow table is map %d, was %d, %v", id, flows, err)
+	}
+	if second.Switching() || second.Replaced() != nil || exists(former) {
+		t.Errorf("switching %t, replaced %+v, former map left %t", second.Switching(), second.Replaced(), exists(former))
+	}
+	i.do(t, second.Uninstall)
+}
+
+// pin is where a map is pinned.
+func (i *instance) pin(t *testing.T, name string) string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(i.cfg.mapsDir(), "*", name))
+	if err != nil || len(found) != 1 {
+		t.Fatalf("%s is pinned at %v, %v", name, found, err)
+	}
+	return found[0]
+}
+
+// What a later version left isn't touched: not its tables, nor its programs.
+func TestNewerTablesAreRefused(t *testing.T) {
+	i := newInstance(t)
+	dev := i.device(t, "up0")
+	first := i.open(t)
+	i.do(t, func() error { return first.Attach(dev, FromUplink) })
+	programs := i.programs(t, dev)
+	home := filepath.Dir(i.pin(t, object.DatapathMapFlows4))
+	newer := filepath.Join(i.cfg.mapsDir(), fmt.Sprintf("%s-%d-%s", flowGroup, 1000, legacy))
+	if err := errors.Join(first.Close(), os.Rename(home, newer)); err != nil {
+		t.Fatal(err)
+	}
+	before := i.pins(t)
+	i.do(t, func() error {
+		l, err := Open(i.cfg)
+		if err == nil {
+			return errors.Join(errors.New("tables of a later revision were taken"), l.Close())
+		}
+		if !errors.Is(err, ErrNewerTables) || !strings.Contains(err.Error(), "revision 1000 of flows, and this version knows") {
+			t.Errorf("refused with %v", err)
+		}
+		return nil
+	})
+	if diff := cmp.Diff(before, i.pins(t)); diff != "" {
+		t.Errorf("pins (-before +after):\n%s", diff)
+	}
+	if got := i.programs(t, dev); !cmp.Equal(got, programs) {
+		t.Errorf("programs were %v and are %v", programs, got)
+	}
+	i.do(t, func() error { return Remove(i.cfg) })
+}
+
+// pins lists all that is in the instance's directory.
+func (i *instance) pins(t *testing.T) []string {
+	t.Helper()
+	var all []string
+	err := filepath.WalkDir(i.cfg.Dir, func(path string, _ os.DirEntry, err error) error {
+		all = append(all, path)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func layoutOf(t *testing.T, name string, m *ebpf.Map) layout {
+	t.Helper()
+	l, err := layoutOfMap(name, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func layoutOfObject(t *testing.T, name string) layout {
+	t.Helper()
+	spec, err := object.LoadDatapath()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return layoutOfSpec(name, spec.Maps[name])
+}
