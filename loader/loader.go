@@ -9,6 +9,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"sync"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/rlimit"
@@ -79,6 +80,12 @@ func Open(cfg Config) (*Loader, error) {
 }
 
 func (l *Loader) open() (err error) {
+	clock := l.measureClock()
+	defer func() {
+		if failed := clock(); failed != nil && !errors.Is(err, failed) {
+			err = errors.Join(err, failed)
+		}
+	}()
 	spec, err := object.LoadDatapath()
 	if err != nil {
 		return fmt.Errorf("eBPF object: %w", err)
@@ -90,9 +97,6 @@ func (l *Loader) open() (err error) {
 	if err := PrepareDir(l.cfg.Dir); err != nil {
 		return err
 	}
-	if l.clock, err = NewClock(); err != nil {
-		return err
-	}
 	// Before load pins tables, which would stay.
 	if l.devices, err = newAttacher(l.cfg, available(l.features, featureTCX)); err != nil {
 		return err
@@ -100,7 +104,7 @@ func (l *Loader) open() (err error) {
 	if err := l.devices.checkRoom(); err != nil {
 		return err
 	}
-	if err := hurried(func() error { return l.load(found) }); err != nil {
+	if err := hurried(func() error { return l.load(found, clock) }); err != nil {
 		return err
 	}
 	if l.upgrade, err = l.prepare(found); err != nil {
@@ -143,8 +147,19 @@ func (l *Loader) Close() error {
 	return errors.Join(append(errs, l.objects.Close())...)
 }
 
+// measureClock begins to, which is waiting more than work, and returns what waits for it.
+func (l *Loader) measureClock() (wait func() error) {
+	measured := make(chan error, 1)
+	go func() {
+		var err error
+		l.clock, err = NewClock()
+		measured <- err
+	}()
+	return sync.OnceValue(func() error { return <-measured })
+}
+
 // load brings maps and programs into the kernel, or finds them there.
-func (l *Loader) load(s *survey) error {
+func (l *Loader) load(s *survey, clock func() error) error {
 	if err := l.setSizes(s); err != nil {
 		return err
 	}
@@ -154,6 +169,9 @@ func (l *Loader) load(s *survey) error {
 	pinned, err := pinMaps(s)
 	defer func() { closeAll(slices.Collect(maps.Values(pinned))...) }()
 	if err != nil {
+		return err
+	}
+	if err := clock(); err != nil {
 		return err
 	}
 	if err := l.setConstants(s.spec, pinned); err != nil {
