@@ -113,7 +113,7 @@ static __always_inline void flow_addrs(bool v6, const struct flow *f, __be32 *sa
 /* Whether packets of the entry answer a flow that began with an address of the host. */
 static __always_inline bool flow_borrows(const struct flow *f)
 {
-	__u8 kind = f->flags >> FLOW_KIND_SHIFT & 3;
+	__u8 kind = f->flags >> FLOW_KIND_SHIFT;
 
 	return !(f->flags & FLOW_ORIGIN) && (kind == FLOW_MASQUERADE || kind == FLOW_HAIRPIN);
 }
@@ -143,7 +143,7 @@ static __always_inline bool flow_condemn(struct flow *f, __u32 seen)
 
 static __always_inline __u8 flow_kind_of(const struct flow *f)
 {
-	return f->flags >> FLOW_KIND_SHIFT & 3;
+	return f->flags >> FLOW_KIND_SHIFT;
 }
 
 /*

@@ -328,7 +328,7 @@ enum flow_flag {
 	FLOW_TWIN_WORLD = 2, /* the other entry is in ZONE_WORLD */
 	FLOW_REWRITE = 4,    /* addresses or ports differ from the key's */
 	FLOW_PORTS = 8,      /* ports differ */
-	FLOW_KIND_SHIFT = 4, /* enum flow_kind in bits 4 and 5 */
+	FLOW_KIND_SHIFT = 4, /* enum flow_kind in the upper half: room for 16 */
 };
 
 /* Bits of flow.state, set by packets of the entry's own direction. */

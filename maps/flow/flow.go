@@ -79,7 +79,7 @@ func (h *Half) Origin() bool { return h.Flags&object.DatapathFlowFlagFLOW_ORIGIN
 
 // Kind tells why the flow is tracked.
 func (h *Half) Kind() Kind {
-	return Kind(h.Flags>>object.DatapathFlowFlagFLOW_KIND_SHIFT) & 3
+	return Kind(h.Flags >> object.DatapathFlowFlagFLOW_KIND_SHIFT)
 }
 
 // Twin returns the key of the other direction's half.
