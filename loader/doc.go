@@ -32,8 +32,9 @@
 // Be aware:
 //   - connections that begin in the milliseconds in which programs are replaced may need
 //     their first packet twice;
-//   - tables of a later revision are refused (ErrNewerTables). Versions from before there
-//     were groups can't know: they begin new tables, and connections break;
+//   - tables of a later revision are refused (ErrNewerTables) once that version has replaced
+//     the programs; those of a start of it that came to nothing are removed. Versions from
+//     before there were groups can't know: they begin new tables, and connections break;
 //   - without tcx (before Linux 6.6) programs are clsact filters, which no link
 //     guards: they are found again by their name, priority and handle. With
 //     Config.Others, the maps that they use tell whose they are;

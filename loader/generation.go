@@ -54,6 +54,10 @@ func fingerprint(spec *ebpf.CollectionSpec, pinned map[string]*ebpf.Map) (string
 
 func (l *Loader) generationDir() string { return filepath.Join(l.cfg.programsDir(), l.fingerprint) }
 
+func (l *Loader) unfinishedDir() string {
+	return filepath.Join(l.cfg.programsDir(), unfinished+l.fingerprint)
+}
+
 // adopt opens the generation with this process's fingerprint, if it is pinned. The maps
 // stay the caller's.
 func (l *Loader) adopt(pinned map[string]*ebpf.Map) (bool, error) {
@@ -97,7 +101,7 @@ func (l *Loader) giveUp(dir, name string) error {
 // keep pins this process's programs, for one that comes after it.
 func (l *Loader) keep(spec *ebpf.CollectionSpec) error {
 	dir := l.generationDir()
-	making := filepath.Join(l.cfg.programsDir(), unfinished+l.fingerprint)
+	making := l.unfinishedDir()
 	if err := errors.Join(os.RemoveAll(making), os.MkdirAll(making, 0o700)); err != nil {
 		return fmt.Errorf("directory of programs: %w", err)
 	}
@@ -116,6 +120,18 @@ func (l *Loader) keep(spec *ebpf.CollectionSpec) error {
 		}
 	}
 	if err := os.Rename(making, dir); err != nil {
+		return fmt.Errorf("directory of programs: %w", err)
+	}
+	return nil
+}
+
+// takeBackGeneration undoes keep, as far as it came, before anything is attached.
+func (l *Loader) takeBackGeneration() error {
+	if l.fingerprint == "" || l.adopted {
+		return nil
+	}
+	err := errors.Join(os.RemoveAll(l.unfinishedDir()), os.RemoveAll(l.generationDir()))
+	if err != nil {
 		return fmt.Errorf("directory of programs: %w", err)
 	}
 	return nil

@@ -56,6 +56,8 @@ type Loader struct {
 	// fingerprint is of all that the programs were made of.
 	fingerprint string
 	adopted     bool
+	// replacing says that programs of this process may be attached in the place of others.
+	replacing bool
 	// upgrade is set while older programs with older maps carry the traffic.
 	upgrade  *upgrade
 	replaced *Replacement
@@ -64,7 +66,8 @@ type Loader struct {
 // Open adopts the maps that an earlier process pinned, and its programs if they are what
 // would be loaded, else loads the object and replaces what was attached; see the package's
 // comment for what happens if the layout of maps is another. It attaches nothing anew. On
-// error nothing that was attached has changed, with ErrNewerTables nothing at all.
+// error before programs are replaced it takes back what it made: an earlier version can be
+// started again. With ErrNewerTables nothing at all has changed.
 func Open(cfg Config) (*Loader, error) {
 	if err := rlimit.RemoveMemlock(); err != nil {
 		return nil, explain(fmt.Errorf("lift RLIMIT_MEMLOCK: %w", err))
@@ -97,6 +100,11 @@ func (l *Loader) open() (err error) {
 	if err := PrepareDir(l.cfg.Dir); err != nil {
 		return err
 	}
+	defer func() {
+		if err != nil && !l.replacing {
+			err = errors.Join(err, found.takeBack(), l.takeBackGeneration())
+		}
+	}()
 	// Before load pins tables, which would stay.
 	if l.devices, err = newAttacher(l.cfg, available(l.features, featureTCX)); err != nil {
 		return err

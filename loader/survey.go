@@ -28,9 +28,16 @@ type survey struct {
 	home map[string]string
 	// others are the directories that aren't home to any group: of other versions.
 	others []string
+	// newer are the directories that a later version's start left which came to nothing:
+	// this version's programs still work with its own tables.
+	newer []string
+	// made are the homes that weren't there before settle.
+	made []string
 }
 
-// look surveys dir and changes nothing. It refuses tables with a later revision.
+// look surveys dir and changes nothing. It refuses tables with a later revision, unless
+// this version's own are there, whole: a later version removes them when all programs
+// are its own.
 func look(dir string, spec *ebpf.CollectionSpec) (*survey, error) {
 	s := &survey{dir: dir, groups: allGroups(spec), spec: spec, home: make(map[string]string)}
 	homes, known := make(map[string]bool), make(map[string]group)
@@ -49,6 +56,10 @@ func look(dir string, spec *ebpf.CollectionSpec) (*survey, error) {
 		}
 		of, revision, _ := splitDirName(name)
 		if g := known[of]; g.bring != anew && revision > g.revision {
+			if s.isComplete(g) {
+				s.newer = append(s.newer, path)
+				continue
+			}
 			return nil, fmt.Errorf("tables in %s: %w: revision %d of %s, and this version knows %d; "+
 				"start the newer version, or remove them, and the connections in them, with fairway uninstall",
 				path, ErrNewerTables, revision, g.name, g.revision)
@@ -69,7 +80,7 @@ func OtherTables(dir string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.others, nil
+	return append(s.others, s.newer...), nil
 }
 
 // wanted is the layout that this version's table has.
@@ -140,8 +151,8 @@ func (s *survey) isComplete(g group) bool {
 // that is wanted, they are pinned there too: they are the same from now on.
 func (s *survey) settle() error {
 	for _, g := range s.groups {
-		if err := os.MkdirAll(s.home[g.name], 0o700); err != nil {
-			return fmt.Errorf("directory of maps: %w", err)
+		if err := s.makeHome(g); err != nil {
+			return err
 		}
 		if s.isComplete(g) {
 			continue
@@ -164,6 +175,21 @@ func (s *survey) settle() error {
 	}
 	return nil
 }
+
+func (s *survey) makeHome(g group) error {
+	err := errors.Join(os.MkdirAll(s.dir, 0o700), os.Mkdir(s.home[g.name], 0o700))
+	switch {
+	case err == nil:
+		s.made = append(s.made, s.home[g.name])
+	case !errors.Is(err, fs.ErrExist):
+		return fmt.Errorf("directory of maps: %w", err)
+	}
+	return nil
+}
+
+// takeBack undoes settle, and what was pinned in the directories that it made. No program
+// that is attached may use these tables.
+func (s *survey) takeBack() error { return removeDirs(s.made) }
 
 // older returns the directories of other versions' tables that something is to be brought
 // over from, by group.
@@ -209,12 +235,17 @@ func (s *survey) shares(g group, dir string) (bool, error) {
 
 // clear removes the directories of other versions.
 func (s *survey) clear() error {
+	err := removeDirs(append(s.others, s.newer...))
+	s.others, s.newer = nil, nil
+	return err
+}
+
+func removeDirs(dirs []string) error {
 	var errs []error
-	for _, dir := range s.others {
+	for _, dir := range dirs {
 		if err := os.RemoveAll(dir); err != nil {
-			errs = append(errs, fmt.Errorf("older maps: %w", err))
+			errs = append(errs, fmt.Errorf("directory of maps: %w", err))
 		}
 	}
-	s.others = nil
 	return errors.Join(errs...)
 }

@@ -22,6 +22,7 @@ func (l *Loader) replaceAll() error {
 	if err != nil {
 		return err
 	}
+	l.replacing = true
 	slices.SortStableFunc(attachments, func(a, b Attachment) int { return a.rank() - b.rank() })
 	var errs []error
 	for _, a := range attachments {

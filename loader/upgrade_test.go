@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -390,6 +391,99 @@ func TestNewerTablesAreRefused(t *testing.T) {
 		t.Errorf("programs were %v and are %v", programs, got)
 	}
 	i.do(t, func() error { return Remove(i.cfg) })
+}
+
+// A start that fails before it replaces programs leaves nothing, so that the version from
+// before can be started again.
+func TestFailedUpgradeLeavesNothing(t *testing.T) {
+	i := newInstance(t)
+	dev := i.device(t, "up0")
+	first := i.open(t)
+	i.do(t, func() error { return first.Attach(dev, FromUplink) })
+	programs := i.programs(t, dev)
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	i.becomesOlder(t, "flows-0")
+	// What the control plane says of endpoints can't be converted.
+	spec, err := object.LoadDatapath()
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := spec.Maps[object.DatapathMapNetworks].Copy()
+	other.Type, other.Flags = ebpf.LRUHash, 0
+	pin := i.pin(t, object.DatapathMapNetworks)
+	if err := os.Remove(pin); err != nil {
+		t.Fatal(err)
+	}
+	m, err := newPinnedMap(other, pin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	before := i.pins(t)
+	i.do(t, func() error {
+		l, err := Open(i.cfg)
+		if err == nil {
+			return errors.Join(errors.New("tables that can't be read were taken"), l.Close())
+		}
+		if !errors.Is(err, errNoConversion) {
+			t.Errorf("refused with %v", err)
+		}
+		return nil
+	})
+	got := slices.DeleteFunc(i.pins(t), func(path string) bool { return path == i.cfg.programsDir() })
+	if diff := cmp.Diff(before, got); diff != "" {
+		t.Errorf("pins (-before +after):\n%s", diff)
+	}
+	if got := i.programs(t, dev); !cmp.Equal(got, programs) {
+		t.Errorf("programs were %v and are %v", programs, got)
+	}
+	i.do(t, func() error { return Remove(i.cfg) })
+}
+
+// What a later version made that was killed before it replaced programs is in nobody's way.
+func TestVersionFromBeforeIsPutBack(t *testing.T) {
+	i := newInstance(t)
+	dev := i.device(t, "up0")
+	first := i.open(t)
+	half := putFlow(t, first)
+	i.do(t, func() error { return first.Attach(dev, FromUplink) })
+	programs := i.programs(t, dev)
+	newer := filepath.Join(i.cfg.mapsDir(), fmt.Sprintf("%s-%d-%s", flowGroup, 1000, legacy))
+	other := half
+	other.Src = mustAddrPort("192.0.2.3:3")
+	if err := errors.Join(first.Close(), os.Mkdir(newer, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	spec, err := object.LoadDatapath()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := newPinnedMap(spec.Maps[object.DatapathMapFlows4], filepath.Join(newer, object.DatapathMapFlows4))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	carried := flow.Carried(other)
+	if err := m.Put(carry.Bytes(&carried, false)); err != nil {
+		t.Fatal(err)
+	}
+	second := i.open(t)
+	defer second.Close()
+	for key, want := range map[flow.Key]bool{half.Key: true, other.Key: false} {
+		if _, found, err := flow.New(second.Maps()).Lookup(key); found != want || err != nil {
+			t.Errorf("flow %v: found %t, %v", key, found, err)
+		}
+	}
+	if exists(newer) || second.Switching() || second.Replaced() != nil || !second.Adopted() {
+		t.Errorf("tables of the later version left %t, switching %t, replaced %v, adopted %t",
+			exists(newer), second.Switching(), second.Replaced(), second.Adopted())
+	}
+	if got := i.programs(t, dev); !cmp.Equal(got, programs) {
+		t.Errorf("programs were %v and are %v", programs, got)
+	}
+	i.do(t, second.Uninstall)
 }
 
 // pins lists all that is in the instance's directory.

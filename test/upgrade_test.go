@@ -116,6 +116,32 @@ func becomeOlder(t *testing.T, d *harness.Daemon) {
 	}
 }
 
+// A later version that was killed before it replaced programs is in nobody's way: the
+// version from before goes on with its own tables, under traffic.
+func TestRollbackOfUnfinishedUpgrade(t *testing.T) {
+	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
+		w := newKillWorld(t, e)
+		w.flows.Advance(t, 100)
+		e.Daemon.Kill(t)
+		newer := filepath.Join(e.Daemon.BPFFS, "maps", "flows-1000-0123456789abcdef")
+		m, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Hash, KeySize: 4, ValueSize: 4, MaxEntries: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		if err := errors.Join(os.Mkdir(newer, 0o700), m.Pin(filepath.Join(newer, "flows4"))); err != nil {
+			t.Fatal(err)
+		}
+		e.Daemon.Start(t)
+		if _, err := os.Stat(newer); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the later version's tables are left: %v", err)
+		}
+		w.flows.Advance(t, 100)
+		w.fresh(t, "after the rollback")
+		w.flows.Stop(t)
+	}, harness.OnlyMode(harness.EBPF))
+}
+
 // A later version's tables are left alone, and so is the traffic that they carry.
 func TestDowngradeIsRefused(t *testing.T) {
 	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
