@@ -50,7 +50,7 @@ func DaemonArgs() []string { return []string{"--metrics", "127.0.0.1:0"} }
 // serve opens the socket in the daemon's run directory. It stands where the metrics
 // would be: the daemon makes them when everything else is up.
 func serve(e *engine.Engine) http.Handler {
-	if err := listen(socketPath(e.RunDir), e.Datapath); err != nil {
+	if err := listen(socketPath(e.RunDir), e.Wanted.Datapath); err != nil {
 		e.Log.Error("datapath's socket", "err", err)
 	}
 	return http.NotFoundHandler()

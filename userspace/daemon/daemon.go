@@ -22,6 +22,7 @@ import (
 	"github.com/fairway-project/fairway/userspace/request"
 	"github.com/fairway-project/fairway/userspace/sandbox"
 	"github.com/fairway-project/fairway/userspace/store"
+	"github.com/fairway-project/fairway/userspace/wanted"
 )
 
 // Parts are what a daemon gets from packages that it doesn't know.
@@ -44,6 +45,8 @@ type daemon struct {
 	parts  Parts
 	log    *slog.Logger
 	level  *slog.LevelVar
+	// wanted is what all owners want: engine, docker and plugin.
+	wanted *wanted.State
 	engine *engine.Engine
 	boxes  *sandbox.Manager
 	// metrics answers at the Prometheus endpoint, if there is one.
@@ -183,10 +186,13 @@ func (d *daemon) open(ctx context.Context) error {
 	}
 	d.onClose(dp.Close)
 	d.before.datapath = dp
+	if d.wanted, err = wanted.New(wanted.Config{Datapath: dp, Devices: links, Others: !d.alone, Log: d.log}); err != nil {
+		return err
+	}
 	if err := d.openDocker(dp); err != nil {
 		return err
 	}
-	if err := d.openPlugin(links, dp); err != nil {
+	if err := d.openPlugin(state, links, dp); err != nil {
 		return err
 	}
 	d.engine = engine.New(d.engineConfig(state, links, d.boxes, dp))
@@ -197,7 +203,6 @@ func (d *daemon) open(ctx context.Context) error {
 	if err := d.retire(ctx, others); err != nil {
 		return err
 	}
-	// Before Docker's own networks, which end with the removal of leftovers.
 	if err := d.startPlugin(ctx); err != nil {
 		return err
 	}
@@ -206,7 +211,7 @@ func (d *daemon) open(ctx context.Context) error {
 
 func (d *daemon) engineConfig(s *store.Store, l *link.Host, b *sandbox.Manager, dp datapath.Datapath) engine.Config {
 	c := engine.Config{
-		Store: s, Links: l, Boxes: b, Datapath: dp, Sweep: d.sweep, Others: !d.alone,
+		Store: s, Links: l, Boxes: b, Wanted: d.wanted, Datapath: dp, Sweep: d.sweep,
 		Processes: process.NewRunner(b, engine.NetnsDir(d.config.RunDir)),
 		Root:      d.config.Root, RunDir: d.config.RunDir,
 		Uplinks: d.config.Uplinks, Metrics: func() string { return d.now.get().Metrics }, Version: request.BuildVersion(), Log: d.log,
@@ -215,7 +220,6 @@ func (d *daemon) engineConfig(s *store.Store, l *link.Host, b *sandbox.Manager, 
 		c.BPFFS = d.config.BPFFS
 		c.KeepPins = d.pins.keep
 	}
-	c.Tenant = d.tenant()
 	if d.parts.Doctor != nil {
 		c.Doctor = func(ctx context.Context) ([]request.Check, error) { return d.parts.Doctor(ctx, d.now.get()) }
 	}

@@ -36,8 +36,7 @@ func (d *daemon) openDocker(dp datapath.Datapath) error {
 	if d.config.Docker == "" {
 		return nil
 	}
-	shared, ok := dp.(datapath.Shared)
-	if !ok {
+	if _, ok := dp.(datapath.Shared); !ok {
 		return fmt.Errorf("docker %s: datapath %s can't carry networks of others", d.config.Docker, dp.Mode())
 	}
 	found, err := setup.FindEngine()
@@ -50,7 +49,7 @@ func (d *daemon) openDocker(dp datapath.Datapath) error {
 		d.log.Warn("addresses of Docker's configuration are left to chance", "err", err)
 	}
 	w, err := docker.New(docker.Config{
-		Socket: d.config.Docker, Datapath: shared, Log: d.log, Subnets: subnets,
+		Socket: d.config.Docker, Wanted: d.wanted, Log: d.log, Subnets: subnets,
 		// Systemd may keep it waiting for us, and its socket open.
 		Absent: found.Pid == 0,
 		BridgesChanged: func(ctx context.Context) {

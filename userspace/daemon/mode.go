@@ -68,7 +68,7 @@ func (d *daemon) retire(ctx context.Context, modes []datapath.Mode) error {
 		if err != nil {
 			return fmt.Errorf("remove the %s datapath: %w", m, err)
 		}
-		err = errors.Join(d.engine.Retire(ctx, old), old.Close())
+		err = errors.Join(d.wanted.Retire(ctx, old), old.Close())
 		if err != nil {
 			return fmt.Errorf("remove the %s datapath: %w", m, err)
 		}

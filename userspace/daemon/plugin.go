@@ -5,15 +5,13 @@ package daemon
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"path/filepath"
 
 	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/docker/plugin"
-	"github.com/fairway-project/fairway/userspace/engine"
 	"github.com/fairway-project/fairway/userspace/link"
-	"github.com/fairway-project/fairway/userspace/request"
+	"github.com/fairway-project/fairway/userspace/store"
 )
 
 func (c *Config) checkPlugin() error {
@@ -32,17 +30,16 @@ func (c *Config) checkPlugin() error {
 // openPlugin reads what the network driver for Docker has, if there is to be one,
 // or was one whose networks are left: containers may be on them. The engine has to
 // know before it looks for leftovers.
-func (d *daemon) openPlugin(links *link.Host, dp datapath.Datapath) error {
-	left, err := d.leftToPlugin()
+func (d *daemon) openPlugin(state *store.Store, links *link.Host, dp datapath.Datapath) error {
+	left, err := d.leftToPlugin(state)
 	if err != nil || d.config.DockerPlugin == "" && left == 0 {
 		return err
 	}
-	shared, ok := dp.(datapath.Shared)
-	if !ok {
+	if _, ok := dp.(datapath.Shared); !ok {
 		return fmt.Errorf("docker plugin: datapath %s can't carry its %d networks: remove them, or uninstall", dp.Mode(), left)
 	}
 	p, err := plugin.New(plugin.Config{
-		Dir: d.config.Root, Links: links, Datapath: shared, Docker: d.config.Docker, Sweep: d.docker == nil, Log: d.log,
+		Store: state, Dir: d.config.Root, Links: links, Wanted: d.wanted, Docker: d.config.Docker, Log: d.log,
 		Unserved:    d.config.DockerPlugin == "",
 		HostChanged: func(ctx context.Context) error { return d.engine.RefreshHost(ctx) },
 	})
@@ -59,11 +56,11 @@ func (d *daemon) openPlugin(links *link.Host, dp datapath.Datapath) error {
 
 // leftToPlugin counts the networks that a driver has left. An uninstall removes
 // them as whatever else is left.
-func (d *daemon) leftToPlugin() (int, error) {
+func (d *daemon) leftToPlugin(state *store.Store) (int, error) {
 	if d.sweep {
 		return 0, nil
 	}
-	return plugin.Networks(d.config.Root)
+	return plugin.Networks(state, d.config.Root)
 }
 
 func (d *daemon) startPlugin(ctx context.Context) error {
@@ -89,69 +86,4 @@ func (d *daemon) servePlugin(failed chan<- error) (end func(context.Context) err
 		}
 	}()
 	return server.Shutdown, nil
-}
-
-// tenants are several tenants of the engine's as one.
-type tenants []engine.Tenant
-
-// tenant returns who else has networks in the datapath, nil for nobody.
-func (d *daemon) tenant() engine.Tenant {
-	var all tenants
-	if d.docker != nil {
-		all = append(all, d.docker)
-	}
-	if d.plugin != nil {
-		all = append(all, d.plugin)
-	}
-	if len(all) == 0 {
-		return nil
-	}
-	return all
-}
-
-func (t tenants) Owns(device string) bool {
-	for _, one := range t {
-		if one.Owns(device) {
-			return true
-		}
-	}
-	return false
-}
-
-func (t tenants) Reserved() (all []netip.Prefix) {
-	for _, one := range t {
-		all = append(all, one.Reserved()...)
-	}
-	return all
-}
-
-func (t tenants) Stop() {
-	for _, one := range t {
-		one.Stop()
-	}
-}
-
-func (t tenants) Degraded() (all []string) {
-	for _, one := range t {
-		all = append(all, one.Degraded()...)
-	}
-	return all
-}
-
-func (t tenants) Carried(ctx context.Context) (all request.Carried) {
-	for _, one := range t {
-		c := one.Carried(ctx)
-		all.Networks = append(all.Networks, c.Networks...)
-		all.Containers = append(all.Containers, c.Containers...)
-	}
-	return all
-}
-
-func (t tenants) NamesOf(endpointID string) (container, network string) {
-	for _, one := range t {
-		if container, network = one.NamesOf(endpointID); network != "" {
-			return container, network
-		}
-	}
-	return "", ""
 }

@@ -29,7 +29,7 @@ func (d *daemon) removePurged() error {
 // was given as --root is not its to delete, and keeps the directory.
 func (d *daemon) purgeDirs() error {
 	var errs []error
-	for _, name := range []string{stateFile, stateFile + ".new", modeFile, modeFile + ".new", plugin.FileName, plugin.FileName + ".new", lockName} {
+	for _, name := range []string{stateFile, stateFile + ".new", modeFile, modeFile + ".new", plugin.FormerFile, plugin.Migrated, lockName} {
 		errs = append(errs, removeFile(filepath.Join(d.config.Root, name)))
 	}
 	errs = append(errs, removeFile(filepath.Join(d.config.RunDir, lockName)),

@@ -211,4 +211,8 @@ type Desired struct {
 	// Ports by endpoint ID.
 	Ports     map[string][]Port
 	Resolvers []Resolver
+	// Spare says of the index of a device whether what an earlier process left about it
+	// stays: its owner hasn't said all. Resolvers and programs of an earlier layout stay
+	// then, too. Nil if everybody has, and where the datapath isn't Shared.
+	Spare func(device int) bool
 }

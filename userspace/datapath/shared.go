@@ -13,9 +13,4 @@ type Shared interface {
 	// no endpoint was ensured for it. A device that has an endpoint stays as it
 	// is; one that is gone is not an error.
 	Guard(ctx context.Context, device string, index int) error
-
-	// Sweep takes the place of Prune where several own networks and no one knows
-	// all that is wanted: it removes what nobody has ensured since New. It is
-	// called once everybody has.
-	Sweep(ctx context.Context) error
 }

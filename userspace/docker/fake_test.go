@@ -15,6 +15,7 @@ import (
 
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/docker/client"
+	"github.com/fairway-project/fairway/userspace/link"
 )
 
 // fakeEngine answers as a Docker Engine does.
@@ -223,9 +224,13 @@ func (d *fakeDatapath) Guard(_ context.Context, device string, _ int) error {
 	return d.locked(func() error { d.guarded[device] = true; return nil })
 }
 
-func (d *fakeDatapath) Sweep(context.Context) error {
+func (d *fakeDatapath) Prune(context.Context, datapath.Desired) error {
 	return d.locked(func() error { d.sweeps++; return nil })
 }
+
+func (d *fakeDatapath) Owned() ([]link.Device, error) { return nil, nil }
+
+func (d *fakeDatapath) Delete(string, string) error { return nil }
 
 // devices returns the device of every endpoint.
 func (d *fakeDatapath) devices() map[string]string {

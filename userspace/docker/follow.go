@@ -11,6 +11,7 @@ import (
 	"github.com/fairway-project/fairway/userspace/docker/facts"
 	"github.com/fairway-project/fairway/userspace/docker/proxies"
 	"github.com/fairway-project/fairway/userspace/policy"
+	"github.com/fairway-project/fairway/userspace/wanted"
 )
 
 // Pauses after the engine could not be reached.
@@ -28,7 +29,7 @@ func (w *Watcher) followEvents(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		w.trouble("docker", err)
+		w.owner.Report("engine", err)
 		w.startedUp()
 		sleep(ctx, pause)
 		pause = min(2*pause, maxPause)
@@ -45,7 +46,7 @@ func (w *Watcher) stream(ctx context.Context, connected func()) error {
 	}
 	defer s.Close()
 	connected()
-	w.trouble("docker", nil)
+	w.owner.Report("engine", nil)
 	w.todo.everything()
 	for {
 		e, err := s.Next()
@@ -189,9 +190,7 @@ func (w *Watcher) askAll(ctx context.Context) error {
 	w.held.Sync(found, facts.Listed(networks, containers))
 	w.forgetNetworks(list)
 	w.learn(ctx, func(v *view) {
-		if !v.complete {
-			w.begun = time.Now()
-		}
+		w.owner.Report(w.client.Socket(), nil)
 		v.networks, v.asked, v.containers, v.complete = networks, make(map[string]uint64), containers, true
 		for id := range networks {
 			v.asked[id] = asked
@@ -210,7 +209,7 @@ func (w *Watcher) translate(n client.Network, all map[string]facts.Network) {
 	addrs := w.devices.Bridges[policy.BridgeName(n.ID, n.Options)].Addresses
 	w.mu.Unlock()
 	t, err := facts.BridgeNetwork(n, addrs)
-	w.trouble(networkOf(n.Name), err)
+	w.owner.Report(wanted.NetworkSubject(n.Name), err)
 	if err == nil {
 		all[n.ID] = t
 	}

@@ -98,7 +98,7 @@ func (w *Watcher) inspectOne(ctx context.Context, id string) bool {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.report(containerOf(id), err); err != nil {
+	if w.owner.Report(containerOf(id), err); err != nil {
 		return false
 	}
 	w.openings[id] = openings

@@ -31,7 +31,7 @@ func (w *Watcher) Carried(context.Context) (c request.Carried) {
 				containers[ep.SandboxID] = box
 			}
 			box.Endpoints = append(box.Endpoints, ep)
-			for _, p := range w.applied.ports[e.ID] {
+			for _, p := range w.owner.Ports(e.ID) {
 				if !p.Routed {
 					box.Published = append(box.Published, p.PublishedPort)
 				}

@@ -25,12 +25,12 @@ func (w *Watcher) lookAgain() {
 
 // look needs the lock.
 func (w *Watcher) look(ctx context.Context) {
-	if w.stopped {
+	if w.Wanted.Stopped() {
 		return
 	}
 	w.looks++
 	now, err := device.Look()
-	w.report("devices", err)
+	w.owner.Report("devices", err)
 	if err != nil {
 		w.lookLater()
 		return
@@ -67,7 +67,7 @@ func (w *Watcher) meet(v device.Veth) {
 func (w *Watcher) appeared(v device.Veth) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.stopped || w.applied.guarded[v.Index] {
+	if w.Wanted.Stopped() {
 		return
 	}
 	if !w.devices.HasBridge(v.Bridge) {
@@ -76,8 +76,8 @@ func (w *Watcher) appeared(v device.Veth) {
 	}
 	w.devices.Veths[v.Index] = v
 	w.meet(v)
-	if w.view.complete && w.guardNew(context.Background()) {
-		w.lookLater()
+	if w.view.complete && w.networkOn(v.Bridge) != "" {
+		w.owner.Guard(context.Background(), v.Name, v.Index)
 	}
 }
 

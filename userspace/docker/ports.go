@@ -8,6 +8,7 @@ import (
 
 	"github.com/fairway-project/fairway/userspace/docker/facts"
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/wanted"
 )
 
 // HoldPort takes note of a host port that the process pid, a proxy of the engine's,
@@ -20,7 +21,7 @@ func (w *Watcher) HoldPort(ctx context.Context, pid int, h facts.Held) (internal
 	ctx = context.WithoutCancel(ctx)
 	w.held.Hold(pid, h)
 	w.pass(ctx)
-	if text, bad := w.troubles[portsOf(w.publisher(h))]; bad {
+	if text := w.owner.Trouble(wanted.PortsSubject(w.owner.EndpointAt(h.Target))); text != "" {
 		w.held.Release(pid, h.PublishedPort)
 		w.pass(ctx)
 		return false, fmt.Errorf("published port %s: %s", h.PublishedPort, text)
@@ -35,25 +36,8 @@ func (w *Watcher) ReleasePort(ctx context.Context, pid int, p model.PublishedPor
 	defer w.mu.Unlock()
 	w.held.Release(pid, p)
 	w.pass(context.WithoutCancel(ctx))
-	if w.stopped {
-		return nil
-	}
-	for id, ports := range w.applied.ports {
-		for _, have := range ports {
-			if have.PublishedPort == p && w.troubles[portsOf(id)] != "" {
-				return fmt.Errorf("published port %s: %s", p, w.troubles[portsOf(id)])
-			}
-		}
+	if text := w.owner.PortTrouble(p); text != "" && !w.Wanted.Stopped() {
+		return fmt.Errorf("published port %s: %s", p, text)
 	}
 	return nil
-}
-
-// publisher returns the endpoint that has h's target, if it is carried.
-func (w *Watcher) publisher(h facts.Held) string {
-	for id, e := range w.applied.endpoints {
-		if e.IPv4 == h.Target || e.IPv6 == h.Target {
-			return id
-		}
-	}
-	return ""
 }

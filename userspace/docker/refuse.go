@@ -34,7 +34,7 @@ func (w *Watcher) refuseAll(ctx context.Context) {
 		case <-w.refuse:
 		}
 		if ports := w.unproxied(); len(ports) > 0 {
-			w.trouble(engineSockets, own.Refuse(ports))
+			w.owner.Report(engineSockets, own.Refuse(ports))
 		}
 	}
 }

@@ -22,33 +22,34 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/netip"
 	"sync"
 	"time"
 
-	"github.com/fairway-project/fairway/userspace/audit"
-	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/docker/client"
 	"github.com/fairway-project/fairway/userspace/docker/device"
 	"github.com/fairway-project/fairway/userspace/docker/facts"
 	"github.com/fairway-project/fairway/userspace/docker/proxies"
 	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/policy"
+	"github.com/fairway-project/fairway/userspace/wanted"
 )
 
-// Config is what a watcher works with. The caller closes Datapath after it.
+// Config is what a watcher works with. The caller closes what is behind Wanted after it.
 type Config struct {
 	// Socket of the engine, as unix:///PATH.
-	Socket   string
-	Datapath datapath.Shared
-	Log      *slog.Logger
+	Socket string
+	// Wanted is told what the engine's networks come to.
+	Wanted *wanted.State
+	Log    *slog.Logger
 	// Absent says that the engine doesn't run, and Start needn't wait for it. It may
 	// be one that waits for the daemon to be up.
 	Absent bool
 	// Subnets are those that the engine takes by itself.
 	Subnets []netip.Prefix
-	// BridgesChanged is called when Owns answers otherwise than before.
+	// BridgesChanged is called when the bridges of the engine's networks are others.
 	BridgesChanged func(context.Context)
 }
 
@@ -56,7 +57,7 @@ type Config struct {
 type Watcher struct {
 	Config
 	client *client.Client
-	audit  *audit.Log
+	owner  *wanted.Owner
 	held   *proxies.Table
 	todo   *todo
 	// retry asks for another look at the devices after some time.
@@ -72,9 +73,8 @@ type Watcher struct {
 	first chan struct{}
 	once  sync.Once
 
-	// mu guards all that follows and orders the calls of Datapath.
+	// mu guards all that follows and orders what is said to owner.
 	mu      sync.Mutex
-	stopped bool
 	view    view
 	devices device.Devices
 	// looks counts the times that all devices were listed.
@@ -83,21 +83,10 @@ type Watcher struct {
 	clock uint64
 	since map[int]appearance
 	// bound is each endpoint's device, by endpoint ID.
-	bound   map[string]int
-	applied applied
+	bound map[string]int
 	// openings are the ports that containers were told to publish, by container ID,
 	// where gateway mode routed makes them matter.
 	openings map[string][]policy.Opening
-	// troubles are what failed, by what it was for.
-	troubles map[string]string
-	// begun is when the engine had said everything for the first time, swept
-	// whether leftovers were removed after that.
-	begun time.Time
-	swept bool
-	// told says that what was there at first was counted in the log.
-	told bool
-	// patience is longestWait.
-	patience time.Duration
 
 	cancel     context.CancelFunc
 	background sync.WaitGroup
@@ -132,14 +121,19 @@ func New(c Config) (*Watcher, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Watcher{
-		Config: c, client: cl, audit: audit.New(c.Log, model.OwnerDocker), held: proxies.NewTable(), todo: newTodo(), retry: make(chan struct{}, 1), changes: make(chan struct{}, 1), first: make(chan struct{}),
+	w := &Watcher{
+		Config: c, client: cl, held: proxies.NewTable(), todo: newTodo(), retry: make(chan struct{}, 1), changes: make(chan struct{}, 1), first: make(chan struct{}),
 		inspect: make(chan struct{}, 1), refuse: make(chan struct{}, 1), openings: make(map[string][]policy.Opening),
 		view:  view{networks: make(map[string]facts.Network), asked: make(map[string]uint64)},
-		since: make(map[int]appearance), bound: make(map[string]int), applied: newApplied(),
-		troubles: make(map[string]string), patience: longestWait,
-	}, nil
+		since: make(map[int]appearance), bound: make(map[string]int),
+	}
+	w.owner = c.Wanted.Owner(model.OwnerDocker, wanted.Options{Foreign: true, Audit: true, Reserved: c.Subnets, View: w})
+	w.owner.Report(cl.Socket(), errSilent)
+	return w, nil
 }
+
+// errSilent is about an engine that hasn't answered.
+var errSilent = errors.New("has not said yet what it has")
 
 // Start begins to follow the engine, which needn't run. It waits for a short time
 // for what the engine has to be carried. Close ends it.
@@ -178,21 +172,13 @@ func (w *Watcher) Start(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// Stop ends all work on the datapath. It may be called several times.
-func (w *Watcher) Stop() {
-	w.mu.Lock()
-	w.stopped = true
-	w.mu.Unlock()
+// Close ends all that the watcher started, and waits for that. The traffic goes on.
+func (w *Watcher) Close() error {
 	if w.cancel != nil {
 		w.cancel()
 	}
-}
-
-// Close is Stop, and waits for the end of all that the watcher started. The
-// traffic goes on.
-func (w *Watcher) Close() error {
-	w.Stop()
 	w.background.Wait()
+	w.owner.Close()
 	w.client.Close()
 	return nil
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/fairway-project/fairway/userspace/docker/facts"
 	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/netns"
+	"github.com/fairway-project/fairway/userspace/wanted"
 )
 
 const (
@@ -35,14 +36,15 @@ type world struct {
 	t       *testing.T
 	engine  *fakeEngine
 	dp      *fakeDatapath
+	state   *wanted.State
 	watcher *Watcher
 	bridge  *netlink.Bridge
 }
 
-func newWorld(t *testing.T) *world { return newWorldWith(t, func(*world) {}) }
+func newWorld(t *testing.T) *world { return newWorldWith(t, 0, func(*world) {}) }
 
-// newWorldWith lets prepare change the watcher and the datapath before the start.
-func newWorldWith(t *testing.T, prepare func(*world)) *world {
+// newWorldWith lets prepare change the datapath before the start.
+func newWorldWith(t *testing.T, patience time.Duration, prepare func(*world)) *world {
 	w := &world{t: t, engine: newFakeEngine(t), dp: newFakeDatapath()}
 	w.bridge = &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "br-" + netID[:12]}}
 	if err := netlink.LinkAdd(w.bridge); err != nil {
@@ -54,7 +56,10 @@ func newWorldWith(t *testing.T, prepare func(*world)) *world {
 		IPAM: client.IPAM{Config: []client.Pool{{Subnet: "10.3.0.0/24", Gateway: "10.3.0.1"}}},
 	}
 	var err error
-	w.watcher, err = New(Config{Socket: w.engine.socket, Datapath: w.dp, Log: slog.New(slog.DiscardHandler)})
+	log := slog.New(slog.DiscardHandler)
+	w.state, err = wanted.New(wanted.Config{Datapath: w.dp, Devices: w.dp, Patience: patience, Log: log})
+	w.must(err)
+	w.watcher, err = New(Config{Socket: w.engine.socket, Wanted: w.state, Log: log})
 	w.must(err)
 	prepare(w)
 	w.must(w.watcher.Start(context.Background()))
@@ -73,7 +78,7 @@ func (w *world) eventually(what string, is func() bool) {
 	w.t.Helper()
 	for deadline := time.Now().Add(time.Minute); !is(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			w.t.Fatalf("%s: not within 10 s; devices %v, ports %v, degraded %q", what, w.dp.devices(), w.dp.portsNow(), w.watcher.Degraded())
+			w.t.Fatalf("%s: not within 10 s; devices %v, ports %v, degraded %q", what, w.dp.devices(), w.dp.portsNow(), w.state.Degraded())
 		}
 	}
 }
@@ -319,10 +324,10 @@ func TestSweepAfterTheFirstListing(t *testing.T) {
 		defer w.dp.mu.Unlock()
 		return w.dp.sweeps == 1
 	})
-	if got := w.watcher.Degraded(); len(got) != 0 {
+	if got := w.state.Degraded(); len(got) != 0 {
 		t.Errorf("degraded: %q", got)
 	}
-	if !w.watcher.Owns(w.bridge.Name) || w.watcher.Owns("eth0") {
+	if !w.state.Owns(w.bridge.Name) || w.state.Owns("eth0") {
 		t.Error("owns the wrong devices")
 	}
 }
@@ -331,7 +336,7 @@ func TestSweepAfterTheFirstListing(t *testing.T) {
 // follow at once, and its devices aren't guarded before the network is known.
 func TestNewNetworkIsAskedForAlone(t *testing.T) {
 	w := newWorld(t)
-	w.eventually("the first listing", func() bool { return w.watcher.Owns(w.bridge.Name) })
+	w.eventually("the first listing", func() bool { return w.state.Owns(w.bridge.Name) })
 	const id = "bbbbbbbbbbbbccccccccccccddddddddddddeeeeeeeeeeeeffffffffffffaaaa"
 	bridge := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "br-" + id[:12]}}
 	w.must(netlink.LinkAdd(bridge))
@@ -344,7 +349,7 @@ func TestNewNetworkIsAskedForAlone(t *testing.T) {
 		w.engine.asked = nil
 	})
 	w.engine.tell("create", id)
-	w.eventually("the network is known", func() bool { return w.watcher.Owns(bridge.Name) })
+	w.eventually("the network is known", func() bool { return w.state.Owns(bridge.Name) })
 	w.engine.edit(func() {
 		if !slices.Equal(w.engine.asked, []string{id}) {
 			t.Errorf("asked for %v, want the new network alone", w.engine.asked)
@@ -359,8 +364,8 @@ func TestSweepThoughANetworkIsRefused(t *testing.T) {
 		sweeps   int
 	}{"at first": {time.Hour, 0}, "after a time": {time.Millisecond, 1}} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorldWith(t, func(w *world) { w.watcher.patience, w.dp.refused = c.patience, "net" })
-			w.eventually("the network is told", func() bool { return len(w.watcher.Degraded()) == 1 })
+			w := newWorldWith(t, c.patience, func(w *world) { w.dp.refused = "net" })
+			w.eventually("the network is told", func() bool { return len(w.state.Degraded()) == 1 })
 			w.eventually(fmt.Sprintf("%d sweeps", c.sweeps), func() bool {
 				w.dp.mu.Lock()
 				defer w.dp.mu.Unlock()
@@ -383,10 +388,10 @@ func TestNamesAndTroubles(t *testing.T) {
 		w.engine.networks["bad"] = client.Network{ID: "bad", Name: "bad", Driver: "bridge", IPAM: client.IPAM{Config: []client.Pool{{Subnet: "x"}}}}
 	})
 	w.engine.tell("create", "bad")
-	w.eventually("the trouble is told", func() bool { return strings.Contains(fmt.Sprint(w.watcher.Degraded()), "network bad") })
+	w.eventually("the trouble is told", func() bool { return strings.Contains(fmt.Sprint(w.state.Degraded()), "network bad") })
 	w.engine.edit(func() { delete(w.engine.networks, "bad") })
 	w.engine.tell("destroy", "bad")
-	w.eventually("and forgotten", func() bool { return len(w.watcher.Degraded()) == 0 })
+	w.eventually("and forgotten", func() bool { return len(w.state.Degraded()) == 0 })
 }
 
 // A container that no event tells about is asked for because of its device.
@@ -427,7 +432,7 @@ func TestRoutedPortsAreAskedFor(t *testing.T) {
 	w.eventually("the locked container is asked for again, and told as the trouble", func() bool {
 		w.engine.mu.Lock()
 		defer w.engine.mu.Unlock()
-		return w.engine.inspected["c-locked"] >= 2 && strings.Contains(fmt.Sprint(w.watcher.Degraded()), "ports of container c-locked")
+		return w.engine.inspected["c-locked"] >= 2 && strings.Contains(fmt.Sprint(w.state.Degraded()), "ports of container c-locked")
 	})
 	w.engine.edit(func() {
 		if n := w.engine.inspected["c-e1"]; n != 1 {
@@ -441,5 +446,5 @@ func TestRoutedPortsAreAskedFor(t *testing.T) {
 		w.engine.containers = w.engine.containers[:2]
 	})
 	w.engine.disconnect()
-	w.eventually("the trouble is over", func() bool { return len(w.watcher.Degraded()) == 0 })
+	w.eventually("the trouble is over", func() bool { return len(w.state.Degraded()) == 0 })
 }

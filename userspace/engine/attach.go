@@ -53,7 +53,7 @@ func (e *Engine) attach(ctx context.Context, sb *model.Sandbox, a attachment, u 
 
 // guard tells the datapath of an endpoint whose host-side device has this index.
 func (e *Engine) guard(ctx context.Context, sb *model.Sandbox, a attachment, index int) error {
-	if err := e.datapath.EnsureEndpoint(ctx, e.datapathEndpoint(sb, a, index)); err != nil {
+	if err := e.owner.PutEndpoint(ctx, e.datapathEndpoint(sb, a, index)); err != nil {
 		return fmt.Errorf("endpoint of %s on network %s: %w", sb.Name, a.net.Name, err)
 	}
 	e.facts.setHostIndex(a.ep.ID, index)
@@ -83,7 +83,7 @@ func (e *Engine) detach(ctx context.Context, ep *model.Endpoint) error {
 	if err != nil {
 		return fmt.Errorf("endpoint %s: %w", shortID(ep.ID), err)
 	}
-	if err := e.datapath.DeleteEndpoint(ctx, ep.ID); err != nil {
+	if err := e.owner.DeleteEndpoint(ctx, ep.ID); err != nil {
 		return fmt.Errorf("endpoint %s: %w", shortID(ep.ID), err)
 	}
 	e.facts.forgetEndpoint(ep.ID)

@@ -196,7 +196,7 @@ func (e *Engine) disconnect(ctx context.Context, sandboxID string, n *model.Netw
 func (e *Engine) takeOver(ctx context.Context, sb *model.Sandbox, leaving attachment, after []attachment) error {
 	return errors.Join(
 		e.setDefaultRoutes(sb, after),
-		e.datapath.EnsurePorts(ctx, leaving.ep.ID, nil),
+		e.owner.PutPorts(ctx, leaving.ep.ID, nil),
 		e.applyPorts(ctx, sb, after),
 		e.resolve(ctx, sb, after),
 	)

@@ -4,6 +4,7 @@ package engine
 
 import (
 	"context"
+	"iter"
 	"log/slog"
 	"path/filepath"
 	"sync"
@@ -20,18 +21,29 @@ import (
 	"github.com/fairway-project/fairway/userspace/request"
 	"github.com/fairway-project/fairway/userspace/sandbox"
 	"github.com/fairway-project/fairway/userspace/store"
+	"github.com/fairway-project/fairway/userspace/wanted"
 )
 
 // DefaultBridge is the device of the predefined network bridge.
 const DefaultBridge = "fairway0"
 
+// Reader tells what a datapath does.
+type Reader interface {
+	Mode() datapath.Mode
+	Flows(context.Context) iter.Seq2[datapath.Flow, error]
+	Stats(context.Context) (datapath.Stats, error)
+	Status(context.Context) (datapath.Status, error)
+}
+
 // Config is what an engine works with. The caller closes Store, Links and
 // Datapath after the engine.
 type Config struct {
-	Store    *store.Store
-	Links    *link.Host
-	Boxes    *sandbox.Manager
-	Datapath datapath.Datapath
+	Store *store.Store
+	Links *link.Host
+	Boxes *sandbox.Manager
+	// Wanted is told what the engine wants. Datapath only tells of what it does.
+	Wanted   *wanted.State
+	Datapath Reader
 	// Processes runs what is in sandboxes. The engine closes it.
 	Processes Processes
 	// Root, RunDir and BPFFS are the daemon's directories.
@@ -44,16 +56,10 @@ type Config struct {
 	Metrics func() string
 	Version request.Version
 	Log     *slog.Logger
-	// Tenant is who else has networks in Datapath; nil for nobody. With one, what
-	// an earlier daemon left in the datapath is the tenant's to sweep.
-	Tenant Tenant
 	// Sweep makes Start remove, first of all, the devices of Fairway's that Store
 	// doesn't know: those of a daemon whose state is lost, whose bridges would be
 	// in the way. Networks that Store lacks aren't made. Only for an uninstall.
 	Sweep bool
-	// Others says that another daemon may work in the network namespace: devices of
-	// Fairway's that Store doesn't know are left to it.
-	Others bool
 	// KeepPins sees to what the datapath has pinned, where it has; nil for nothing. It
 	// is called every few seconds until an uninstall, and an error is told in the status.
 	KeepPins func() error
@@ -71,7 +77,8 @@ type Engine struct {
 	store    *store.Store
 	links    *link.Host
 	boxes    *sandbox.Manager
-	datapath datapath.Datapath
+	datapath Reader
+	owner    *wanted.Owner
 
 	state *state
 	facts *facts
@@ -84,7 +91,6 @@ type Engine struct {
 	resolvers *resolvers
 	dnsShares *dns.Shares
 	processes Processes
-	health    *health
 	drops     *dropWindow
 
 	// hostLook orders looks at the host's devices.
@@ -110,7 +116,7 @@ func New(c Config) *Engine {
 		boxes: c.Boxes, datapath: c.Datapath,
 		state: newState(), facts: newFacts(), ipam: ipam.New(), ports: ports.NewAllocator(),
 		names: dns.NewRegistry(), resolvers: newResolvers(), dnsShares: dns.NewShares(), processes: c.Processes,
-		health: newHealth(), drops: new(dropWindow), wake: make(chan struct{}, 1),
+		owner: c.Wanted.Owner(model.OwnerFairway, wanted.Options{}), drops: new(dropWindow), wake: make(chan struct{}, 1),
 	}
 	e.running, e.stop = context.WithCancel(context.Background())
 	return e
@@ -122,6 +128,7 @@ func (e *Engine) Close() error {
 	e.stop()
 	e.processes.Close()
 	e.background.Wait()
+	e.owner.Close()
 	e.resolvers.closeAll()
 	return e.ports.Close()
 }

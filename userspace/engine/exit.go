@@ -34,7 +34,7 @@ func (e *Engine) ended(ctx context.Context, sandboxID string, exit func(*model.S
 	if err != nil {
 		now.State.Error = err.Error()
 	}
-	e.health.report(sandboxSubject(sb), err)
+	e.owner.Report(endSubject(sb), err)
 	c := change{sandboxes: []*model.Sandbox{&now}, goneEndpoints: endpointsOf(all)}
 	if saveErr := e.persist(c); saveErr != nil {
 		// The truth is that it has ended; the next start finds that out again.
@@ -157,6 +157,7 @@ func (e *Engine) remove(sandboxID string) error {
 	}
 	e.audit.SandboxRemoved(sb)
 	e.processes.Forget(sandboxID)
-	e.health.report(sandboxSubject(sb), nil)
+	e.owner.Report(sandboxSubject(sb), nil)
+	e.owner.Report(endSubject(sb), nil)
 	return nil
 }

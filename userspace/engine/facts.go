@@ -51,18 +51,6 @@ func (f *facts) madeBridges() map[string]int {
 	return out
 }
 
-// isAdopted reports whether name is a network's bridge that Fairway didn't make.
-func (f *facts) isAdopted(name string) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, d := range f.bridges {
-		if d.Name == name {
-			return d.Owner == ""
-		}
-	}
-	return false
-}
-
 func (f *facts) forgetBridge(networkID string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -40,6 +40,13 @@ func (g *gate) close() error {
 	return nil
 }
 
+// closed reports whether an uninstall is under way.
+func (g *gate) closed() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.shut
+}
+
 // open is for an uninstall that failed: the daemon goes on.
 func (g *gate) open() {
 	g.mu.Lock()

@@ -10,13 +10,12 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/fairway-project/fairway/userspace/datapath"
-	"github.com/fairway-project/fairway/userspace/driver/bridge"
 	"github.com/fairway-project/fairway/userspace/ipam"
 	"github.com/fairway-project/fairway/userspace/link"
 	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/request"
 	"github.com/fairway-project/fairway/userspace/resolvconf"
+	"github.com/fairway-project/fairway/userspace/wanted"
 )
 
 // CreateNetwork makes a bridge network.
@@ -136,19 +135,15 @@ func (e *Engine) applyNetwork(ctx context.Context, n *model.Network) error {
 		return fmt.Errorf("network %s: %w", n.Name, err)
 	}
 	e.facts.setBridge(n.ID, dev)
-	if err := e.datapath.EnsureNetwork(ctx, datapathNetwork(n, dev)); err != nil {
+	if err := e.owner.PutNetwork(ctx, wanted.Network{Network: *n, Index: dev.Index, MAC: dev.MAC}); err != nil {
 		return fmt.Errorf("network %s: %w", n.Name, err)
 	}
 	return nil
 }
 
-func datapathNetwork(n *model.Network, dev link.Device) datapath.Network {
-	return bridge.Told(n, datapath.Device{Name: n.Bridge.Name, Index: dev.Index, MAC: dev.MAC})
-}
-
 // tearDownNetwork is the reverse of applyNetwork.
 func (e *Engine) tearDownNetwork(ctx context.Context, n *model.Network) error {
-	if err := e.datapath.DeleteNetwork(ctx, n.ID); err != nil {
+	if err := e.owner.DeleteNetwork(ctx, n.ID); err != nil {
 		return fmt.Errorf("network %s: %w", n.Name, err)
 	}
 	if err := e.links.DeleteBridge(n.Bridge.Name, n.ID); err != nil {
@@ -187,7 +182,7 @@ func (e *Engine) removeNetwork(ctx context.Context, n *model.Network) error {
 	}
 	e.audit.NetworkRemoved(n)
 	e.ipam.RemoveNetwork(n.ID)
-	e.health.report(networkSubject(n), nil)
+	e.owner.Report(networkSubject(n), nil)
 	if err := e.refreshHost(ctx, false); err != nil {
 		e.log.Error("datapath not told that addresses went away", "network", n.Name, "err", err)
 	}

@@ -92,7 +92,7 @@ func (e *Engine) applyPorts(ctx context.Context, sb *model.Sandbox, all []attach
 		return len(byEndpoint[a]) - len(byEndpoint[b])
 	})
 	for _, id := range ids {
-		if err := e.datapath.EnsurePorts(ctx, id, byEndpoint[id]); err != nil {
+		if err := e.owner.PutPorts(ctx, id, byEndpoint[id]); err != nil {
 			return fmt.Errorf("sandbox %s: published ports: %w", sb.Name, err)
 		}
 	}

@@ -87,7 +87,7 @@ func (e *Engine) startResolver(ctx context.Context, sb *model.Sandbox, c dns.Con
 	if err != nil {
 		return fmt.Errorf("sandbox %s: embedded dns: %w", sb.Name, err)
 	}
-	if err := e.datapath.EnsureResolver(ctx, datapathResolver(sb, r)); err != nil {
+	if err := e.owner.PutResolver(ctx, datapathResolver(sb, r)); err != nil {
 		r.Close()
 		return fmt.Errorf("sandbox %s: embedded dns: %w", sb.Name, err)
 	}
@@ -105,7 +105,7 @@ func (e *Engine) stopResolver(ctx context.Context, sandboxID string) error {
 	if r == nil {
 		return nil
 	}
-	err := e.datapath.DeleteResolver(ctx, sandboxID)
+	err := e.owner.DeleteResolver(ctx, sandboxID)
 	r.Close()
 	if err != nil {
 		return fmt.Errorf("sandbox %s: embedded dns: %w", shortID(sandboxID), err)

@@ -39,7 +39,7 @@ func TestRestartAdoptsWhatIsRight(t *testing.T) {
 	if pruned == nil || len(pruned.Networks) != 2 || len(pruned.Endpoints) != 2 || len(pruned.Resolvers) != 1 {
 		t.Errorf("pruned down to %+v", pruned)
 	}
-	if sentences := w.health.sentences(); len(sentences) > 0 {
+	if sentences := w.Degraded(); len(sentences) > 0 {
 		t.Errorf("degraded: %q", sentences)
 	}
 	// The process is watched again.
@@ -188,7 +188,7 @@ func TestRetireOldDatapath(t *testing.T) {
 	w.run(request.SandboxConfig{Name: "s", Networks: on("n")})
 	old := newFake()
 	w.fake.takeLog()
-	must(t, w.Retire(context.Background(), old))
+	must(t, w.Wanted.Retire(context.Background(), old))
 	if log := old.takeLog(); !slices.Equal(log, []string{"resolver", "uninstall"}) {
 		t.Errorf("old datapath was told %q", log)
 	}

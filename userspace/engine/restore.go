@@ -30,22 +30,29 @@ func (e *Engine) restoreSandboxes(ctx context.Context) {
 		}
 	}
 	restore := func(sb *model.Sandbox) error {
-		e.reportSandbox(sb, e.restoreSandbox(ctx, sb))
+		e.mend(ctx, sb)
 		return nil
 	}
 	_ = abreast(all[:guests], restore)
 	_ = abreast(all[guests:], restore)
 }
 
-// reportSandbox tells the status how taking a sandbox over went, and the log if that is
-// news.
-func (e *Engine) reportSandbox(sb *model.Sandbox, err error) {
-	if news := e.health.report(sandboxSubject(sb), err); news && err != nil {
-		e.log.Error("sandbox not restored completely", "sandbox", sb.Name, "err", err)
-	}
+// mend takes a sandbox over, or makes what it lacks again, or finds that it has ended:
+// now or, if that fails, later.
+func (e *Engine) mend(ctx context.Context, sb *model.Sandbox) {
+	_ = e.owner.Mend(ctx, sandboxSubject(sb), func(ctx context.Context) error {
+		now := e.state.sandbox(sb.ID)
+		if now == nil {
+			return nil
+		}
+		return e.restoreSandbox(ctx, now)
+	})
 }
 
 func sandboxSubject(sb *model.Sandbox) string { return "sandbox " + sb.Name }
+
+// endSubject is what a sandbox's end left behind.
+func endSubject(sb *model.Sandbox) string { return "end of sandbox " + sb.Name }
 
 // restoreSandbox takes a stored sandbox over from an earlier daemon.
 func (e *Engine) restoreSandbox(ctx context.Context, sb *model.Sandbox) error {

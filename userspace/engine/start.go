@@ -10,9 +10,9 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/netns"
+	"github.com/fairway-project/fairway/userspace/wanted"
 )
 
 // Start loads the stored state, makes the kernel match it and begins to watch
@@ -26,19 +26,20 @@ func (e *Engine) Start(ctx context.Context) error {
 		return err
 	}
 	e.load(loaded)
+	e.expect()
 	e.logTakenOver()
 	if err := netns.PrepareDir(e.netnsDir()); err != nil {
 		return err
 	}
 	if e.Sweep {
-		if err := e.pruneDevices(nobodys); err != nil {
+		if err := e.Wanted.RemoveFormer(); err != nil {
 			return err
 		}
 	}
 	if err := e.startWatching(ctx); err != nil {
 		return err
 	}
-	e.reserveForTenant()
+	e.ipam.Reserve(e.Wanted.Reserved())
 	if !e.Sweep {
 		if err := e.makePredefined(ctx); err != nil {
 			return err
@@ -49,10 +50,8 @@ func (e *Engine) Start(ctx context.Context) error {
 		return err
 	}
 	e.restoreSandboxes(ctx)
-	if err := e.prune(ctx); err != nil {
-		e.log.Error("leftovers not removed", "err", err)
-		e.health.report("leftovers of an earlier daemon", err)
-	}
+	e.owner.SaidAll(ctx, false)
+	e.owner.Report("files of an earlier daemon", errors.Join(e.pruneNamespaces(), e.pruneFiles()))
 	e.background.Go(e.tend)
 	return nil
 }
@@ -103,18 +102,24 @@ func (s *state) hasNetwork(name string) bool {
 
 func (e *Engine) restoreNetworks(ctx context.Context) {
 	for _, n := range e.state.bridgeNetworks() {
-		e.reportNetwork(n, e.applyNetwork(ctx, n))
+		e.mendNetwork(ctx, n)
 	}
 }
 
-// reportNetwork is reportSandbox for a network.
-func (e *Engine) reportNetwork(n *model.Network, err error) {
-	if news := e.health.report(networkSubject(n), err); news && err != nil {
-		e.log.Error("network not restored", "network", n.Name, "err", err)
-	}
+// mendNetwork makes the kernel have a network, now or, if that fails, later.
+func (e *Engine) mendNetwork(ctx context.Context, n *model.Network) {
+	_ = e.owner.Mend(ctx, networkSubject(n), func(ctx context.Context) error {
+		defer e.locks.network(n.ID)()
+		now := e.state.network(n.ID)
+		if now == nil || e.gate.closed() {
+			// Removed or uninstalled meanwhile.
+			return nil
+		}
+		return e.applyNetwork(ctx, now)
+	})
 }
 
-func networkSubject(n *model.Network) string { return "network " + n.Name }
+func networkSubject(n *model.Network) string { return wanted.NetworkSubject(n.Name) }
 
 func (s *state) bridgeNetworks() []*model.Network {
 	s.mu.RLock()
@@ -128,65 +133,18 @@ func (s *state) bridgeNetworks() []*model.Network {
 	return out
 }
 
-// prune removes what an earlier daemon left and nothing stored wants.
-func (e *Engine) prune(ctx context.Context) error {
-	var err error
-	if e.Tenant == nil {
-		err = e.datapath.Prune(ctx, e.desired())
-	}
-	return errors.Join(
-		err,
-		e.pruneDevices(e.tenantOwns),
-		e.pruneNamespaces(),
-		e.pruneFiles(),
-	)
-}
-
-// desired is all that the datapath should have.
-func (e *Engine) desired() datapath.Desired {
-	d := datapath.Desired{Ports: make(map[string][]datapath.Port)}
+// expect says what the stored state is going to want.
+func (e *Engine) expect() {
 	for _, n := range e.state.bridgeNetworks() {
-		d.Networks = append(d.Networks, datapathNetwork(n, e.facts.bridge(n.ID)))
+		e.owner.ExpectNetwork(*n)
 	}
 	for _, sb := range e.state.bySeniority() {
 		all := e.state.attachments(sb.ID)
+		ports := derivePorts(sb, all)
 		for _, a := range all {
-			d.Endpoints = append(d.Endpoints, e.datapathEndpoint(sb, a, e.facts.endpointIndex(a.ep.ID)))
-		}
-		for id, ports := range derivePorts(sb, all) {
-			d.Ports[id] = ports
-		}
-		if r := e.resolvers.get(sb.ID); r != nil {
-			d.Resolvers = append(d.Resolvers, datapathResolver(sb, r))
+			e.owner.ExpectEndpoint(e.datapathEndpoint(sb, a, 0), ports[a.ep.ID])
 		}
 	}
-	return d
-}
-
-// pruneDevices removes the devices of Fairway's that nobody knows; those that
-// spared says yes to are somebody's.
-func (e *Engine) pruneDevices(spared func(device string) bool) error {
-	if e.Others {
-		return nil
-	}
-	owned, err := e.links.Owned()
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, d := range owned {
-		if !e.state.knows(d.Owner) && !spared(d.Name) {
-			errs = append(errs, e.links.Delete(d.Name, d.Owner))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// knows reports whether id is a network's or an endpoint's.
-func (s *state) knows(id string) bool {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.networks[id] != nil || s.endpoints[id] != nil
 }
 
 func (e *Engine) pruneNamespaces() error {

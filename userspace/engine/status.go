@@ -28,15 +28,29 @@ func (e *Engine) Status(ctx context.Context) (request.Status, error) {
 		s.Uplinks = append(s.Uplinks, u.Name)
 	}
 	e.state.count(&s)
-	if e.Tenant != nil {
-		s.Carried = e.Tenant.Carried(ctx).Counts()
-	}
+	s.Carried = e.Wanted.Carried(ctx).Counts()
 	var statusErr, statsErr error
 	// In this order: reading the counters may mend what the status would complain of.
 	s.Stats, statsErr = e.datapath.Stats(ctx)
 	s.RecentDrops = e.drops.recent(time.Now(), s.Stats.Drops)
 	s.Datapath, statusErr = e.datapath.Status(ctx)
 	return s, errors.Join(statusErr, statsErr)
+}
+
+// Degraded has a sentence for each thing that isn't as it should be, whoever's it is.
+func (e *Engine) Degraded() []string { return e.Wanted.Degraded() }
+
+// Carried returns what other owners have.
+func (e *Engine) Carried(ctx context.Context) (request.Carried, error) {
+	return e.Wanted.Carried(ctx), nil
+}
+
+// namesOf returns whose endpoint it is.
+func (e *Engine) namesOf(endpointID string) (owner, network string) {
+	if owner, network = e.state.namesOf(endpointID); network == "" {
+		return e.Wanted.NamesOf(endpointID)
+	}
+	return owner, network
 }
 
 func (e *Engine) metricsAddress() string {

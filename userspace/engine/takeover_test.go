@@ -64,13 +64,13 @@ func (w *world) runsDegraded(v request.SandboxView, want string) {
 			w.t.Errorf("process %d: %v, want it alive", v.State.Pid, err)
 		}
 	}
-	if got := strings.Join(w.health.sentences(), "; "); !strings.Contains(got, "sandbox "+v.Name) || !strings.Contains(got, want) {
+	if got := strings.Join(w.Degraded(), "; "); !strings.Contains(got, "sandbox "+v.Name) || !strings.Contains(got, want) {
 		w.t.Errorf("degraded: %q, want a sentence about %s with %q", got, v.Name, want)
 	}
 }
 
 // well reports whether all is as it should be.
-func (w *world) well() bool { return len(w.health.sentences()) == 0 }
+func (w *world) well() bool { return len(w.Degraded()) == 0 }
 
 // The same of a namespace that was adopted, at a start and while the daemon runs.
 func TestAdoptedNamespaceThatCannotBeOpened(t *testing.T) {
@@ -187,8 +187,11 @@ func TestBridgeThatCannotBeHad(t *testing.T) {
 	forget(w.fake)
 	w.open()
 	w.runsDegraded(v, "not a bridge")
+	// Not tried again in between.
+	unlock := w.locks.network(n.ID)
 	must(t, netlink.LinkDel(other))
 	rename(t, "other", n.Bridge.Name)
+	unlock()
 	eventually(t, "the network to be tried again", w.well)
 	if diff := gocmp.Diff(index, indexes(w, v)); diff != "" {
 		t.Errorf("devices of the endpoints (-before +after):\n%s", diff)

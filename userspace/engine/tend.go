@@ -16,7 +16,7 @@ import (
 const tendPeriod = 3 * time.Second
 
 // tend looks after what others may break: interfaces and namespaces that were
-// deleted, networks that could not be restored, pins.
+// deleted, pins.
 func (e *Engine) tend() {
 	// What was counted before this daemon isn't recent.
 	e.sampleDrops(e.running)
@@ -27,9 +27,7 @@ func (e *Engine) tend() {
 		case <-e.running.Done():
 			return
 		case <-ticker.C:
-			// Only now: devices that it makes in vain wake tend up.
 			e.keepPins()
-			e.retry(e.running)
 		case <-e.wake:
 		}
 		e.tendDevices(e.running)
@@ -43,34 +41,7 @@ func (e *Engine) keepPins() {
 	if e.KeepPins == nil || e.uninstalled {
 		return
 	}
-	err := e.KeepPins()
-	if news := e.health.report("pinned objects", err); news && err != nil {
-		e.log.Error("pinned objects", "err", err)
-	}
-}
-
-// retry takes up again what could not be restored, networks before those on them.
-func (e *Engine) retry(ctx context.Context) {
-	for _, n := range e.state.bridgeNetworks() {
-		if e.health.bad(networkSubject(n)) {
-			e.retryNetwork(ctx, n.ID)
-		}
-	}
-	for _, sb := range e.state.bySeniority() {
-		if e.health.bad(sandboxSubject(sb)) {
-			e.mend(ctx, sb.ID)
-		}
-	}
-}
-
-func (e *Engine) retryNetwork(ctx context.Context, id string) {
-	defer e.locks.network(id)()
-	n := e.state.network(id)
-	if n == nil || !e.health.bad(networkSubject(n)) {
-		// Removed or uninstalled meanwhile.
-		return
-	}
-	e.reportNetwork(n, e.applyNetwork(ctx, n))
+	e.owner.Report("pinned objects", e.KeepPins())
 }
 
 // wakeUp makes tend look now; it doesn't wait for it.
@@ -107,27 +78,16 @@ func (e *Engine) tendDevices(ctx context.Context) {
 		}
 	}
 	for id := range bridges {
-		e.mendNetwork(ctx, id)
+		if n := e.state.network(id); n != nil {
+			e.log.Info("bridge of a network is put right", "network", n.Name, "device", n.Bridge.Name)
+			e.mendNetwork(ctx, n)
+		}
 	}
 	for _, sb := range e.state.bySeniority() {
 		if sb.State.Status == model.StatusRunning && sb.Mode == model.ModeNetworks {
 			e.tendSandbox(ctx, sb, attached)
 		}
 	}
-}
-
-// mendNetwork makes a network's bridge again, or puts it right.
-func (e *Engine) mendNetwork(ctx context.Context, id string) {
-	defer e.locks.network(id)()
-	n := e.state.network(id)
-	if n == nil || e.facts.bridge(id).Index == 0 {
-		// Removed meanwhile.
-		return
-	}
-	if !e.health.bad(networkSubject(n)) {
-		e.log.Info("bridge of a network is put right", "network", n.Name, "device", n.Bridge.Name)
-	}
-	e.reportNetwork(n, e.applyNetwork(ctx, n))
 }
 
 // tendSandbox mends a sandbox: one whose namespace is gone has ended, one that
@@ -138,17 +98,8 @@ func (e *Engine) tendSandbox(ctx context.Context, sb *model.Sandbox, missing map
 		return is
 	})
 	if lost || sb.Adopted && !e.facts.namespace(sb.ID).Is(sb.Netns) {
-		e.mend(ctx, sb.ID)
+		e.mend(ctx, sb)
 	}
-}
-
-// mend makes what a sandbox lacks again, or finds that it has ended.
-func (e *Engine) mend(ctx context.Context, sandboxID string) {
-	sb := e.state.sandbox(sandboxID)
-	if sb == nil || sb.State.Status != model.StatusRunning {
-		return
-	}
-	e.reportSandbox(sb, e.resume(ctx, sb))
 }
 
 func (e *Engine) sampleDrops(ctx context.Context) {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/netns"
 	"github.com/fairway-project/fairway/userspace/request"
@@ -73,10 +72,8 @@ func (e *Engine) uninstallDatapath(ctx context.Context) error {
 	e.hostLook.Lock()
 	e.uninstalled = true
 	e.hostLook.Unlock()
-	if e.Tenant != nil {
-		e.Tenant.Stop()
-	}
-	return errors.Join(e.pruneDevices(nobodys), e.datapath.Uninstall(ctx), netns.RemoveDir(e.netnsDir()), e.boxes.RemoveAll())
+	e.Wanted.Stop()
+	return errors.Join(e.Wanted.Uninstall(ctx, true), netns.RemoveDir(e.netnsDir()), e.boxes.RemoveAll())
 }
 
 // uninstallNetwork takes a network out of the kernel. It stays in the store
@@ -87,7 +84,7 @@ func (e *Engine) uninstallNetwork(ctx context.Context, n *model.Network, purge b
 		return err
 	}
 	e.audit.NetworkRemoved(n)
-	e.health.report(networkSubject(n), nil)
+	e.owner.Report(networkSubject(n), nil)
 	if !purge {
 		return nil
 	}
@@ -107,19 +104,11 @@ func (e *Engine) TakeBack(ctx context.Context) error {
 	e.hostLook.Lock()
 	e.uninstalled = true
 	e.hostLook.Unlock()
-	if e.Tenant != nil {
-		e.Tenant.Stop()
-	}
+	e.owner.Close()
+	e.Wanted.Stop()
 	var errs []error
 	for _, n := range e.state.bridgeNetworks() {
 		errs = append(errs, e.tearDownNetwork(ctx, n))
 	}
-	return errors.Join(append(errs, e.takeDatapathBack(ctx), netns.RemoveEmptyDir(e.netnsDir()))...)
-}
-
-func (e *Engine) takeDatapathBack(ctx context.Context) error {
-	if dp, ok := e.datapath.(datapath.Inheriting); ok && dp.Inherited() {
-		return dp.GiveBack(ctx)
-	}
-	return e.datapath.Uninstall(ctx)
+	return errors.Join(append(errs, e.Wanted.TakeBack(ctx), netns.RemoveEmptyDir(e.netnsDir()))...)
 }

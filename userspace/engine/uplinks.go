@@ -77,12 +77,12 @@ func (e *Engine) tellUplinks(now datapath.Host) {
 // there. It needs hostLook.
 func (e *Engine) tellMissing(now datapath.Host) {
 	have := uplinkNames(now)
-	e.health.forget(func(subject string) bool {
+	e.owner.Forget(func(subject string) bool {
 		name, is := strings.CutPrefix(subject, uplinkPrefix)
 		return is && (slices.Contains(have, name) || !slices.Contains(e.Uplinks, name))
 	})
 	for _, name := range e.Uplinks {
-		if !slices.Contains(have, name) && e.health.report(uplinkPrefix+name, errNoDevice) {
+		if !slices.Contains(have, name) && e.owner.Note(uplinkPrefix+name, errNoDevice) {
 			e.log.Warn("uplink isn't there", "uplink", name, "err", errNoDevice)
 		}
 	}

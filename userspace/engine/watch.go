@@ -6,6 +6,8 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+
+	"github.com/fairway-project/fairway/userspace/link"
 )
 
 // startWatching tells the datapath of the host's uplinks and addresses, and
@@ -22,19 +24,22 @@ func (e *Engine) startWatching(ctx context.Context) error {
 	return nil
 }
 
-// hostChanged tells the datapath what the host has become, and the log if that
-// fails for another reason than the last time.
+// hostChanged tells the datapath what the host has become.
 func (e *Engine) hostChanged(ctx context.Context) error {
 	err := e.refreshHost(ctx, false)
 	if ctx.Err() != nil {
 		return err
 	}
-	if news := e.health.report("uplinks", err); news && err != nil {
-		e.log.Error("change of the host's devices or addresses", "err", err)
-	}
+	e.owner.Report("uplinks", err)
 	e.wakeUp()
 	return err
 }
+
+// RefreshHost looks at the host's devices and addresses, as when what another owner has
+// is different.
+func (e *Engine) RefreshHost(ctx context.Context) error { return e.refreshHost(ctx, false) }
+
+func (e *Engine) scope() link.Scope { return link.Scope{Uplinks: e.Uplinks, Ignore: e.Wanted.Owns} }
 
 // refreshHost looks at the host's devices and addresses and tells the datapath
 // if they are not what it knows, or always.
@@ -53,7 +58,7 @@ func (e *Engine) refreshHost(ctx context.Context, always bool) error {
 		return nil
 	}
 	e.hostInDoubt = true
-	if err := e.datapath.EnsureHost(ctx, now); err != nil {
+	if err := e.Wanted.EnsureHost(ctx, now); err != nil {
 		return fmt.Errorf("uplinks: %w", err)
 	}
 	e.hostInDoubt = false

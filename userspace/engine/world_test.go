@@ -23,6 +23,7 @@ import (
 	"github.com/fairway-project/fairway/userspace/request"
 	"github.com/fairway-project/fairway/userspace/sandbox"
 	"github.com/fairway-project/fairway/userspace/store"
+	"github.com/fairway-project/fairway/userspace/wanted"
 )
 
 // world is an engine with real devices, namespaces and processes and a fake
@@ -78,8 +79,10 @@ func (w *world) open() {
 	log := slog.New(w.logged)
 	boxes, err := sandbox.New(root, run, log)
 	must(w.t, err)
+	state, err := wanted.New(wanted.Config{Datapath: w.fake, Devices: w.links, Log: log})
+	must(w.t, err)
 	w.Engine = New(Config{
-		Store: w.store, Links: w.links, Boxes: boxes, Datapath: w.fake, Processes: process.NewRunner(boxes, NetnsDir(run)),
+		Store: w.store, Links: w.links, Boxes: boxes, Wanted: state, Datapath: w.fake, Processes: process.NewRunner(boxes, NetnsDir(run)),
 		Root: root, RunDir: run, Log: log, Sweep: w.sweep,
 	})
 	must(w.t, w.Start(context.Background()))

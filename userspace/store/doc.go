@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package store keeps the desired state of one daemon, its networks, endpoints
-// and sandboxes, in one bbolt file.
+// and sandboxes, in one bbolt file, and what other owners keep beside them.
 //
 // Open examines the whole file before bbolt maps it, under the lock that keeps
 // other daemons out, and changes nothing in a file that it refuses: what is

@@ -67,8 +67,10 @@ func (s *Store) examine() error {
 		if err := checkVersion(tx); err != nil {
 			return err
 		}
-		_, err := loadAll(tx)
-		return err
+		if _, err := loadAll(tx); err != nil {
+			return err
+		}
+		return checkBuckets(tx)
 	})
 }
 
@@ -84,9 +86,14 @@ func checkPages(tx *bolt.Tx) (first error) {
 }
 
 // markOpened writes the time, so that a full or failing disk shows now and not
-// at the first change.
+// at the first change, and makes the buckets that an earlier version didn't have.
 func (s *Store) markOpened() error {
 	return s.Update(func(tx *Tx) error {
+		for _, b := range buckets() {
+			if _, err := tx.tx.CreateBucketIfNotExists([]byte(b)); err != nil {
+				return err
+			}
+		}
 		now := time.Now().UTC().Format(time.RFC3339)
 		return tx.tx.Bucket(bucketMeta).Put(keyOpened, []byte(now))
 	})

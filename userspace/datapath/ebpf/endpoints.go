@@ -134,8 +134,8 @@ func (es *endpoints) delete(id string) error {
 }
 
 // prune removes those that aren't wanted, and those of an earlier process that nobody
-// ensured.
-func (es *endpoints) prune(wanted func(id string) bool) error {
+// ensured and spare says no to.
+func (es *endpoints) prune(wanted func(id string) bool, spare func(device int) bool) error {
 	var errs []error
 	for id := range es.byID {
 		if !wanted(id) {
@@ -143,6 +143,9 @@ func (es *endpoints) prune(wanted func(id string) bool) error {
 		}
 	}
 	for slot, e := range es.orphans {
+		if spare(e.Index) {
+			continue
+		}
 		if err := es.vacate(slot, e); err != nil {
 			errs = append(errs, err)
 			continue
@@ -212,6 +215,12 @@ func (es *endpoints) id(slot uint16) string {
 // claimed reports whether an endpoint that is known by its ID has the slot.
 func (es *endpoints) claimed(slot uint16) bool { return es.id(slot) != "" }
 
+// used reports whether an endpoint has the slot, of an earlier process perhaps.
+func (es *endpoints) used(slot uint16) bool {
+	_, orphan := es.orphans[slot]
+	return orphan || es.claimed(slot)
+}
+
 // stale reports whether references to a slot may be taken over.
 func (es *endpoints) stale(slot uint16) bool { return !es.claimed(slot) }
 
@@ -220,6 +229,15 @@ func (es *endpoints) indexes() map[int]bool {
 	all := make(map[int]bool)
 	for _, st := range es.byID {
 		all[st.value.Index] = true
+	}
+	return all
+}
+
+// devices are those of all endpoints, of an earlier process too.
+func (es *endpoints) devices() map[int]bool {
+	all := es.indexes()
+	for _, orphan := range es.orphans {
+		all[orphan.Index] = true
 	}
 	return all
 }

@@ -21,9 +21,6 @@ func (d *Datapath) EnsureNetwork(_ context.Context, n datapath.Network) error {
 	if n.Device.Index <= 0 {
 		return fmt.Errorf("network %s: device %q has no index", n.Name, n.Device.Name)
 	}
-	if err := d.networks.check(n); err != nil {
-		return err
-	}
 	if err := d.rules.check(n); err != nil {
 		return err
 	}

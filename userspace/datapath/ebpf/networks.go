@@ -58,20 +58,6 @@ func adoptNetworks(t *network.Table) (*networks, error) {
 	return n, err
 }
 
-// check refuses a network that overlaps one of another owner: the engine and Docker each
-// see to their own only. What an earlier process left may be taken over.
-func (n *networks) check(want datapath.Network) error {
-	for _, p := range subnets(want) {
-		for q, slot := range n.subnets {
-			other := n.of(slot)
-			if p.Overlaps(q) && other != nil && other != n.byID[want.ID] {
-				return fmt.Errorf("network %s: subnet %s overlaps with %s of network %s", want.Name, p, q, other.name)
-			}
-		}
-	}
-	return nil
-}
-
 // ensure writes all of a network but who is trusted and its gateways' addresses.
 func (n *networks) ensure(want datapath.Network) error {
 	st, err := n.state(want)
@@ -124,15 +110,18 @@ func (n *networks) delete(id string) error {
 }
 
 // prune removes the networks that aren't wanted, those of an earlier process that nobody
-// ensured, and subnets that a crash left without a network.
-func (n *networks) prune(wanted func(id string) bool) error {
+// ensured and spare says no to, and subnets that a crash left without a network.
+func (n *networks) prune(wanted func(id string) bool, spare func(device int) bool) error {
 	var errs []error
 	for id := range n.byID {
 		if !wanted(id) {
 			errs = append(errs, n.delete(id))
 		}
 	}
-	for slot := range n.orphans {
+	for slot, orphan := range n.orphans {
+		if spare(orphan.BridgeIndex) {
+			continue
+		}
 		if err := n.dropSlot(slot); err != nil {
 			errs = append(errs, err)
 			continue
@@ -141,7 +130,7 @@ func (n *networks) prune(wanted func(id string) bool) error {
 		delete(n.orphans, slot)
 	}
 	for _, slot := range n.subnets {
-		if n.of(slot) == nil {
+		if _, orphan := n.orphans[slot]; !orphan && n.of(slot) == nil {
 			errs = append(errs, n.syncSubnets(slot, nil))
 		}
 	}

@@ -9,45 +9,39 @@ import (
 	"github.com/fairway-project/fairway/userspace/datapath"
 )
 
-// wanted says by ID what stays.
-type wanted struct {
-	network, endpoint, resolver func(id string) bool
-	// ports says of which endpoints publications stay.
-	ports func(endpointID string) bool
-}
-
 // Prune implements datapath.Datapath. What is wanted has been ensured before, so
 // that the maps are complete when older programs are replaced at the end.
 func (d *Datapath) Prune(_ context.Context, want datapath.Desired) error {
-	return d.edit(func() error {
-		return d.prune(wanted{
-			network:  among(want.Networks, func(n datapath.Network) string { return n.ID }),
-			endpoint: among(want.Endpoints, func(e datapath.Endpoint) string { return e.ID }),
-			resolver: among(want.Resolvers, func(r datapath.Resolver) string { return r.SandboxID }),
-			ports:    func(id string) bool { return len(want.Ports[id]) > 0 },
-		})
-	})
+	return d.edit(func() error { return d.prune(want) })
 }
 
-func (d *Datapath) prune(want wanted) error {
+func (d *Datapath) prune(want datapath.Desired) error {
+	spare := want.Spare
+	if spare == nil {
+		spare = func(int) bool { return false }
+	}
 	err := errors.Join(
-		d.endpoints.prune(want.endpoint),
+		d.endpoints.prune(among(want.Endpoints, func(e datapath.Endpoint) string { return e.ID }), spare),
 		d.shares.divide(d.endpoints.count()),
+		// Slots that are in use still are those that were spared.
 		d.ports.prune(func(slot uint16) bool {
 			id := d.endpoints.id(slot)
-			return id == "" || !want.ports(id)
+			return !d.endpoints.used(slot) || id != "" && len(want.Ports[id]) == 0
 		}),
-		d.links.prune(d.endpoints.claimed),
-		d.networks.prune(want.network),
-		d.resolvers.prune(want.resolver),
+		d.links.prune(d.endpoints.used),
+		d.networks.prune(among(want.Networks, func(n datapath.Network) string { return n.ID }), spare),
 		d.followNetworks(),
-		d.programs.prune(d.endpoints.indexes()),
+		d.programs.prune(d.endpoints.devices()),
 	)
 	d.collector.kick()
-	if err != nil {
+	if err != nil || want.Spare != nil {
 		return err
 	}
-	return d.programs.switchOver()
+	return errors.Join(
+		d.resolvers.prune(among(want.Resolvers, func(r datapath.Resolver) string { return r.SandboxID })),
+		d.programs.switchOver(),
+		d.frames.retry(),
+	)
 }
 
 func among[T any](all []T, id func(T) string) func(string) bool {

@@ -31,20 +31,3 @@ func (d *Datapath) Guard(_ context.Context, device string, index int) error {
 	}
 	return nil
 }
-
-// Sweep implements datapath.Shared: a Prune that wants all that this process knows.
-func (d *Datapath) Sweep(context.Context) error {
-	return d.edit(func() error {
-		known := func(string) bool { return true }
-		return errors.Join(
-			d.prune(wanted{network: known, endpoint: known, resolver: known, ports: d.portsSaid}),
-			d.frames.retry(),
-		)
-	})
-}
-
-// portsSaid reports whether this process was told the endpoint's ports.
-func (d *Datapath) portsSaid(endpointID string) bool {
-	st, ok := d.endpoints.byID[endpointID]
-	return ok && st.portsSaid
-}

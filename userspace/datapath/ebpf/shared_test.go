@@ -48,9 +48,9 @@ func TestGuardBeforeTheEndpoint(t *testing.T) {
 	}
 }
 
-// What an earlier process had works until the sweep, and goes with it unless it
-// was ensured again.
-func TestSweepRemovesWhatNobodyEnsured(t *testing.T) {
+// What an earlier process had works until it is pruned, and goes then unless it was
+// ensured again or is spared.
+func TestPruneRemovesWhatNobodyEnsured(t *testing.T) {
 	w := newWorld(t)
 	a, b := w.endpoint(1), w.endpoint(2)
 	w.ensure(w.hostIs(w.host()), w.networkIs(w.network()), w.endpointIs(a), w.endpointIs(b),
@@ -61,31 +61,31 @@ func TestSweepRemovesWhatNobodyEnsured(t *testing.T) {
 	everything := w.snapshot()
 	w.restart()
 	w.ensure(w.hostIs(w.host()))
-	equal(t, "before the sweep", w.snapshot(), everything)
-	w.ensure(w.networkIs(w.network()), w.endpointIs(a), w.portsAre(a.ID, publication(a, 6, 8080)), w.dp.Sweep)
-	got := w.snapshot()
-	if len(got.Endpoints) != 1 || len(got.Ports) != 1 || len(got.Bits) != 1 || got.Resolvers != 0 || len(got.Networks) != 1 {
-		t.Errorf("after the sweep: %+v", got)
-	}
-	w.ensure(w.dp.Sweep)
-	equal(t, "after the second", w.snapshot(), got)
-}
-
-func TestOverlapWithAnotherOwner(t *testing.T) {
-	w := newWorld(t)
-	other := w.network()
-	other.ID, other.Name, other.IPv6 = "net2", "net2", nil
-	w.ensure(w.networkIs(w.network()), w.networkIs(w.network()))
-	before := w.snapshot()
-	w.do(func() error {
-		err := w.dp.EnsureNetwork(context.Background(), other)
-		if want := "network net2: subnet 172.20.0.0/16 overlaps with 172.20.0.0/16 of network net1"; err == nil || err.Error() != want {
-			t.Errorf("got %v, want %s", err, want)
+	equal(t, "before", w.snapshot(), everything)
+	prune := func(spare func(int) bool) func(context.Context) error {
+		return func(ctx context.Context) error {
+			return w.dp.Prune(ctx, datapath.Desired{
+				Networks: []datapath.Network{w.network()}, Endpoints: []datapath.Endpoint{a},
+				Ports: map[string][]datapath.Port{a.ID: {publication(a, 6, 8080)}}, Spare: spare,
+			})
 		}
-		return nil
-	})
-	equal(t, "after the refusal", w.snapshot(), before)
-	w.ensure(func(ctx context.Context) error { return w.dp.DeleteNetwork(ctx, "net1") }, w.networkIs(other))
+	}
+	w.ensure(prune(func(int) bool { return true }))
+	equal(t, "with all spared", w.snapshot(), everything)
+	w.ensure(w.networkIs(w.network()), w.endpointIs(a), w.portsAre(a.ID, publication(a, 6, 8080)),
+		prune(func(index int) bool { return index == b.HostIndex }))
+	equal(t, "with one spared", w.snapshot(), everything)
+	w.ensure(prune(func(index int) bool { return index == a.HostIndex }))
+	got := w.snapshot()
+	if len(got.Endpoints) != 1 || len(got.Ports) != 1 || len(got.Bits) != 1 || got.Resolvers != 1 || len(got.Networks) != 1 {
+		t.Errorf("with another spared: %+v", got)
+	}
+	w.ensure(prune(nil))
+	if got = w.snapshot(); len(got.Endpoints) != 1 || len(got.Ports) != 1 || got.Resolvers != 0 || len(got.Networks) != 1 {
+		t.Errorf("at last: %+v", got)
+	}
+	w.ensure(prune(nil))
+	equal(t, "after the second", w.snapshot(), got)
 }
 
 // The bridge of a network is no uplink whatever it is called, in the process that

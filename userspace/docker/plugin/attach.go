@@ -68,12 +68,12 @@ func (d *Driver) attach(ctx context.Context, n *network, e *endpoint, sandboxKey
 	if err == nil {
 		joined := *e
 		joined.SandboxKey = sandboxKey
-		err = d.commit(func(f *file) { f.Endpoints[e.ID] = &joined })
+		err = d.commit(func(r *records) { r.Endpoints[e.ID] = &joined })
 	}
 	if err != nil {
-		return errors.Join(err, d.Datapath.DeleteEndpoint(ctx, e.ID), d.Links.DeleteVeth(e.HostIf, e.ID))
+		return errors.Join(err, d.owner.DeleteEndpoint(ctx, e.ID), d.Links.DeleteVeth(e.HostIf, e.ID))
 	}
-	joined := d.file.Endpoints[e.ID]
+	joined := d.records.Endpoints[e.ID]
 	d.audit.EndpointConnected(d.auditOf(joined))
 	d.logPorts(joined, nil, joined.Published)
 	return nil
@@ -81,12 +81,9 @@ func (d *Driver) attach(ctx context.Context, n *network, e *endpoint, sandboxKey
 
 // guard has the datapath carry the endpoint, and only then lets packets in.
 func (d *Driver) guard(ctx context.Context, e *endpoint, dev link.Device) error {
-	err := d.Datapath.EnsureEndpoint(ctx, datapath.Endpoint{
-		ID: e.ID, NetworkID: e.NetworkID, HostIf: dev.Name, HostIndex: dev.Index,
-		MAC: e.MAC, IPv4: e.IPv4.Addr(), IPv6: e.IPv6.Addr(),
-	})
+	err := d.owner.PutEndpoint(ctx, datapathEndpoint(e, dev))
 	if err == nil && e.External {
-		err = d.Datapath.EnsurePorts(ctx, e.ID, d.portsOf(e))
+		err = d.owner.PutPorts(ctx, e.ID, d.portsOf(e))
 	}
 	if err == nil {
 		err = d.Links.SetUp(dev.Name)
@@ -95,6 +92,13 @@ func (d *Driver) guard(ctx context.Context, e *endpoint, dev link.Device) error 
 		return fmt.Errorf("endpoint %s: %w", shortID(e.ID), err)
 	}
 	return nil
+}
+
+func datapathEndpoint(e *endpoint, dev link.Device) datapath.Endpoint {
+	return datapath.Endpoint{
+		ID: e.ID, NetworkID: e.NetworkID, HostIf: dev.Name, HostIndex: dev.Index,
+		MAC: e.MAC, IPv4: e.IPv4.Addr(), IPv6: e.IPv6.Addr(),
+	}
 }
 
 func joinedAnswer(n *network, e *endpoint) joinAnswer {
@@ -129,7 +133,7 @@ func (d *Driver) leave(ctx context.Context, r endpointRef) error {
 		return err
 	}
 	defer done()
-	e := d.file.Endpoints[r.EndpointID]
+	e := d.records.Endpoints[r.EndpointID]
 	if e == nil || e.NetworkID != r.NetworkID {
 		return nil
 	}
@@ -138,15 +142,16 @@ func (d *Driver) leave(ctx context.Context, r endpointRef) error {
 
 // detach closes the endpoint and makes it like one that was never joined.
 func (d *Driver) detach(ctx context.Context, e *endpoint) error {
-	if err := d.Datapath.DeleteEndpoint(ctx, e.ID); err != nil {
+	if err := d.owner.DeleteEndpoint(ctx, e.ID); err != nil {
 		return fmt.Errorf("endpoint %s: %w", shortID(e.ID), err)
 	}
 	d.ports.Release(e.ID)
+	d.owner.Report(portsSubject(e), nil)
 	if err := d.Links.DeleteVeth(e.HostIf, e.ID); err != nil {
 		return fmt.Errorf("endpoint %s: %w", shortID(e.ID), err)
 	}
 	alone := &endpoint{Endpoint: e.Endpoint}
-	if err := d.commit(func(f *file) { f.Endpoints[e.ID] = alone }); err != nil {
+	if err := d.commit(func(r *records) { r.Endpoints[e.ID] = alone }); err != nil {
 		return err
 	}
 	if e.SandboxKey != "" {

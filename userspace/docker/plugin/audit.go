@@ -13,7 +13,7 @@ func (d *Driver) auditOf(e *endpoint) audit.Endpoint {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return audit.Endpoint{
-		ID: e.ID, Sandbox: d.names.of(e).name, Network: d.networkName(d.file.Networks[e.NetworkID], d.names),
+		ID: e.ID, Sandbox: d.names.of(e).name, Network: d.networkName(d.records.Networks[e.NetworkID], d.names),
 		IPv4: e.IPv4.Addr(), IPv6: e.IPv6.Addr(),
 	}
 }
@@ -26,16 +26,16 @@ func (d *Driver) logPorts(e *endpoint, was, is []model.PublishedPort) {
 	}
 }
 
-// logTakenOver counts what the file had. It needs busy.
+// logTakenOver counts what the store had. It needs busy.
 func (d *Driver) logTakenOver() {
 	sandboxes := make(map[string]bool)
 	endpoints, ports := 0, 0
-	for _, e := range d.file.Endpoints {
+	for _, e := range d.records.Endpoints {
 		if e.SandboxKey != "" {
 			sandboxes[e.SandboxKey] = true
 			endpoints++
 			ports += len(e.Published)
 		}
 	}
-	d.audit.TakenOver(len(d.file.Networks), len(sandboxes), endpoints, ports)
+	d.audit.TakenOver(len(d.records.Networks), len(sandboxes), endpoints, ports)
 }

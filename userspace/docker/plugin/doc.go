@@ -12,7 +12,7 @@
 //
 // Be aware:
 //   - Docker never repeats CreateNetwork after a restart of its own, of the host
-//     or of the driver: what is known is kept in a file, and made again at start;
+//     or of the driver: what is known is stored, and made again at start;
 //   - Docker repeats calls, and sends them in a wrong order after failures. Every
 //     call may come twice, and what ends something may come when it is gone;
 //   - Docker can't show the ports that a driver of this kind publishes

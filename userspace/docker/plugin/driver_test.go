@@ -67,8 +67,8 @@ func TestDevicesGone(t *testing.T) {
 	joined(t, h, "")
 	after := newKernel()
 	d := open(t, after, dir)
-	if _, ok := after.networks[netA]; !ok || len(after.endpoints)+len(d.file.Endpoints) > 0 {
-		t.Errorf("after a reboot: networks %v, endpoints %v, stored %v", after.networks, after.endpoints, d.file.Endpoints)
+	if _, ok := after.networks[netA]; !ok || len(after.endpoints)+len(d.records.Endpoints) > 0 {
+		t.Errorf("after a reboot: networks %v, endpoints %v, stored %v", after.networks, after.endpoints, d.records.Endpoints)
 	}
 	if len(k.endpoints) != 1 {
 		t.Errorf("before: %v", k.endpoints)
@@ -162,10 +162,10 @@ func describe(p datapath.Port) string {
 func TestDamagedFile(t *testing.T) {
 	for _, text := range []string{"", "{", `{"version":2}`, `{"version":1,"networks":null}`, `{"version":1,"networks":{"x":null}}`, `{"version":1,"endpoints":{"x":{"id":"x"}}}`} {
 		dir := t.TempDir()
-		if err := os.WriteFile(filepath.Join(dir, FileName), []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, FormerFile), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := New(Config{Dir: dir}); err == nil || !strings.Contains(err.Error(), FileName) {
+		if _, err := New(Config{Dir: dir}); err == nil || !strings.Contains(err.Error(), FormerFile) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}

@@ -19,7 +19,7 @@ func (d *Driver) createEndpoint(ctx context.Context, r createEndpoint) (createEn
 		return none, err
 	}
 	defer leave()
-	n := d.file.Networks[r.NetworkID]
+	n := d.records.Networks[r.NetworkID]
 	if n == nil {
 		return none, fmt.Errorf("%w: network %s: not known", errRequest, shortID(r.NetworkID))
 	}
@@ -27,13 +27,13 @@ func (d *Driver) createEndpoint(ctx context.Context, r createEndpoint) (createEn
 	if err != nil {
 		return none, fmt.Errorf("%w: network %s: endpoint %s: %w", errRequest, n.Name, shortID(r.EndpointID), err)
 	}
-	have := d.file.Endpoints[e.ID]
+	have := d.records.Endpoints[e.ID]
 	switch {
 	case have == nil:
 		if err := d.replaceFormer(ctx, e); err != nil {
 			return none, err
 		}
-		if err := d.commit(func(f *file) { f.Endpoints[e.ID] = e }); err != nil {
+		if err := d.commit(func(r *records) { r.Endpoints[e.ID] = e }); err != nil {
 			return none, err
 		}
 	case have.NetworkID != e.NetworkID, have.IPv4 != e.IPv4, have.IPv6 != e.IPv6,
@@ -129,7 +129,7 @@ func (d *Driver) deleteEndpoint(ctx context.Context, r endpointRef) error {
 		return err
 	}
 	defer leave()
-	e := d.file.Endpoints[r.EndpointID]
+	e := d.records.Endpoints[r.EndpointID]
 	if e == nil || e.NetworkID != r.NetworkID {
 		return nil
 	}
@@ -140,15 +140,15 @@ func (d *Driver) removeEndpoint(ctx context.Context, e *endpoint) error {
 	if err := d.detach(ctx, e); err != nil {
 		return err
 	}
-	d.report("endpoint "+shortID(e.ID), nil)
-	return d.commit(func(f *file) { delete(f.Endpoints, e.ID) })
+	d.owner.Report("endpoint "+shortID(e.ID), nil)
+	return d.commit(func(r *records) { delete(r.Endpoints, e.ID) })
 }
 
 // endpointOperInfo tells what an operator can't see elsewhere.
 func (d *Driver) endpointOperInfo(_ context.Context, r endpointRef) (operInfo, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	e := d.file.Endpoints[r.EndpointID]
+	e := d.records.Endpoints[r.EndpointID]
 	if e == nil || e.NetworkID != r.NetworkID {
 		return operInfo{}, nil
 	}
@@ -157,9 +157,9 @@ func (d *Driver) endpointOperInfo(_ context.Context, r endpointRef) (operInfo, e
 
 // lookup returns an endpoint and its network. It needs busy.
 func (d *Driver) lookup(r endpointRef) (*endpoint, *network, error) {
-	e := d.file.Endpoints[r.EndpointID]
+	e := d.records.Endpoints[r.EndpointID]
 	if e == nil || e.NetworkID != r.NetworkID {
 		return nil, nil, fmt.Errorf("%w: endpoint %s of network %s: not known", errRequest, shortID(r.EndpointID), shortID(r.NetworkID))
 	}
-	return e, d.file.Networks[e.NetworkID], nil
+	return e, d.records.Networks[e.NetworkID], nil
 }

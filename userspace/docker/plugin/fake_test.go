@@ -10,11 +10,17 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/link"
+	"github.com/fairway-project/fairway/userspace/store"
+	"github.com/fairway-project/fairway/userspace/wanted"
 )
 
 // kernel plays the devices and the datapath, and checks the order of calls that
@@ -28,9 +34,11 @@ type kernel struct {
 	fail      error
 	// busy is why nothing of the datapath's can be removed.
 	busy error
-	// swept counts the calls of Sweep.
-	swept int
+	// swept counts the calls of Prune.
+	swept atomic.Int32
 	next  int
+	// patience is the State's.
+	patience time.Duration
 }
 
 func newKernel() *kernel {
@@ -128,7 +136,27 @@ func (k *kernel) EnsurePorts(_ context.Context, id string, p []datapath.Port) er
 	return nil
 }
 
-func (k *kernel) Sweep(context.Context) error { k.swept++; return nil }
+func (k *kernel) Prune(context.Context, datapath.Desired) error { k.swept.Add(1); return nil }
+
+func (k *kernel) Owned() (all []link.Device, err error) {
+	for _, d := range k.devices {
+		if d.Owner != "" {
+			all = append(all, d)
+		}
+	}
+	return all, nil
+}
+
+func (k *kernel) Delete(name, _ string) error { delete(k.devices, name); return nil }
+
+// state is what a daemon on the kernel has before the driver.
+func (k *kernel) state(t testing.TB) *wanted.State {
+	s, err := wanted.New(wanted.Config{Datapath: k, Devices: k, Patience: k.patience, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
 
 // empty demands that nothing is left.
 func (k *kernel) empty(t *testing.T) {
@@ -143,11 +171,33 @@ func (k *kernel) empty(t *testing.T) {
 	}
 }
 
-// open starts a driver on the kernel with the file in dir.
+// stores are the open ones, by their directories: tests open a driver while an earlier
+// one still has the store.
+var stores sync.Map
+
+func storeIn(t testing.TB, dir string) *store.Store {
+	if s, ok := stores.Load(dir); ok {
+		return s.(*store.Store)
+	}
+	s, err := store.Open(filepath.Join(dir, "state.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stores.Store(dir, s)
+	t.Cleanup(func() {
+		stores.Delete(dir)
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// open starts a driver on the kernel with the store in dir.
 func open(t testing.TB, k *kernel, dir string) *Driver {
 	t.Helper()
 	d, err := New(Config{
-		Dir: dir, Links: k, Datapath: k, Sweep: true, Log: slog.New(slog.DiscardHandler),
+		Store: storeIn(t, dir), Dir: dir, Links: k, Wanted: k.state(t), Log: slog.New(slog.DiscardHandler),
 		HostChanged: func(context.Context) error { return nil },
 	})
 	if err != nil {

@@ -30,18 +30,18 @@ func alone(t *testing.T) {
 func whole(t *testing.T, k *kernel, d *Driver) {
 	t.Helper()
 	for id := range k.networks {
-		if d.file.Networks[id] == nil {
+		if d.records.Networks[id] == nil {
 			t.Errorf("the datapath has network %s, the driver hasn't", id)
 		}
 	}
-	for id, e := range d.file.Endpoints {
+	for id, e := range d.records.Endpoints {
 		_, carried := k.endpoints[id]
-		if d.file.Networks[e.NetworkID] == nil || carried != (e.SandboxKey != "") {
-			t.Errorf("endpoint %+v: known to the datapath: %v, network %v", e, carried, d.file.Networks[e.NetworkID])
+		if d.records.Networks[e.NetworkID] == nil || carried != (e.SandboxKey != "") {
+			t.Errorf("endpoint %+v: known to the datapath: %v, network %v", e, carried, d.records.Networks[e.NetworkID])
 		}
 	}
 	for id := range k.endpoints {
-		if d.file.Endpoints[id] == nil {
+		if d.records.Endpoints[id] == nil {
 			t.Errorf("the datapath has endpoint %s, the driver hasn't", id)
 		}
 	}
@@ -88,7 +88,7 @@ func FuzzRequests(f *testing.F) {
 		}
 		// It can read again what it wrote.
 		whole(t, k, open(t, k, dir))
-		for _, id := range slices.Collect(maps.Keys(d.file.Networks)) {
+		for _, id := range slices.Collect(maps.Keys(d.records.Networks)) {
 			must(t, h, "DeleteNetwork", `{"NetworkID":"`+id+`"}`)
 		}
 		k.empty(t)

@@ -27,10 +27,10 @@ func (d *Driver) Carried(ctx context.Context) (c request.Carried) {
 	names := d.askNames(ctx)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, n := range d.file.Networks {
+	for _, n := range d.records.Networks {
 		v := request.NetworkView{Network: n.Network, Owner: model.OwnerDockerPlugin}
 		v.Name = d.networkName(n, names)
-		for _, e := range d.file.Endpoints {
+		for _, e := range d.records.Endpoints {
 			if e.NetworkID != n.ID || e.SandboxKey == "" {
 				continue
 			}
@@ -125,14 +125,14 @@ func (d *Driver) askedLately(endpointID string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	_, said := d.names.containers[endpointID]
-	return said || d.file.Endpoints[endpointID] == nil || time.Since(d.asked) < askTimeout
+	return said || d.records.Endpoints[endpointID] == nil || time.Since(d.asked) < askTimeout
 }
 
 // networkIDs needs no lock of the caller's.
 func (d *Driver) networkIDs() (ids []string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for id := range d.file.Networks {
+	for id := range d.records.Networks {
 		ids = append(ids, id)
 	}
 	return ids

@@ -8,11 +8,10 @@ import (
 	"fmt"
 	"reflect"
 
-	"github.com/fairway-project/fairway/userspace/datapath"
-	"github.com/fairway-project/fairway/userspace/driver/bridge"
 	"github.com/fairway-project/fairway/userspace/link"
 	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/policy"
+	"github.com/fairway-project/fairway/userspace/wanted"
 )
 
 // gwAllocCheck tells Docker 28 and later which families need no gateway address.
@@ -38,7 +37,7 @@ func (d *Driver) createNetwork(ctx context.Context, r createNetwork) error {
 		return err
 	}
 	defer leave()
-	if have := d.file.Networks[n.ID]; have != nil {
+	if have := d.records.Networks[n.ID]; have != nil {
 		if !sameNetwork(have, n) {
 			return fmt.Errorf("%w: network %s: exists already and is another", errRequest, n.Name)
 		}
@@ -48,7 +47,7 @@ func (d *Driver) createNetwork(ctx context.Context, r createNetwork) error {
 		return err
 	}
 	// Stored first: a bridge that nobody knows of would stay.
-	if err := d.commit(func(f *file) { f.Networks[n.ID] = n }); err != nil {
+	if err := d.commit(func(r *records) { r.Networks[n.ID] = n }); err != nil {
 		return err
 	}
 	if err := d.apply(ctx, n); err != nil {
@@ -69,7 +68,7 @@ func sameNetwork(have, want *network) bool {
 }
 
 func (d *Driver) checkBridgeName(n *network) error {
-	for _, other := range d.file.Networks {
+	for _, other := range d.records.Networks {
 		if other.Bridge.Name == n.Bridge.Name {
 			return fmt.Errorf("%w: network %s: bridge %s is network %s's", errRequest, n.Name, n.Bridge.Name, other.Name)
 		}
@@ -83,7 +82,7 @@ func (d *Driver) apply(ctx context.Context, n *network) error {
 	if err != nil {
 		return fmt.Errorf("network %s: %w", n.Name, err)
 	}
-	err = d.Datapath.EnsureNetwork(ctx, bridge.Told(&n.Network, datapath.Device{Name: n.Bridge.Name, Index: dev.Index, MAC: dev.MAC}))
+	err = d.owner.PutNetwork(ctx, wanted.Network{Network: n.Network, Index: dev.Index, MAC: dev.MAC})
 	if err != nil {
 		return fmt.Errorf("network %s: %w", n.Name, err)
 	}
@@ -98,7 +97,7 @@ func (d *Driver) deleteNetwork(ctx context.Context, r networkRef) error {
 		return err
 	}
 	defer leave()
-	n := d.file.Networks[r.NetworkID]
+	n := d.records.Networks[r.NetworkID]
 	if n == nil {
 		return nil
 	}
@@ -117,13 +116,17 @@ func (d *Driver) removeNetwork(ctx context.Context, n *network) error {
 			return err
 		}
 	}
-	if err := d.Datapath.DeleteNetwork(ctx, n.ID); err != nil {
+	if err := d.owner.DeleteNetwork(ctx, n.ID); err != nil {
 		return fmt.Errorf("network %s: %w", n.Name, err)
 	}
 	if err := d.Links.DeleteBridge(n.Bridge.Name, n.ID); err != nil {
 		return fmt.Errorf("network %s: %w", n.Name, err)
 	}
 	delete(d.bridges, n.ID)
-	d.report("network "+n.Name, nil)
-	return d.commit(func(f *file) { delete(f.Networks, n.ID) })
+	d.owner.Report("network "+n.Name, nil)
+	if err := d.commit(func(r *records) { delete(r.Networks, n.ID) }); err != nil {
+		return err
+	}
+	d.tellUnserved()
+	return nil
 }

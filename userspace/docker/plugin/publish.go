@@ -52,7 +52,7 @@ func (d *Driver) publish(ctx context.Context, n *network, e *endpoint) error {
 	if e.Published, err = d.ports.Allocate(e.ID, translated, families, n.Bridge.HostBinding); err != nil {
 		return err
 	}
-	if err = d.commit(func(f *file) { f.Endpoints[e.ID] = e }); err == nil {
+	if err = d.commit(func(r *records) { r.Endpoints[e.ID] = e }); err == nil {
 		err = d.applyPorts(ctx, e)
 	}
 	if err != nil {
@@ -94,7 +94,7 @@ func (d *Driver) revoke(ctx context.Context, r endpointRef) error {
 		return err
 	}
 	defer leave()
-	e := d.file.Endpoints[r.EndpointID]
+	e := d.records.Endpoints[r.EndpointID]
 	if e == nil || e.NetworkID != r.NetworkID {
 		return nil
 	}
@@ -114,7 +114,7 @@ func (d *Driver) unpublish(ctx context.Context, e *endpoint) error {
 		return err
 	}
 	d.ports.Release(e.ID)
-	return d.commit(func(f *file) { f.Endpoints[e.ID] = closed })
+	return d.commit(func(r *records) { r.Endpoints[e.ID] = closed })
 }
 
 // applyPorts tells the datapath, unless the endpoint has no devices yet: join does
@@ -123,7 +123,7 @@ func (d *Driver) applyPorts(ctx context.Context, e *endpoint) error {
 	if e.SandboxKey == "" {
 		return nil
 	}
-	if err := d.Datapath.EnsurePorts(ctx, e.ID, d.portsOf(e)); err != nil {
+	if err := d.owner.PutPorts(ctx, e.ID, d.portsOf(e)); err != nil {
 		return fmt.Errorf("endpoint %s: published ports: %w", shortID(e.ID), err)
 	}
 	return nil
@@ -131,7 +131,7 @@ func (d *Driver) applyPorts(ctx context.Context, e *endpoint) error {
 
 // portsOf is what the datapath is to do for e.
 func (d *Driver) portsOf(e *endpoint) []datapath.Port {
-	n := &d.file.Networks[e.NetworkID].Network
+	n := &d.records.Networks[e.NetworkID].Network
 	self := policy.Attachment{Endpoint: &e.Endpoint, Network: n}
 	var g policy.Gateways
 	if e.IPv4.IsValid() {

@@ -17,8 +17,8 @@ import (
 // reconcileEvery is the pause between two attempts to ask Docker.
 const reconcileEvery = 3 * time.Second
 
-// startReconcile removes, as soon as Docker answers, the networks of the driver's
-// file that Docker has deleted while the driver was away, and the endpoints that it
+// startReconcile removes, as soon as Docker answers, the networks that the
+// driver has and Docker has deleted while the driver was away, and the endpoints that it
 // gave up: it goes on when the driver doesn't answer, and never tells again. Those
 // that are made from now on may not be listed yet, and aren't looked at.
 func (d *Driver) startReconcile(ctx context.Context) error {
@@ -40,10 +40,10 @@ func (d *Driver) startReconcile(ctx context.Context) error {
 // joined returns all networks, each with its endpoints that were joined.
 func (d *Driver) joined() map[string][]string {
 	all := make(map[string][]string)
-	for id := range d.file.Networks {
+	for id := range d.records.Networks {
 		all[id] = nil
 	}
-	for id, e := range d.file.Endpoints {
+	for id, e := range d.records.Endpoints {
 		if e.SandboxKey != "" {
 			all[e.NetworkID] = append(all[e.NetworkID], id)
 		}
@@ -107,7 +107,7 @@ func listed(ctx context.Context, c *client.Client) (map[string]bool, error) {
 
 func (d *Driver) removeUnknown(ctx context.Context, id string) error {
 	if err := d.deleteNetwork(context.WithoutCancel(ctx), networkRef{id}); err != nil {
-		d.report("network "+shortID(id), err)
+		d.owner.Report("network "+shortID(id), err)
 		return err
 	}
 	d.Log.Info("docker plugin: network that docker doesn't know is removed", "network", shortID(id))
@@ -134,7 +134,7 @@ func (d *Driver) removeGivenUp(ctx context.Context, c *client.Client, networkID 
 			continue
 		}
 		if err := d.removeVacated(context.WithoutCancel(ctx), id); err != nil {
-			d.report("endpoint "+shortID(id), err)
+			d.owner.Report("endpoint "+shortID(id), err)
 			errs = append(errs, err)
 		}
 	}
@@ -149,7 +149,7 @@ func (d *Driver) removeVacated(ctx context.Context, id string) error {
 		return err
 	}
 	defer leave()
-	e := d.file.Endpoints[id]
+	e := d.records.Endpoints[id]
 	if e == nil {
 		return nil
 	}

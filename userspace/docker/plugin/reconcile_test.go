@@ -51,7 +51,7 @@ func fakeDocker(t *testing.T, networks ...client.Network) (socket string, answer
 func again(t *testing.T, dir string, k *kernel, docker string) *Driver {
 	t.Helper()
 	d, err := New(Config{
-		Dir: dir, Links: k, Datapath: k, Docker: docker, Log: slog.New(slog.DiscardHandler),
+		Store: storeIn(t, dir), Dir: dir, Links: k, Wanted: k.state(t), Docker: docker, Log: slog.New(slog.DiscardHandler),
 		HostChanged: func(context.Context) error { return nil },
 	})
 	if err != nil {
@@ -71,13 +71,13 @@ func again(t *testing.T, dir string, k *kernel, docker string) *Driver {
 func (d *Driver) knows(id string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.file.Networks[id] != nil
+	return d.records.Networks[id] != nil
 }
 
 func (d *Driver) carries(endpointID string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.file.Endpoints[endpointID] != nil
+	return d.records.Endpoints[endpointID] != nil
 }
 
 // containers are what an inspection lists, one for each endpoint.
@@ -155,7 +155,7 @@ func TestGivenUp(t *testing.T) {
 	port := k.ports[ep1][0].HostPort
 	joinAt(t, h, ep2, "198.51.100.3")
 	joinAt(t, h, ep3, "198.51.100.4")
-	delete(k.devices, first.file.Endpoints[ep3].IfName)
+	delete(k.devices, first.records.Endpoints[ep3].IfName)
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -197,12 +197,12 @@ func TestReconcileTriesAgain(t *testing.T) {
 	}
 	answer()
 	k.busy = errors.New("device is busy")
-	if err := d.compare(t.Context(), c, left); !errors.Is(err, k.busy) || len(left) != 2 || len(d.Degraded()) != 2 {
-		t.Errorf("nothing can be removed: %v, left %v, degraded %q", err, left, d.Degraded())
+	if err := d.compare(t.Context(), c, left); !errors.Is(err, k.busy) || len(left) != 2 || len(d.Wanted.Degraded()) != 2 {
+		t.Errorf("nothing can be removed: %v, left %v, degraded %q", err, left, d.Wanted.Degraded())
 	}
 	k.busy = nil
-	if err := d.compare(t.Context(), c, left); err != nil || len(left) > 0 || len(d.Degraded()) > 0 {
-		t.Errorf("at last: %v, left %v, degraded %q", err, left, d.Degraded())
+	if err := d.compare(t.Context(), c, left); err != nil || len(left) > 0 || len(d.Wanted.Degraded()) > 0 {
+		t.Errorf("at last: %v, left %v, degraded %q", err, left, d.Wanted.Degraded())
 	}
 	if d.knows(netB) || d.carries(ep1) || len(k.endpoints) > 0 || len(k.networks) != 1 {
 		t.Errorf("the datapath has endpoints %v, networks %v", k.endpoints, k.networks)

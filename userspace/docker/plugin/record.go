@@ -3,27 +3,18 @@
 package plugin
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/store"
 )
 
-// FileName is the name of the driver's file in the daemon's root.
-const FileName = "docker-plugin.json"
-
-// fileVersion is the format of the file that this package writes.
-const fileVersion = 1
-
-// file is what the driver keeps on disk.
-type file struct {
-	Version   int                  `json:"version"`
-	Networks  map[string]*network  `json:"networks"`
-	Endpoints map[string]*endpoint `json:"endpoints"`
+// records are what the driver keeps on disk, by ID. Those behind the pointers are never
+// changed but replaced.
+type records struct {
+	Networks  map[string]*network
+	Endpoints map[string]*endpoint
 }
 
 // network is a network of Docker's that this driver carries.
@@ -45,78 +36,70 @@ type endpoint struct {
 	Published   []model.PublishedPort `json:"published,omitempty"`
 }
 
-// Networks counts the networks that a driver in dir has.
-func Networks(dir string) (int, error) {
-	f, err := load(filepath.Join(dir, FileName))
-	return len(f.Networks), err
+// Networks counts the networks that a driver has in the store, or had in dir.
+func Networks(s *store.Store, dir string) (int, error) {
+	r, err := load(s, dir)
+	return len(r.Networks), err
 }
 
-// load reads the file at path; none is an empty one.
-func load(path string) (file, error) {
-	f := file{Version: fileVersion, Networks: make(map[string]*network), Endpoints: make(map[string]*endpoint)}
-	raw, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return f, nil
+// load reads what the driver has. What an earlier version kept in a file in dir is in the
+// store after that.
+func load(s *store.Store, dir string) (r records, err error) {
+	if err := migrate(s, dir); err != nil {
+		return r, err
 	}
-	if err != nil {
-		return f, fmt.Errorf("docker plugin: %w", err)
+	if r.Networks, err = store.Records[network](s, store.PluginNetworks); err != nil {
+		return r, fmt.Errorf("docker plugin: %w", err)
 	}
-	if err := json.Unmarshal(raw, &f); err != nil {
-		return f, fmt.Errorf("docker plugin: state %s: %w", path, err)
+	if r.Endpoints, err = store.Records[endpoint](s, store.PluginEndpoints); err != nil {
+		return r, fmt.Errorf("docker plugin: %w", err)
 	}
-	if f.Version != fileVersion {
-		return f, fmt.Errorf("docker plugin: state %s: version %d, want %d", path, f.Version, fileVersion)
+	if err := r.check(); err != nil {
+		return r, fmt.Errorf("docker plugin: state file %s: %w", s.Path(), err)
 	}
-	if f.Networks == nil || f.Endpoints == nil {
-		return f, fmt.Errorf("docker plugin: state %s: damaged", path)
-	}
-	return f, f.check(path)
+	return r, nil
 }
 
-// check refuses a file whose parts don't fit each other.
-func (f *file) check(path string) error {
-	for id, n := range f.Networks {
+// check refuses records that don't fit each other.
+func (r records) check() error {
+	for id, n := range r.Networks {
 		if n == nil || n.ID != id {
-			return fmt.Errorf("docker plugin: state %s: network %s: damaged", path, id)
+			return fmt.Errorf("network %s: damaged", id)
 		}
 	}
-	for id, e := range f.Endpoints {
-		if e == nil || e.ID != id || f.Networks[e.NetworkID] == nil {
-			return fmt.Errorf("docker plugin: state %s: endpoint %s: damaged", path, id)
+	for id, e := range r.Endpoints {
+		if e == nil || e.ID != id || r.Networks[e.NetworkID] == nil {
+			return fmt.Errorf("endpoint %s: damaged", id)
 		}
 	}
 	return nil
 }
 
-// save replaces the file at path; it is on disk when save returns.
-func (f *file) save(path string) error {
-	raw, err := json.Marshal(f)
+// save makes the store have next where it had r.
+func (r records) save(s *store.Store, next records) error {
+	err := s.Update(func(tx *store.Tx) error {
+		return errors.Join(
+			save(tx, store.PluginNetworks, r.Networks, next.Networks),
+			save(tx, store.PluginEndpoints, r.Endpoints, next.Endpoints),
+		)
+	})
 	if err != nil {
-		return fmt.Errorf("docker plugin: state: %w", err)
+		return fmt.Errorf("docker plugin: %w", err)
 	}
-	next := path + ".new"
-	if err := writeSynced(next, raw); err != nil {
-		return fmt.Errorf("docker plugin: state: %w", errors.Join(err, os.Remove(next)))
-	}
-	if err := os.Rename(next, path); err != nil {
-		return fmt.Errorf("docker plugin: state: %w", err)
-	}
-	return syncDir(filepath.Dir(path))
+	return nil
 }
 
-func writeSynced(path string, raw []byte) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
+func save[T any](tx *store.Tx, b store.Bucket, was, is map[string]*T) error {
+	var errs []error
+	for id, v := range is {
+		if was[id] != v {
+			errs = append(errs, tx.Put(b, id, v))
+		}
 	}
-	_, err = f.Write(raw)
-	return errors.Join(err, f.Sync(), f.Close())
-}
-
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("docker plugin: state: %w", err)
+	for id := range was {
+		if is[id] == nil {
+			errs = append(errs, tx.Delete(b, id))
+		}
 	}
-	return errors.Join(d.Sync(), d.Close())
+	return errors.Join(errs...)
 }

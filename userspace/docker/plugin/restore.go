@@ -8,124 +8,88 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/fairway-project/fairway/userspace/link"
 )
 
-const (
-	// settleEvery is the pause between two attempts to have the datapath take what
-	// it refused.
-	settleEvery = time.Second
-	// longestWait is how long leftovers stay at most because of that.
-	longestWait = 10 * time.Second
-)
-
-// Start makes the kernel and the datapath have what the driver's file says, and
+// Start makes the kernel and the datapath have what the driver has stored, and
 // forgets endpoints whose devices went with their container or with the host. The
-// datapath has to know the host already. What can't be made again is told by
-// Degraded; an error means that the file can't be written.
+// datapath has to know the host already. What can't be made again is told in the status
+// and tried again.
 func (d *Driver) Start(ctx context.Context) error {
 	d.busy.Lock()
-	defer d.busy.Unlock()
 	d.logTakenOver()
-	settled, err := d.settle(ctx, false)
-	if err != nil {
-		return err
-	}
+	d.tellUnserved()
+	has := d.records
+	d.busy.Unlock()
+	d.restore(ctx, has)
+	d.owner.SaidAll(ctx, false)
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	d.cancel = cancel
-	if !settled {
-		d.background.Go(func() { d.settleLater(running) })
-	}
+	d.busy.Lock()
+	defer d.busy.Unlock()
 	return d.startReconcile(running)
 }
 
-// settle restores and, if it is the driver's to do, sweeps. What an earlier process
-// had is better than nothing for what the datapath refused, so that nothing is swept
-// then, but for the last attempt.
-func (d *Driver) settle(ctx context.Context, last bool) (settled bool, err error) {
-	known, err := d.restore(ctx)
-	if err != nil {
-		return true, err
-	}
-	if !known && !last {
-		return false, nil
-	}
-	if !d.Sweep {
-		return true, nil
-	}
-	err = d.Datapath.Sweep(ctx)
-	d.report("leftovers of an earlier daemon", err)
-	return err == nil, nil
-}
-
-// settleLater tries again until what is left of an earlier daemon is swept.
-func (d *Driver) settleLater(ctx context.Context) {
-	begun := time.Now()
-	tick := time.NewTicker(settleEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		leave, err := d.enter()
-		if err != nil {
-			return
-		}
-		settled, err := d.settle(context.WithoutCancel(ctx), time.Since(begun) > longestWait)
-		leave()
-		if err != nil {
-			d.Log.Error("docker plugin: not restored", "err", err)
-		} else if settled {
-			return
-		}
-	}
-}
-
-// restore reports whether the datapath knows all networks and endpoints now. A host
-// port that somebody else has taken is told, but takes nothing from that.
-func (d *Driver) restore(ctx context.Context) (known bool, err error) {
-	known = true
-	for _, id := range slices.Sorted(maps.Keys(d.file.Networks)) {
-		n := d.file.Networks[id]
-		err := d.apply(ctx, n)
-		d.report("network "+n.Name, err)
-		known = known && err == nil
+// restore takes all over that there is. A host port that somebody else has taken is
+// told, but takes nothing from that.
+func (d *Driver) restore(ctx context.Context, has records) {
+	for _, id := range slices.Sorted(maps.Keys(has.Networks)) {
+		d.mend(ctx, "network "+has.Networks[id].Name, func(ctx context.Context) error {
+			if n := d.records.Networks[id]; n != nil {
+				return d.apply(ctx, n)
+			}
+			return nil
+		})
 	}
 	d.hostChanged(ctx)
-	for _, id := range slices.Sorted(maps.Keys(d.file.Endpoints)) {
-		e := d.file.Endpoints[id]
-		if e.SandboxKey == "" {
-			continue
-		}
-		gone, err := d.restoreEndpoint(ctx, e)
-		if gone {
-			if err := d.removeEndpoint(ctx, e); err != nil {
-				return false, err
+	for _, id := range slices.Sorted(maps.Keys(has.Endpoints)) {
+		d.mend(ctx, "endpoint "+shortID(id), func(ctx context.Context) error {
+			if e := d.records.Endpoints[id]; e != nil && e.SandboxKey != "" {
+				return d.restoreEndpoint(ctx, e)
 			}
-			continue
-		}
-		d.report("endpoint "+shortID(id), errors.Join(d.reserve(e), err))
-		known = known && err == nil
+			return nil
+		})
 	}
-	return known, nil
+}
+
+// tellUnserved says what is wrong with networks that no driver serves.
+func (d *Driver) tellUnserved() {
+	var err error
+	if n := len(d.records.Networks); d.Unserved && n > 0 {
+		err = fmt.Errorf("aren't answered, %d networks are carried on: start the daemon with --docker-plugin, or remove the networks", n)
+	}
+	d.owner.Report("docker's calls", err)
+}
+
+// mend does f as a call of Docker's would, now or, if that fails, later.
+func (d *Driver) mend(ctx context.Context, subject string, f func(context.Context) error) {
+	_ = d.owner.Mend(ctx, subject, func(ctx context.Context) error {
+		leave, err := d.enter()
+		if err != nil {
+			return err
+		}
+		defer leave()
+		return f(context.WithoutCancel(ctx))
+	})
 }
 
 // restoreEndpoint takes an endpoint over as it is. One that was joined and has no
 // device any more is gone.
-func (d *Driver) restoreEndpoint(ctx context.Context, e *endpoint) (gone bool, err error) {
+func (d *Driver) restoreEndpoint(ctx context.Context, e *endpoint) error {
 	dev, err := d.Links.Find(e.HostIf)
 	if errors.Is(err, link.ErrNotFound) || err == nil && dev.Owner != e.ID {
-		return true, nil
+		return d.removeEndpoint(ctx, e)
 	}
 	if err != nil {
-		return false, err
+		return err
 	}
-	return false, d.guard(ctx, e, dev)
+	d.owner.Report(portsSubject(e), d.reserve(e))
+	return d.guard(ctx, e, dev)
 }
+
+// portsSubject is what an endpoint's ports are called in troubles.
+func portsSubject(e *endpoint) string { return "published ports of endpoint " + shortID(e.ID) }
 
 // reserve holds the host ports of an endpoint again.
 func (d *Driver) reserve(e *endpoint) error {

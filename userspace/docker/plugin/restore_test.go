@@ -40,11 +40,11 @@ func TestPortTakenMeanwhile(t *testing.T) {
 	}
 	defer l.Close()
 	d := open(t, k, dir)
-	if s := d.Degraded(); len(s) != 1 || !strings.Contains(s[0], "not reserved") {
+	if s := d.Wanted.Degraded(); len(s) != 1 || !strings.Contains(s[0], "not reserved") {
 		t.Errorf("degraded: %q", s)
 	}
-	if len(k.ports[ep1]) != 1 || k.swept != 1 {
-		t.Errorf("ports %v, swept %d times", k.ports, k.swept)
+	if len(k.ports[ep1]) != 1 || k.swept.Load() != 1 {
+		t.Errorf("ports %v, swept %d times", k.ports, k.swept.Load())
 	}
 }
 
@@ -54,56 +54,46 @@ func TestSweepWaits(t *testing.T) {
 	k, dir, _ := former(t)
 	k.fail = errors.New("no memory")
 	d := open(t, k, dir)
-	if s := d.Degraded(); len(s) != 2 || k.swept != 0 {
-		t.Errorf("degraded %q, swept %d times", s, k.swept)
+	if s := d.Wanted.Degraded(); len(s) != 2 || k.swept.Load() != 0 {
+		t.Errorf("degraded %q, swept %d times", s, k.swept.Load())
 	}
 	locked := func(f func()) { d.busy.Lock(); defer d.busy.Unlock(); f() }
 	locked(func() { k.fail = nil })
-	swept := 0
-	for deadline := time.Now().Add(time.Minute); swept == 0; locked(func() { swept = k.swept }) {
-		if time.Now().After(deadline) {
-			t.Fatal("leftovers stay")
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	if s := d.Degraded(); len(s) > 0 || len(k.endpoints) != 1 || len(k.ports[ep1]) != 1 {
+	eventually(t, "leftovers go", func() bool { return k.swept.Load() > 0 })
+	if s := d.Wanted.Degraded(); len(s) > 0 || len(k.endpoints) != 1 || len(k.ports[ep1]) != 1 {
 		t.Errorf("degraded %q, endpoints %v, ports %v", s, k.endpoints, k.ports)
 	}
-	d.background.Wait()
-	if k.swept != 1 {
-		t.Errorf("swept %d times", k.swept)
+	if n := k.swept.Load(); n != 1 {
+		t.Errorf("swept %d times", n)
 	}
 }
 
-// Where another one sweeps, what was refused is tried again all the same.
-func TestRefusedIsTriedAgain(t *testing.T) {
-	k, dir, _ := former(t)
-	k.fail = errors.New("no memory")
-	d := again(t, dir, k, "")
-	locked := func(f func()) { d.busy.Lock(); defer d.busy.Unlock(); f() }
-	locked(func() { k.fail = nil })
-	d.background.Wait()
-	locked(func() {
-		if s := d.Degraded(); len(s) > 0 || len(k.endpoints) != 1 || k.swept != 0 {
-			t.Errorf("degraded %q, endpoints %v, swept %d times", s, k.endpoints, k.swept)
-		}
-	})
-}
-
-// Not for ever: what is refused for good doesn't keep all the rest.
+// Not for ever: what is refused for good doesn't keep all the rest, and is tried again
+// all the same.
 func TestSweepWaitsForNobodyLong(t *testing.T) {
 	k, dir, _ := former(t)
-	k.fail = errors.New("no memory")
+	k.fail, k.patience = errors.New("no memory"), time.Millisecond
 	d := open(t, k, dir)
+	eventually(t, "leftovers go", func() bool { return k.swept.Load() == 1 })
+	if s := d.Wanted.Degraded(); len(s) != 2 {
+		t.Errorf("degraded %q", s)
+	}
+	d.busy.Lock()
+	k.fail = nil
+	d.busy.Unlock()
+	eventually(t, "all is well", func() bool { return len(d.Wanted.Degraded()) == 0 })
 	d.busy.Lock()
 	defer d.busy.Unlock()
-	for _, c := range []struct {
-		last  bool
-		swept int
-	}{{false, 0}, {true, 1}} {
-		settled, err := d.settle(t.Context(), c.last)
-		if settled != c.last || err != nil || k.swept != c.swept {
-			t.Errorf("the last attempt %t: settled %t, %v, swept %d times", c.last, settled, err, k.swept)
+	if len(k.endpoints) != 1 || len(k.ports[ep1]) != 1 {
+		t.Errorf("endpoints %v, ports %v", k.endpoints, k.ports)
+	}
+}
+
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !is(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within a minute: %s", what)
 		}
 	}
 }

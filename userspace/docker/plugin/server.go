@@ -12,6 +12,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 const (
@@ -128,7 +130,7 @@ func serve(w http.ResponseWriter, r *http.Request, path string, c call, log *slo
 	}
 	result, err := c(context.WithoutCancel(r.Context()), body)
 	switch {
-	case errors.Is(err, errRequest):
+	case errors.Is(err, errRequest), errors.Is(err, request.ErrConflict):
 		log.Warn("docker plugin: request refused", "call", path, "err", err)
 		answer(w, http.StatusBadRequest, failure{err.Error()})
 	case err != nil:
