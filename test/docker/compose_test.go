@@ -4,6 +4,7 @@ package docker
 
 import (
 	"context"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -43,7 +44,9 @@ func (d *engine) compose(file string, args ...string) string {
 	d.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), d.limit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "docker-compose", append([]string{"-p", "shop", "-H", "unix://" + d.socket, "-f", file}, args...)...)
+	cmd := exec.CommandContext(ctx, "docker-compose", append([]string{"-p", "shop", "-f", file}, args...)...)
+	// Compose 2 has no -H, and names containers as 1 did only if it is asked to.
+	cmd.Env = append(os.Environ(), "DOCKER_HOST=unix://"+d.socket, "COMPOSE_COMPATIBILITY=1")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		partial.Skip(d.t, err)
