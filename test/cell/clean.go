@@ -41,11 +41,12 @@ func Clean() error {
 	return errors.Join(errs...)
 }
 
-// removeDead removes those that are named after a run that has ended.
+// removeDead removes those that are named after a run that has ended. One with processes is
+// of a run in another process namespace, whose name can't be seen here.
 func removeDead(dirs []string) error {
 	var errs []error
 	for _, dir := range dirs {
-		if _, ok, lives := Owner(filepath.Base(dir)); ok && !lives {
+		if _, ok, lives := Owner(filepath.Base(dir)); ok && !lives && !used(dir) {
 			errs = append(errs, removeTree(dir))
 		}
 	}
