@@ -13,13 +13,16 @@ import (
 	"testing"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"github.com/fairway-project/fairway/maps/carry"
+	"github.com/fairway-project/fairway/maps/endpoint"
 	"github.com/fairway-project/fairway/maps/flow"
 	"github.com/fairway-project/fairway/maps/object"
 	"github.com/fairway-project/fairway/maps/share"
+	"github.com/fairway-project/fairway/userspace/model"
 )
 
 // legacy is a directory of all tables, as versions had it that knew no groups.
@@ -516,4 +519,95 @@ func layoutOfObject(t *testing.T, name string) layout {
 		t.Fatal(err)
 	}
 	return layoutOfSpec(name, spec.Maps[name])
+}
+
+// backwards is a struct with its members in the opposite order.
+func backwards(t *testing.T, s *btf.Struct) *btf.Struct {
+	t.Helper()
+	out := &btf.Struct{Name: s.Name, Size: s.Size}
+	at := btf.Bits(0)
+	for _, m := range slices.Backward(s.Members) {
+		size, err := btf.Sizeof(m.Type)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out.Members = append(out.Members, btf.Member{Name: m.Name, Type: m.Type, Offset: at})
+		at += btf.Bits(size) * 8
+	}
+	return out
+}
+
+// Tables that only the control plane writes are copied, each entry where it was, and older
+// programs go on until it has said all again.
+func TestControlPlaneTablesAreCopied(t *testing.T) {
+	i := newInstance(t)
+	dev := i.device(t, "up0")
+	first := i.open(t)
+	want := map[uint16]endpoint.Endpoint{}
+	for slot := range uint16(50) {
+		e := endpoint.Endpoint{Index: 100 + int(slot), Generation: 9, Network: 3, Ready: true,
+			IPv4: netip.AddrFrom4([4]byte{172, 17, 0, byte(slot)}), MAC: model.MAC{2, 0, 0, 0, 0, byte(slot)}}
+		want[slot+1] = e
+		if err := endpoint.New(first.Maps()).Put(slot+1, e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	half := putFlow(t, first)
+	i.do(t, func() error { return first.Attach(dev, FromUplink) })
+	before := i.programs(t, dev)
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	i.turnBackwards(t, object.DatapathMapEndpoints)
+	second := i.open(t)
+	defer second.Close()
+	got, err := endpoint.New(second.Maps()).All()
+	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" || err != nil {
+		t.Errorf("endpoints (-want +got), %v:\n%s", err, diff)
+	}
+	if got := i.programs(t, dev); !second.Switching() || !cmp.Equal(got, before) {
+		t.Errorf("before Switch: switching %t, programs %v, want %v", second.Switching(), got, before)
+	}
+	i.do(t, second.Switch)
+	if got := i.programs(t, dev); second.Switching() || len(got) != 1 || got[0] == before[0] {
+		t.Errorf("after Switch: switching %t, programs %v", second.Switching(), got)
+	}
+	if _, found, err := flow.New(second.Maps()).Lookup(half.Key); !found || err != nil {
+		t.Errorf("flow of the earlier process: found %t, %v", found, err)
+	}
+	if others, err := OtherTables(i.cfg.Dir); len(others) != 0 || err != nil {
+		t.Errorf("older tables are left: %v, %v", others, err)
+	}
+	i.do(t, second.Uninstall)
+}
+
+// turnBackwards gives a table, and so its group, another layout, as an earlier revision may
+// have had it.
+func (i *instance) turnBackwards(t *testing.T, table string) {
+	t.Helper()
+	pin := i.pin(t, table)
+	present, err := ebpf.LoadPinnedMap(pin, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer present.Close()
+	spec, err := object.LoadDatapath()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ms := spec.Maps[table].Copy()
+	ms.Value = backwards(t, btf.UnderlyingType(ms.Value).(*btf.Struct))
+	m, err := ebpf.NewMap(ms)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	c, err := convert(layoutOfSpec(table, spec.Maps[table]), layoutOfSpec(table, ms), nil, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	older := filepath.Join(i.cfg.mapsDir(), "endpoints-0-0123456789abcdef")
+	if err := errors.Join(c.copy(present, m), os.Remove(pin), m.Pin(pin), os.Rename(filepath.Dir(pin), older)); err != nil {
+		t.Fatal(err)
+	}
 }
