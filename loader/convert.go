@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/cilium/ebpf/btf"
@@ -58,7 +59,8 @@ type conversion struct {
 	fill                         []filler
 }
 
-type move struct{ from, to field }
+// move is of bytes, from one place to another.
+type move struct{ from, to, size int }
 
 // convert returns how. What the old layout lacks and no filler knows is an error; with
 // lenient it becomes 0.
@@ -83,15 +85,30 @@ func convert(old, wanted layout, fill map[string]filler, lenient bool) (*convers
 			case known && (from.size > to.size || from.size != to.size && (from.network || to.network)):
 				return nil, fmt.Errorf("%w: %s had %d bytes and has %d", errNoConversion, name, from.size, to.size)
 			case known:
-				c.moves[i] = append(c.moves[i], move{from, to})
+				c.moves[i] = append(c.moves[i], move{from.at, to.at, from.size})
 			case f != nil:
 				c.fill = append(c.fill, f)
 			case !lenient && !isPadding(path):
 				return nil, fmt.Errorf("%w: nothing says what %s is", errNoConversion, name)
 			}
 		}
+		c.moves[i] = joined(c.moves[i])
 	}
 	return c, nil
+}
+
+// joined makes one of moves that lie side by side in both layouts: a walk through the tables
+// makes millions.
+func joined(moves []move) (all []move) {
+	slices.SortFunc(moves, func(a, b move) int { return a.to - b.to })
+	for _, m := range moves {
+		if n := len(all) - 1; n >= 0 && all[n].from+all[n].size == m.from && all[n].to+all[n].size == m.to {
+			all[n].size += m.size
+			continue
+		}
+		all = append(all, m)
+	}
+	return all
 }
 
 // isPadding knows members that are called pad, and their elements.
@@ -104,10 +121,10 @@ func isPadding(path string) bool {
 func (c *conversion) apply(oldKey, oldValue, key, value []byte) {
 	e := entry{view{oldKey, c.oldKey}, view{oldValue, c.oldValue}, view{key, c.key}, view{value, c.value}}
 	for _, m := range c.moves[0] {
-		copy(key[m.to.at:m.to.at+m.from.size], oldKey[m.from.at:])
+		copy(key[m.to:m.to+m.size], oldKey[m.from:])
 	}
 	for _, m := range c.moves[1] {
-		copy(value[m.to.at:m.to.at+m.from.size], oldValue[m.from.at:])
+		copy(value[m.to:m.to+m.size], oldValue[m.from:])
 	}
 	for _, f := range c.fill {
 		f(e)
@@ -117,7 +134,7 @@ func (c *conversion) apply(oldKey, oldValue, key, value []byte) {
 // back makes a key of the old layout from one of the new.
 func (c *conversion) back(key, oldKey []byte) {
 	for _, m := range c.moves[0] {
-		copy(oldKey[m.from.at:m.from.at+m.from.size], key[m.to.at:])
+		copy(oldKey[m.from:m.from+m.size], key[m.to:])
 	}
 }
 
