@@ -54,6 +54,22 @@ var rules = []rule{
 		of:  []string{"userspace/docker", "userspace/engine", "userspace/link", "userspace/store"},
 		not: []string{"userspace/process"},
 	},
+	{
+		why: "an owner knows no transport, and no datapath that it could tell anything itself",
+		of:  []string{"userspace/docker", "userspace/engine", "userspace/policy", "userspace/request", "userspace/wanted"},
+		not: []string{"userspace/api", "userspace/cli", "userspace/daemon", "userspace/datapath/ebpf", "userspace/datapath/iptables"},
+	},
+	{
+		why: "what is wanted is held without knowing who wants it",
+		of:  []string{"userspace/wanted"},
+		not: []string{"userspace/docker", "userspace/engine", "userspace/store"},
+	},
+	{
+		why: "policy is pure: it knows the model and what a datapath is told",
+		of:  []string{"userspace/policy"},
+		not: []string{"userspace"},
+		but: []string{"userspace/datapath", "userspace/model"},
+	},
 }
 
 func TestFloors(t *testing.T) {
