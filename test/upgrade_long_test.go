@@ -51,9 +51,9 @@ func upgrade(t *testing.T, e *harness.Env, older string, kills []time.Duration) 
 			e.LAN1: at(f.Host, 8080), c1.Netns: at(f.WAN, 80), c3.Netns: at(f.Host, 8080),
 		}
 	}
-	const tcp, udp, rounds = 34, 9, 3 // of each family and way; messages of each
+	const tcp, udp, rounds = 34, 9, 2 // of each family and way; messages of each
 	flows, all := harness.NewFlows(t), 0
-	flows.Pace = 100 * time.Millisecond
+	flows.Pace = 250 * time.Millisecond
 	for _, f := range []harness.Family{harness.V4(), harness.V6()} {
 		for from, dst := range walks(f) {
 			for range tcp {

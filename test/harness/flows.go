@@ -44,7 +44,7 @@ func (fl *Flows) TCP(t testing.TB, n *Netns, dst string) {
 }
 
 // UDP opens a socket and sends numbered datagrams from it. One that isn't
-// answered is lost: nothing is sent twice.
+// answered is lost: nothing is sent twice. A busy machine may answer late.
 func (fl *Flows) UDP(t testing.TB, n *Netns, dst string) {
 	t.Helper()
 	c, err := DialUDP(n, dst)
@@ -52,7 +52,7 @@ func (fl *Flows) UDP(t testing.TB, n *Netns, dst string) {
 		t.Fatalf("flow %s → %s: %v", n.Name, dst, err)
 	}
 	fl.run(fmt.Sprintf("udp %s → %s", n.Name, dst), func(int) error {
-		_, err := c.Exchange(8, time.Second)
+		_, err := c.Exchange(8, Patience)
 		return err
 	}, c.Close)
 }
