@@ -51,7 +51,7 @@ var rules = []rule{
 	},
 	{
 		why: "who says what is wanted needs nobody who runs processes",
-		of:  []string{"userspace/docker", "userspace/engine", "userspace/link", "userspace/store"},
+		of:  []string{"userspace/docker", "userspace/driver", "userspace/engine", "userspace/link", "userspace/store", "userspace/wanted"},
 		not: []string{"userspace/process"},
 	},
 	{
@@ -69,6 +69,24 @@ var rules = []rule{
 		of:  []string{"userspace/policy"},
 		not: []string{"userspace"},
 		but: []string{"userspace/datapath", "userspace/model"},
+	},
+	{
+		why: "the core knows nothing of its doors",
+		of: []string{
+			"userspace/engine", "userspace/wanted", "userspace/policy", "userspace/driver", "userspace/request", "userspace/process", "userspace/sandbox",
+			"userspace/store", "userspace/dns", "userspace/ipam", "userspace/ports",
+		},
+		not: []string{"userspace/api", "userspace/cli", "userspace/daemon", "userspace/docker"},
+	},
+	{
+		why: "a driver makes what it is told to: it asks nobody",
+		of:  []string{"userspace/driver"},
+		not: []string{"userspace/engine", "userspace/wanted", "userspace/sandbox", "userspace/store", "userspace/request"},
+	},
+	{
+		why: "who keeps networks knows of drivers what they have in common; Docker's own networks are bridges",
+		of:  []string{"userspace/engine", "userspace/wanted", "userspace/policy", "userspace/api", "userspace/cli", "userspace/datapath", "userspace/link"},
+		not: []string{"userspace/driver/bridge", "userspace/driver/host", "userspace/driver/none"},
 	},
 }
 

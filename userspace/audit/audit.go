@@ -62,7 +62,7 @@ func New(log *slog.Logger, owner model.Owner) *Log { return &Log{log.With(attrOw
 
 // NetworkCreated is for a network that works now.
 func (l *Log) NetworkCreated(n *model.Network) {
-	args := []any{attrNetwork, n.Name, attrID, short(n.ID), attrDriver, n.Driver, attrDevice, n.Bridge.Name}
+	args := []any{attrNetwork, n.Name, attrID, short(n.ID), attrDriver, n.Driver, attrDevice, n.Device()}
 	if n.IPv4 != nil {
 		args = append(args, attrIPv4, n.IPv4.Prefix)
 	}

@@ -16,6 +16,10 @@ import (
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/docker"
 	"github.com/fairway-project/fairway/userspace/docker/plugin"
+	"github.com/fairway-project/fairway/userspace/driver"
+	"github.com/fairway-project/fairway/userspace/driver/bridge"
+	"github.com/fairway-project/fairway/userspace/driver/host"
+	"github.com/fairway-project/fairway/userspace/driver/none"
 	"github.com/fairway-project/fairway/userspace/engine"
 	"github.com/fairway-project/fairway/userspace/link"
 	"github.com/fairway-project/fairway/userspace/process"
@@ -213,6 +217,7 @@ func (d *daemon) engineConfig(s *store.Store, l *link.Host, b *sandbox.Manager, 
 	c := engine.Config{
 		Store: s, Links: l, Boxes: b, Wanted: d.wanted, Datapath: dp, Sweep: d.sweep,
 		Processes: process.NewRunner(b, engine.NetnsDir(d.config.RunDir)),
+		Drivers:   driver.Set{bridge.New(l, d.log), host.New(), none.New()},
 		Root:      d.config.Root, RunDir: d.config.RunDir,
 		Uplinks: d.config.Uplinks, Metrics: func() string { return d.now.get().Metrics }, Version: request.BuildVersion(), Log: d.log,
 	}

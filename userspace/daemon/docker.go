@@ -36,7 +36,7 @@ func (d *daemon) openDocker(dp datapath.Datapath) error {
 	if d.config.Docker == "" {
 		return nil
 	}
-	if _, ok := dp.(datapath.Shared); !ok {
+	if _, ok := dp.(datapath.Guarding); !ok {
 		return fmt.Errorf("docker %s: datapath %s can't carry networks of others", d.config.Docker, dp.Mode())
 	}
 	found, err := setup.FindEngine()

@@ -35,7 +35,7 @@ func (d *daemon) openPlugin(state *store.Store, links *link.Host, dp datapath.Da
 	if err != nil || d.config.DockerPlugin == "" && left == 0 {
 		return err
 	}
-	if _, ok := dp.(datapath.Shared); !ok {
+	if _, ok := dp.(datapath.Guarding); !ok {
 		return fmt.Errorf("docker plugin: datapath %s can't carry its %d networks: remove them, or uninstall", dp.Mode(), left)
 	}
 	p, err := plugin.New(plugin.Config{

@@ -213,6 +213,6 @@ type Desired struct {
 	Resolvers []Resolver
 	// Spare says of the index of a device whether what an earlier process left about it
 	// stays: its owner hasn't said all. Resolvers and programs of an earlier layout stay
-	// then, too. Nil if everybody has, and where the datapath isn't Shared.
+	// then, too. Nil if everybody has, and where the datapath isn't Guarding.
 	Spare func(device int) bool
 }

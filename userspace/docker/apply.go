@@ -8,6 +8,8 @@ import (
 
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/docker/facts"
+	"github.com/fairway-project/fairway/userspace/driver/bridge"
+	"github.com/fairway-project/fairway/userspace/link"
 	"github.com/fairway-project/fairway/userspace/wanted"
 )
 
@@ -56,8 +58,11 @@ func (w *Watcher) unbound(networkID string) bool {
 func (w *Watcher) wantedNetworks() map[string]wanted.Network {
 	out := make(map[string]wanted.Network)
 	for id, n := range w.view.networks {
-		b := w.devices.Bridges[n.Bridge.Name]
-		out[id] = wanted.Network{Network: n.Network, Index: b.Index, MAC: b.MAC}
+		want := wanted.Network{Network: n.Network}
+		if b, has := w.devices.Bridges[n.Device()]; has {
+			want.Told = bridge.Told(&n.Network, link.Device{Index: b.Index, MAC: b.MAC})
+		}
+		out[id] = want
 	}
 	return out
 }

@@ -145,7 +145,7 @@ func (w *Watcher) taken() map[int]bool {
 // networkOn returns the ID of the network whose bridge has this index.
 func (w *Watcher) networkOn(bridge int) string {
 	for id, n := range w.view.networks {
-		if b, ok := w.devices.Bridges[n.Bridge.Name]; ok && b.Index == bridge {
+		if b, ok := w.devices.Bridges[n.Device()]; ok && b.Index == bridge {
 			return id
 		}
 	}

@@ -19,7 +19,7 @@ func (n names) equal(o names) bool { return maps.Equal(n, o) }
 func (w *Watcher) bridgeNames() names {
 	out := make(names)
 	for _, n := range w.view.networks {
-		out[n.Bridge.Name] = true
+		out[n.Device()] = true
 	}
 	return out
 }

@@ -27,7 +27,7 @@ func (e *Engine) allocateAll(sb *model.Sandbox, joins []join, taken []string, u 
 		if err != nil {
 			return nil, err
 		}
-		ep.IfName = freeIfName(n.Bridge.IfacePrefix, taken)
+		ep.IfName = freeIfName(n.IfacePrefix(), taken)
 		taken = append(taken, ep.IfName)
 		out = append(out, attachment{ep, n})
 	}

@@ -8,56 +8,47 @@ import (
 	"fmt"
 
 	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/driver"
 	"github.com/fairway-project/fairway/userspace/link"
 	"github.com/fairway-project/fairway/userspace/model"
 )
 
-// attach makes the endpoint's veth and puts it in service. Both ends stay down
-// until the datapath guards the endpoint. u detaches.
+// attach has the driver make the endpoint's interface and put it in service. It passes
+// nothing until the datapath guards it. u detaches.
 func (e *Engine) attach(ctx context.Context, sb *model.Sandbox, a attachment, u *undo) error {
-	box, err := link.OpenSandbox(sb.Netns)
+	d, err := e.Drivers.Find(a.net.Driver)
 	if err != nil {
 		return err
 	}
-	defer box.Close()
-	u.add(func() error { return e.detach(context.WithoutCancel(ctx), a.ep) })
-	dev, err := e.links.CreateVeth(link.Veth{
-		EndpointID: a.ep.ID, HostName: a.ep.HostIf, PeerName: a.ep.IfName,
-		MAC: a.ep.MAC, MTU: a.net.Bridge.MTU, Bridge: a.net.Bridge.Name,
-	}, box)
-	if err != nil {
-		return err
+	u.add(func() error { return e.detach(context.WithoutCancel(ctx), a) })
+	_, err = d.Attach(ctx, e.plug(ctx, sb, a))
+	return err
+}
+
+func (e *Engine) plug(ctx context.Context, sb *model.Sandbox, a attachment) driver.Plug {
+	made, _ := e.facts.made(a.net.ID)
+	return driver.Plug{
+		Network: a.net, Endpoint: a.ep, Made: made, Netns: sb.Netns,
+		Guard: func(dev link.Device) error { return e.guard(ctx, sb, a, dev.Index) },
 	}
-	if err := e.guard(ctx, sb, a, dev.Index); err != nil {
-		return err
-	}
-	iface := link.Interface{Name: a.ep.IfName, IPv4: a.ep.IPv4, IPv6: a.ep.IPv6}
-	if err := box.Configure(a.ep.IfName, iface); err != nil {
-		return err
-	}
-	if err := e.links.SetUp(a.ep.HostIf); err != nil {
-		return err
-	}
-	if err := box.SetUp(iface); err != nil {
-		return err
-	}
-	if err := e.links.AwaitCarrier(ctx, a.ep.HostIf); err != nil {
-		return err
-	}
-	if err := box.Announce(iface); err != nil {
-		// Peers that remember a former owner of the address find out by themselves.
-		e.log.Warn("endpoint not announced to its network", "sandbox", sb.Name, "network", a.net.Name, "err", err)
-	}
-	return nil
 }
 
 // guard tells the datapath of an endpoint whose host-side device has this index.
 func (e *Engine) guard(ctx context.Context, sb *model.Sandbox, a attachment, index int) error {
-	if err := e.owner.PutEndpoint(ctx, e.datapathEndpoint(sb, a, index)); err != nil {
-		return fmt.Errorf("endpoint of %s on network %s: %w", sb.Name, a.net.Name, err)
+	if e.carried(a) {
+		if err := e.owner.PutEndpoint(ctx, e.datapathEndpoint(sb, a, index)); err != nil {
+			return fmt.Errorf("endpoint of %s on network %s: %w", sb.Name, a.net.Name, err)
+		}
 	}
 	e.facts.setHostIndex(a.ep.ID, index)
 	return nil
+}
+
+// carried reports whether the datapath knows of the endpoint's network: not every driver
+// leaves it packets.
+func (e *Engine) carried(a attachment) bool {
+	d, err := e.Drivers.Find(a.net.Driver)
+	return err == nil && d.Told(a.net, link.Device{}) != nil
 }
 
 func (e *Engine) datapathEndpoint(sb *model.Sandbox, a attachment, index int) datapath.Endpoint {
@@ -65,7 +56,7 @@ func (e *Engine) datapathEndpoint(sb *model.Sandbox, a attachment, index int) da
 		ID: a.ep.ID, NetworkID: a.ep.NetworkID, HostIf: a.ep.HostIf, HostIndex: index, Netns: sb.Netns,
 		MAC: a.ep.MAC, IPv4: a.ep.IPv4.Addr(), IPv6: a.ep.IPv6.Addr(),
 	}
-	if a.net.Bridge.Default {
+	if a.net.Default() {
 		ep.Links = holes(e.state.defaultLinks(sb))
 	}
 	return ep
@@ -74,19 +65,18 @@ func (e *Engine) datapathEndpoint(sb *model.Sandbox, a attachment, index int) da
 // detach takes the endpoint out of service: first the device, so that nothing
 // passes unguarded, then the datapath's knowledge of it. What is gone already
 // is no error.
-func (e *Engine) detach(ctx context.Context, ep *model.Endpoint) error {
-	err := e.links.DeleteVeth(ep.HostIf, ep.ID)
-	if errors.Is(err, link.ErrForeign) {
-		e.log.Warn("device of an endpoint is not Fairway's any more, left alone", "device", ep.HostIf, "endpoint", ep.ID)
-		err = nil
+func (e *Engine) detach(ctx context.Context, a attachment) error {
+	d, err := e.Drivers.Find(a.net.Driver)
+	if err == nil {
+		err = d.Detach(ctx, driver.Plug{Network: a.net, Endpoint: a.ep})
 	}
 	if err != nil {
-		return fmt.Errorf("endpoint %s: %w", shortID(ep.ID), err)
+		return fmt.Errorf("endpoint %s: %w", shortID(a.ep.ID), err)
 	}
-	if err := e.owner.DeleteEndpoint(ctx, ep.ID); err != nil {
-		return fmt.Errorf("endpoint %s: %w", shortID(ep.ID), err)
+	if err := e.owner.DeleteEndpoint(ctx, a.ep.ID); err != nil {
+		return fmt.Errorf("endpoint %s: %w", shortID(a.ep.ID), err)
 	}
-	e.facts.forgetEndpoint(ep.ID)
+	e.facts.forgetEndpoint(a.ep.ID)
 	return nil
 }
 

@@ -30,7 +30,7 @@ func (e *Engine) Connect(ctx context.Context, ref string, want request.EndpointS
 	if err := checkConnect(sb, n); err != nil {
 		return err
 	}
-	if err := checkJoin(n, want); err != nil {
+	if err := e.checkJoin(n, want); err != nil {
 		return err
 	}
 	unlock := e.locks.sandbox(sb.ID, e.state.networksOf(sb.ID, n.ID)...)
@@ -177,7 +177,7 @@ func (e *Engine) disconnect(ctx context.Context, sandboxID string, n *model.Netw
 	if err := e.takeOver(ctx, &now, leaving, after); err != nil && !force {
 		return err
 	}
-	if err := e.detach(ctx, leaving.ep); err != nil {
+	if err := e.detach(ctx, leaving); err != nil {
 		return err
 	}
 	c := change{sandboxes: []*model.Sandbox{&now}, goneEndpoints: []*model.Endpoint{leaving.ep}}
@@ -245,7 +245,7 @@ func (e *Engine) refreshLinksOf(ctx context.Context, sandboxID string) error {
 	}
 	errs := []error{e.writeHosts(sb, all)}
 	for _, a := range all {
-		if index := e.facts.endpointIndex(a.ep.ID); a.net.Bridge.Default && index != 0 {
+		if index := e.facts.endpointIndex(a.ep.ID); a.net.Default() && index != 0 {
 			errs = append(errs, e.guard(ctx, sb, a, index))
 		}
 	}

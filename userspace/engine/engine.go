@@ -14,6 +14,7 @@ import (
 	"github.com/fairway-project/fairway/userspace/audit"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/dns"
+	"github.com/fairway-project/fairway/userspace/driver"
 	"github.com/fairway-project/fairway/userspace/ipam"
 	"github.com/fairway-project/fairway/userspace/link"
 	"github.com/fairway-project/fairway/userspace/model"
@@ -23,9 +24,6 @@ import (
 	"github.com/fairway-project/fairway/userspace/store"
 	"github.com/fairway-project/fairway/userspace/wanted"
 )
-
-// DefaultBridge is the device of the predefined network bridge.
-const DefaultBridge = "fairway0"
 
 // Reader tells what a datapath does.
 type Reader interface {
@@ -44,6 +42,8 @@ type Config struct {
 	// Wanted is told what the engine wants. Datapath only tells of what it does.
 	Wanted   *wanted.State
 	Datapath Reader
+	// Drivers make networks and the interfaces of sandboxes on them.
+	Drivers driver.Set
 	// Processes runs what is in sandboxes. The engine closes it.
 	Processes Processes
 	// Root, RunDir and BPFFS are the daemon's directories.

@@ -71,7 +71,7 @@ func (e *Engine) disassemble(ctx context.Context, sb *model.Sandbox, all []attac
 	e.unregister(all)
 	errs := []error{e.stopResolver(ctx, sb.ID)}
 	for _, a := range all {
-		errs = append(errs, e.detach(ctx, a.ep))
+		errs = append(errs, e.detach(ctx, a))
 	}
 	e.ports.Release(sb.ID)
 	if sb.Mode == model.ModeNetworks && !sb.Adopted {

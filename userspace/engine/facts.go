@@ -14,8 +14,9 @@ import (
 // facts are what the kernel chose for the things that the engine made: device
 // indexes and the like. They are found again at start-up and never stored.
 type facts struct {
-	mu        sync.Mutex
-	bridges   map[string]link.Device
+	mu sync.Mutex
+	// networks are the devices that stand for them.
+	networks  map[string]link.Device
 	hostIndex map[string]int
 	// adopted are the namespaces of others that were found to be the right ones.
 	adopted map[string]netns.ID
@@ -23,38 +24,34 @@ type facts struct {
 }
 
 func newFacts() *facts {
-	return &facts{bridges: make(map[string]link.Device), hostIndex: make(map[string]int), adopted: make(map[string]netns.ID)}
+	return &facts{networks: make(map[string]link.Device), hostIndex: make(map[string]int), adopted: make(map[string]netns.ID)}
 }
 
-func (f *facts) setBridge(networkID string, d link.Device) {
+func (f *facts) setMade(networkID string, d link.Device) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.bridges[networkID] = d
+	f.networks[networkID] = d
 }
 
-func (f *facts) bridge(networkID string) link.Device {
+// made returns what stands for a network; is is false while nothing was made.
+func (f *facts) made(networkID string) (d link.Device, is bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.bridges[networkID]
+	d, is = f.networks[networkID]
+	return d, is
 }
 
-// madeBridges returns the device index of every network's bridge that was not adopted.
-func (f *facts) madeBridges() map[string]int {
+// allMade returns a copy of what stands for all networks.
+func (f *facts) allMade() map[string]link.Device {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	out := make(map[string]int)
-	for id, d := range f.bridges {
-		if d.Owner != "" {
-			out[id] = d.Index
-		}
-	}
-	return out
+	return maps.Clone(f.networks)
 }
 
-func (f *facts) forgetBridge(networkID string) {
+func (f *facts) forgetMade(networkID string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	delete(f.bridges, networkID)
+	delete(f.networks, networkID)
 }
 
 func (f *facts) setHostIndex(endpointID string, index int) {

@@ -22,7 +22,7 @@ func (e *Engine) load(s store.State) {
 	}
 	e.state.put(c)
 	for _, n := range c.networks {
-		if n.Driver != model.DriverBridge {
+		if n.IPv4 == nil && n.IPv6 == nil {
 			continue
 		}
 		if err := e.ipam.RestoreNetwork(n, s.Endpoints); err != nil {
@@ -32,7 +32,8 @@ func (e *Engine) load(s store.State) {
 }
 
 // withoutOrphans returns the endpoints, and forgets those whose sandbox or network isn't
-// stored: the save at the sandbox's end failed, and the one at its removal didn't.
+// stored: the save at the sandbox's end failed, and the one at its removal didn't. Those
+// of other hosts have no sandbox here.
 func (e *Engine) withoutOrphans(s store.State) []model.Endpoint {
 	there := make(map[string]bool)
 	for _, sb := range s.Sandboxes {
@@ -44,7 +45,7 @@ func (e *Engine) withoutOrphans(s store.State) []model.Endpoint {
 	var kept []model.Endpoint
 	var c change
 	for _, ep := range s.Endpoints {
-		if there[ep.SandboxID] && there[ep.NetworkID] {
+		if (ep.Host != "" || there[ep.SandboxID]) && there[ep.NetworkID] {
 			kept = append(kept, ep)
 		} else {
 			c.goneEndpoints = append(c.goneEndpoints, &ep)

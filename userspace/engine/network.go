@@ -18,7 +18,7 @@ import (
 	"github.com/fairway-project/fairway/userspace/wanted"
 )
 
-// CreateNetwork makes a bridge network.
+// CreateNetwork makes a network.
 func (e *Engine) CreateNetwork(ctx context.Context, req request.NetworkCreate) (model.Network, error) {
 	leave, err := e.gate.enter()
 	if err != nil {
@@ -28,11 +28,11 @@ func (e *Engine) CreateNetwork(ctx context.Context, req request.NetworkCreate) (
 	if err := req.Validate(); err != nil {
 		return model.Network{}, err
 	}
-	n, want, err := planNetwork(req)
+	n, want, err := e.planNetwork(req)
 	if err != nil {
 		return model.Network{}, request.Mark(request.ErrInvalid, err)
 	}
-	release, err := e.state.claimNetwork(n.Name, n.Bridge.Name)
+	release, err := e.state.claimNetwork(n.Name, n.Device())
 	if err != nil {
 		return model.Network{}, err
 	}
@@ -46,7 +46,7 @@ func (e *Engine) CreateNetwork(ctx context.Context, req request.NetworkCreate) (
 // makeNetwork allocates, stores and builds a network that was planned.
 func (e *Engine) makeNetwork(ctx context.Context, n *model.Network, want ipam.NetworkRequest) (err error) {
 	defer e.locks.network(n.ID)()
-	if want.Host, err = e.avoid(n.Bridge.Name); err != nil {
+	if want.Host, err = e.avoid(n.Device()); err != nil {
 		return err
 	}
 	var u undo
@@ -128,28 +128,45 @@ func (s *state) subnets() []netip.Prefix {
 	return out
 }
 
-// applyNetwork makes the kernel have the network's bridge and its rules.
+// applyNetwork makes the kernel have the network's device and its rules.
 func (e *Engine) applyNetwork(ctx context.Context, n *model.Network) error {
-	dev, err := e.links.EnsureBridge(link.BridgeOf(n))
+	d, err := e.Drivers.Find(n.Driver)
 	if err != nil {
 		return fmt.Errorf("network %s: %w", n.Name, err)
 	}
-	e.facts.setBridge(n.ID, dev)
-	if err := e.owner.PutNetwork(ctx, wanted.Network{Network: *n, Index: dev.Index, MAC: dev.MAC}); err != nil {
+	made, err := d.Make(ctx, n)
+	if err != nil {
+		return fmt.Errorf("network %s: %w", n.Name, err)
+	}
+	e.facts.setMade(n.ID, made)
+	if err := e.owner.PutNetwork(ctx, e.wish(n, made)); err != nil {
 		return fmt.Errorf("network %s: %w", n.Name, err)
 	}
 	return nil
 }
 
+// wish is a network as the engine wants it, with this device.
+func (e *Engine) wish(n *model.Network, made link.Device) wanted.Network {
+	w := wanted.Network{Network: *n}
+	if d, err := e.Drivers.Find(n.Driver); err == nil {
+		w.Told = d.Told(n, made)
+	}
+	return w
+}
+
 // tearDownNetwork is the reverse of applyNetwork.
 func (e *Engine) tearDownNetwork(ctx context.Context, n *model.Network) error {
+	d, err := e.Drivers.Find(n.Driver)
+	if err != nil {
+		return fmt.Errorf("network %s: %w", n.Name, err)
+	}
 	if err := e.owner.DeleteNetwork(ctx, n.ID); err != nil {
 		return fmt.Errorf("network %s: %w", n.Name, err)
 	}
-	if err := e.links.DeleteBridge(n.Bridge.Name, n.ID); err != nil {
+	if err := d.Remove(ctx, n); err != nil {
 		return fmt.Errorf("network %s: %w", n.Name, err)
 	}
-	e.facts.forgetBridge(n.ID)
+	e.facts.forgetMade(n.ID)
 	return nil
 }
 
@@ -195,9 +212,11 @@ func (s *state) usersOf(networkID string) []string {
 	defer s.mu.RUnlock()
 	var out []string
 	for id := range s.ofNetwork[networkID] {
-		name := "unknown"
-		if sb := s.sandboxes[s.endpoints[id].SandboxID]; sb != nil {
+		name, ep := "unknown", s.endpoints[id]
+		if sb := s.sandboxes[ep.SandboxID]; sb != nil {
 			name = sb.Name
+		} else if ep.Host != "" {
+			name = "on " + ep.Host
 		}
 		out = append(out, fmt.Sprintf("name:%q id:%q", name, shortID(id)))
 	}

@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
 	"slices"
@@ -185,7 +186,7 @@ func (e *Engine) findNetworks(wants []request.EndpointSettings) ([]join, error) 
 		if err != nil {
 			return nil, err
 		}
-		if err := checkJoin(n, w); err != nil {
+		if err := e.checkJoin(n, w); err != nil {
 			return nil, err
 		}
 		if slices.ContainsFunc(out, func(j join) bool { return j.networkID == n.ID }) {
@@ -196,11 +197,15 @@ func (e *Engine) findNetworks(wants []request.EndpointSettings) ([]join, error) 
 	return out, nil
 }
 
-func checkJoin(n *model.Network, w request.EndpointSettings) error {
-	if n.Driver != model.DriverBridge {
+func (e *Engine) checkJoin(n *model.Network, w request.EndpointSettings) error {
+	d, err := e.Drivers.Find(n.Driver)
+	if err != nil {
+		return fmt.Errorf("network %s: %w", n.Name, err)
+	}
+	if !d.About().Endpoints {
 		return request.Errorf(request.ErrInvalid, "network %s: cannot be combined with other networks", n.Name)
 	}
-	if n.Bridge.Default {
+	if n.Default() {
 		if w.IPv4.IsValid() || w.IPv6.IsValid() {
 			return request.Errorf(request.ErrInvalid, "user specified IP address is supported on user defined networks only")
 		}

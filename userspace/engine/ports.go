@@ -87,6 +87,7 @@ func portKind(err error) error {
 // that lose ports come first: a port that moves must not be taken away from
 // its new owner.
 func (e *Engine) applyPorts(ctx context.Context, sb *model.Sandbox, all []attachment) error {
+	all = slices.DeleteFunc(slices.Clone(all), func(a attachment) bool { return !e.carried(a) })
 	byEndpoint := derivePorts(sb, all)
 	ids := slices.SortedFunc(maps.Keys(byEndpoint), func(a, b string) int {
 		return len(byEndpoint[a]) - len(byEndpoint[b])

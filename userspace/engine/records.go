@@ -23,7 +23,7 @@ func dnsRecord(sb *model.Sandbox, ep *model.Endpoint, n *model.Network) (rec dns
 }
 
 func dnsNames(sb *model.Sandbox, ep *model.Endpoint, n *model.Network) []string {
-	if n.Bridge.Default {
+	if n.Default() {
 		return nil
 	}
 	return dns.Names(sb.Name, ep.Aliases, sb.ID, sb.Hostname)
@@ -55,7 +55,7 @@ func hostsFile(sb *model.Sandbox, all []attachment, links []linkTarget) resolvco
 // embedded reports whether a sandbox gets the embedded resolver: it does with
 // the first user-defined network, as in Docker.
 func embedded(all []attachment) bool {
-	return slices.ContainsFunc(all, func(a attachment) bool { return !a.net.Bridge.Default })
+	return slices.ContainsFunc(all, func(a attachment) bool { return !a.net.Default() })
 }
 
 // resolverConfig is what the embedded resolver of sb answers from. Docker
@@ -113,7 +113,7 @@ func (s *state) sandboxNamed(name string) *model.Sandbox {
 
 func (s *state) defaultEndpoint(sandboxID string) *model.Endpoint {
 	for id := range s.ofSandbox[sandboxID] {
-		if ep := s.endpoints[id]; s.networks[ep.NetworkID].Bridge.Default {
+		if ep := s.endpoints[id]; s.networks[ep.NetworkID].Default() {
 			return ep
 		}
 	}

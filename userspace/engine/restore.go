@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/fairway-project/fairway/userspace/link"
+	"github.com/fairway-project/fairway/userspace/driver"
 	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/netns"
 	"github.com/fairway-project/fairway/userspace/sandbox"
@@ -169,52 +169,24 @@ func (e *Engine) restoreEndpoints(ctx context.Context, sb *model.Sandbox) error 
 	return errors.Join(errs...)
 }
 
-// restoreEndpoint adopts the endpoint's veth if both ends are in place, and
-// makes it again otherwise.
+// restoreEndpoint takes over the endpoint's interface if it is as it was made, and makes
+// it again otherwise.
 func (e *Engine) restoreEndpoint(ctx context.Context, sb *model.Sandbox, a attachment) error {
-	if e.facts.bridge(a.net.ID).Index == 0 {
-		// Its veth may be right; nobody can tell.
-		return fmt.Errorf("endpoint of %s on network %s: waits for the network's bridge", sb.Name, a.net.Name)
+	if _, made := e.facts.made(a.net.ID); !made {
+		// Its interface may be right; nobody can tell.
+		return fmt.Errorf("endpoint of %s on network %s: waits for the network's device", sb.Name, a.net.Name)
 	}
-	dev, err := e.adoptable(sb, a)
+	d, err := e.Drivers.Find(a.net.Driver)
 	if err != nil {
 		return err
 	}
-	if dev.Index == 0 {
-		e.log.Info("interface of a sandbox is made again", "sandbox", sb.Name, "network", a.net.Name)
-		if err := e.detach(ctx, a.ep); err != nil {
-			return err
-		}
-		return e.attach(ctx, sb, a, new(undo))
-	}
-	if err := e.guard(ctx, sb, a, dev.Index); err != nil {
+	_, err = d.Restore(ctx, e.plug(ctx, sb, a))
+	if !errors.Is(err, driver.ErrNotWhole) {
 		return err
 	}
-	return e.links.SetUp(a.ep.HostIf)
-}
-
-// adoptable returns the endpoint's host-side device if the endpoint is whole,
-// and the zero Device if it has to be made again.
-func (e *Engine) adoptable(sb *model.Sandbox, a attachment) (link.Device, error) {
-	dev, err := e.links.Find(a.ep.HostIf)
-	if errors.Is(err, link.ErrNotFound) {
-		return link.Device{}, nil
+	e.log.Info("interface of a sandbox is made again", "sandbox", sb.Name, "network", a.net.Name)
+	if err := e.detach(ctx, a); err != nil {
+		return err
 	}
-	if err != nil {
-		return link.Device{}, err
-	}
-	if dev.Owner != a.ep.ID || dev.Master != e.facts.bridge(a.net.ID).Index {
-		return link.Device{}, nil
-	}
-	box, err := link.OpenSandbox(sb.Netns)
-	if err != nil {
-		return link.Device{}, err
-	}
-	defer box.Close()
-	inner, err := box.Find(a.ep.IfName)
-	// Being set up is the end of attaching: one that is down was never finished.
-	if errors.Is(err, link.ErrNotFound) || err == nil && (inner.MAC != a.ep.MAC || !inner.Up) {
-		return link.Device{}, nil
-	}
-	return dev, err
+	return e.attach(ctx, sb, a, new(undo))
 }

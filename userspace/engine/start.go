@@ -9,7 +9,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
+	"github.com/fairway-project/fairway/userspace/driver"
+	"github.com/fairway-project/fairway/userspace/ipam"
+	"github.com/fairway-project/fairway/userspace/link"
 	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/netns"
 	"github.com/fairway-project/fairway/userspace/wanted"
@@ -78,20 +82,27 @@ func (s *state) bySeniority() []*model.Sandbox {
 
 // makePredefined makes the networks that every host has, at the first start.
 func (e *Engine) makePredefined(ctx context.Context) error {
-	for name, driver := range map[string]model.Driver{
-		model.NetworkHost: model.DriverHost, model.NetworkNone: model.DriverNull,
-	} {
-		if !e.state.hasNetwork(name) {
-			if err := e.commit(change{networks: []*model.Network{predefined(name, driver)}}); err != nil {
-				return err
-			}
+	for _, d := range e.Drivers {
+		p, ok := d.(driver.Predefining)
+		if !ok {
+			continue
+		}
+		n := p.Predefined(newID())
+		if e.state.hasNetwork(n.Name) {
+			continue
+		}
+		n.Created = time.Now().UTC()
+		var err error
+		if d.About().Endpoints {
+			err = e.makeNetwork(ctx, n, ipam.NetworkRequest{ID: n.ID, Name: n.Name, Default: true, IPv4: new(ipam.SubnetRequest)})
+		} else {
+			err = e.commit(change{networks: []*model.Network{n}})
+		}
+		if err != nil {
+			return err
 		}
 	}
-	if e.state.hasNetwork(model.NetworkBridge) {
-		return nil
-	}
-	n, want := defaultNetwork()
-	return e.makeNetwork(ctx, n, want)
+	return nil
 }
 
 func (s *state) hasNetwork(name string) bool {
@@ -101,7 +112,7 @@ func (s *state) hasNetwork(name string) bool {
 }
 
 func (e *Engine) restoreNetworks(ctx context.Context) {
-	for _, n := range e.state.bridgeNetworks() {
+	for _, n := range e.state.subnetted() {
 		e.mendNetwork(ctx, n)
 	}
 }
@@ -121,12 +132,13 @@ func (e *Engine) mendNetwork(ctx context.Context, n *model.Network) {
 
 func networkSubject(n *model.Network) string { return wanted.NetworkSubject(n.Name) }
 
-func (s *state) bridgeNetworks() []*model.Network {
+// subnetted are the networks that have endpoints.
+func (s *state) subnetted() []*model.Network {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	var out []*model.Network
 	for _, n := range s.networks {
-		if n.Driver == model.DriverBridge {
+		if n.IPv4 != nil || n.IPv6 != nil {
 			out = append(out, n)
 		}
 	}
@@ -135,8 +147,8 @@ func (s *state) bridgeNetworks() []*model.Network {
 
 // expect says what the stored state is going to want.
 func (e *Engine) expect() {
-	for _, n := range e.state.bridgeNetworks() {
-		e.owner.ExpectNetwork(*n)
+	for _, n := range e.state.subnetted() {
+		e.owner.ExpectNetwork(e.wish(n, link.Device{}))
 	}
 	for _, sb := range e.state.bySeniority() {
 		all := e.state.attachments(sb.ID)

@@ -41,24 +41,27 @@ func newState() *state {
 	}
 }
 
-// claimNetwork keeps name and the name of the bridge device for a network that
+// claimNetwork keeps name and the name of its device, if any, for a network that
 // is being made until release.
-func (s *state) claimNetwork(name, bridge string) (release func(), err error) {
+func (s *state) claimNetwork(name, device string) (release func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.networkNamed(name) != nil || s.claimed["network "+name] {
 		return nil, request.Errorf(request.ErrConflict, "network with name %s already exists", name)
 	}
 	for _, n := range s.networks {
-		if n.Driver == model.DriverBridge && n.Bridge.Name == bridge {
-			return nil, request.Errorf(request.ErrConflict, "bridge name %s: already used by network %s", bridge, n.Name)
+		if device != "" && n.Device() == device {
+			return nil, request.Errorf(request.ErrConflict, "device name %s: already used by network %s", device, n.Name)
 		}
 	}
-	if s.claimed["bridge "+bridge] {
-		return nil, request.Errorf(request.ErrConflict, "bridge name %s: already used by another network", bridge)
+	if device == "" {
+		return s.claim("network " + name), nil
 	}
-	releaseName, releaseBridge := s.claim("network "+name), s.claim("bridge "+bridge)
-	return func() { releaseName(); releaseBridge() }, nil
+	if s.claimed["device "+device] {
+		return nil, request.Errorf(request.ErrConflict, "device name %s: already used by another network", device)
+	}
+	releaseName, releaseDevice := s.claim("network "+name), s.claim("device "+device)
+	return func() { releaseName(); releaseDevice() }, nil
 }
 
 // claimSandbox keeps name for a sandbox that is being made until release.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/fairway-project/fairway/userspace/driver"
 	"github.com/fairway-project/fairway/userspace/link"
 	"github.com/fairway-project/fairway/userspace/model"
 )
@@ -52,50 +53,65 @@ func (e *Engine) wakeUp() {
 	}
 }
 
-// tendDevices compares the devices that are there with those that should be:
-// a bridge or an interface that somebody deleted is made again, one that somebody set
-// down is set up, and a bridge gets back the addresses that it lost.
+// tendDevices compares what is there with what should be: a device that somebody deleted
+// is made again, one that somebody set down is set up, and gets back its addresses.
 func (e *Engine) tendDevices(ctx context.Context) {
 	// First what should be there, then what is: a device that is made between
 	// the two looks would seem to be lost otherwise.
-	bridges, attached := e.facts.madeBridges(), e.facts.attached()
-	owned, err := e.links.Owned()
+	made, attached := e.facts.allMade(), e.facts.attached()
+	seen, err := e.look()
 	if err != nil {
 		e.log.Error("devices not listed", "err", err)
 		return
 	}
-	addresses, err := e.links.Addresses()
-	if err != nil {
-		e.log.Error("addresses not listed", "err", err)
-		return
-	}
-	for _, d := range owned {
-		if n := e.state.network(d.Owner); n != nil && bridges[d.Owner] == d.Index && d.Up && link.BridgeOf(n).Has(addresses[d.Index]) {
-			delete(bridges, d.Owner)
+	for id, dev := range made {
+		n := e.state.network(id)
+		if n == nil {
+			continue
 		}
-		if attached[d.Owner] == d.Index && d.Master != 0 && d.Up {
-			delete(attached, d.Owner)
-		}
-	}
-	for id := range bridges {
-		if n := e.state.network(id); n != nil {
-			e.log.Info("bridge of a network is put right", "network", n.Name, "device", n.Bridge.Name)
+		if t := e.tending(n); t != nil && !t.NetworkWhole(n, dev, seen) {
+			e.log.Info("device of a network is put right", "network", n.Name, "device", n.Device())
 			e.mendNetwork(ctx, n)
 		}
 	}
 	for _, sb := range e.state.bySeniority() {
 		if sb.State.Status == model.StatusRunning && sb.Mode == model.ModeNetworks {
-			e.tendSandbox(ctx, sb, attached)
+			e.tendSandbox(ctx, sb, attached, seen)
 		}
 	}
 }
 
+// look lists what there is on the host.
+func (e *Engine) look() (driver.Seen, error) {
+	owned, err := e.links.Owned()
+	if err != nil {
+		return driver.Seen{}, err
+	}
+	addresses, err := e.links.Addresses()
+	seen := driver.Seen{Devices: make(map[string]link.Device, len(owned)), Addresses: addresses}
+	for _, d := range owned {
+		seen.Devices[d.Owner] = d
+	}
+	return seen, err
+}
+
+// tending returns the network's driver if it can tell what is whole, else nil.
+func (e *Engine) tending(n *model.Network) driver.Tending {
+	d, err := e.Drivers.Find(n.Driver)
+	if err != nil {
+		return nil
+	}
+	t, _ := d.(driver.Tending)
+	return t
+}
+
 // tendSandbox mends a sandbox: one whose namespace is gone has ended, one that
-// lost interfaces (those of missing) gets them again.
-func (e *Engine) tendSandbox(ctx context.Context, sb *model.Sandbox, missing map[string]int) {
+// lost interfaces gets them again. attached are the devices that there should be.
+func (e *Engine) tendSandbox(ctx context.Context, sb *model.Sandbox, attached map[string]int, seen driver.Seen) {
 	lost := slices.ContainsFunc(e.state.attachments(sb.ID), func(a attachment) bool {
-		_, is := missing[a.ep.ID]
-		return is
+		index, should := attached[a.ep.ID]
+		t := e.tending(a.net)
+		return should && t != nil && !t.EndpointWhole(a.ep, index, seen)
 	})
 	if lost || sb.Adopted && !e.facts.namespace(sb.ID).Is(sb.Netns) {
 		e.mend(ctx, sb)

@@ -40,11 +40,11 @@ func (e *Engine) uninstall(ctx context.Context, purge bool, removed func(string)
 	}); err != nil {
 		return err
 	}
-	if err := abreast(e.state.bridgeNetworks(), func(n *model.Network) error {
+	if err := abreast(e.state.subnetted(), func(n *model.Network) error {
 		if err := e.uninstallNetwork(ctx, n, purge); err != nil {
 			return err
 		}
-		removed(fmt.Sprintf("network %s (device %s)", n.Name, n.Bridge.Name))
+		removed(fmt.Sprintf("network %s (device %s)", n.Name, n.Device()))
 		return nil
 	}); err != nil {
 		return err
@@ -107,7 +107,7 @@ func (e *Engine) TakeBack(ctx context.Context) error {
 	e.owner.Close()
 	e.Wanted.Stop()
 	var errs []error
-	for _, n := range e.state.bridgeNetworks() {
+	for _, n := range e.state.subnetted() {
 		errs = append(errs, e.tearDownNetwork(ctx, n))
 	}
 	return errors.Join(append(errs, e.Wanted.TakeBack(ctx), netns.RemoveEmptyDir(e.netnsDir()))...)

@@ -16,6 +16,10 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"github.com/fairway-project/fairway/userspace/driver"
+	"github.com/fairway-project/fairway/userspace/driver/bridge"
+	"github.com/fairway-project/fairway/userspace/driver/host"
+	"github.com/fairway-project/fairway/userspace/driver/none"
 	"github.com/fairway-project/fairway/userspace/link"
 	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/netns"
@@ -34,6 +38,8 @@ type world struct {
 	fake  *fakeDatapath
 	store *store.Store
 	links *link.Host
+	// more is a driver beside those of a daemon, if any.
+	more func(*link.Host) driver.Driver
 	// sweep is the Config's.
 	sweep bool
 	// logged counts the messages of the engine's log.
@@ -43,7 +49,13 @@ type world struct {
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	w := &world{t: t, dir: shortDir(t), fake: newFake()}
+	return newWorldWith(t, nil)
+}
+
+// newWorldWith has one more driver.
+func newWorldWith(t testing.TB, more func(*link.Host) driver.Driver) *world {
+	t.Helper()
+	w := &world{t: t, dir: shortDir(t), fake: newFake(), more: more}
 	w.open()
 	t.Cleanup(w.destroy)
 	return w
@@ -83,9 +95,19 @@ func (w *world) open() {
 	must(w.t, err)
 	w.Engine = New(Config{
 		Store: w.store, Links: w.links, Boxes: boxes, Wanted: state, Datapath: w.fake, Processes: process.NewRunner(boxes, NetnsDir(run)),
-		Root: root, RunDir: run, Log: log, Sweep: w.sweep,
+		Drivers: w.drivers(log),
+		Root:    root, RunDir: run, Log: log, Sweep: w.sweep,
 	})
 	must(w.t, w.Start(context.Background()))
+}
+
+// drivers are those of a daemon, and those of the test.
+func (w *world) drivers(log *slog.Logger) driver.Set {
+	all := driver.Set{bridge.New(w.links, log), host.New(), none.New()}
+	if w.more != nil {
+		all = append(all, w.more(w.links))
+	}
+	return all
 }
 
 // shut ends the engine as the end of the daemon does.

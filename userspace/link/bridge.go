@@ -3,7 +3,6 @@
 package link
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -28,22 +27,6 @@ type Bridge struct {
 	// lengths. The zero Prefix leaves the address off (isolated gateway mode,
 	// inhibit_ipv4); without IPv6, the family is disabled on the device.
 	IPv4, IPv6 netip.Prefix
-}
-
-// BridgeOf is the device of a bridge network. Its MAC address is made from the
-// network's ID, so that it stays the same over restarts.
-func BridgeOf(n *model.Network) Bridge {
-	b := Bridge{Name: n.Bridge.Name, NetworkID: n.ID, MAC: model.MAC{0x02, 0x66}, MTU: n.Bridge.MTU}
-	if id, err := hex.DecodeString(n.ID[:min(8, len(n.ID))]); err == nil {
-		copy(b.MAC[2:], id)
-	}
-	if n.IPv4 != nil && n.IPv4.Gateway.IsValid() && !n.Bridge.InhibitIPv4 {
-		b.IPv4 = netip.PrefixFrom(n.IPv4.Gateway, n.IPv4.Prefix.Bits())
-	}
-	if n.IPv6 != nil && n.IPv6.Gateway.IsValid() {
-		b.IPv6 = netip.PrefixFrom(n.IPv6.Gateway, n.IPv6.Prefix.Bits())
-	}
-	return b
 }
 
 // Has reports whether the gateway's addresses are among those of a device.

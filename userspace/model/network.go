@@ -3,7 +3,9 @@
 package model
 
 import (
+	"cmp"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -102,8 +104,18 @@ type Network struct {
 
 // Predefined reports whether n is one of the networks that always exist.
 func (n *Network) Predefined() bool {
-	return n.Driver != DriverBridge || n.Bridge.Default
+	return n.Default() || slices.Contains([]Driver{DriverHost, DriverNull}, n.Driver)
 }
+
+// Default reports whether n is the network of whoever names none: Docker gives it no
+// names, and no addresses that somebody chose.
+func (n *Network) Default() bool { return n.Bridge.Default }
+
+// Device is the name of the device that stands for n on this host, "" for none.
+func (n *Network) Device() string { return n.Bridge.Name }
+
+// IfacePrefix begins the names of interfaces in sandboxes.
+func (n *Network) IfacePrefix() string { return cmp.Or(n.Bridge.IfacePrefix, "eth") }
 
 // GatewayMode returns the gateway mode of the family that addr belongs to.
 func (n *Network) GatewayMode(addr netip.Addr) GatewayMode {

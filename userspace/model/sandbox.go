@@ -118,6 +118,9 @@ type Endpoint struct {
 	ID        string `json:"id"`
 	NetworkID string `json:"networkID"`
 	SandboxID string `json:"sandboxID"`
+	// Host is the one that it lives on, "" for this one. Another host's has neither a
+	// sandbox nor a device here, only its addresses.
+	Host string `json:"host,omitempty"`
 	// IPv4 and IPv6 are the address with the subnet's prefix length.
 	IPv4 netip.Prefix `json:"ipv4,omitzero"`
 	IPv6 netip.Prefix `json:"ipv6,omitzero"`

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/driver/bridge"
 	"github.com/fairway-project/fairway/userspace/link"
 	"github.com/fairway-project/fairway/userspace/model"
 )
@@ -158,8 +159,11 @@ func owner(t *testing.T, s *State, name model.Owner, o Options) *Owner {
 }
 
 func network(id, subnet string, index int) Network {
-	n := Network{Index: index, Network: model.Network{ID: id, Name: id, Driver: model.DriverBridge, Bridge: model.Bridge{Name: "br-" + id}}}
+	n := Network{Network: model.Network{ID: id, Name: id, Driver: model.DriverBridge, Bridge: model.Bridge{Name: "br-" + id}}}
 	n.IPv4 = &model.Subnet{Prefix: netip.MustParsePrefix(subnet)}
+	if index != 0 {
+		n.Told = bridge.Told(&n.Network, link.Device{Index: index})
+	}
 	return n
 }
 

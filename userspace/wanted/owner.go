@@ -12,7 +12,6 @@ import (
 
 	"github.com/fairway-project/fairway/userspace/audit"
 	"github.com/fairway-project/fairway/userspace/datapath"
-	"github.com/fairway-project/fairway/userspace/driver/bridge"
 	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/policy"
 	"github.com/fairway-project/fairway/userspace/request"
@@ -37,14 +36,8 @@ func newObjects() objects {
 // Network is a network with the device that stands for it on this host.
 type Network struct {
 	model.Network
-	// Index and MAC are the device's; 0 while there is none.
-	Index int
-	MAC   model.MAC
-}
-
-// carried is what the datapath is told of it.
-func (n Network) carried() datapath.Network {
-	return bridge.Told(&n.Network, datapath.Device{Name: n.Bridge.Name, Index: n.Index, MAC: n.MAC})
+	// Told is what the datapath is told of it; nil if it is nothing, or not yet.
+	Told *datapath.Network
 }
 
 // Owner is somebody who wants something of this host.
@@ -97,11 +90,11 @@ func (o *Owner) Close() {
 
 // ExpectNetwork says that the owner is going to want a network, by an edit: it is no
 // leftover meanwhile.
-func (o *Owner) ExpectNetwork(n model.Network) {
+func (o *Owner) ExpectNetwork(n Network) {
 	o.state.mu.Lock()
 	defer o.state.mu.Unlock()
-	o.want.networks[n.ID] = Network{Network: n}
-	o.state.claims[n.ID] = &n
+	o.want.networks[n.ID] = n
+	o.state.claims[n.ID] = &n.Network
 }
 
 // ExpectEndpoint is ExpectNetwork for an endpoint with its published ports.
@@ -158,7 +151,10 @@ func (o *Owner) PutNetwork(ctx context.Context, n Network) error {
 		o.want.networks[n.ID] = n
 		return nil
 	}, func() error {
-		return o.state.Datapath.EnsureNetwork(ctx, n.carried())
+		if n.Told == nil {
+			return nil
+		}
+		return o.state.Datapath.EnsureNetwork(ctx, *n.Told)
 	}, func() { o.told.networks[n.ID] = n })
 }
 

@@ -25,7 +25,7 @@ func TestFourthOwner(t *testing.T) {
 	own := owner(t, s, model.OwnerFairway, Options{})
 	docker := owner(t, s, model.OwnerDocker, Options{Foreign: true})
 	cni := owner(t, s, "cni", Options{})
-	cni.ExpectNetwork(network("pods", "10.9.0.0/16", 0).Network)
+	cni.ExpectNetwork(network("pods", "10.9.0.0/16", 0))
 	ctx := t.Context()
 
 	own.SaidAll(ctx, false)

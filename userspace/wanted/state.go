@@ -131,7 +131,7 @@ func (s *State) Owns(device string) bool {
 	defer s.mu.Unlock()
 	return slices.ContainsFunc(s.owners, func(o *Owner) bool {
 		for _, n := range o.want.networks {
-			if n.Bridge.Name == device {
+			if n.Device() == device {
 				return true
 			}
 		}
@@ -261,7 +261,9 @@ func (s *State) desired() datapath.Desired {
 	d := datapath.Desired{Ports: make(map[string][]datapath.Port)}
 	for _, o := range s.owners {
 		for _, n := range o.want.networks {
-			d.Networks = append(d.Networks, n.carried())
+			if n.Told != nil {
+				d.Networks = append(d.Networks, *n.Told)
+			}
 		}
 		d.Endpoints = slices.AppendSeq(d.Endpoints, maps.Values(o.want.endpoints))
 		d.Resolvers = slices.AppendSeq(d.Resolvers, maps.Values(o.want.resolvers))

@@ -151,7 +151,7 @@ func (r *round) dropOthers() {
 		})
 	}
 	for id, n := range maps.Clone(r.told.networks) {
-		if now := r.want.networks[id]; now.Index != 0 {
+		if now := r.want.networks[id]; now.Told != nil {
 			continue
 		}
 		r.heard(networkPrefix+n.Name, r.state.Datapath.DeleteNetwork(r.ctx, id), func() {
@@ -166,14 +166,14 @@ func (r *round) networks() {
 	for _, id := range slices.Sorted(maps.Keys(r.want.networks)) {
 		n := r.want.networks[id]
 		have, known := r.told.networks[id]
-		if n.Index == 0 || known && reflect.DeepEqual(have, n) {
+		if n.Told == nil || known && reflect.DeepEqual(have, n) {
 			continue
 		}
 		r.state.mu.Lock()
 		err := r.state.claim(&n.Network)
 		r.state.mu.Unlock()
 		if err == nil {
-			err = r.state.Datapath.EnsureNetwork(r.ctx, n.carried())
+			err = r.state.Datapath.EnsureNetwork(r.ctx, *n.Told)
 		}
 		r.heard(networkPrefix+n.Name, err, func() {
 			if !known {
@@ -222,8 +222,8 @@ func (r *round) guardOne(name string, index int) {
 		return
 	}
 	var err error
-	if shared, can := r.state.Datapath.(datapath.Shared); can {
-		err = shared.Guard(r.ctx, name, index)
+	if guarding, can := r.state.Datapath.(datapath.Guarding); can {
+		err = guarding.Guard(r.ctx, name, index)
 	} else {
 		err = fmt.Errorf("datapath %s can't carry networks of others", r.state.Datapath.Mode())
 	}

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 
 	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/driver/bridge"
 	"github.com/fairway-project/fairway/userspace/link"
 	"github.com/fairway-project/fairway/userspace/model"
 )
@@ -47,7 +48,7 @@ func (d *Driver) join(ctx context.Context, r join) (joinAnswer, error) {
 
 // mendBridge makes a bridge again that somebody has deleted.
 func (d *Driver) mendBridge(ctx context.Context, n *network) error {
-	dev, err := d.Links.Find(n.Bridge.Name)
+	dev, err := d.Links.Find(n.Device())
 	if err == nil && dev.Index == d.bridges[n.ID] {
 		return nil
 	}
@@ -58,9 +59,7 @@ func (d *Driver) mendBridge(ctx context.Context, n *network) error {
 }
 
 func (d *Driver) attach(ctx context.Context, n *network, e *endpoint, sandboxKey string) error {
-	dev, err := d.Links.CreatePair(link.Veth{
-		EndpointID: e.ID, HostName: e.HostIf, PeerName: e.IfName, MAC: e.MAC, MTU: n.Bridge.MTU, Bridge: n.Bridge.Name,
-	})
+	dev, err := d.Links.CreatePair(bridge.Veth(&n.Network, &e.Endpoint))
 	if err != nil {
 		return fmt.Errorf("endpoint %s: %w", shortID(e.ID), err)
 	}
@@ -102,7 +101,7 @@ func datapathEndpoint(e *endpoint, dev link.Device) datapath.Endpoint {
 }
 
 func joinedAnswer(n *network, e *endpoint) joinAnswer {
-	a := joinAnswer{InterfaceName: interfaceName{SrcName: e.IfName, DstPrefix: n.Bridge.IfacePrefix}}
+	a := joinAnswer{InterfaceName: interfaceName{SrcName: e.IfName, DstPrefix: n.IfacePrefix()}}
 	if !n.Internal {
 		a.Gateway = gateway(n.IPv4, e.IPv4, auxGateway4)
 		a.GatewayIPv6 = gateway(n.IPv6, e.IPv6, auxGateway6)

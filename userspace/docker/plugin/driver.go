@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/fairway-project/fairway/userspace/audit"
+	"github.com/fairway-project/fairway/userspace/driver/bridge"
 	"github.com/fairway-project/fairway/userspace/link"
 	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/ports"
@@ -84,7 +85,7 @@ func New(c Config) (*Driver, error) {
 	}
 	d.owner = c.Wanted.Owner(model.OwnerDockerPlugin, wanted.Options{View: d})
 	for _, n := range f.Networks {
-		d.owner.ExpectNetwork(n.Network)
+		d.owner.ExpectNetwork(wanted.Network{Network: n.Network, Told: bridge.Told(&n.Network, link.Device{})})
 	}
 	for _, e := range f.Endpoints {
 		d.owner.ExpectEndpoint(datapathEndpoint(e, link.Device{Name: e.HostIf}), d.portsOf(e))

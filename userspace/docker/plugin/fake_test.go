@@ -26,7 +26,8 @@ import (
 // kernel plays the devices and the datapath, and checks the order of calls that
 // package datapath demands.
 type kernel struct {
-	datapath.Shared
+	datapath.Datapath
+	datapath.Guarding
 	devices   map[string]link.Device
 	networks  map[string]datapath.Network
 	endpoints map[string]datapath.Endpoint

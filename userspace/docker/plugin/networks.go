@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"reflect"
 
-	"github.com/fairway-project/fairway/userspace/link"
+	"github.com/fairway-project/fairway/userspace/driver/bridge"
 	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/policy"
 	"github.com/fairway-project/fairway/userspace/wanted"
@@ -69,8 +69,8 @@ func sameNetwork(have, want *network) bool {
 
 func (d *Driver) checkBridgeName(n *network) error {
 	for _, other := range d.records.Networks {
-		if other.Bridge.Name == n.Bridge.Name {
-			return fmt.Errorf("%w: network %s: bridge %s is network %s's", errRequest, n.Name, n.Bridge.Name, other.Name)
+		if other.Device() == n.Device() {
+			return fmt.Errorf("%w: network %s: bridge %s is network %s's", errRequest, n.Name, n.Device(), other.Name)
 		}
 	}
 	return nil
@@ -78,11 +78,11 @@ func (d *Driver) checkBridgeName(n *network) error {
 
 // apply makes the kernel have the network's bridge and the datapath know it.
 func (d *Driver) apply(ctx context.Context, n *network) error {
-	dev, err := d.Links.EnsureBridge(link.BridgeOf(&n.Network))
+	dev, err := d.Links.EnsureBridge(bridge.Of(&n.Network))
 	if err != nil {
 		return fmt.Errorf("network %s: %w", n.Name, err)
 	}
-	err = d.owner.PutNetwork(ctx, wanted.Network{Network: n.Network, Index: dev.Index, MAC: dev.MAC})
+	err = d.owner.PutNetwork(ctx, wanted.Network{Network: n.Network, Told: bridge.Told(&n.Network, dev)})
 	if err != nil {
 		return fmt.Errorf("network %s: %w", n.Name, err)
 	}
@@ -119,7 +119,7 @@ func (d *Driver) removeNetwork(ctx context.Context, n *network) error {
 	if err := d.owner.DeleteNetwork(ctx, n.ID); err != nil {
 		return fmt.Errorf("network %s: %w", n.Name, err)
 	}
-	if err := d.Links.DeleteBridge(n.Bridge.Name, n.ID); err != nil {
+	if err := d.Links.DeleteBridge(n.Device(), n.ID); err != nil {
 		return fmt.Errorf("network %s: %w", n.Name, err)
 	}
 	delete(d.bridges, n.ID)

@@ -12,9 +12,9 @@ import (
 	"github.com/fairway-project/fairway/userspace/datapath"
 )
 
-var _ datapath.Shared = (*Datapath)(nil)
+var _ datapath.Guarding = (*Datapath)(nil)
 
-// Guard implements datapath.Shared. Programs without an endpoint drop everything
+// Guard implements datapath.Guarding. Programs without an endpoint drop everything
 // as unmanaged.
 func (d *Datapath) Guard(_ context.Context, device string, index int) error {
 	d.mu.Lock()
