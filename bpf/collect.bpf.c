@@ -30,36 +30,20 @@ static __always_inline bool condemn_both(struct flow *f, struct flow *twin, stru
 	return true;
 }
 
-static __always_inline bool collect4(struct expired *e)
+static __always_inline bool collect_flow(bool v6, struct expired *e)
 {
-	struct flow4_key key, twin_key;
-	struct flow4 *f, *twin;
+	union flow_key key, twin_key;
+	struct flow *f, *twin;
 
-	__builtin_memcpy(&key, &e->key, sizeof(key));
-	f = bpf_map_lookup_elem(&flows4, &key);
+	__builtin_memcpy(&key, &e->key, v6 ? sizeof(key.v6) : sizeof(key.v4));
+	f = bpf_map_lookup_elem(flow_table(v6), &key);
 	if (!f)
 		return false;
-	flow4_twin_key(&twin_key, f, key.proto, key.echo);
-	twin = bpf_map_lookup_elem(&flows4, &twin_key);
-	if (!condemn_both(&f->flow, twin ? &twin->flow : NULL, e))
+	flow_twin_key(v6, &twin_key, f, &key);
+	twin = bpf_map_lookup_elem(flow_table(v6), &twin_key);
+	if (!condemn_both(f, twin, e))
 		return false;
-	flow4_remove(&key, f);
-	return true;
-}
-
-static __always_inline bool collect6(struct expired *e)
-{
-	struct flow6_key twin_key;
-	struct flow6 *f, *twin;
-
-	f = bpf_map_lookup_elem(&flows6, &e->key);
-	if (!f)
-		return false;
-	flow6_twin_key(&twin_key, f, e->key.proto, e->key.echo);
-	twin = bpf_map_lookup_elem(&flows6, &twin_key);
-	if (!condemn_both(&f->flow, twin ? &twin->flow : NULL, e))
-		return false;
-	flow6_remove(&e->key, f);
+	flow_remove(v6, &key, f);
 	return true;
 }
 
@@ -69,7 +53,7 @@ static long collect_one(__u32 index, void *unused __attribute__((unused)))
 
 	if (!e)
 		return 1;
-	e->collected = e->ipv6 ? collect6(e) : collect4(e);
+	e->collected = e->ipv6 ? collect_flow(true, e) : collect_flow(false, e);
 	return 0;
 }
 

@@ -9,6 +9,8 @@
 #include "to_container.bpf.c"
 #include "from_uplink.bpf.c"
 #include "to_uplink.bpf.c"
+#include "enter.bpf.c"
+#include "icmp.bpf.c"
 #include "uplink_xdp.bpf.c"
 #include "sock.bpf.c"
 #include "collect.bpf.c"

@@ -101,57 +101,47 @@ static __always_inline bool is_half_open(struct flow *f, struct flow *twin, __u8
 	return !(f->state & FLOW_ACK) || (f->state | twin->state) & FLOW_RST;
 }
 
-/* The key is a copy: another CPU may write the ring's slot meanwhile. */
-static __always_inline bool give_up4(const struct flow4_key *slot, bool recent)
+/* Gives the connection up that opened under this key, if it may be. */
+static __always_inline bool give_up(bool v6, const union flow_key *key, bool recent)
 {
-	struct flow4_key key = *slot, twin_key;
-	struct flow4 *f = bpf_map_lookup_elem(&flows4, &key), *twin;
+	struct flow *f = bpf_map_lookup_elem(flow_table(v6), key), *twin;
+	union flow_key twin_key;
 	__u32 seen;
 
 	if (!f)
 		return false;
 	/* Before the judgement, so that a packet which comes meanwhile saves it. */
-	seen = f->flow.last_seen;
+	seen = f->last_seen;
 	if (recent && flow_now() - seen < touch_jiffies)
 		return false;
-	flow4_twin_key(&twin_key, f, key.proto, key.echo);
-	twin = bpf_map_lookup_elem(&flows4, &twin_key);
-	if (!is_half_open(&f->flow, twin ? &twin->flow : NULL, key.proto) ||
-	    flows_are_sure(false, (twin ? twin : f)->flow.endpoint) ||
-	    !flow_condemn(&f->flow, seen))
+	flow_twin_key(v6, &twin_key, f, key);
+	twin = bpf_map_lookup_elem(flow_table(v6), &twin_key);
+	if (!is_half_open(f, twin, v6 ? key->v6.proto : key->v4.proto) ||
+	    flows_are_sure(v6, (twin ? twin : f)->endpoint) || !flow_condemn(f, seen))
 		return false;
-	flow4_remove(&key, f);
+	flow_remove(v6, key, f);
 	return true;
 }
 
-static __always_inline bool give_up6(const struct flow6_key *slot, bool recent)
+/* The key is copied: another CPU may write the ring's slot meanwhile. */
+static __always_inline bool give_up_at(bool v6, __u32 at, bool recent)
 {
-	struct flow6_key key = *slot, twin_key;
-	struct flow6 *f = bpf_map_lookup_elem(&flows6, &key), *twin;
-	__u32 seen;
+	union flow_key key;
 
-	if (!f)
-		return false;
-	/* Before the judgement, so that a packet which comes meanwhile saves it. */
-	seen = f->flow.last_seen;
-	if (recent && flow_now() - seen < touch_jiffies)
-		return false;
-	flow6_twin_key(&twin_key, f, key.proto, key.echo);
-	twin = bpf_map_lookup_elem(&flows6, &twin_key);
-	if (!is_half_open(&f->flow, twin ? &twin->flow : NULL, key.proto) ||
-	    flows_are_sure(true, (twin ? twin : f)->flow.endpoint) || !flow_condemn(&f->flow, seen))
-		return false;
-	flow6_remove(&key, f);
-	return true;
-}
+	if (v6) {
+		struct flow6_key *slot = bpf_map_lookup_elem(&recent6, &at);
 
-static __always_inline bool give_up(bool v6, __u32 at, bool recent)
-{
-	void *slot = v6 ? bpf_map_lookup_elem(&recent6, &at) : bpf_map_lookup_elem(&recent4, &at);
+		if (!slot)
+			return false;
+		key.v6 = *slot;
+	} else {
+		struct flow4_key *slot = bpf_map_lookup_elem(&recent4, &at);
 
-	if (!slot)
-		return false;
-	return v6 ? give_up6(slot, recent) : give_up4(slot, recent);
+		if (!slot)
+			return false;
+		key.v4 = *slot;
+	}
+	return give_up(v6, &key, recent);
 }
 
 static __always_inline int early_drop(bool v6)
@@ -168,7 +158,7 @@ static __always_inline int early_drop(bool v6)
 			at = next - recent_mask - 1;
 		/* Two CPUs may take the same: only one of them can condemn it. */
 		pr->oldest = at + 1;
-		if (give_up(v6, at & recent_mask, next - at <= (recent_mask + 1) / 4)) {
+		if (give_up_at(v6, at & recent_mask, next - at <= (recent_mask + 1) / 4)) {
 			__sync_fetch_and_add(&pr->early_dropped, 1);
 			return true;
 		}

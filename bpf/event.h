@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Counting: every verdict leaves through count_verdict(), every drop through drop(). */
+/*
+ * How a program ends. What it decides is a tc or XDP action or dropped(why), in one int,
+ * because functions that the verifier looks at alone can return no more. Every program
+ * leaves by one exit, leave() or its like for XDP, where both are counted.
+ */
 #pragma once
 
 #include "maps.h"
@@ -33,14 +37,25 @@ static __always_inline struct counter *verdict_counter(enum program program, enu
 	return bpf_map_lookup_elem(&verdicts, &key);
 }
 
-static __always_inline int drop(const struct __sk_buff *ctx, enum drop_reason reason,
-				enum direction direction)
-{
-	struct counter *c = drop_counter(reason, direction);
+/* Greater than any action; the reason comes on top. */
+#define DROPPED 0x100
 
-	if (c)
-		count(c, ctx);
-	return TC_ACT_SHOT;
+static __always_inline int dropped(enum drop_reason reason)
+{
+	return DROPPED + reason;
+}
+
+/* Why a program drops the packet, DROP_NONE if it doesn't. */
+static __always_inline enum drop_reason reason_of(int outcome)
+{
+	return outcome > DROPPED ? outcome - DROPPED : DROP_NONE;
+}
+
+/* Which way packets go where the program is. */
+static __always_inline enum direction direction_of(enum program program)
+{
+	return program == PROG_FROM_CONTAINER || program == PROG_TO_UPLINK ? DIR_TRANSMIT :
+									     DIR_RECEIVE;
 }
 
 static __always_inline enum verdict verdict_of(int action)
@@ -50,11 +65,19 @@ static __always_inline enum verdict verdict_of(int action)
 	return action == TC_ACT_REDIRECT ? VERDICT_REDIRECT : VERDICT_PASS;
 }
 
-static __always_inline int count_verdict(const struct __sk_buff *ctx, enum program program,
-					 int action)
+/* The exit of a program on packets: counts what became of this one, and says it to tc. */
+static __always_inline int leave(const struct __sk_buff *ctx, enum program program, int outcome)
 {
-	struct counter *c = verdict_counter(program, verdict_of(action));
+	enum drop_reason reason = reason_of(outcome);
+	int action = reason ? TC_ACT_SHOT : outcome;
+	struct counter *c;
 
+	if (reason) {
+		c = drop_counter(reason, direction_of(program));
+		if (c)
+			count(c, ctx);
+	}
+	c = verdict_counter(program, verdict_of(action));
 	if (c)
 		count(c, ctx);
 	return action;

@@ -42,19 +42,32 @@ static __always_inline void flow6_key_of(struct flow6_key *key, const struct pac
 	key->echo = echo_of(p);
 }
 
+/* A key of either family, where the code is the same for both. */
+union flow_key {
+	struct flow4_key v4;
+	struct flow6_key v6;
+};
+
+static __always_inline void *flow_table(bool v6)
+{
+	return v6 ? (void *)&flows6 : (void *)&flows4;
+}
+
+static __always_inline void flow_key_of(bool v6, union flow_key *key, const struct packet *p,
+					__u16 zone)
+{
+	if (v6)
+		flow6_key_of(&key->v6, p, zone);
+	else
+		flow4_key_of(&key->v4, p, zone);
+}
+
 static __always_inline struct flow *flow_find(bool v6, const struct packet *p, __u16 zone)
 {
-	if (v6) {
-		struct flow6_key key;
+	union flow_key key;
 
-		flow6_key_of(&key, p, zone);
-		return bpf_map_lookup_elem(&flows6, &key);
-	} else {
-		struct flow4_key key;
-
-		flow4_key_of(&key, p, zone);
-		return bpf_map_lookup_elem(&flows4, &key);
-	}
+	flow_key_of(v6, &key, p, zone);
+	return bpf_map_lookup_elem(flow_table(v6), &key);
 }
 
 static __always_inline __u16 flow_twin_zone(const struct flow *f)
@@ -85,6 +98,16 @@ static __always_inline void flow6_twin_key(struct flow6_key *key, const struct f
 	key->zone = flow_twin_zone(&f->flow);
 	key->proto = proto;
 	key->echo = echo_twin(echo);
+}
+
+/* The other entry's key, of the entry f with this key. */
+static __always_inline void flow_twin_key(bool v6, union flow_key *twin, const struct flow *f,
+					  const union flow_key *key)
+{
+	if (v6)
+		flow6_twin_key(&twin->v6, (const struct flow6 *)f, key->v6.proto, key->v6.echo);
+	else
+		flow4_twin_key(&twin->v4, (const struct flow4 *)f, key->v4.proto, key->v4.echo);
 }
 
 /* The addresses after translation, in the entry itself. */
@@ -121,17 +144,13 @@ static __always_inline bool flow_borrows(const struct flow *f)
 /* The entry of the other direction. p is of f's protocol, and if an echo, in f's direction. */
 static __always_inline struct flow *flow_twin(bool v6, const struct flow *f, const struct packet *p)
 {
-	if (v6) {
-		struct flow6_key key;
+	union flow_key key;
 
-		flow6_twin_key(&key, (const struct flow6 *)f, p->proto, echo_of(p));
-		return bpf_map_lookup_elem(&flows6, &key);
-	} else {
-		struct flow4_key key;
-
-		flow4_twin_key(&key, (const struct flow4 *)f, p->proto, echo_of(p));
-		return bpf_map_lookup_elem(&flows4, &key);
-	}
+	if (v6)
+		flow6_twin_key(&key.v6, (const struct flow6 *)f, p->proto, echo_of(p));
+	else
+		flow4_twin_key(&key.v4, (const struct flow4 *)f, p->proto, echo_of(p));
+	return bpf_map_lookup_elem(flow_table(v6), &key);
 }
 
 /* Sentences an entry that was last seen then; false if a packet or another judge was faster. */
@@ -146,105 +165,103 @@ static __always_inline __u8 flow_kind_of(const struct flow *f)
 	return f->flags >> FLOW_KIND_SHIFT;
 }
 
+/* A reply entry came or went. */
+static __always_inline void count_reply(bool v6, const union flow_key *reply, __u8 kind, __u32 slot,
+					bool opened)
+{
+	if (v6)
+		count_reply6(&reply->v6, kind, slot, opened);
+	else
+		count_reply4(&reply->v4, kind, slot, opened);
+}
+
 /*
- * Removes both entries of a condemned flow, of which one is f, and takes it off the
- * account of who answers for it. The key is copied, because Linux 6.1 takes no argument of
- * such a function for a map's key.
+ * Removes both entries of a condemned flow, of which f with this key is one, and takes it off
+ * the account of who answers for it.
+ */
+static __always_inline void remove_both(bool v6, const union flow_key *key, const struct flow *f)
+{
+	void *table = flow_table(v6);
+	bool origin = f->flags & FLOW_ORIGIN;
+	__u8 kind = flow_kind_of(f);
+	union flow_key twin_key;
+	struct flow *twin;
+	__u32 slot;
+
+	flow_twin_key(v6, &twin_key, f, key);
+	twin = bpf_map_lookup_elem(table, &twin_key);
+	slot = (origin && twin ? twin : f)->endpoint;
+	if (!bpf_map_delete_elem(table, &twin_key) && origin)
+		count_reply(v6, &twin_key, kind, slot, false);
+	if (!bpf_map_delete_elem(table, key) && !origin)
+		count_reply(v6, key, kind, slot, false);
+}
+
+/*
+ * Functions that aren't inline are global ones throughout: the verifier looks at each once,
+ * for any argument, instead of once per path that leads to it. The key is copied, because
+ * Linux 6.1 takes no argument of such a function for a map's key.
  */
 __noinline int flow4_remove(const struct flow4_key *key, struct flow4 *f)
 {
-	struct flow4_key at;
-	struct flow4 *twin;
-	bool origin;
-	__u32 slot;
-	__u8 kind;
-	long gone;
+	union flow_key at;
 
 	if (!key || !f)
 		return 0;
-	flow4_twin_key(&at, f, key->proto, key->echo);
-	twin = bpf_map_lookup_elem(&flows4, &at);
-	origin = f->flow.flags & FLOW_ORIGIN;
-	kind = flow_kind_of(&f->flow);
-	slot = (origin && twin ? twin : f)->flow.endpoint;
-	gone = bpf_map_delete_elem(&flows4, &at);
-	if (origin && !gone)
-		count_reply4(&at, kind, slot, false);
-	at = *key;
-	gone = bpf_map_delete_elem(&flows4, &at);
-	if (!origin && !gone)
-		count_reply4(&at, kind, slot, false);
+	at.v4 = *key;
+	remove_both(false, &at, &f->flow);
 	return 0;
 }
 
 __noinline int flow6_remove(const struct flow6_key *key, struct flow6 *f)
 {
-	struct flow6_key at;
-	struct flow6 *twin;
-	bool origin;
-	__u32 slot;
-	__u8 kind;
-	long gone;
+	union flow_key at;
 
 	if (!key || !f)
 		return 0;
-	flow6_twin_key(&at, f, key->proto, key->echo);
-	twin = bpf_map_lookup_elem(&flows6, &at);
-	origin = f->flow.flags & FLOW_ORIGIN;
-	kind = flow_kind_of(&f->flow);
-	slot = (origin && twin ? twin : f)->flow.endpoint;
-	gone = bpf_map_delete_elem(&flows6, &at);
-	if (origin && !gone)
-		count_reply6(&at, kind, slot, false);
-	at = *key;
-	gone = bpf_map_delete_elem(&flows6, &at);
-	if (!origin && !gone)
-		count_reply6(&at, kind, slot, false);
+	at.v6 = *key;
+	remove_both(true, &at, &f->flow);
 	return 0;
+}
+
+static __always_inline void flow_remove(bool v6, const union flow_key *key, struct flow *f)
+{
+	if (v6)
+		flow6_remove(&key->v6, (struct flow6 *)f);
+	else
+		flow4_remove(&key->v4, (struct flow4 *)f);
+}
+
+static __always_inline bool forget(bool v6, const struct packet *p, __u16 zone)
+{
+	union flow_key key;
+	struct flow *f;
+
+	flow_key_of(v6, &key, p, zone);
+	f = bpf_map_lookup_elem(flow_table(v6), &key);
+	if (!f)
+		return true;
+	if (!flow_condemn(f, f->last_seen))
+		return false;
+	flow_remove(v6, &key, f);
+	return true;
+}
+
+__noinline int flow_forget4(const struct packet *p, __u32 zone)
+{
+	return p ? forget(false, p, zone) : true;
+}
+
+__noinline int flow_forget6(const struct packet *p, __u32 zone)
+{
+	return p ? forget(true, p, zone) : true;
 }
 
 /*
  * Removes both entries of the flow that p belongs to; false if another CPU or
  * the collector is at it. Whoever removes condemns first, so that nobody
  * removes what has been opened anew under the same keys.
- *
- * Functions that aren't inline are global ones throughout: the verifier looks
- * at each once, for any argument, instead of once per path that leads to it.
  */
-__noinline int flow_forget4(const struct packet *p, __u32 zone)
-{
-	struct flow4_key key;
-	struct flow4 *f;
-
-	if (!p)
-		return true;
-	flow4_key_of(&key, p, zone);
-	f = bpf_map_lookup_elem(&flows4, &key);
-	if (!f)
-		return true;
-	if (!flow_condemn(&f->flow, f->flow.last_seen))
-		return false;
-	flow4_remove(&key, f);
-	return true;
-}
-
-__noinline int flow_forget6(const struct packet *p, __u32 zone)
-{
-	struct flow6_key key;
-	struct flow6 *f;
-
-	if (!p)
-		return true;
-	flow6_key_of(&key, p, zone);
-	f = bpf_map_lookup_elem(&flows6, &key);
-	if (!f)
-		return true;
-	if (!flow_condemn(&f->flow, f->flow.last_seen))
-		return false;
-	flow6_remove(&key, f);
-	return true;
-}
-
 static __always_inline bool flow_forget(bool v6, const struct packet *p, __u16 zone)
 {
 	return v6 ? flow_forget6(p, zone) : flow_forget4(p, zone);

@@ -53,7 +53,7 @@ static __always_inline int forward(struct __sk_buff *ctx, bool v6, const struct 
 }
 
 static __always_inline int apply_deliver(struct __sk_buff *ctx, bool v6, const struct packet *p,
-					 const struct flow *f, enum direction direction)
+					 const struct flow *f)
 {
 	__u32 slot = f->endpoint;
 	struct endpoint *ep = endpoint_at(slot);
@@ -61,14 +61,14 @@ static __always_inline int apply_deliver(struct __sk_buff *ctx, bool v6, const s
 	struct macs macs;
 
 	if (!ep)
-		return drop(ctx, DROP_ENDPOINT_GONE, direction);
+		return dropped(DROP_ENDPOINT_GONE);
 	net = network_at(ep->network);
 	if (!net)
-		return drop(ctx, DROP_ENDPOINT_GONE, direction);
+		return dropped(DROP_ENDPOINT_GONE);
 	macs.dst = ep->mac;
 	macs.src = net->gateway_mac;
 	if (flow_rewrite(ctx, v6, p, f, &macs, true))
-		return drop(ctx, DROP_REWRITE_FAILED, direction);
+		return dropped(DROP_REWRITE_FAILED);
 	return deliver(ctx, ep, slot);
 }
 
@@ -109,14 +109,13 @@ static __always_inline enum route_result refresh_route(struct __sk_buff *ctx, bo
  * refuses it with the ICMP error that fits. Where the address has become the host's own
  * the flow is over, and the next packet is for the policy of new ones.
  */
-static __always_inline int apply_rerouted(struct __sk_buff *ctx, bool v6, const struct packet *p,
-					  enum route_result route, enum direction direction)
+static __always_inline int apply_rerouted(bool v6, const struct packet *p, enum route_result route)
 {
 	bool own = host_addr(v6, p->daddr);
 
 	if (own)
 		flow_forget(v6, p, ZONE_CONTAINER);
-	return own || route == ROUTE_NONE ? drop(ctx, DROP_NO_ROUTE, direction) : NEXT;
+	return own || route == ROUTE_NONE ? dropped(DROP_NO_ROUTE) : NEXT;
 }
 
 /* linux/skbuff.h: the lengths are those of the packets in the list. */
@@ -136,7 +135,7 @@ static __always_inline bool is_too_big(const struct __sk_buff *ctx, const struct
 }
 
 static __always_inline int apply_forward(struct __sk_buff *ctx, bool v6, const struct packet *p,
-					 struct flow *f, enum direction direction)
+					 struct flow *f)
 {
 	const struct macs macs = {};
 	enum route_result route = ROUTE_UPLINK;
@@ -144,31 +143,61 @@ static __always_inline int apply_forward(struct __sk_buff *ctx, bool v6, const s
 	if (f->route_generation != route_generation())
 		route = refresh_route(ctx, v6, p, f);
 	if (route != ROUTE_UPLINK)
-		return apply_rerouted(ctx, v6, p, route, direction);
+		return apply_rerouted(v6, p, route);
 	if (is_too_big(ctx, p, f->mtu)) {
 		if (p->flags & PKT_DONT_FRAGMENT)
-			return reply_too_big(ctx, v6, p, f->mtu);
+			return reply_too_big(ctx, PROG_FROM_CONTAINER, v6, f->mtu);
 		/* The stack fragments it, and to_uplink translates the pieces. */
 		return NEXT;
 	}
 	if (flow_rewrite(ctx, v6, p, f, &macs, true))
-		return drop(ctx, DROP_REWRITE_FAILED, direction);
+		return dropped(DROP_REWRITE_FAILED);
 	return forward(ctx, v6, p, f);
+}
+
+/* The program where packets of the zone come in. */
+static __always_inline enum program program_of(__u16 zone)
+{
+	return zone == ZONE_WORLD ? PROG_FROM_UPLINK : PROG_FROM_CONTAINER;
 }
 
 /* Does with a packet what its flow says. */
 static __always_inline int apply(struct __sk_buff *ctx, bool v6, const struct packet *p,
-				 struct flow *f, __u16 zone, enum direction direction)
+				 struct flow *f, __u16 zone)
 {
 	if (p->ttl <= 1)
-		return reply_time_exceeded(ctx, v6, p);
-	frag_remember(v6, p, zone, f->endpoint);
+		return reply_time_exceeded(ctx, program_of(zone), v6);
 	if (first_packet && flow_crosses(f, zone) && !flow_is_settled(p, f))
 		return flow_ask(ctx, v6, p, f, zone);
 	if (f->action == FLOW_DELIVER)
-		return apply_deliver(ctx, v6, p, f, direction);
+		return apply_deliver(ctx, v6, p, f);
 	/* What comes from outside goes into containers, never out again. */
 	if (zone == ZONE_CONTAINER && f->action == FLOW_FORWARD)
-		return apply_forward(ctx, v6, p, f, direction);
+		return apply_forward(ctx, v6, p, f);
+	return NEXT;
+}
+
+/* The same with a packet that may be a fragment, whose like has to find the ports. */
+static __always_inline int apply_any(struct __sk_buff *ctx, bool v6, const struct packet *p,
+				     struct flow *f, __u16 zone)
+{
+	if (p->ttl > 1)
+		frag_remember(v6, p, zone, f->endpoint);
+	return apply(ctx, v6, p, f, zone);
+}
+
+/* What the stack has routed, its TTL decremented: only translation is left. */
+static __always_inline int translate(struct __sk_buff *ctx, bool v6, const struct packet *p,
+				     const struct flow *f)
+{
+	const struct macs macs = {};
+
+	if (first_packet)
+		netfilter_let_out(ctx, v6, p);
+	frag_remember(v6, p, ZONE_CONTAINER, f->endpoint);
+	if (flow_rewrite(ctx, v6, p, f, &macs, false))
+		return dropped(DROP_REWRITE_FAILED);
+	/* An uplink below this one (VLAN, macvlan) must not take it for the host's own. */
+	mark_forwarded(ctx);
 	return NEXT;
 }

@@ -5,13 +5,12 @@
  * flow, may it begin one.
  */
 #include "guard.h"
-#include "icmp.h"
 #include "open.h"
 #include "peer.h"
 
 /* To one of the host's own addresses. */
-static __always_inline int to_host(struct __sk_buff *ctx, bool v6, const struct packet *p,
-				   __u32 slot, const struct endpoint *ep, const struct network *net,
+static __always_inline int to_host(bool v6, const struct packet *p, __u32 slot,
+				   const struct endpoint *ep, const struct network *net,
 				   __u32 gateway_of_network)
 {
 	struct published *pub = NULL;
@@ -21,13 +20,13 @@ static __always_inline int to_host(struct __sk_buff *ctx, bool v6, const struct 
 		pub = publish_resolve(v6, p->daddr, p->dport, p->proto, FOR_PACKET, &target);
 	if (pub) {
 		if (net->flags & NETWORK_INTERNAL)
-			return drop(ctx, DROP_INTERNAL, DIR_TRANSMIT);
-		return open_hairpin(ctx, v6, p, slot, ep, pub, target);
+			return dropped(DROP_INTERNAL);
+		return open_hairpin(v6, p, slot, ep, pub, target);
 	}
 	if (gateway_of_network && gateway_of_network != (__u32)ep->network + 1)
-		return drop(ctx, DROP_ISOLATED, DIR_TRANSMIT);
+		return dropped(DROP_ISOLATED);
 	if (net->flags & NETWORK_INTERNAL && !gateway_of_network)
-		return drop(ctx, DROP_INTERNAL, DIR_TRANSMIT);
+		return dropped(DROP_INTERNAL);
 	return NEXT;
 }
 
@@ -40,15 +39,15 @@ static __always_inline int begin(struct __sk_buff *ctx, bool v6, const struct pa
 	__u32 target;
 
 	if (!net)
-		return drop(ctx, DROP_UNMANAGED, DIR_TRANSMIT);
+		return dropped(DROP_UNMANAGED);
 	if (addr_is_loopback(v6, p->daddr))
-		return drop(ctx, DROP_MARTIAN, DIR_TRANSMIT);
+		return dropped(DROP_MARTIAN);
 	/* Link-local and multicast by unicast MAC are the stack's business, and stay here. */
 	if (addr_is_multicast(v6, p->daddr) || (v6 && addr6_is_link_local(p->daddr)))
 		return NEXT;
 	gateway = host_addr(v6, p->daddr);
 	if (gateway)
-		return to_host(ctx, v6, p, slot, ep, net, *gateway);
+		return to_host(v6, p, slot, ep, net, *gateway);
 	target = network_of_addr(v6, p->daddr);
 	if (target == ep->network) {
 		__u32 peer_slot = 0;
@@ -56,69 +55,81 @@ static __always_inline int begin(struct __sk_buff *ctx, bool v6, const struct pa
 
 		/* Sent to the gateway though it is on link: the stack redirects or refuses. */
 		if (!peer || !(net->flags & NETWORK_ICC))
-			return drop(ctx, peer ? DROP_ICC : DROP_NO_ROUTE, DIR_TRANSMIT);
+			return dropped(peer ? DROP_ICC : DROP_NO_ROUTE);
 		return NEXT;
 	}
 	if (p->flags & PKT_LATER_FRAGMENT) {
 		/* Its first one waits in the stack for the rest, perhaps. */
 		if (first_packet && p->flags & PKT_RESOLVED && target == MAX_NETWORKS)
 			return netfilter_ask(ctx);
-		return drop(ctx, DROP_FRAGMENT, DIR_TRANSMIT);
+		return dropped(DROP_FRAGMENT);
 	}
 	if (p->flags & PKT_ICMP_ERROR)
-		return drop(ctx, DROP_NO_FLOW, DIR_TRANSMIT);
+		return dropped(DROP_NO_FLOW);
 	if (target != MAX_NETWORKS)
-		return open_between(ctx, v6, p, slot, ep, net);
+		return open_between(v6, p, slot, ep, net);
 	return open_outside(ctx, v6, p, slot, ep, net);
 }
 
-__noinline int from_container_begin4(struct __sk_buff *ctx, const struct packet *p)
+/* A packet of no flow. */
+static __always_inline int container_new(struct __sk_buff *ctx, bool v6)
 {
-	return p ? begin(ctx, false, p) : TC_ACT_SHOT;
+	struct packet *p = the_packet();
+	int action;
+
+	if (!p)
+		return TC_ACT_SHOT;
+	action = begin(ctx, v6, p);
+	return action == OPEN ? go_on_as(ctx, PROG_FROM_CONTAINER, v6, CALL_ENTER) : action;
 }
 
-__noinline int from_container_begin6(struct __sk_buff *ctx, const struct packet *p)
+SEC("tc")
+int container_new4(struct __sk_buff *ctx)
 {
-	return p ? begin(ctx, true, p) : TC_ACT_SHOT;
+	return leave(ctx, PROG_FROM_CONTAINER, container_new(ctx, false));
 }
 
-/* A packet of no flow: a verdict, or OPEN. */
-static __always_inline int from_container_new(struct __sk_buff *ctx, bool v6,
-					      const struct packet *p)
+SEC("tc")
+int container_new6(struct __sk_buff *ctx)
 {
-	int action = NEXT;
-
-	if (p->flags & PKT_ICMP_ERROR)
-		action = v6 ? translate_error6(ctx, p, ZONE_CONTAINER) :
-			      translate_error4(ctx, p, ZONE_CONTAINER);
-	if (action == NEXT)
-		action = v6 ? from_container_begin6(ctx, p) : from_container_begin4(ctx, p);
-	if (action == OPEN)
-		make_room(v6);
-	return action;
+	return leave(ctx, PROG_FROM_CONTAINER, container_new(ctx, true));
 }
 
 /* For the gateway's MAC: to be routed. */
 static __always_inline int routed(struct __sk_buff *ctx, bool v6, struct packet *p)
 {
-	enum flow_fate fate = FLOW_MISSING;
-	enum drop_reason reason;
-	struct flow *f = NULL;
+	struct flow *f;
 
-	if (!(p->flags & PKT_ICMP_ERROR) && frag_resolve(v6, p, ZONE_CONTAINER))
-		fate = flow_follow(ctx, v6, p, ZONE_CONTAINER, &f);
-	if (fate == FLOW_LOST)
-		return drop(ctx, DROP_FLOW_EXPIRING, DIR_TRANSMIT);
-	if (fate == FLOW_MISSING) {
-		int action = from_container_new(ctx, v6, p);
-
-		if (action != OPEN)
-			return action;
-		f = open_planned(ctx, v6, p, ZONE_CONTAINER, &reason);
-		if (!f)
-			return drop(ctx, reason, DIR_TRANSMIT);
+	if (p->flags & PKT_ICMP_ERROR)
+		return go_on_as(ctx, PROG_FROM_CONTAINER, v6, CALL_ERROR);
+	switch (flow_look(ctx, v6, p, ZONE_CONTAINER, &f)) {
+	case FLOW_FOUND:
+		return apply(ctx, v6, p, f, ZONE_CONTAINER);
+	case FLOW_LOST:
+		return dropped(DROP_FLOW_EXPIRING);
+	case FLOW_SUPERSEDED:
+		return go_on(ctx, v6, CALL_CONTAINER_ODD);
+	case FLOW_MISSING:
+		break;
 	}
-	return apply(ctx, v6, p, f, ZONE_CONTAINER, DIR_TRANSMIT);
+	return go_on(ctx, v6, CALL_CONTAINER_NEW);
+}
+
+/* The same for what may be a fragment, or follow a flow that is over. */
+static __always_inline int routed_odd(struct __sk_buff *ctx, bool v6, struct packet *p)
+{
+	enum flow_fate fate = FLOW_MISSING;
+	struct flow *f;
+
+	if (p->flags & PKT_ICMP_ERROR)
+		return go_on_as(ctx, PROG_FROM_CONTAINER, v6, CALL_ERROR);
+	if (frag_resolve(v6, p, ZONE_CONTAINER))
+		fate = flow_follow(ctx, v6, p, ZONE_CONTAINER, &f);
+	if (fate == FLOW_FOUND)
+		return apply_any(ctx, v6, p, f, ZONE_CONTAINER);
+	if (fate == FLOW_LOST)
+		return dropped(DROP_FLOW_EXPIRING);
+	return go_on(ctx, v6, CALL_CONTAINER_NEW);
 }
 
 /*
@@ -134,40 +145,91 @@ static __always_inline bool is_for_many(bool v6, const struct packet *p, const s
 	       !host_addr(false, p->daddr);
 }
 
+/*
+ * Any MAC but the gateway's and those of peers is nobody's, or one of the host's other
+ * devices on the bridge: the stack would take it as for the gateway, past all policy.
+ */
+static __always_inline int switched(struct __sk_buff *ctx, bool v6, const struct packet *p,
+				    const struct endpoint *ep, const struct network *net,
+				    const __u8 *dmac)
+{
+	__u32 slot = 0;
+	struct endpoint *peer = endpoint_of_mac(ep->network, dmac, &slot);
+
+	return peer ? to_peer(ctx, v6, p, net, peer, slot) : dropped(DROP_ENDPOINT_GONE);
+}
+
 static __always_inline int from_container_ip(struct __sk_buff *ctx, bool v6,
 					     const struct endpoint *ep, const struct network *net,
 					     const __u8 *dmac, struct packet *p)
 {
 	enum drop_reason reason;
-	struct endpoint *peer;
-	__u32 slot = 0;
 
 	if (!network_has(net, v6))
-		return drop(ctx, DROP_FAMILY_DISABLED, DIR_TRANSMIT);
-	reason = parse_ip(ctx, v6, p);
-	if (!reason)
-		reason = guard_container(ctx, v6, p, ep, net);
+		return dropped(DROP_FAMILY_DISABLED);
+	reason = parse_l3(ctx, v6, p);
 	if (reason)
-		return drop(ctx, reason, DIR_TRANSMIT);
-	/* Broadcast and multicast: the bridge floods them, to_container filters. */
-	if (dmac[0] & 1)
-		return is_for_many(v6, p, ep) ? NEXT : drop(ctx, DROP_MALFORMED, DIR_TRANSMIT);
+		return dropped(reason);
+	if (dmac[0] & 1 || !is_plain(v6, p))
+		return go_on(ctx, v6, CALL_CONTAINER_ODD);
+	reason = parse_transport(ctx, v6, p);
+	if (reason)
+		return dropped(reason);
+	if (v6 && is_nd(p))
+		return go_on(ctx, v6, CALL_CONTAINER_ODD);
+	reason = guard_container(ctx, v6, p, ep);
+	if (reason)
+		return dropped(reason);
 	if (mac_equal(dmac, net->gateway_mac))
 		return routed(ctx, v6, p);
-	/*
-	 * Any other MAC is nobody's, or one of the host's other devices on the
-	 * bridge: the stack would take it as for the gateway, past all policy.
-	 */
-	peer = endpoint_of_mac(ep->network, dmac, &slot);
-	if (!peer)
-		return drop(ctx, DROP_ENDPOINT_GONE, DIR_TRANSMIT);
-	return to_peer(ctx, v6, p, net, peer, slot);
+	return switched(ctx, v6, p, ep, net, dmac);
+}
+
+/* What from_container_ip() leaves here; the IP header is parsed. */
+static __always_inline int container_odd(struct __sk_buff *ctx, bool v6)
+{
+	__u32 slot = 0;
+	struct endpoint *ep = endpoint_of_device(ctx->ifindex, &slot);
+	struct network *net = ep ? network_at(ep->network) : NULL;
+	struct packet *p = the_packet();
+	enum drop_reason reason;
+	__u8 dmac[ETH_ALEN];
+
+	if (!net || !p)
+		return dropped(DROP_UNMANAGED);
+	reason = parse_rest(ctx, v6, p);
+	if (!reason)
+		reason = guard_container(ctx, v6, p, ep);
+	if (!reason && v6 && is_nd(p))
+		reason = guard_nd(ctx, p, ep, net);
+	if (!reason && bpf_skb_load_bytes(ctx, 0, dmac, sizeof(dmac)))
+		reason = DROP_MALFORMED;
+	if (reason)
+		return dropped(reason);
+	/* Broadcast and multicast: the bridge floods them, to_container filters. */
+	if (dmac[0] & 1)
+		return is_for_many(v6, p, ep) ? NEXT : dropped(DROP_MALFORMED);
+	if (mac_equal(dmac, net->gateway_mac))
+		return routed_odd(ctx, v6, p);
+	return switched(ctx, v6, p, ep, net, dmac);
+}
+
+SEC("tc")
+int container_odd4(struct __sk_buff *ctx)
+{
+	return leave(ctx, PROG_FROM_CONTAINER, container_odd(ctx, false));
+}
+
+SEC("tc")
+int container_odd6(struct __sk_buff *ctx)
+{
+	return leave(ctx, PROG_FROM_CONTAINER, container_odd(ctx, true));
 }
 
 /* Neither IP nor ARP: nothing that icc=false could judge, so it isn't let through. */
-static __always_inline int odd_frame(struct __sk_buff *ctx, const struct network *net)
+static __always_inline int odd_frame(const struct network *net)
 {
-	return net->flags & NETWORK_ICC ? NEXT : drop(ctx, DROP_ICC, DIR_TRANSMIT);
+	return net->flags & NETWORK_ICC ? NEXT : dropped(DROP_ICC);
 }
 
 static __always_inline int from_container_frame(struct __sk_buff *ctx)
@@ -183,16 +245,16 @@ static __always_inline int from_container_frame(struct __sk_buff *ctx)
 	mark_clear(ctx);
 	vlan = strip_priority_tags(ctx);
 	if (vlan == VLAN_UNCLEAR)
-		return drop(ctx, DROP_MALFORMED, DIR_TRANSMIT);
+		return dropped(DROP_MALFORMED);
 	ep = endpoint_of_device(ctx->ifindex, &slot);
 	net = ep ? network_at(ep->network) : NULL;
 	if (!net || !p)
-		return drop(ctx, DROP_UNMANAGED, DIR_TRANSMIT);
+		return dropped(DROP_UNMANAGED);
 	eth = data_of(ctx);
 	if ((void *)(eth + 1) > data_end_of(ctx))
-		return drop(ctx, DROP_MALFORMED, DIR_TRANSMIT);
+		return dropped(DROP_MALFORMED);
 	if (!mac_equal(eth->h_source, ep->mac))
-		return drop(ctx, DROP_SPOOFED_MAC, DIR_TRANSMIT);
+		return dropped(DROP_SPOOFED_MAC);
 	count_transmit(ctx, slot);
 	__builtin_memcpy(dmac, eth->h_dest, ETH_ALEN);
 	/*
@@ -200,21 +262,20 @@ static __always_inline int from_container_frame(struct __sk_buff *ctx)
 	 * redirected, it would carry its VLAN out of the network.
 	 */
 	if (vlan == VLAN_TAGGED)
-		return odd_frame(ctx, net);
+		return odd_frame(net);
 	switch (eth->h_proto) {
 	case bpf_htons(ETH_P_IP):
 		return from_container_ip(ctx, false, ep, net, dmac, p);
 	case bpf_htons(ETH_P_IPV6):
 		return from_container_ip(ctx, true, ep, net, dmac, p);
 	case bpf_htons(ETH_P_ARP):
-		return arp_is_honest(ctx, ep, net) ? NEXT :
-						     drop(ctx, DROP_SPOOFED_ARP, DIR_TRANSMIT);
+		return arp_is_honest(ctx, ep, net) ? NEXT : dropped(DROP_SPOOFED_ARP);
 	}
-	return odd_frame(ctx, net);
+	return odd_frame(net);
 }
 
 SEC("tc")
 int from_container(struct __sk_buff *ctx)
 {
-	return count_verdict(ctx, PROG_FROM_CONTAINER, from_container_frame(ctx));
+	return leave(ctx, PROG_FROM_CONTAINER, from_container_frame(ctx));
 }

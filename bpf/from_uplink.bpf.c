@@ -3,28 +3,28 @@
  * Ingress of an uplink: everything from outside. Stages: is it for a known
  * flow, must it not come in, is it for a published port; else it is the host's.
  */
-#include "icmp.h"
+#include "judge.h"
 #include "open.h"
 
-/* What decide() says beside verdicts. */
-#define OPEN_INSIDE (-2)
+/* What a look at addresses and ports says beside verdicts: led inside, perhaps. */
+#define OPEN_INSIDE (-3)
 
 /* Straight to a container's address, past the published ports. */
 static __always_inline int direct(struct __sk_buff *ctx, bool v6, const struct packet *p,
-				  __u32 network, struct inside *to)
+				  struct inside *to)
 {
-	struct network *net = network_at(network);
+	struct network *net = network_at(to->network);
 
 	if (!net)
-		return drop(ctx, DROP_DIRECT_ROUTING, DIR_RECEIVE);
+		return dropped(DROP_DIRECT_ROUTING);
 	if (net->flags & NETWORK_INTERNAL)
-		return drop(ctx, DROP_INTERNAL, DIR_RECEIVE);
+		return dropped(DROP_INTERNAL);
 	if (first_packet && p->flags & PKT_RESOLVED)
 		return netfilter_ask(ctx);
-	if (p->flags & PKT_LATER_FRAGMENT || !admits(v6, p, network, net, ctx->ifindex))
-		return drop(ctx, DROP_DIRECT_ROUTING, DIR_RECEIVE);
+	if (p->flags & PKT_LATER_FRAGMENT || !admits(v6, p, to->network, net, ctx->ifindex))
+		return dropped(DROP_DIRECT_ROUTING);
 	if (!endpoint_of_addr(v6, p->daddr, &to->slot))
-		return drop(ctx, DROP_ENDPOINT_GONE, DIR_RECEIVE);
+		return dropped(DROP_ENDPOINT_GONE);
 	addr_copy(v6, to->daddr, p->daddr);
 	to->dport = p->dport;
 	to->kind = FLOW_ROUTED;
@@ -32,28 +32,18 @@ static __always_inline int direct(struct __sk_buff *ctx, bool v6, const struct p
 }
 
 /* To an address of the host: a published port, or NEXT, none of our business. */
-static __always_inline int published(struct __sk_buff *ctx, bool v6, const struct packet *p,
-				     struct inside *to)
+static __always_inline int published(bool v6, const struct packet *p, struct inside *to)
 {
-	struct published *pub;
 	struct endpoint *ep;
+	struct published *pub = publish_resolve(v6, p->daddr, p->dport, p->proto, FOR_PACKET, &ep);
 
-	if (p->flags & (PKT_NO_PORTS | PKT_LATER_FRAGMENT) &&
-	    !(first_packet && p->flags & PKT_RESOLVED))
-		return NEXT;
-	/* No container could answer a client that is known on one link only; nor does Docker. */
-	if (v6 && addr6_is_link_local(p->saddr))
-		return NEXT;
-	if (!port_is_published(p->proto, p->dport) || !host_addr(v6, p->daddr))
-		return NEXT;
-	pub = publish_resolve(v6, p->daddr, p->dport, p->proto, FOR_PACKET, &ep);
 	if (!pub)
 		return NEXT;
 	/* Neither a beginning nor a middle: the stack answers it with a reset. */
 	if (!begins_connection(p) && !continues_connection(p))
 		return NEXT;
 	if (!ep)
-		return drop(ctx, DROP_ENDPOINT_GONE, DIR_RECEIVE);
+		return dropped(DROP_ENDPOINT_GONE);
 	publish_target(v6, pub, to->daddr);
 	to->slot = pub->endpoint;
 	to->dport = pub->port;
@@ -61,67 +51,86 @@ static __always_inline int published(struct __sk_buff *ctx, bool v6, const struc
 	return OPEN_INSIDE;
 }
 
-/* A packet of no known flow: a verdict, or OPEN_INSIDE with the scratch's inside filled. */
-static __always_inline int decide(struct __sk_buff *ctx, bool v6, const struct packet *p)
+/*
+ * A packet of no known flow. The scratch's inside tells the network whose address it is for,
+ * which no address of the host is.
+ */
+static __always_inline int uplink_new(struct __sk_buff *ctx, bool v6)
 {
-	struct inside *to = new_inside();
-	enum drop_reason reason;
-	__u32 network;
+	struct packet *p = the_packet();
+	struct inside *to = the_inside();
 	int action;
 
-	if (!to || has_no_source(v6, p))
-		return drop(ctx, DROP_MARTIAN, DIR_RECEIVE);
-	reason = guard_outside(v6, p);
-	if (reason)
-		return drop(ctx, reason, DIR_RECEIVE);
-	network = network_of_addr(v6, p->daddr);
-	if (network != MAX_NETWORKS && !host_addr(v6, p->daddr))
-		return direct(ctx, v6, p, network, to);
-	action = published(ctx, v6, p, to);
+	if (!p || !to)
+		return TC_ACT_SHOT;
+	if (to->network != MAX_NETWORKS)
+		action = direct(ctx, v6, p, to);
+	else
+		action = published(v6, p, to);
 	if (action == NEXT)
 		host_hears(v6, p);
-	return action;
+	if (action == OPEN_INSIDE)
+		action = open_inside(ctx, v6, p, to);
+	return action == OPEN ? go_on_as(ctx, PROG_FROM_UPLINK, v6, CALL_ENTER) : action;
 }
 
-__noinline int from_uplink_decide4(struct __sk_buff *ctx, const struct packet *p)
+SEC("tc")
+int uplink_new4(struct __sk_buff *ctx)
 {
-	return p ? decide(ctx, false, p) : TC_ACT_SHOT;
+	return leave(ctx, PROG_FROM_UPLINK, uplink_new(ctx, false));
 }
 
-__noinline int from_uplink_decide6(struct __sk_buff *ctx, const struct packet *p)
+SEC("tc")
+int uplink_new6(struct __sk_buff *ctx)
 {
-	return p ? decide(ctx, true, p) : TC_ACT_SHOT;
+	return leave(ctx, PROG_FROM_UPLINK, uplink_new(ctx, true));
 }
 
-__noinline int open_inside4(struct __sk_buff *ctx, const struct packet *p)
+/*
+ * What can't be read, or is for many, is the stack's to judge, if its addresses may come in.
+ * 0.0.0.0 may: who asks for an address by DHCP has none yet.
+ */
+static __always_inline int from_uplink_guarded(bool v6, const struct packet *p)
 {
-	struct scratch *s = scratch();
+	enum drop_reason reason = guard_outside(v6, p);
 
-	return p && s ? open_inside(ctx, false, p, &s->inside) : TC_ACT_SHOT;
+	return reason ? dropped(reason) : NEXT;
 }
 
-__noinline int open_inside6(struct __sk_buff *ctx, const struct packet *p)
+/*
+ * many: in a frame to many, which the stack takes whatever address it is for.
+ */
+static __always_inline int from_uplink_ip(struct __sk_buff *ctx, bool v6, struct packet *p,
+					  bool many)
 {
-	struct scratch *s = scratch();
+	struct flow *f;
 
-	return p && s ? open_inside(ctx, true, p, &s->inside) : TC_ACT_SHOT;
-}
-
-/* A verdict, or OPEN. In two calls, one after the other, because one would need too much stack. */
-static __always_inline int from_uplink_begin(struct __sk_buff *ctx, bool v6, const struct packet *p)
-{
-	int action = v6 ? from_uplink_decide6(ctx, p) : from_uplink_decide4(ctx, p);
-
-	if (action != OPEN_INSIDE)
-		return action;
-	make_room(v6);
-	return v6 ? open_inside6(ctx, p) : open_inside4(ctx, p);
+	if (parse_l3(ctx, v6, p) || many)
+		return from_uplink_guarded(v6, p);
+	if (!is_plain(v6, p) || is_told_by_use(v6, p->proto))
+		return go_on(ctx, v6, CALL_UPLINK_ODD);
+	if (parse_transport(ctx, v6, p))
+		return from_uplink_guarded(v6, p);
+	if (p->flags & PKT_ICMP_ERROR)
+		return go_on_as(ctx, PROG_FROM_UPLINK, v6, CALL_ERROR);
+	switch (flow_look(ctx, v6, p, ZONE_WORLD, &f)) {
+	case FLOW_FOUND:
+		return apply(ctx, v6, p, f, ZONE_WORLD);
+	case FLOW_LOST:
+		return dropped(DROP_FLOW_EXPIRING);
+	case FLOW_SUPERSEDED:
+		return go_on(ctx, v6, CALL_UPLINK_ODD);
+	case FLOW_MISSING:
+		break;
+	}
+	return judge(ctx, v6, p);
 }
 
 /* The packet's flow, if the host doesn't hold what it borrows. */
-static __always_inline enum flow_fate from_uplink_follow(struct __sk_buff *ctx, bool v6,
-							 const struct packet *p, struct flow **f)
+static __always_inline enum flow_fate uplink_follow(struct __sk_buff *ctx, bool v6,
+						    struct packet *p, struct flow **f)
 {
+	frag_resolve(v6, p, ZONE_WORLD);
 	if (is_told_by_use(v6, p->proto)) {
 		if (v6)
 			host_reclaims6(p);
@@ -131,61 +140,35 @@ static __always_inline enum flow_fate from_uplink_follow(struct __sk_buff *ctx, 
 	return flow_follow(ctx, v6, p, ZONE_WORLD, f);
 }
 
-/* A packet of no flow: a verdict, or OPEN. */
-static __always_inline int from_uplink_new(struct __sk_buff *ctx, bool v6, const struct packet *p)
+/* What from_uplink_ip() leaves here; the IP header is parsed. */
+static __always_inline int uplink_odd(struct __sk_buff *ctx, bool v6)
 {
-	int action = NEXT;
+	struct packet *p = the_packet();
+	enum flow_fate fate;
+	struct flow *f;
 
+	if (!p)
+		return TC_ACT_SHOT;
+	if (parse_rest(ctx, v6, p))
+		return from_uplink_guarded(v6, p);
 	if (p->flags & PKT_ICMP_ERROR)
-		action = v6 ? translate_error6(ctx, p, ZONE_WORLD) :
-			      translate_error4(ctx, p, ZONE_WORLD);
-	return action == NEXT ? from_uplink_begin(ctx, v6, p) : action;
+		return go_on_as(ctx, PROG_FROM_UPLINK, v6, CALL_ERROR);
+	fate = uplink_follow(ctx, v6, p, &f);
+	if (fate == FLOW_FOUND)
+		return apply_any(ctx, v6, p, f, ZONE_WORLD);
+	return fate == FLOW_LOST ? dropped(DROP_FLOW_EXPIRING) : judge(ctx, v6, p);
 }
 
-/*
- * What no flow and no published port can be meant by is the stack's, if its addresses may
- * come in. 0.0.0.0 may: who asks for an address by DHCP has none yet.
- */
-static __always_inline int from_uplink_guarded(struct __sk_buff *ctx, bool v6,
-					       const struct packet *p)
+SEC("tc")
+int uplink_odd4(struct __sk_buff *ctx)
 {
-	enum drop_reason reason = guard_outside(v6, p);
-
-	return reason ? drop(ctx, reason, DIR_RECEIVE) : NEXT;
+	return leave(ctx, PROG_FROM_UPLINK, uplink_odd(ctx, false));
 }
 
-/* In a frame to many: the stack takes it whatever address it is for. */
-static __always_inline int from_uplink_many(struct __sk_buff *ctx, bool v6, struct packet *p)
+SEC("tc")
+int uplink_odd6(struct __sk_buff *ctx)
 {
-	parse_ip(ctx, v6, p);
-	return from_uplink_guarded(ctx, v6, p);
-}
-
-static __always_inline int from_uplink_ip(struct __sk_buff *ctx, bool v6, struct packet *p)
-{
-	enum flow_fate fate = FLOW_MISSING;
-	enum drop_reason reason;
-	struct flow *f = NULL;
-
-	/* What we can't read is the stack's to judge: it is addressed to the host. */
-	if (parse_ip(ctx, v6, p))
-		return from_uplink_guarded(ctx, v6, p);
-	if (!(p->flags & PKT_ICMP_ERROR)) {
-		frag_resolve(v6, p, ZONE_WORLD);
-		fate = from_uplink_follow(ctx, v6, p, &f);
-	}
-	if (fate == FLOW_LOST)
-		return drop(ctx, DROP_FLOW_EXPIRING, DIR_RECEIVE);
-	if (fate == FLOW_MISSING) {
-		int action = from_uplink_new(ctx, v6, p);
-
-		if (action != OPEN)
-			return action;
-		f = open_planned(ctx, v6, p, ZONE_WORLD, &reason);
-		if (!f)
-			return drop(ctx, reason, DIR_RECEIVE);
-	}
-	return apply(ctx, v6, p, f, ZONE_WORLD, DIR_RECEIVE);
+	return leave(ctx, PROG_FROM_UPLINK, uplink_odd(ctx, true));
 }
 
 static __always_inline int from_uplink_frame(struct __sk_buff *ctx)
@@ -202,7 +185,7 @@ static __always_inline int from_uplink_frame(struct __sk_buff *ctx)
 		/* A VLAN device on top of the uplink gets it; that one has programs of its own. */
 		return NEXT;
 	case VLAN_UNCLEAR:
-		return drop(ctx, DROP_MALFORMED, DIR_RECEIVE);
+		return dropped(DROP_MALFORMED);
 	}
 	/* Frames for other machines, seen in promiscuous mode, which the stack drops. */
 	if (ctx->pkt_type == PACKET_OTHERHOST || !p)
@@ -213,9 +196,9 @@ static __always_inline int from_uplink_frame(struct __sk_buff *ctx)
 	many = ctx->pkt_type != PACKET_HOST;
 	switch (eth->h_proto) {
 	case bpf_htons(ETH_P_IP):
-		return many ? from_uplink_many(ctx, false, p) : from_uplink_ip(ctx, false, p);
+		return from_uplink_ip(ctx, false, p, many);
 	case bpf_htons(ETH_P_IPV6):
-		return many ? from_uplink_many(ctx, true, p) : from_uplink_ip(ctx, true, p);
+		return from_uplink_ip(ctx, true, p, many);
 	}
 	return NEXT;
 }
@@ -223,5 +206,5 @@ static __always_inline int from_uplink_frame(struct __sk_buff *ctx)
 SEC("tc")
 int from_uplink(struct __sk_buff *ctx)
 {
-	return count_verdict(ctx, PROG_FROM_UPLINK, from_uplink_frame(ctx));
+	return leave(ctx, PROG_FROM_UPLINK, from_uplink_frame(ctx));
 }

@@ -94,21 +94,24 @@ static __always_inline bool is_dhcp_server(bool v6, const struct packet *p)
 	       p->dport == bpf_htons(v6 ? DHCP6_SERVER - 1 : DHCP4_SERVER + 1);
 }
 
-/* What a container sends, whoever it is to. Returns DROP_NONE, or why not. */
+/* Neighbour discovery that a container sends. DROP_NONE, or why not. */
+static __always_inline enum drop_reason guard_nd(struct __sk_buff *ctx, const struct packet *p,
+						 const struct endpoint *ep,
+						 const struct network *net)
+{
+	if (!nd_is_honest(ctx, p, ep))
+		return DROP_SPOOFED_ND;
+	return nd_is_valid(ctx, p, ep, !(net->flags & NETWORK_ICC)) ? DROP_NONE : DROP_MALFORMED;
+}
+
+/* What else a container sends, whoever it is to. DROP_NONE, or why not. */
 static __always_inline enum drop_reason guard_container(struct __sk_buff *ctx, bool v6,
 							const struct packet *p,
-							const struct endpoint *ep,
-							const struct network *net)
+							const struct endpoint *ep)
 {
 	if (!source_is_honest(v6, p, ep))
 		return DROP_SPOOFED_ADDRESS;
-	if (v6 && is_nd(p) && !nd_is_honest(ctx, p, ep))
-		return DROP_SPOOFED_ND;
-	if (v6 && is_nd(p) && !nd_is_valid(ctx, p, ep, !(net->flags & NETWORK_ICC)))
-		return DROP_MALFORMED;
 	if (is_dhcp_server(v6, p))
 		return DROP_DHCP_SERVER;
-	if (!checksum_is_in_place(ctx, p))
-		return DROP_MALFORMED;
-	return DROP_NONE;
+	return checksum_is_in_place(ctx, p) ? DROP_NONE : DROP_MALFORMED;
 }

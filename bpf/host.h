@@ -20,7 +20,7 @@ static __always_inline bool host_may_begin(bool v6, const struct packet *p)
  * forgotten and gets another port with its next packet, since the host's is
  * bound. Only a TCP connection that is established stands.
  */
-static __always_inline int host_begins(struct __sk_buff *ctx, bool v6, struct packet *p, __u16 zone)
+static __always_inline int host_begins(bool v6, struct packet *p, __u16 zone)
 {
 	struct flow *f, *twin;
 
@@ -40,7 +40,7 @@ static __always_inline int host_begins(struct __sk_buff *ctx, bool v6, struct pa
 	twin = flow_twin(v6, f, p);
 	if (p->proto == IPPROTO_TCP && twin && tcp_is_established(f, twin) &&
 	    !tcp_is_closed(f, twin))
-		return drop(ctx, DROP_HOST_PORT_IN_USE, DIR_TRANSMIT);
+		return dropped(DROP_HOST_PORT_IN_USE);
 	flow_forget(v6, p, zone);
 	return NEXT;
 }

@@ -17,13 +17,17 @@
 /*
  * The quoted packet's extension headers, as parse_ip6_ext() has them. Of a packet that
  * was cut in pieces only the first one names ports. Unrolled, because the compiler makes
- * a loop of it that Linux 6.1 refuses ("back-edge").
+ * a loop of it that Linux 6.1 refuses ("back-edge"), and not inline, because 6.1 would look
+ * at all that follows once for each way through it.
  */
-static __always_inline int skip_quoted_ext(struct __sk_buff *ctx, struct quote *q)
+__noinline int skip_quoted_ext(struct __sk_buff *ctx, struct quote *q)
 {
-	__u8 *proto = &q->reversed.proto;
+	__u8 *proto;
 	int i;
 
+	if (!q)
+		return -1;
+	proto = &q->reversed.proto;
 #pragma clang loop unroll(full)
 	for (i = 0; i <= QUOTED_EXT_MAX; i++) {
 		__u8 head[8];
@@ -223,8 +227,7 @@ static __always_inline int rewrite_outer(struct __sk_buff *ctx, bool v6, const s
 }
 
 static __always_inline int send_translated_error(struct __sk_buff *ctx, bool v6,
-						 const struct packet *p, struct flow *f,
-						 enum direction direction)
+						 const struct packet *p, struct flow *f)
 {
 	__u32 slot = f->endpoint;
 	struct endpoint *ep;
@@ -233,14 +236,14 @@ static __always_inline int send_translated_error(struct __sk_buff *ctx, bool v6,
 	if (f->action == FLOW_FORWARD)
 		return forward(ctx, v6, p, f);
 	if (f->action != FLOW_DELIVER)
-		return drop(ctx, DROP_UNSUPPORTED, direction);
+		return dropped(DROP_UNSUPPORTED);
 	ep = endpoint_at(slot);
 	net = ep ? network_at(ep->network) : NULL;
 	if (!net)
-		return drop(ctx, DROP_ENDPOINT_GONE, direction);
+		return dropped(DROP_ENDPOINT_GONE);
 	if (bpf_skb_store_bytes(ctx, 0, ep->mac, ETH_ALEN, 0) ||
 	    bpf_skb_store_bytes(ctx, ETH_ALEN, net->gateway_mac, ETH_ALEN, 0))
-		return drop(ctx, DROP_REWRITE_FAILED, direction);
+		return dropped(DROP_REWRITE_FAILED);
 	return deliver(ctx, ep, slot);
 }
 
@@ -248,7 +251,6 @@ static __always_inline int send_translated_error(struct __sk_buff *ctx, bool v6,
 static __always_inline int translate_error(struct __sk_buff *ctx, bool v6, const struct packet *p,
 					   __u16 zone)
 {
-	enum direction direction = zone == ZONE_WORLD ? DIR_RECEIVE : DIR_TRANSMIT;
 	struct quote *q = new_quote();
 	struct flow *f;
 	__u32 sum = 0;
@@ -267,20 +269,10 @@ static __always_inline int translate_error(struct __sk_buff *ctx, bool v6, const
 		return NEXT;
 	/* No error about an error (RFC 1122, 3.2.2): it ends here, unanswered. */
 	if (p->ttl <= 1)
-		return drop(ctx, DROP_UNSUPPORTED, direction);
+		return dropped(DROP_UNSUPPORTED);
 	if (f->flags & FLOW_REWRITE && rewrite_quote(ctx, v6, q, f, &sum))
-		return drop(ctx, DROP_REWRITE_FAILED, direction);
+		return dropped(DROP_REWRITE_FAILED);
 	if (rewrite_outer(ctx, v6, p, q, f, zone, sum))
-		return drop(ctx, DROP_REWRITE_FAILED, direction);
-	return send_translated_error(ctx, v6, p, f, direction);
-}
-
-__noinline int translate_error4(struct __sk_buff *ctx, const struct packet *p, __u32 zone)
-{
-	return p ? translate_error(ctx, false, p, zone) : TC_ACT_SHOT;
-}
-
-__noinline int translate_error6(struct __sk_buff *ctx, const struct packet *p, __u32 zone)
-{
-	return p ? translate_error(ctx, true, p, zone) : TC_ACT_SHOT;
+		return dropped(DROP_REWRITE_FAILED);
+	return send_translated_error(ctx, v6, p, f);
 }

@@ -6,11 +6,10 @@
  */
 #pragma once
 
+#include "calls.h"
 #include "csum.h"
 #include "endpoint.h"
-#include "event.h"
 #include "parse.h"
-#include "scratch.h"
 
 #define ICMP_REPLY_TTL 64
 
@@ -199,21 +198,20 @@ static __always_inline int send_error(struct __sk_buff *ctx, bool v6, const stru
 {
 	__u32 slot = 0, ifindex = ctx->ifindex;
 	struct endpoint *ep = endpoint_of_device(ifindex, &slot);
-	enum direction direction = ep ? DIR_TRANSMIT : DIR_RECEIVE;
 
 	if (!may_answer(v6, p))
-		return drop(ctx, DROP_MALFORMED, direction);
+		return dropped(DROP_MALFORMED);
 	if (!ep)
 		uplink_speaker(v6, ifindex, p, r->saddr);
 	if (ep) {
 		struct network *net = network_at(ep->network);
 
 		if (!net)
-			return drop(ctx, DROP_ENDPOINT_GONE, direction);
+			return dropped(DROP_ENDPOINT_GONE);
 		gateway_of(v6, net, r->saddr);
 	}
 	if (make_error(ctx, v6, p, r))
-		return drop(ctx, DROP_REWRITE_FAILED, direction);
+		return dropped(DROP_REWRITE_FAILED);
 	if (!ep)
 		return bpf_redirect(ifindex, 0);
 	count_receive(ctx, slot);
@@ -221,42 +219,42 @@ static __always_inline int send_error(struct __sk_buff *ctx, bool v6, const stru
 	return bpf_redirect_peer(ifindex, 0);
 }
 
-__noinline int reply_time_exceeded4(struct __sk_buff *ctx, const struct packet *p)
+/* Answers the packet as the scratch says. */
+static __always_inline int answer(struct __sk_buff *ctx, bool v6)
 {
-	struct icmp_reply r = { .type = 11 };
+	struct scratch *s = scratch();
+	struct icmp_reply r = {};
 
-	return p ? send_error(ctx, false, p, &r) : TC_ACT_SHOT;
+	if (!s)
+		return TC_ACT_SHOT;
+	r.type = s->answer.type;
+	r.code = s->answer.code;
+	r.mtu = bpf_htons(s->answer.mtu);
+	r.mtu6 = bpf_htonl(s->answer.mtu);
+	return send_error(ctx, v6, &s->packet, &r);
 }
 
-__noinline int reply_time_exceeded6(struct __sk_buff *ctx, const struct packet *p)
+/* Goes on with the answer to a packet that came in where the program is. */
+static __always_inline int go_on_answering(struct __sk_buff *ctx, enum program program, bool v6,
+					   struct answer a)
 {
-	struct icmp_reply r = { .type = 3 };
+	struct scratch *s = scratch();
 
-	return p ? send_error(ctx, true, p, &r) : TC_ACT_SHOT;
+	if (s)
+		s->answer = a;
+	return go_on_as(ctx, program, v6, CALL_ANSWER);
 }
 
-__noinline int reply_too_big4(struct __sk_buff *ctx, const struct packet *p, __u32 mtu)
+static __always_inline int reply_time_exceeded(struct __sk_buff *ctx, enum program program, bool v6)
 {
-	struct icmp_reply r = { .type = 3, .code = 4, .mtu = bpf_htons(mtu) };
-
-	return p ? send_error(ctx, false, p, &r) : TC_ACT_SHOT;
+	return go_on_answering(ctx, program, v6, (struct answer){ .type = v6 ? 3 : 11 });
 }
 
-__noinline int reply_too_big6(struct __sk_buff *ctx, const struct packet *p, __u32 mtu)
+static __always_inline int reply_too_big(struct __sk_buff *ctx, enum program program, bool v6,
+					 __u16 mtu)
 {
-	struct icmp_reply r = { .type = 2, .mtu6 = bpf_htonl(mtu) };
+	const struct answer too_big4 = { .type = 3, .code = 4, .mtu = mtu };
+	const struct answer too_big6 = { .type = 2, .mtu = mtu };
 
-	return p ? send_error(ctx, true, p, &r) : TC_ACT_SHOT;
-}
-
-static __always_inline int reply_time_exceeded(struct __sk_buff *ctx, bool v6,
-					       const struct packet *p)
-{
-	return v6 ? reply_time_exceeded6(ctx, p) : reply_time_exceeded4(ctx, p);
-}
-
-static __always_inline int reply_too_big(struct __sk_buff *ctx, bool v6, const struct packet *p,
-					 __u32 mtu)
-{
-	return v6 ? reply_too_big6(ctx, p, mtu) : reply_too_big4(ctx, p, mtu);
+	return go_on_answering(ctx, program, v6, v6 ? too_big6 : too_big4);
 }

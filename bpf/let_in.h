@@ -50,20 +50,6 @@ static __always_inline enum drop_reason open_presented(struct __sk_buff *ctx, bo
 	return DROP_NONE;
 }
 
-__noinline int open_presented4(struct __sk_buff *ctx, struct packet *p)
-{
-	struct scratch *s = scratch();
-
-	return p && s ? open_presented(ctx, false, p, &s->inside) : DROP_NO_FLOW;
-}
-
-__noinline int open_presented6(struct __sk_buff *ctx, struct packet *p)
-{
-	struct scratch *s = scratch();
-
-	return p && s ? open_presented(ctx, true, p, &s->inside) : DROP_NO_FLOW;
-}
-
 /* The flow of a packet that netfilter let in: entered before, or none. */
 static __always_inline bool let_in_known(struct __sk_buff *ctx, bool v6, struct packet *p)
 {
@@ -80,16 +66,6 @@ static __always_inline bool let_in_known(struct __sk_buff *ctx, bool v6, struct 
 	return true;
 }
 
-__noinline int let_in_known4(struct __sk_buff *ctx, struct packet *p)
-{
-	return p ? let_in_known(ctx, false, p) : false;
-}
-
-__noinline int let_in_known6(struct __sk_buff *ctx, struct packet *p)
-{
-	return p ? let_in_known(ctx, true, p) : false;
-}
-
 /*
  * A packet that from_uplink left to the stack came out of it. Later fragments belong
  * to what passed before them.
@@ -104,31 +80,11 @@ static __always_inline int let_in(struct __sk_buff *ctx, bool v6, __u32 slot)
 		return TC_ACT_SHOT;
 	reason = parse_ip(ctx, v6, p);
 	if (reason)
-		return drop(ctx, reason, DIR_RECEIVE);
-	if (p->flags & PKT_LATER_FRAGMENT)
-		return NEXT;
-	if (v6 ? let_in_known6(ctx, p) : let_in_known4(ctx, p))
+		return dropped(reason);
+	if (p->flags & PKT_LATER_FRAGMENT || let_in_known(ctx, v6, p))
 		return NEXT;
 	to->slot = slot;
 	make_room(v6);
-	reason = v6 ? open_presented6(ctx, p) : open_presented4(ctx, p);
-	return reason ? drop(ctx, reason, DIR_RECEIVE) : NEXT;
-}
-
-static __always_inline int netfilter_let_in(struct __sk_buff *ctx, __u32 slot)
-{
-	int action;
-
-	switch (ctx->protocol) {
-	case bpf_htons(ETH_P_IP):
-		action = let_in(ctx, false, slot);
-		break;
-	case bpf_htons(ETH_P_IPV6):
-		action = let_in(ctx, true, slot);
-		break;
-	default:
-		return drop(ctx, DROP_DIRECT_ROUTING, DIR_RECEIVE);
-	}
-	mark_clear(ctx);
-	return action;
+	reason = open_presented(ctx, v6, p, to);
+	return reason ? dropped(reason) : NEXT;
 }

@@ -64,7 +64,7 @@ static __always_inline int flow_ask(struct __sk_buff *ctx, bool v6, const struct
 	const struct macs macs = {};
 
 	if (zone == ZONE_WORLD && flow_rewrite(ctx, v6, p, f, &macs, false))
-		return drop(ctx, DROP_REWRITE_FAILED, DIR_RECEIVE);
+		return dropped(DROP_REWRITE_FAILED);
 	return netfilter_ask(ctx);
 }
 
@@ -197,7 +197,7 @@ static __always_inline int present(struct __sk_buff *ctx, bool v6, const struct 
 		((struct flow4 *)f)->daddr = plan->daddr[0];
 	}
 	if (flow_rewrite(ctx, v6, p, &f->flow, &macs, false))
-		return drop(ctx, DROP_REWRITE_FAILED, DIR_RECEIVE);
+		return dropped(DROP_REWRITE_FAILED);
 	return netfilter_ask(ctx);
 }
 

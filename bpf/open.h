@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Opening flows: one function per way in which a connection may begin. Each only plans;
- * the programs enter the flow and carry the packet when it has returned (open_planned),
- * because to do so inside of it would need too much stack.
+ * Opening flows: one function per way in which a connection may begin. Each only plans, in
+ * the scratch; a program of its own enters the flow and carries the packet (CALL_ENTER).
  */
 #pragma once
 
@@ -30,59 +29,24 @@ static __always_inline bool continues_connection(const struct packet *p)
 	       (p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_ACK;
 }
 
-/* Whether the source that the plan gives its packets is an address of the host. */
-static __always_inline bool has_host_source(const struct flow_plan *plan)
+/* What the packet's flow has become, which is brought up to date. */
+static __always_inline enum flow_fate flow_look(struct __sk_buff *ctx, bool v6,
+						const struct packet *p, __u16 zone, struct flow **f)
 {
-	return kind_takes_ports(plan->kind);
+	*f = flow_find(v6, p, zone);
+	return *f ? flow_track(ctx, v6, p, *f, zone) : FLOW_MISSING;
 }
 
-/* Enters the planned flow. DROP_NONE, or why not. */
-static __always_inline enum drop_reason open_plan(struct __sk_buff *ctx, bool v6,
-						  const struct packet *p, struct flow_plan *plan)
-{
-	enum drop_reason reason = port_claim(ctx, v6, p, plan, has_host_source(plan));
-
-	if (!reason)
-		reason = flow_complete(ctx, v6, p, plan);
-	if (reason)
-		count_refused(plan->reply_endpoint, reason);
-	return reason;
-}
-
-/*
- * Opens the flow of the scratch's plan and finds it; another CPU may have opened it
- * first. NULL: *reason says why not.
- */
-static __always_inline struct flow *open_planned(struct __sk_buff *ctx, bool v6,
-						 const struct packet *p, __u16 zone,
-						 enum drop_reason *reason)
-{
-	struct flow_plan *plan = last_plan();
-
-	*reason = plan ? open_plan(ctx, v6, p, plan) : DROP_NO_FLOW;
-	if (*reason)
-		return NULL;
-	*reason = DROP_NO_FLOW;
-	return flow_find(v6, p, zone);
-}
-
-/*
- * The flow that the packet belongs to, brought up to date. FLOW_MISSING: it has none,
- * or had one that it supersedes.
- */
+/* The same, but what the packet supersedes is forgotten, and so missing. */
 static __always_inline enum flow_fate flow_follow(struct __sk_buff *ctx, bool v6,
 						  const struct packet *p, __u16 zone,
 						  struct flow **f)
 {
-	enum flow_fate fate;
+	enum flow_fate fate = flow_look(ctx, v6, p, zone, f);
 
-	*f = flow_find(v6, p, zone);
-	if (!*f)
-		return FLOW_MISSING;
-	fate = flow_track(ctx, v6, p, *f, zone);
-	if (fate == FLOW_MISSING && !flow_forget(v6, p, zone))
-		return FLOW_LOST;
-	return fate;
+	if (fate != FLOW_SUPERSEDED)
+		return fate;
+	return flow_forget(v6, p, zone) ? FLOW_MISSING : FLOW_LOST;
 }
 
 /* The uplink's address that shares a subnet with the next hop, else its first. */
@@ -167,7 +131,7 @@ static __always_inline int open_outside(struct __sk_buff *ctx, bool v6, const st
 		return TC_ACT_SHOT;
 	reason = plan_outside(ctx, v6, p, slot, ep, net, &route, plan);
 	if (reason)
-		return drop(ctx, reason, DIR_TRANSMIT);
+		return dropped(reason);
 	/* The stack refuses it with the ICMP error that fits; it can't forward it. */
 	if (route == ROUTE_LOCAL)
 		return NEXT;
@@ -182,18 +146,17 @@ static __always_inline int open_outside(struct __sk_buff *ctx, bool v6, const st
  * Container to a published port of the host: as if from the target's gateway. target is
  * NULL where the endpoint is gone.
  */
-static __always_inline int open_hairpin(struct __sk_buff *ctx, bool v6, const struct packet *p,
-					__u32 slot, const struct endpoint *ep,
-					const struct published *pub,
+static __always_inline int open_hairpin(bool v6, const struct packet *p, __u32 slot,
+					const struct endpoint *ep, const struct published *pub,
 					const struct endpoint *target)
 {
 	struct network *net = target ? network_at(target->network) : NULL;
 	struct flow_plan *plan = new_plan();
 
 	if (!net || !plan)
-		return drop(ctx, DROP_ENDPOINT_GONE, DIR_TRANSMIT);
+		return dropped(DROP_ENDPOINT_GONE);
 	if (p->dport != pub->port && port_is_sealed(p))
-		return drop(ctx, DROP_UNSUPPORTED, DIR_TRANSMIT);
+		return dropped(DROP_UNSUPPORTED);
 	gateway_of(v6, net, plan->saddr);
 	publish_target(v6, pub, plan->daddr);
 	plan->dport = pub->port;
@@ -208,9 +171,8 @@ static __always_inline int open_hairpin(struct __sk_buff *ctx, bool v6, const st
 }
 
 /* Container to an endpoint of another network that admits it: untranslated. */
-static __always_inline int open_between(struct __sk_buff *ctx, bool v6, const struct packet *p,
-					__u32 slot, const struct endpoint *ep,
-					const struct network *net)
+static __always_inline int open_between(bool v6, const struct packet *p, __u32 slot,
+					const struct endpoint *ep, const struct network *net)
 {
 	__u32 target_slot = 0;
 	struct endpoint *target = endpoint_of_addr(v6, p->daddr, &target_slot);
@@ -218,12 +180,12 @@ static __always_inline int open_between(struct __sk_buff *ctx, bool v6, const st
 	struct flow_plan *plan = new_plan();
 
 	if (net->flags & NETWORK_INTERNAL)
-		return drop(ctx, DROP_INTERNAL, DIR_TRANSMIT);
+		return dropped(DROP_INTERNAL);
 	if (!plan || !target_net ||
 	    !admits(v6, p, target->network, target_net, net->bridge_ifindex))
-		return drop(ctx, DROP_ISOLATED, DIR_TRANSMIT);
+		return dropped(DROP_ISOLATED);
 	if (!begins_connection(p) && !continues_connection(p))
-		return drop(ctx, DROP_NO_FLOW, DIR_TRANSMIT);
+		return dropped(DROP_NO_FLOW);
 	addr_copy(v6, plan->saddr, p->saddr);
 	addr_copy(v6, plan->daddr, p->daddr);
 	plan->dport = p->dport;
@@ -283,6 +245,6 @@ static __always_inline int open_inside(struct __sk_buff *ctx, bool v6, const str
 		return TC_ACT_SHOT;
 	reason = plan_inside(ctx, v6, p, to, plan);
 	if (reason)
-		return drop(ctx, reason, DIR_RECEIVE);
+		return dropped(reason);
 	return first_packet ? netfilter_present(ctx, v6, p) : OPEN;
 }

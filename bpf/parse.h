@@ -251,22 +251,51 @@ static __always_inline bool has_ip6_ext(const struct packet *p)
 	return p->proto != IPPROTO_TCP && p->proto != IPPROTO_UDP && p->proto != IPPROTO_ICMPV6;
 }
 
-/* Fills p, which the caller has zeroed, from the frame's IP packet. */
-static __always_inline enum drop_reason parse_ip(struct __sk_buff *ctx, bool v6, struct packet *p)
+/* Fills p, which the caller has zeroed, from the frame's IP header. */
+static __always_inline enum drop_reason parse_l3(struct __sk_buff *ctx, bool v6, struct packet *p)
 {
-	enum drop_reason reason;
 	struct frame f;
 
 	if (!pull(ctx, ETH_HLEN + (v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr))))
 		return DROP_MALFORMED;
 	f = frame_of(ctx);
-	reason = v6 ? parse_ip6(&f, p) : parse_ip4(&f, p);
-	if (!reason && v6 && has_ip6_ext(p))
-		reason = parse_ip6_ext(ctx, p);
-	if (reason)
-		return reason;
+	return v6 ? parse_ip6(&f, p) : parse_ip4(&f, p);
+}
+
+/* Then from the transport's. */
+static __always_inline enum drop_reason parse_transport(struct __sk_buff *ctx, bool v6,
+							struct packet *p)
+{
+	struct frame f;
+
 	if (!pull(ctx, (p->l4_off & MAX_L4_OFF) + l4_want(v6, p)))
 		return DROP_MALFORMED;
 	f = frame_of(ctx);
 	return parse_l4(&f, v6, p);
+}
+
+/* What parse_l3() leaves, with extension headers in between. */
+static __always_inline enum drop_reason parse_rest(struct __sk_buff *ctx, bool v6, struct packet *p)
+{
+	enum drop_reason reason = DROP_NONE;
+
+	if (v6 && has_ip6_ext(p))
+		reason = parse_ip6_ext(ctx, p);
+	return reason ? reason : parse_transport(ctx, v6, p);
+}
+
+static __always_inline enum drop_reason parse_ip(struct __sk_buff *ctx, bool v6, struct packet *p)
+{
+	enum drop_reason reason = parse_l3(ctx, v6, p);
+
+	return reason ? reason : parse_rest(ctx, v6, p);
+}
+
+/*
+ * Whether the transport's header follows the IP header, of a packet in one piece. What isn't
+ * plain is for programs of its own (calls.h).
+ */
+static __always_inline bool is_plain(bool v6, const struct packet *p)
+{
+	return v6 ? !has_ip6_ext(p) : !(p->flags & PKT_FRAGMENT);
 }

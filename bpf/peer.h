@@ -47,8 +47,8 @@ static __always_inline int to_peer(struct __sk_buff *ctx, bool v6, const struct 
 				   __u32 slot)
 {
 	if (!(peer->flags & ENDPOINT_READY))
-		return drop(ctx, DROP_ENDPOINT_GONE, DIR_TRANSMIT);
+		return dropped(DROP_ENDPOINT_GONE);
 	if (!(net->flags & NETWORK_ICC) && !icc_allows(v6, p))
-		return drop(ctx, DROP_ICC, DIR_TRANSMIT);
+		return dropped(DROP_ICC);
 	return deliver(ctx, peer, slot);
 }

@@ -157,6 +157,29 @@ __noinline int share_refuses6(const struct packet *p, struct flow_plan *plan, bo
 	return p && plan ? share_refuses(true, p, plan, host_source) : DROP_MALFORMED;
 }
 
+/* Claims the tuple with the plan's source port. DROP_NO_PORT: another one may be free. */
+static __always_inline enum drop_reason port_try(struct __sk_buff *ctx, bool v6,
+						 const struct packet *p, struct flow_plan *plan,
+						 bool host_source)
+{
+	if (host_source && !port_is_free(ctx, v6, p, plan))
+		return DROP_NO_PORT;
+	return flow_claim(ctx, v6, p, plan);
+}
+
+/* Not inline, so that the verifier looks at it once and not for each port that is tried. */
+__noinline int port_try4(struct __sk_buff *ctx, const struct packet *p, struct flow_plan *plan,
+			 bool host_source)
+{
+	return p && plan ? port_try(ctx, false, p, plan, host_source) : DROP_MALFORMED;
+}
+
+__noinline int port_try6(struct __sk_buff *ctx, const struct packet *p, struct flow_plan *plan,
+			 bool host_source)
+{
+	return p && plan ? port_try(ctx, true, p, plan, host_source) : DROP_MALFORMED;
+}
+
 /*
  * Claims the reply tuple of plan with the packet's own source port where that
  * is free, else with the first free one of those tried from a random start. Two flows to
@@ -182,9 +205,8 @@ static __always_inline enum drop_reason port_claim_any(struct __sk_buff *ctx, bo
 
 		plan->sport = port;
 		port = bpf_htons(port_tried(i, min, size, start));
-		if (host_source && !port_is_free(ctx, v6, p, plan))
-			continue;
-		reason = flow_claim(ctx, v6, p, plan);
+		reason = v6 ? port_try6(ctx, p, plan, host_source) :
+			      port_try4(ctx, p, plan, host_source);
 		if (reason != DROP_NO_PORT)
 			return reason;
 	}

@@ -48,20 +48,10 @@ static __always_inline int refuse_reset(struct __sk_buff *ctx, bool v6, const st
 	const struct macs macs = {};
 
 	if (!f)
-		return drop(ctx, DROP_NO_FLOW, DIR_TRANSMIT);
+		return dropped(DROP_NO_FLOW);
 	if (flow_rewrite(ctx, v6, p, f, &macs, false))
-		return drop(ctx, DROP_REWRITE_FAILED, DIR_TRANSMIT);
+		return dropped(DROP_REWRITE_FAILED);
 	return NEXT;
-}
-
-__noinline int refuse_reset4(struct __sk_buff *ctx, const struct packet *p)
-{
-	return p ? refuse_reset(ctx, false, p) : TC_ACT_SHOT;
-}
-
-__noinline int refuse_reset6(struct __sk_buff *ctx, const struct packet *p)
-{
-	return p ? refuse_reset(ctx, true, p) : TC_ACT_SHOT;
 }
 
 /* Whether the packet may be netfilter's reset: made here, in the name of a container. */
@@ -92,34 +82,26 @@ static __always_inline int refuse_outer(struct __sk_buff *ctx, bool v6, const st
 /* An error of the host's own: translated if it is about a packet that was, else NEXT. */
 static __always_inline int refuse_error(struct __sk_buff *ctx, bool v6, const struct packet *p)
 {
-	struct quote q = {};
+	struct quote *q = new_quote();
 	struct flow *f;
 	__u32 sum = 0;
 
-	q.l3_off = (p->l4_off & MAX_L4_OFF) + sizeof(struct icmp_head);
-	q.end = p->l3_len ? ETH_HLEN + p->l3_len : ctx->len;
-	if (read_quote_ip(ctx, v6, &q) || read_quote_l4(ctx, v6, &q))
+	if (!q)
+		return TC_ACT_SHOT;
+	q->l3_off = (p->l4_off & MAX_L4_OFF) + sizeof(struct icmp_head);
+	q->end = p->l3_len ? ETH_HLEN + p->l3_len : ctx->len;
+	if (read_quote_ip(ctx, v6, q) || read_quote_l4(ctx, v6, q))
 		return NEXT;
-	if (!addr_equal(v6, p->daddr, q.reversed.daddr) ||
-	    network_of_addr(v6, q.reversed.saddr) == MAX_NETWORKS)
+	if (!addr_equal(v6, p->daddr, q->reversed.daddr) ||
+	    network_of_addr(v6, q->reversed.saddr) == MAX_NETWORKS)
 		return NEXT;
-	f = flow_find(v6, &q.reversed, ZONE_CONTAINER);
+	f = flow_find(v6, &q->reversed, ZONE_CONTAINER);
 	if (!f || !flow_is_current(f))
-		f = presented_answer(v6, &q.reversed);
+		f = presented_answer(v6, &q->reversed);
 	/* Where nothing was translated, the error is right as it is. */
-	if (!f || !(f->flags & FLOW_REWRITE) || !flow_addr_diff(v6, &q.reversed, f))
+	if (!f || !(f->flags & FLOW_REWRITE) || !flow_addr_diff(v6, &q->reversed, f))
 		return NEXT;
-	if (rewrite_quote(ctx, v6, &q, f, &sum) || refuse_outer(ctx, v6, p, f, sum))
-		return drop(ctx, DROP_REWRITE_FAILED, DIR_TRANSMIT);
+	if (rewrite_quote(ctx, v6, q, f, &sum) || refuse_outer(ctx, v6, p, f, sum))
+		return dropped(DROP_REWRITE_FAILED);
 	return NEXT;
-}
-
-__noinline int refuse_error4(struct __sk_buff *ctx, const struct packet *p)
-{
-	return p ? refuse_error(ctx, false, p) : TC_ACT_SHOT;
-}
-
-__noinline int refuse_error6(struct __sk_buff *ctx, const struct packet *p)
-{
-	return p ? refuse_error(ctx, true, p) : TC_ACT_SHOT;
 }

@@ -34,6 +34,7 @@ struct flow_plan {
 /* Where a packet from outside is led. */
 struct inside {
 	__be32 daddr[4];
+	__u32 network; /* whose address it has itself, or MAX_NETWORKS */
 	__u32 slot;
 	__be16 dport;
 	__u8 kind;
@@ -48,12 +49,21 @@ struct quote {
 	__u32 end; /* of the IP packet; what follows is padding */
 };
 
+/* The ICMP error that answers a packet; see icmp_reply.h. */
+struct answer {
+	__u8 type;
+	__u8 code;
+	__u16 mtu;
+};
+
 #define ICMP_QUOTE_MAX 88 /* multiple of 4, covers IPv6 and 48 bytes more */
 
 #define ICMP_ERROR_MAX 48 /* an IP header and an ICMP header */
 
 struct scratch {
-	__u64 fib[8]; /* struct bpf_fib_lookup */
+	__u64 fib[8];  /* struct bpf_fib_lookup */
+	__u32 program; /* enum program; see calls.h */
+	struct answer answer;
 	struct packet packet;
 	struct inside inside;
 	struct quote quoted;
@@ -89,6 +99,14 @@ static __always_inline struct packet *new_packet(void)
 	return &s->packet;
 }
 
+/* The packet as a program before this one has parsed it; NULL never. */
+static __always_inline struct packet *the_packet(void)
+{
+	struct scratch *s = scratch();
+
+	return s ? &s->packet : NULL;
+}
+
 static __always_inline struct inside *new_inside(void)
 {
 	struct scratch *s = scratch();
@@ -109,6 +127,14 @@ static __always_inline struct quote *new_quote(void)
 	return &s->quoted;
 }
 
+/* As the program before this one left it. */
+static __always_inline struct inside *the_inside(void)
+{
+	struct scratch *s = scratch();
+
+	return s ? &s->inside : NULL;
+}
+
 /* An empty plan; NULL never, but the verifier wants it checked. */
 static __always_inline struct flow_plan *new_plan(void)
 {
@@ -120,8 +146,8 @@ static __always_inline struct flow_plan *new_plan(void)
 	return &s->plan;
 }
 
-/* The plan as it was made last. */
-static __always_inline struct flow_plan *last_plan(void)
+/* The plan as the program before this one made it. */
+static __always_inline struct flow_plan *the_plan(void)
 {
 	struct scratch *s = scratch();
 

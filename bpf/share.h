@@ -142,7 +142,6 @@ static __always_inline void count_port(__u32 place, __u32 slot, bool opened)
 	count_port_at(ports_of(place, slot), opened);
 }
 
-/* A reply entry came or went. */
 static __always_inline void count_reply4(const struct flow4_key *reply, __u8 kind, __u32 slot,
 					 bool opened)
 {

@@ -17,7 +17,7 @@ static __always_inline int from_peer(struct __sk_buff *ctx, const struct network
 	if (net->flags & NETWORK_ICC || protocol == bpf_htons(ETH_P_ARP))
 		return NEXT;
 	if ((void *)(eth + 1) > data_end_of(ctx))
-		return drop(ctx, DROP_MALFORMED, DIR_RECEIVE);
+		return dropped(DROP_MALFORMED);
 	if (protocol == bpf_htons(ETH_P_IPV6) && eth->h_dest[0] & 1) {
 		struct packet p = {};
 
@@ -25,7 +25,7 @@ static __always_inline int from_peer(struct __sk_buff *ctx, const struct network
 		if (!parse_ip(ctx, true, &p) && is_nd(&p))
 			return NEXT;
 	}
-	return drop(ctx, DROP_ICC, DIR_RECEIVE);
+	return dropped(DROP_ICC);
 }
 
 /* The host's own packets; what it sends to a container's port may meet a hairpin. */
@@ -36,21 +36,32 @@ static __always_inline int from_host(struct __sk_buff *ctx)
 	if (!p)
 		return NEXT;
 	if (ctx->protocol == bpf_htons(ETH_P_IP) && !parse_ip(ctx, false, p))
-		return host_begins(ctx, false, p, ZONE_CONTAINER);
+		return host_begins(false, p, ZONE_CONTAINER);
 	if (ctx->protocol == bpf_htons(ETH_P_IPV6) && !parse_ip(ctx, true, p))
-		return host_begins(ctx, true, p, ZONE_CONTAINER);
+		return host_begins(true, p, ZONE_CONTAINER);
 	return NEXT;
 }
 
-static __always_inline int to_container_frame(struct __sk_buff *ctx, const struct endpoint *ep,
-					      __u32 slot)
+/* Left to the stack by a program of ours, and let in by netfilter's rules. */
+static __always_inline int let_in_by_netfilter(struct __sk_buff *ctx)
+{
+	switch (ctx->protocol) {
+	case bpf_htons(ETH_P_IP):
+		return go_on(ctx, false, CALL_LET_IN);
+	case bpf_htons(ETH_P_IPV6):
+		return go_on(ctx, true, CALL_LET_IN);
+	}
+	return dropped(DROP_DIRECT_ROUTING);
+}
+
+static __always_inline int to_container_frame(struct __sk_buff *ctx, const struct endpoint *ep)
 {
 	__u32 from = 0, ingress = ctx->ingress_ifindex;
 	struct network *net = network_at(ep->network);
 	struct endpoint *peer;
 
 	if (!net)
-		return drop(ctx, DROP_UNMANAGED, DIR_RECEIVE);
+		return dropped(DROP_UNMANAGED);
 	if (!ingress)
 		return from_host(ctx);
 	/*
@@ -58,31 +69,50 @@ static __always_inline int to_container_frame(struct __sk_buff *ctx, const struc
 	 * global address do so with icc=false, but a link-local one is the stack's.
 	 */
 	if (ingress == net->bridge_ifindex)
-		return net->flags & NETWORK_ICC ? NEXT : drop(ctx, DROP_ICC, DIR_RECEIVE);
+		return net->flags & NETWORK_ICC ? NEXT : dropped(DROP_ICC);
 	if (first_packet && was_asked(ctx))
-		return netfilter_let_in(ctx, slot);
+		return let_in_by_netfilter(ctx);
 	peer = endpoint_of_device(ingress, &from);
 	if (peer && peer->network == ep->network)
 		return from_peer(ctx, net, ctx->protocol);
-	return drop(ctx, peer ? DROP_ISOLATED : DROP_DIRECT_ROUTING, DIR_RECEIVE);
+	return dropped(peer ? DROP_ISOLATED : DROP_DIRECT_ROUTING);
 }
 
-static __always_inline int to_container_counted(struct __sk_buff *ctx)
+/* What passes counts as received. */
+static __always_inline int leave_to(struct __sk_buff *ctx, __u32 slot, int outcome)
 {
-	__u32 slot = 0;
-	struct endpoint *ep = endpoint_of_device(ctx->ifindex, &slot);
-	int action;
-
-	if (!ep)
-		return drop(ctx, DROP_UNMANAGED, DIR_RECEIVE);
-	action = to_container_frame(ctx, ep, slot);
-	if (action == NEXT)
+	if (outcome == NEXT)
 		count_receive(ctx, slot);
-	return action;
+	return leave(ctx, PROG_TO_CONTAINER, outcome);
 }
 
 SEC("tc")
 int to_container(struct __sk_buff *ctx)
 {
-	return count_verdict(ctx, PROG_TO_CONTAINER, to_container_counted(ctx));
+	__u32 slot = 0;
+	struct endpoint *ep = endpoint_of_device(ctx->ifindex, &slot);
+
+	return leave_to(ctx, slot, ep ? to_container_frame(ctx, ep) : dropped(DROP_UNMANAGED));
+}
+
+static __always_inline int let_in_any(struct __sk_buff *ctx, bool v6)
+{
+	__u32 slot = 0;
+	struct endpoint *ep = endpoint_of_device(ctx->ifindex, &slot);
+	int action = first_packet && ep ? let_in(ctx, v6, slot) : dropped(DROP_UNMANAGED);
+
+	mark_clear(ctx);
+	return leave_to(ctx, slot, action);
+}
+
+SEC("tc")
+int let_in4(struct __sk_buff *ctx)
+{
+	return let_in_any(ctx, false);
+}
+
+SEC("tc")
+int let_in6(struct __sk_buff *ctx)
+{
+	return let_in_any(ctx, true);
 }

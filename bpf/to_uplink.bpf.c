@@ -8,83 +8,84 @@
 #include "open.h"
 #include "refuse.h"
 
-/* The stack has routed it and decremented its TTL; only translation is left. */
-static __always_inline int translate(struct __sk_buff *ctx, bool v6, const struct packet *p,
-				     const struct flow *f)
-{
-	const struct macs macs = {};
-
-	if (first_packet)
-		netfilter_let_out(ctx, v6, p);
-	frag_remember(v6, p, ZONE_CONTAINER, f->endpoint);
-	if (flow_rewrite(ctx, v6, p, f, &macs, false))
-		return drop(ctx, DROP_REWRITE_FAILED, DIR_TRANSMIT);
-	/* An uplink below this one (VLAN, macvlan) must not take it for the host's own. */
-	mark_forwarded(ctx);
-	return NEXT;
-}
-
-static __always_inline int open_here(struct __sk_buff *ctx, bool v6, const struct packet *p,
-				     __u32 slot, const struct endpoint *ep,
-				     const struct network *net)
+/* Plans what the stack forwards for a container; see plan_outside(). A verdict, or OPEN. */
+static __always_inline int begin_here(struct __sk_buff *ctx, bool v6, const struct packet *p,
+				      __u32 slot, const struct endpoint *ep,
+				      const struct network *net)
 {
 	enum route_result route = ROUTE_NONE;
 	struct flow_plan *plan = new_plan();
 	enum drop_reason reason;
-	struct flow *f;
 
 	if (!plan)
 		return TC_ACT_SHOT;
-	make_room(v6);
 	reason = plan_outside(ctx, v6, p, slot, ep, net, &route, plan);
 	if (!reason && route == ROUTE_LOCAL)
 		reason = DROP_NO_ROUTE;
-	if (!reason)
-		reason = open_plan(ctx, v6, p, plan);
-	if (reason)
-		return drop(ctx, reason, DIR_TRANSMIT);
-	f = flow_find(v6, p, ZONE_CONTAINER);
-	return f ? translate(ctx, v6, p, f) : drop(ctx, DROP_NO_FLOW, DIR_TRANSMIT);
+	return reason ? dropped(reason) : OPEN;
 }
 
 /* A packet with a source in one of our subnets. */
-static __always_inline int private_source(struct __sk_buff *ctx, bool v6, struct packet *p)
+static __always_inline int private_source(struct __sk_buff *ctx, bool v6)
 {
+	struct packet *p = the_packet();
 	__u32 slot = 0;
-	struct endpoint *ep = endpoint_of_addr(v6, p->saddr, &slot);
+	struct endpoint *ep = p ? endpoint_of_addr(v6, p->saddr, &slot) : NULL;
 	struct network *net = ep ? network_at(ep->network) : NULL;
 	struct flow *f;
+	int action;
 
-	if (!net)
-		return drop(ctx, DROP_PRIVATE_SOURCE, DIR_TRANSMIT);
-	if (p->flags & PKT_ICMP_ERROR || !frag_resolve(v6, p, ZONE_CONTAINER))
-		return drop(ctx, DROP_PRIVATE_SOURCE, DIR_TRANSMIT);
+	if (!net || p->flags & PKT_ICMP_ERROR || !frag_resolve(v6, p, ZONE_CONTAINER))
+		return dropped(DROP_PRIVATE_SOURCE);
 	f = flow_find(v6, p, ZONE_CONTAINER);
 	if (f && flow_is_current(f) && flow_touch(f, FLOW_SEEN, p->proto))
 		return translate(ctx, v6, p, f);
 	if (p->flags & PKT_LATER_FRAGMENT)
-		return drop(ctx, DROP_FRAGMENT, DIR_TRANSMIT);
+		return dropped(DROP_FRAGMENT);
 	if (is_refusal(ctx, p))
-		return v6 ? refuse_reset6(ctx, p) : refuse_reset4(ctx, p);
-	return open_here(ctx, v6, p, slot, ep, net);
+		return refuse_reset(ctx, v6, p);
+	action = begin_here(ctx, v6, p, slot, ep, net);
+	return action == OPEN ? go_on_as(ctx, PROG_TO_UPLINK, v6, CALL_ENTER) : action;
 }
 
-__noinline int private_source4(struct __sk_buff *ctx, struct packet *p)
+SEC("tc")
+int private_source4(struct __sk_buff *ctx)
 {
-	return p ? private_source(ctx, false, p) : TC_ACT_SHOT;
+	return leave(ctx, PROG_TO_UPLINK, private_source(ctx, false));
 }
 
-__noinline int private_source6(struct __sk_buff *ctx, struct packet *p)
+SEC("tc")
+int private_source6(struct __sk_buff *ctx)
 {
-	return p ? private_source(ctx, true, p) : TC_ACT_SHOT;
+	return leave(ctx, PROG_TO_UPLINK, private_source(ctx, true));
+}
+
+/* An ICMP error that the host's stack sends about what netfilter refused. */
+static __always_inline int refuse_any(struct __sk_buff *ctx, bool v6)
+{
+	struct packet *p = the_packet();
+
+	return first_packet && p ? refuse_error(ctx, v6, p) : TC_ACT_SHOT;
+}
+
+SEC("tc")
+int refuse4(struct __sk_buff *ctx)
+{
+	return leave(ctx, PROG_TO_UPLINK, refuse_any(ctx, false));
+}
+
+SEC("tc")
+int refuse6(struct __sk_buff *ctx)
+{
+	return leave(ctx, PROG_TO_UPLINK, refuse_any(ctx, true));
 }
 
 /* What a socket of the host sends, or the host's stack of its own accord. */
 static __always_inline int host_speaks(struct __sk_buff *ctx, bool v6, struct packet *p)
 {
 	if (first_packet && p->flags & PKT_ICMP_ERROR)
-		return v6 ? refuse_error6(ctx, p) : refuse_error4(ctx, p);
-	return host_begins(ctx, v6, p, ZONE_WORLD);
+		return go_on(ctx, v6, CALL_REFUSE);
+	return host_begins(v6, p, ZONE_WORLD);
 }
 
 /*
@@ -114,7 +115,7 @@ static __always_inline int to_uplink_ip(struct __sk_buff *ctx, bool v6)
 	if (parse_ip(ctx, v6, p)) {
 		/* Unreadable, so at least its source is looked at. */
 		if (network_of_addr(v6, p->saddr) != MAX_NETWORKS)
-			return drop(ctx, DROP_PRIVATE_SOURCE, DIR_TRANSMIT);
+			return dropped(DROP_PRIVATE_SOURCE);
 		return NEXT;
 	}
 	network = network_of_addr(v6, p->saddr);
@@ -123,7 +124,7 @@ static __always_inline int to_uplink_ip(struct __sk_buff *ctx, bool v6)
 	/* A gateway's own address, used by a socket of the host. */
 	if (!ctx->ingress_ifindex && host_addr(v6, p->saddr))
 		return NEXT;
-	return v6 ? private_source6(ctx, p) : private_source4(ctx, p);
+	return go_on(ctx, v6, CALL_PRIVATE_SOURCE);
 }
 
 static __always_inline int to_uplink_frame(struct __sk_buff *ctx)
@@ -144,5 +145,5 @@ static __always_inline int to_uplink_frame(struct __sk_buff *ctx)
 SEC("tc")
 int to_uplink(struct __sk_buff *ctx)
 {
-	return count_verdict(ctx, PROG_TO_UPLINK, to_uplink_frame(ctx));
+	return leave(ctx, PROG_TO_UPLINK, to_uplink_frame(ctx));
 }

@@ -75,8 +75,9 @@ static __always_inline bool tcp_rst_is_genuine(const struct packet *p, const str
 
 enum flow_fate {
 	FLOW_FOUND,
-	FLOW_MISSING, /* none, or one that this packet supersedes */
-	FLOW_LOST,    /* condemned this very moment */
+	FLOW_MISSING,    /* there is none */
+	FLOW_SUPERSEDED, /* it is over, or this packet begins another one */
+	FLOW_LOST,       /* condemned this very moment */
 };
 
 /* SYN, RST and a FIN in doubt, which need the other direction's view. */
@@ -84,7 +85,7 @@ static __always_inline enum flow_fate track_tcp_event(const struct packet *p, st
 						      const struct flow *twin)
 {
 	if (!twin)
-		return FLOW_MISSING;
+		return FLOW_SUPERSEDED;
 	if (p->tcp_flags & TCP_RST) {
 		if (tcp_rst_is_genuine(p, f, twin))
 			__sync_fetch_and_or(&f->state, FLOW_RST);
@@ -97,18 +98,20 @@ static __always_inline enum flow_fate track_tcp_event(const struct packet *p, st
 	}
 	/* A SYN recycles what is closed (RFC 6056 port reuse, RFC 1122 4.2.2.13). */
 	if (!(p->tcp_flags & TCP_ACK) && tcp_is_closed(f, twin))
-		return FLOW_MISSING;
+		return FLOW_SUPERSEDED;
 	return FLOW_FOUND;
 }
 
 __noinline int track_tcp_event4(const struct packet *p, struct flow4 *f)
 {
-	return p && f ? track_tcp_event(p, &f->flow, flow_twin(false, &f->flow, p)) : FLOW_MISSING;
+	return p && f ? track_tcp_event(p, &f->flow, flow_twin(false, &f->flow, p)) :
+			FLOW_SUPERSEDED;
 }
 
 __noinline int track_tcp_event6(const struct packet *p, struct flow6 *f)
 {
-	return p && f ? track_tcp_event(p, &f->flow, flow_twin(true, &f->flow, p)) : FLOW_MISSING;
+	return p && f ? track_tcp_event(p, &f->flow, flow_twin(true, &f->flow, p)) :
+			FLOW_SUPERSEDED;
 }
 
 static __always_inline enum flow_fate flow_track_tcp_event(bool v6, const struct packet *p,
@@ -138,7 +141,7 @@ static __always_inline __u32 flow_track_tcp(struct __sk_buff *ctx, const struct 
 }
 
 /*
- * Brings the entry up to date with a packet of its direction. FLOW_MISSING
+ * Brings the entry up to date with a packet of its direction. FLOW_SUPERSEDED
  * means that the caller shall forget the entry and treat the packet as new.
  */
 static __always_inline enum flow_fate flow_track(struct __sk_buff *ctx, bool v6,
@@ -147,7 +150,7 @@ static __always_inline enum flow_fate flow_track(struct __sk_buff *ctx, bool v6,
 	__u32 bits = FLOW_SEEN;
 
 	if (!flow_is_current(f))
-		return FLOW_MISSING;
+		return FLOW_SUPERSEDED;
 	if (p->proto == IPPROTO_TCP && !(p->flags & PKT_LATER_FRAGMENT)) {
 		__u32 tcp_bits = flow_track_tcp(ctx, p, f, zone);
 

@@ -46,7 +46,8 @@ enum drop_reason {
 	DROP_HOST_PORT_IN_USE = 25, /* host connection reuses a masqueraded tuple */
 	DROP_FLOW_SHARE = 26, /* the room left in the flow table is kept for other endpoints */
 	DROP_PORT_SHARE = 27, /* the ports left towards this destination are kept for others */
-	DROP_REASON_MAX = 28,
+	DROP_INCOMPLETE = 28, /* a program that had to go on with it wasn't there */
+	DROP_REASON_MAX = 29,
 };
 
 /* Which way a packet goes, as seen from the container. */
@@ -91,7 +92,7 @@ enum limit {
 	MAX_ENDPOINTS = 8192,
 	ALL_ENDPOINTS = 8192, /* slot of what is counted for all of them */
 	PORT_USES = 65536,    /* counts of ports in use; a power of two */
-	HEARD_PLACES = 4096, /* a power of two */
+	HEARD_PLACES = 4096,  /* a power of two */
 	MAX_NETWORKS = 4096,
 	MAX_PUBLISHED = 262144,
 	UPLINK_ADDRS = 4,  /* masquerade candidates per uplink and family */

@@ -25,12 +25,6 @@ static __always_inline void count_frame(struct counter *c, const struct frame *f
 		add(c, 1, frame->len - ETH_HLEN);
 }
 
-static __always_inline int drop_frame(const struct frame *frame, enum drop_reason reason)
-{
-	count_frame(drop_counter(reason, DIR_RECEIVE), frame);
-	return XDP_DROP;
-}
-
 /* The sum that a UDP checksum begins with (RFC 768, RFC 8200 8.1). */
 static __always_inline __u32 udp_pseudo_sum(bool v6, const struct packet *p,
 					    const struct udphdr *udp)
@@ -103,7 +97,7 @@ static __always_inline int forward_frame(const struct frame *frame, bool v6, con
 	addr_diff = flow_addr_diff(v6, p, f);
 	rewrite_udp(udp, p, f, addr_diff);
 	if (rewrite_ip(frame->data, frame->end, v6, f, addr_diff, &macs, true))
-		return drop_frame(frame, DROP_REWRITE_FAILED);
+		return dropped(DROP_REWRITE_FAILED);
 	c = bpf_map_lookup_elem(&endpoint_stats, &slot);
 	count_frame(c ? &c->receive : NULL, frame);
 	return bpf_redirect(ep->ifindex, 0);
@@ -165,7 +159,7 @@ static __always_inline int uplink_xdp_ip(const struct frame *frame, bool v6, boo
 	reason = refuse(v6, p);
 	if (!reason || is_for_from_uplink(frame, v6, p))
 		return XDP_PASS;
-	return drop_frame(frame, reason);
+	return dropped(reason);
 }
 
 static __always_inline int uplink_xdp_frame(struct xdp_md *ctx, const struct frame *frame,
@@ -195,13 +189,23 @@ static __always_inline enum verdict verdict_of_xdp(int action)
 	return action == XDP_REDIRECT ? VERDICT_REDIRECT : VERDICT_PASS;
 }
 
+/* As leave(), for frames. */
+static __always_inline int leave_xdp(const struct frame *frame, int outcome)
+{
+	enum drop_reason reason = reason_of(outcome);
+	int action = reason ? XDP_DROP : outcome;
+
+	if (reason)
+		count_frame(drop_counter(reason, direction_of(PROG_UPLINK_XDP)), frame);
+	count_frame(verdict_counter(PROG_UPLINK_XDP, verdict_of_xdp(action)), frame);
+	return action;
+}
+
 static __always_inline int uplink_xdp_run(struct xdp_md *ctx, bool native)
 {
 	struct frame frame = frame_of_xdp(ctx);
-	int action = uplink_xdp_frame(ctx, &frame, native);
 
-	count_frame(verdict_counter(PROG_UPLINK_XDP, verdict_of_xdp(action)), &frame);
-	return action;
+	return leave_xdp(&frame, uplink_xdp_frame(ctx, &frame, native));
 }
 
 SEC("xdp.frags")

@@ -46,6 +46,9 @@ type attacher interface {
 	// list returns all that is attached, and forgets what was on devices that
 	// are gone.
 	list() ([]Attachment, error)
+	// attached returns the programs that are on devices, with those on devices of other
+	// network namespaces that it knows of.
+	attached() (map[ebpf.ProgramID]bool, error)
 	// checkRoom refuses a network namespace that another instance has taken.
 	checkRoom() error
 }

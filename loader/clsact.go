@@ -120,6 +120,25 @@ func (c *clsact) list() ([]Attachment, error) {
 	return all, c.forgetMarks(there)
 }
 
+// attached knows of this namespace only: a filter doesn't go with a device to another one.
+func (c *clsact) attached() (map[ebpf.ProgramID]bool, error) {
+	on, err := c.list()
+	if err != nil {
+		return nil, err
+	}
+	all := make(map[ebpf.ProgramID]bool)
+	for _, a := range on {
+		f, err := c.find(a.Index, a.Program)
+		if err != nil && !errors.Is(err, unix.ENODEV) {
+			return nil, err
+		}
+		if f != nil {
+			all[ebpf.ProgramID(f.Id)] = true
+		}
+	}
+	return all, nil
+}
+
 // forgetMarks removes the marks of devices whose qdisc is gone.
 func (c *clsact) forgetMarks(there map[int]bool) error {
 	marks, err := names(c.dir)

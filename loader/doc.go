@@ -37,7 +37,9 @@
 //     before there were groups can't know: they begin new tables, and connections break;
 //   - without tcx (before Linux 6.6) programs are clsact filters, which no link
 //     guards: they are found again by their name, priority and handle. With
-//     Config.Others, the maps that they use tell whose they are;
+//     Config.Others, the maps that they use tell whose they are. If the BPF filesystem
+//     is unmounted while no process works, they stay, and drop what they have to
+//     go on with elsewhere, as new connections;
 //   - devices and filters are those of the calling thread's network namespace, and
 //     a directory is one namespace's: Open, Switch and Forget leave tcx links alone
 //     whose device is in another; XDP links are detached, and attached anew there;

@@ -21,9 +21,13 @@ import (
 	"github.com/fairway-project/fairway/maps/object"
 )
 
-// A generation is the programs of one load, and the arrays of programs that go with them,
-// pinned in a directory that is named by a fingerprint of all that they were made of. It is
-// filled under another name first, so one with its name is whole.
+// A generation is the programs of one load, and the array of programs that those of devices
+// go on with (bpf/calls.h), pinned in a directory that is named by a fingerprint of all that
+// they were made of. It is filled under another name first, so one with its name is whole.
+//
+// The kernel empties an array of programs when its last pin and descriptor are gone, whoever
+// runs programs that use it. So a generation is pinned before anything of it is attached,
+// and goes when nothing of it is attached or runs any more.
 
 // unfinished begins the name of a generation that is being pinned, or was when a
 // process was killed. (A BPF filesystem takes no dots.)
@@ -87,10 +91,15 @@ func (l *Loader) adopt(pinned map[string]*ebpf.Map) (bool, error) {
 	return true, nil
 }
 
-// giveUp forgets a generation that somebody took something out of.
+// givenUp begins the name of a generation that is incomplete. What is attached may need it
+// until it is replaced.
+const givenUp = "incomplete-"
+
+// giveUp puts a generation aside that somebody took something out of.
 func (l *Loader) giveUp(dir, name string) error {
 	l.cfg.Logger.Warn("pinned programs are incomplete and are loaded again", "dir", dir, "missing", name)
-	err := errors.Join(l.objects.Close(), os.RemoveAll(dir))
+	aside := filepath.Join(l.cfg.programsDir(), givenUp+l.fingerprint)
+	err := errors.Join(l.objects.Close(), os.RemoveAll(aside), os.Rename(dir, aside))
 	l.objects = object.DatapathObjects{}
 	if err != nil {
 		return fmt.Errorf("pinned programs: %w", err)
@@ -137,19 +146,59 @@ func (l *Loader) takeBackGeneration() error {
 	return nil
 }
 
-// dropGenerations removes those that nothing is attached of any more.
+// dropGenerations removes those that nothing is attached of any more. Of what was replaced a
+// moment ago, a processor may still be at something.
 func (l *Loader) dropGenerations() error {
 	all, err := names(l.cfg.programsDir())
-	errs := []error{err}
+	if err != nil {
+		return fmt.Errorf("older programs: %w", err)
+	}
+	all = slices.DeleteFunc(all, func(name string) bool { return name == l.fingerprint })
+	if len(all) == 0 {
+		return nil
+	}
+	attached, err := l.devices.attached()
+	if err == nil {
+		err = awaitPrograms()
+	}
+	if err != nil {
+		return fmt.Errorf("older programs: %w", err)
+	}
+	var errs []error
 	for _, name := range all {
-		if name != l.fingerprint {
-			errs = append(errs, os.RemoveAll(filepath.Join(l.cfg.programsDir(), name)))
+		dir := filepath.Join(l.cfg.programsDir(), name)
+		used, err := holdsAny(dir, attached)
+		if err == nil && !used {
+			err = os.RemoveAll(dir)
 		}
+		errs = append(errs, err)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("older programs: %w", err)
 	}
 	return nil
+}
+
+// holdsAny reports whether one of the programs of devices that are pinned in dir is among
+// these: on a device of another network namespace it is left alone.
+func holdsAny(dir string, attached map[ebpf.ProgramID]bool) (bool, error) {
+	for _, p := range []Program{FromContainer, ToContainer, FromUplink, ToUplink} {
+		prog, err := ebpf.LoadPinnedProgram(filepath.Join(dir, string(p)), nil)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return false, fmt.Errorf("pinned program %s: %w", filepath.Join(dir, string(p)), err)
+		}
+		id, err := programID(prog)
+		if err := errors.Join(err, prog.Close()); err != nil {
+			return false, err
+		}
+		if attached[id] {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // members are where the object's programs and maps are kept, as pointers to the fields, by

@@ -65,7 +65,7 @@ func (l *Loader) replace(a Attachment) error {
 
 // Uninstall removes everything that this or an earlier process made below the
 // directory and on devices: maps first, then links, so that programs guard until
-// the end, then the directory. The Loader can only be closed afterwards.
+// the end, then the programs that those go on with, and the directory. The Loader can only be closed afterwards.
 func (l *Loader) Uninstall() error { return uninstall(l.cfg, l.devices) }
 
 // Remove is Uninstall without a Loader: it loads nothing, so that what an earlier
@@ -90,10 +90,8 @@ func Remove(cfg Config) error {
 func uninstall(cfg Config, devices attacher) error {
 	links := cfg.linksDir()
 	var errs []error
-	for _, dir := range []string{cfg.mapsDir(), cfg.programsDir()} {
-		if err := os.RemoveAll(dir); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", filepath.Base(dir), err))
-		}
+	if err := os.RemoveAll(cfg.mapsDir()); err != nil {
+		errs = append(errs, fmt.Errorf("maps: %w", err))
 	}
 	errs = append(errs, detachAll(devices))
 	remaining, err := names(links)
@@ -103,8 +101,10 @@ func uninstall(cfg Config, devices attacher) error {
 			errs = append(errs, unpin(filepath.Join(links, name)))
 		}
 	}
-	if err := os.RemoveAll(links); err != nil {
-		errs = append(errs, fmt.Errorf("links: %w", err))
+	for _, dir := range []string{links, cfg.programsDir()} {
+		if err := os.RemoveAll(dir); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", filepath.Base(dir), err))
+		}
 	}
 	errs = append(errs, cfg.removeName(), removePrivateCgroup(cfg.cgroupDir()), removeDir(cfg.Dir))
 	return errors.Join(errs...)

@@ -128,6 +128,39 @@ func (t *tcx) list() ([]Attachment, error) {
 	return all, err
 }
 
+func (t *tcx) attached() (map[ebpf.ProgramID]bool, error) {
+	all := make(map[ebpf.ProgramID]bool)
+	names, err := names(t.dir)
+	for _, name := range names {
+		if _, _, ok := splitLinkName(name); !ok {
+			continue
+		}
+		id, err := linkedProgram(filepath.Join(t.dir, name))
+		if err != nil {
+			return nil, err
+		}
+		all[id] = true
+	}
+	return all, err
+}
+
+// linkedProgram returns the program of a pinned link, 0 if it is gone.
+func linkedProgram(path string) (ebpf.ProgramID, error) {
+	l, err := link.LoadPinnedLink(path, nil)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("pinned link %s: %w", path, err)
+	}
+	defer l.Close()
+	info, err := l.Info()
+	if err != nil {
+		return 0, fmt.Errorf("pinned link %s: %w", path, err)
+	}
+	return info.Program, nil
+}
+
 func (t *tcx) forget(index int, p Program) error {
 	_, err := unpinIfGone(t.path(index, p))
 	return err

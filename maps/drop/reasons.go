@@ -46,5 +46,6 @@ func Reasons() []Reason {
 		{object.DatapathDropReasonDROP_HOST_PORT_IN_USE, "host_port_in_use", "a host connection reuses a masqueraded tuple"},
 		{object.DatapathDropReasonDROP_FLOW_SHARE, "flow_share", "the room left in the flow table is kept for endpoints that have less"},
 		{object.DatapathDropReasonDROP_PORT_SHARE, "port_share", "the source ports left towards this destination are kept for endpoints that have less"},
+		{object.DatapathDropReasonDROP_INCOMPLETE, "incomplete", "a program of the datapath that had to go on with the packet wasn't there"},
 	}
 }

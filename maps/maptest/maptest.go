@@ -26,6 +26,7 @@ func New(t testing.TB) *object.DatapathMaps {
 	spec.Maps[object.DatapathMapFlows4].MaxEntries = 1024
 	spec.Maps[object.DatapathMapFlows6].MaxEntries = 1024
 	spec.Programs = make(map[string]*ebpf.ProgramSpec)
+	spec.Maps[object.DatapathMapCalls].Contents = nil
 	var maps object.DatapathMaps
 	if err := spec.LoadAndAssign(&maps, nil); err != nil {
 		t.Fatal(err)

@@ -102,7 +102,8 @@ const (
 	DatapathDropReasonDROP_HOST_PORT_IN_USE DatapathDropReason = 25
 	DatapathDropReasonDROP_FLOW_SHARE       DatapathDropReason = 26
 	DatapathDropReasonDROP_PORT_SHARE       DatapathDropReason = 27
-	DatapathDropReasonDROP_REASON_MAX       DatapathDropReason = 28
+	DatapathDropReasonDROP_INCOMPLETE       DatapathDropReason = 28
+	DatapathDropReasonDROP_REASON_MAX       DatapathDropReason = 29
 )
 
 type DatapathEndpoint struct {
@@ -464,8 +465,15 @@ type DatapathResolver struct {
 }
 
 type DatapathScratch struct {
-	_      structs.HostLayout
-	Fib    [8]uint64
+	_       structs.HostLayout
+	Fib     [8]uint64
+	Program uint32
+	Answer  struct {
+		_    structs.HostLayout
+		Type uint8
+		Code uint8
+		Mtu  uint16
+	}
 	Packet struct {
 		_        structs.HostLayout
 		Saddr    [4]uint32
@@ -486,12 +494,13 @@ type DatapathScratch struct {
 		Tos      uint8
 	}
 	Inside struct {
-		_     structs.HostLayout
-		Daddr [4]uint32
-		Slot  uint32
-		Dport uint16
-		Kind  uint8
-		Pad   uint8
+		_       structs.HostLayout
+		Daddr   [4]uint32
+		Network uint32
+		Slot    uint32
+		Dport   uint16
+		Kind    uint8
+		Pad     uint8
 	}
 	Quoted struct {
 		_        structs.HostLayout
@@ -542,7 +551,6 @@ type DatapathScratch struct {
 	}
 	Flow DatapathFlow6
 	Key  DatapathFlow6Key
-	_    [4]byte
 }
 
 type DatapathShare struct {
@@ -615,6 +623,7 @@ const (
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	DatapathMapBusyFrags         = "busy_frags"
+	DatapathMapCalls             = "calls"
 	DatapathMapCarried           = "carried"
 	DatapathMapDevices           = "devices"
 	DatapathMapDrops             = "drops"
@@ -654,20 +663,40 @@ const (
 	DatapathMapTrustedDevices    = "trusted_devices"
 	DatapathMapUplinks           = "uplinks"
 	DatapathMapVerdicts          = "verdicts"
+	DatapathProgAnswer4          = "answer4"
+	DatapathProgAnswer6          = "answer6"
 	DatapathProgCarry            = "carry"
 	DatapathProgCollect          = "collect"
 	DatapathProgConnect4         = "connect4"
 	DatapathProgConnect6         = "connect6"
+	DatapathProgContainerNew4    = "container_new4"
+	DatapathProgContainerNew6    = "container_new6"
+	DatapathProgContainerOdd4    = "container_odd4"
+	DatapathProgContainerOdd6    = "container_odd6"
+	DatapathProgEnter4           = "enter4"
+	DatapathProgEnter6           = "enter6"
+	DatapathProgError4           = "error4"
+	DatapathProgError6           = "error6"
 	DatapathProgFromContainer    = "from_container"
 	DatapathProgFromUplink       = "from_uplink"
 	DatapathProgGetpeername4     = "getpeername4"
 	DatapathProgGetpeername6     = "getpeername6"
+	DatapathProgLetIn4           = "let_in4"
+	DatapathProgLetIn6           = "let_in6"
+	DatapathProgPrivateSource4   = "private_source4"
+	DatapathProgPrivateSource6   = "private_source6"
 	DatapathProgRecvmsg4         = "recvmsg4"
 	DatapathProgRecvmsg6         = "recvmsg6"
+	DatapathProgRefuse4          = "refuse4"
+	DatapathProgRefuse6          = "refuse6"
 	DatapathProgSendmsg4         = "sendmsg4"
 	DatapathProgSendmsg6         = "sendmsg6"
 	DatapathProgToContainer      = "to_container"
 	DatapathProgToUplink         = "to_uplink"
+	DatapathProgUplinkNew4       = "uplink_new4"
+	DatapathProgUplinkNew6       = "uplink_new6"
+	DatapathProgUplinkOdd4       = "uplink_odd4"
+	DatapathProgUplinkOdd6       = "uplink_odd6"
 	DatapathProgUplinkXdp        = "uplink_xdp"
 	DatapathProgUplinkXdpGeneric = "uplink_xdp_generic"
 	DatapathVarEnums             = "enums"
@@ -723,20 +752,40 @@ type DatapathSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type DatapathProgramSpecs struct {
+	Answer4          *ebpf.ProgramSpec `ebpf:"answer4"`
+	Answer6          *ebpf.ProgramSpec `ebpf:"answer6"`
 	Carry            *ebpf.ProgramSpec `ebpf:"carry"`
 	Collect          *ebpf.ProgramSpec `ebpf:"collect"`
 	Connect4         *ebpf.ProgramSpec `ebpf:"connect4"`
 	Connect6         *ebpf.ProgramSpec `ebpf:"connect6"`
+	ContainerNew4    *ebpf.ProgramSpec `ebpf:"container_new4"`
+	ContainerNew6    *ebpf.ProgramSpec `ebpf:"container_new6"`
+	ContainerOdd4    *ebpf.ProgramSpec `ebpf:"container_odd4"`
+	ContainerOdd6    *ebpf.ProgramSpec `ebpf:"container_odd6"`
+	Enter4           *ebpf.ProgramSpec `ebpf:"enter4"`
+	Enter6           *ebpf.ProgramSpec `ebpf:"enter6"`
+	Error4           *ebpf.ProgramSpec `ebpf:"error4"`
+	Error6           *ebpf.ProgramSpec `ebpf:"error6"`
 	FromContainer    *ebpf.ProgramSpec `ebpf:"from_container"`
 	FromUplink       *ebpf.ProgramSpec `ebpf:"from_uplink"`
 	Getpeername4     *ebpf.ProgramSpec `ebpf:"getpeername4"`
 	Getpeername6     *ebpf.ProgramSpec `ebpf:"getpeername6"`
+	LetIn4           *ebpf.ProgramSpec `ebpf:"let_in4"`
+	LetIn6           *ebpf.ProgramSpec `ebpf:"let_in6"`
+	PrivateSource4   *ebpf.ProgramSpec `ebpf:"private_source4"`
+	PrivateSource6   *ebpf.ProgramSpec `ebpf:"private_source6"`
 	Recvmsg4         *ebpf.ProgramSpec `ebpf:"recvmsg4"`
 	Recvmsg6         *ebpf.ProgramSpec `ebpf:"recvmsg6"`
+	Refuse4          *ebpf.ProgramSpec `ebpf:"refuse4"`
+	Refuse6          *ebpf.ProgramSpec `ebpf:"refuse6"`
 	Sendmsg4         *ebpf.ProgramSpec `ebpf:"sendmsg4"`
 	Sendmsg6         *ebpf.ProgramSpec `ebpf:"sendmsg6"`
 	ToContainer      *ebpf.ProgramSpec `ebpf:"to_container"`
 	ToUplink         *ebpf.ProgramSpec `ebpf:"to_uplink"`
+	UplinkNew4       *ebpf.ProgramSpec `ebpf:"uplink_new4"`
+	UplinkNew6       *ebpf.ProgramSpec `ebpf:"uplink_new6"`
+	UplinkOdd4       *ebpf.ProgramSpec `ebpf:"uplink_odd4"`
+	UplinkOdd6       *ebpf.ProgramSpec `ebpf:"uplink_odd6"`
 	UplinkXdp        *ebpf.ProgramSpec `ebpf:"uplink_xdp"`
 	UplinkXdpGeneric *ebpf.ProgramSpec `ebpf:"uplink_xdp_generic"`
 }
@@ -746,6 +795,7 @@ type DatapathProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type DatapathMapSpecs struct {
 	BusyFrags       *ebpf.MapSpec `ebpf:"busy_frags"`
+	Calls           *ebpf.MapSpec `ebpf:"calls"`
 	Carried         *ebpf.MapSpec `ebpf:"carried"`
 	Devices         *ebpf.MapSpec `ebpf:"devices"`
 	Drops           *ebpf.MapSpec `ebpf:"drops"`
@@ -823,6 +873,7 @@ func (o *DatapathObjects) Close() error {
 // It can be passed to LoadDatapathObjects or ebpf.CollectionSpec.LoadAndAssign.
 type DatapathMaps struct {
 	BusyFrags       *ebpf.Map `ebpf:"busy_frags"`
+	Calls           *ebpf.Map `ebpf:"calls"`
 	Carried         *ebpf.Map `ebpf:"carried"`
 	Devices         *ebpf.Map `ebpf:"devices"`
 	Drops           *ebpf.Map `ebpf:"drops"`
@@ -867,6 +918,7 @@ type DatapathMaps struct {
 func (m *DatapathMaps) Close() error {
 	return _DatapathClose(
 		m.BusyFrags,
+		m.Calls,
 		m.Carried,
 		m.Devices,
 		m.Drops,
@@ -928,40 +980,80 @@ type DatapathVariables struct {
 //
 // It can be passed to LoadDatapathObjects or ebpf.CollectionSpec.LoadAndAssign.
 type DatapathPrograms struct {
+	Answer4          *ebpf.Program `ebpf:"answer4"`
+	Answer6          *ebpf.Program `ebpf:"answer6"`
 	Carry            *ebpf.Program `ebpf:"carry"`
 	Collect          *ebpf.Program `ebpf:"collect"`
 	Connect4         *ebpf.Program `ebpf:"connect4"`
 	Connect6         *ebpf.Program `ebpf:"connect6"`
+	ContainerNew4    *ebpf.Program `ebpf:"container_new4"`
+	ContainerNew6    *ebpf.Program `ebpf:"container_new6"`
+	ContainerOdd4    *ebpf.Program `ebpf:"container_odd4"`
+	ContainerOdd6    *ebpf.Program `ebpf:"container_odd6"`
+	Enter4           *ebpf.Program `ebpf:"enter4"`
+	Enter6           *ebpf.Program `ebpf:"enter6"`
+	Error4           *ebpf.Program `ebpf:"error4"`
+	Error6           *ebpf.Program `ebpf:"error6"`
 	FromContainer    *ebpf.Program `ebpf:"from_container"`
 	FromUplink       *ebpf.Program `ebpf:"from_uplink"`
 	Getpeername4     *ebpf.Program `ebpf:"getpeername4"`
 	Getpeername6     *ebpf.Program `ebpf:"getpeername6"`
+	LetIn4           *ebpf.Program `ebpf:"let_in4"`
+	LetIn6           *ebpf.Program `ebpf:"let_in6"`
+	PrivateSource4   *ebpf.Program `ebpf:"private_source4"`
+	PrivateSource6   *ebpf.Program `ebpf:"private_source6"`
 	Recvmsg4         *ebpf.Program `ebpf:"recvmsg4"`
 	Recvmsg6         *ebpf.Program `ebpf:"recvmsg6"`
+	Refuse4          *ebpf.Program `ebpf:"refuse4"`
+	Refuse6          *ebpf.Program `ebpf:"refuse6"`
 	Sendmsg4         *ebpf.Program `ebpf:"sendmsg4"`
 	Sendmsg6         *ebpf.Program `ebpf:"sendmsg6"`
 	ToContainer      *ebpf.Program `ebpf:"to_container"`
 	ToUplink         *ebpf.Program `ebpf:"to_uplink"`
+	UplinkNew4       *ebpf.Program `ebpf:"uplink_new4"`
+	UplinkNew6       *ebpf.Program `ebpf:"uplink_new6"`
+	UplinkOdd4       *ebpf.Program `ebpf:"uplink_odd4"`
+	UplinkOdd6       *ebpf.Program `ebpf:"uplink_odd6"`
 	UplinkXdp        *ebpf.Program `ebpf:"uplink_xdp"`
 	UplinkXdpGeneric *ebpf.Program `ebpf:"uplink_xdp_generic"`
 }
 
 func (p *DatapathPrograms) Close() error {
 	return _DatapathClose(
+		p.Answer4,
+		p.Answer6,
 		p.Carry,
 		p.Collect,
 		p.Connect4,
 		p.Connect6,
+		p.ContainerNew4,
+		p.ContainerNew6,
+		p.ContainerOdd4,
+		p.ContainerOdd6,
+		p.Enter4,
+		p.Enter6,
+		p.Error4,
+		p.Error6,
 		p.FromContainer,
 		p.FromUplink,
 		p.Getpeername4,
 		p.Getpeername6,
+		p.LetIn4,
+		p.LetIn6,
+		p.PrivateSource4,
+		p.PrivateSource6,
 		p.Recvmsg4,
 		p.Recvmsg6,
+		p.Refuse4,
+		p.Refuse6,
 		p.Sendmsg4,
 		p.Sendmsg6,
 		p.ToContainer,
 		p.ToUplink,
+		p.UplinkNew4,
+		p.UplinkNew6,
+		p.UplinkOdd4,
+		p.UplinkOdd6,
 		p.UplinkXdp,
 		p.UplinkXdpGeneric,
 	)

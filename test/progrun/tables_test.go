@@ -77,6 +77,7 @@ func TestEveryReasonHasACase(t *testing.T) {
 		"flow_table_full": "needs a small table: TestFullTableRefusesNewFlows",
 		"flow_share":      "needs a small table: TestFlowShares",
 		"port_share":      "needs few ports: TestPortShares",
+		"incomplete":      "needs a program to be missing: TestMissingPrograms",
 	}
 	for _, r := range drop.Reasons() {
 		if !seen[r.Value] && elsewhere[r.Name] == "" {

@@ -70,10 +70,10 @@ to_events() {
 	done
 }
 
-# record SERIES RESULTS replaces the counts of a series in insns.txt.
+# record SERIES RESULTS replaces the counts of a series in budget.txt.
 record() {
 	local counts
 	counts=$(sed -n 's/^insns: //p' "$2")
 	[ -n "$counts" ] || return 1
-	{ grep -v "^$1 " test/vm/insns.txt || true; echo "$counts"; } | sort -V -o test/vm/insns.txt
+	{ grep -v "^$1 " test/vm/budget.txt || true; echo "$counts"; } | sort -V -o test/vm/budget.txt
 }

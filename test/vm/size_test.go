@@ -3,8 +3,8 @@
 package vm
 
 import (
-	_ "embed"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -19,47 +19,42 @@ import (
 // it is 16 where programs are compiled to machine code (round_up_stack_depth).
 const frameUnit = 32
 
-// recordedStack has lines of program and bytes: how deep its deepest chain of calls may
-// be. The kernel takes 512 (MAX_BPF_STACK).
-//
-//go:embed stack.txt
-var recordedStack string
-
 // TestStackDepth compares what each program's deepest chain of calls needs with what
-// stack.txt allows, so that a change which eats up the room is seen where it is made, and
+// budget.txt allows, so that a change which eats up the room is seen where it is made, and
 // not by the next one, on another kernel.
 func TestStackDepth(t *testing.T) {
 	spec, err := object.LoadDatapath()
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := stackBudget(t)
+	b := loadBudget(t)
 	for name, program := range spec.Programs {
 		depth, chain := deepest(framesOf(program), name)
-		if depth > want[name] {
-			t.Errorf("%s: stack.txt allows %d bytes, %s need %d", name, want[name],
-				strings.Join(chain, " → "), depth)
+		if want := b.of(t, stack, name); depth > want {
+			t.Errorf("%s: budget.txt allows %d bytes, %s need %d", name, want, strings.Join(chain, " → "), depth)
 		}
 		t.Logf("%s: %d bytes: %s", name, depth, strings.Join(chain, " → "))
-		delete(want, name)
 	}
-	for name := range want {
-		t.Errorf("stack.txt: program %s is gone", name)
-	}
+	b.checkGone(t, stack, slices.Collect(maps.Keys(spec.Programs)))
 }
 
-func stackBudget(t *testing.T) map[string]int {
-	t.Helper()
-	budget := map[string]int{}
-	for line := range strings.Lines(recordedStack) {
-		var name string
-		var bytes int
-		if _, err := fmt.Sscan(line, &name, &bytes); err != nil {
-			t.Fatalf("stack.txt: %q: %v", line, err)
-		}
-		budget[name] = bytes
+// TestSize holds programs to the number of instructions that budget.txt allows: what a
+// program costs a kernel that loads it grows with the square of that, since for each call of
+// a helper that it inlines it copies the whole program.
+func TestSize(t *testing.T) {
+	spec, err := object.LoadDatapath()
+	if err != nil {
+		t.Fatal(err)
 	}
-	return budget
+	b := loadBudget(t)
+	for name, program := range spec.Programs {
+		got := int(program.Instructions.Size() / asm.InstructionSize)
+		if want := b.of(t, size, name); got > want {
+			t.Errorf("%s: %d instructions, budget.txt allows %d", name, got, want)
+		}
+		t.Logf("%s: %d instructions", name, got)
+	}
+	b.checkGone(t, size, slices.Collect(maps.Keys(spec.Programs)))
 }
 
 // frame is a function's stack in bytes, and whom it calls.

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* ICMP errors: those that came, and those that answer a packet. */
+#include "icmp.h"
+#include "judge.h"
+
+/* What is about no flow of ours goes the way of any other packet. */
+static __always_inline int error(struct __sk_buff *ctx, bool v6, enum program program)
+{
+	struct packet *p = the_packet();
+	int action;
+
+	if (!p)
+		return TC_ACT_SHOT;
+	action = translate_error(ctx, v6, p,
+				 program == PROG_FROM_UPLINK ? ZONE_WORLD : ZONE_CONTAINER);
+	if (action != NEXT)
+		return action;
+	return program == PROG_FROM_UPLINK ? judge(ctx, v6, p) : go_on(ctx, v6, CALL_CONTAINER_NEW);
+}
+
+SEC("tc")
+int error4(struct __sk_buff *ctx)
+{
+	enum program program = whose();
+
+	return leave(ctx, program, error(ctx, false, program));
+}
+
+SEC("tc")
+int error6(struct __sk_buff *ctx)
+{
+	enum program program = whose();
+
+	return leave(ctx, program, error(ctx, true, program));
+}
+
+SEC("tc")
+int answer4(struct __sk_buff *ctx)
+{
+	return leave(ctx, whose(), answer(ctx, false));
+}
+
+SEC("tc")
+int answer6(struct __sk_buff *ctx)
+{
+	return leave(ctx, whose(), answer(ctx, true));
+}
