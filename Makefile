@@ -6,7 +6,7 @@ GO ?= go
 
 .DEFAULT_GOAL := help
 .PHONY: help docker-plugin deps deps-docker deps-firewalls deps-generate deps-vm deps-builder build generate check-generated check-builder check-debian \
-	lint test test-long clean-test test-xdp fuzz test-vm update-insns bench bench-all bench-page bench-check bench-update bench-docker demo install install-bench clean
+	lint test test-unit test-bpf test-long clean-test test-xdp fuzz test-vm update-insns bench bench-all bench-page bench-check bench-update bench-docker demo install install-bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,7 +51,7 @@ check-debian: ## run README's commands on fresh roots of Debian 12 and 13 (root)
 check-builder: ## build Dockerfile.builder on a base made by debootstrap and compare its objects (root)
 	@build/check-builder
 
-lint: ## vet, staticcheck, errorlint, gofmt, clang-format, calls of netlink, licenses
+lint: ## vet, staticcheck, errorlint, gofmt, clang-format, calls of netlink, licenses, columns of prose
 	@build/lint
 
 docker-plugin: build ## make Docker's managed plugin of bin/fairway in bin/docker-plugin
@@ -66,8 +66,16 @@ test: ## install what is missing and run all tests (root); ends with a plain cou
 	@test "$$(id -u)" = 0 || { echo "make test: the tests make network namespaces and load eBPF programs; run it as root" >&2; exit 1; }
 	@partial=; build/ready || partial=1; FAIRWAY_TEST_PARTIAL=$$partial build/test-report --packages="$(PACKAGES)" -- -count=1 $(if $(RUN),-run='$(RUN)')
 
-test-long: ## run the tests that are long by nature: crowds, soaks, fuzzers (root)
-	@partial=; build/ready || partial=1; FAIRWAY_TEST_PARTIAL=$$partial build/test-report --packages="$(PACKAGES)" -- -count=1 -tags=long -run='$(or $(RUN),^TestLong)'
+test-unit: ## run the tests that need no root (under 30 seconds)
+	@build/test-unit
+
+test-bpf: generate ## compile and verify the programs, and run each on packets (root, under a minute)
+	@build/test-report --packages="./test/progrun ./maps/... ./loader" -- -count=1 $(if $(RUN),-run='$(RUN)')
+
+test-long: ## run the tests that are long by nature: crowds, soaks, fuzzers, older engines (root)
+	@partial=; build/ready || partial=1; export FAIRWAY_TEST_PARTIAL=$$partial; \
+		FAIRWAY_TEST_ENGINES=all build/test-report --packages="$(PACKAGES)" -- -count=1 -tags=long -run='$(or $(RUN),^TestLong)' && \
+		{ [ -n "$(RUN)" ] || FAIRWAY_TEST_ENGINES=older build/test-report --packages=./test/docker -- -count=1; }
 
 clean-test: ## remove what killed runs of the tests left (root)
 	@mkdir -p .cache/bin && $(GO) build -o .cache/bin/cell ./test/cmd/cell && .cache/bin/cell -clean
@@ -107,7 +115,7 @@ bench-update: build ## measure the figures of bench/baseline.json anew (root, a 
 bench-docker: ## measure what Docker costs on Fairway and on its own rules (root, a quiet machine, 25 minutes)
 	@test "$$(id -u)" = 0 || { echo "make bench-docker: run it as root" >&2; exit 1; }
 	@mkdir -p bench/out
-	FAIRWAY_FIGURES=$(CURDIR)/bench/out/docker.md $(GO) test -count=1 -parallel=1 -timeout=120m -run='^TestFigures$$' ./test/docker
+	FAIRWAY_TEST_ENGINES=all FAIRWAY_FIGURES=$(CURDIR)/bench/out/docker.md $(GO) test -count=1 -parallel=1 -timeout=120m -run='^TestFigures$$' ./test/docker
 	@cat bench/out/docker.md
 
 demo: ## the tour: a network, nginx in a sandbox, requests from everywhere (root)

@@ -104,8 +104,10 @@ func listenUDP(t *testing.T, n *harness.Netns, port int, heard chan<- string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { pc.Close() })
+	over := make(chan struct{})
+	t.Cleanup(func() { pc.Close(); <-over })
 	go func() {
+		defer close(over)
 		buf := make([]byte, 2048)
 		for {
 			n, _, err := pc.ReadFrom(buf)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -27,7 +28,7 @@ const image = "peer:test"
 type engine struct {
 	*harness.Env
 	binaries
-	t      *testing.T
+	t      testing.TB
 	dir    string
 	socket string
 	cgroup string
@@ -38,21 +39,39 @@ type engine struct {
 	limit  time.Duration
 	cmd    *exec.Cmd
 	exited chan struct{}
+	// begun and begunArgs are those of an engine that tests share.
+	begun     *exec.Cmd
+	begunArgs []string
 }
 
-// onDocker runs fn in a world with Fairway and a Docker Engine on it.
+// onDocker runs fn in a world with Fairway and a Docker Engine on it, which tests
+// without options share one after the other.
 func onDocker(t *testing.T, fn func(t *testing.T, d *engine), opts ...harness.Option) {
 	t.Helper()
-	onEngines(t, func(t *testing.T, d *engine) {
-		d.Daemon.Start(t)
-		d.start()
-		d.importImage()
-		fn(t, d)
-	}, opts...)
+	if !harness.Shareable(opts...) {
+		onEngines(t, func(t *testing.T, d *engine) {
+			d.begin()
+			fn(t, d)
+		}, opts...)
+		return
+	}
+	eachEngine(t, func(t *testing.T, b binaries) {
+		engines := &leased{binaries: b}
+		opts := append(slices.Clone(opts), harness.OnlyMode(harness.EBPF), harness.OfKind(engines.kind()))
+		harness.ForEach(t, func(t *testing.T, e *harness.Env) { fn(t, engines.of(e)) }, opts...)
+	})
+}
+
+// begin starts both daemons and gives the engine its image.
+func (d *engine) begin() {
+	d.t.Helper()
+	d.Daemon.Start(d.t)
+	d.start()
+	d.importImage()
 }
 
 // newEngine prepares both daemons and starts none.
-func newEngine(t *testing.T, e *harness.Env, b binaries) *engine {
+func newEngine(t testing.TB, e *harness.Env, b binaries) *engine {
 	t.Helper()
 	d := &engine{Env: e, binaries: b, t: t, dir: e.Dir(t, "docker"), cgroup: e.ID, limit: 10 * time.Minute}
 	d.socket = filepath.Join(d.dir, "s")
@@ -61,7 +80,7 @@ func newEngine(t *testing.T, e *harness.Env, b binaries) *engine {
 	if err := os.WriteFile(filepath.Join(d.dir, "daemon.json"), []byte("{}"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(d.remove)
+	t.Cleanup(func() { d.t = t; d.remove() })
 	return d
 }
 
@@ -156,19 +175,29 @@ func (d *engine) remove() {
 		d.t.Logf("dockerd's log:\n%s", tail(d.log(), 40))
 	}
 	if d.cmd != nil {
-		containers, _ := d.try("ps", "-aq")
-		for _, id := range strings.Fields(containers) {
-			_, _ = d.try("rm", "-f", id)
-		}
-		networks, _ := d.try("network", "ls", "-q", "--filter", "type=custom")
-		for _, id := range strings.Fields(networks) {
-			_, _ = d.try("network", "rm", id)
-		}
+		_ = d.removeObjects()
 	}
 	d.end(syscall.SIGTERM)
 	d.killRest()
 	_, _ = d.Host.Output("ip", "link", "del", "docker0")
 	d.removeCgroups()
+}
+
+// removeObjects removes the engine's containers, networks and volumes.
+func (d *engine) removeObjects() error {
+	var errs []error
+	for _, kind := range []struct{ list, remove []string }{
+		{[]string{"ps", "-aq"}, []string{"rm", "-f", "-v"}},
+		{[]string{"network", "ls", "-q", "--filter", "type=custom"}, []string{"network", "rm"}},
+		{[]string{"volume", "ls", "-q"}, []string{"volume", "rm", "-f"}},
+	} {
+		out, err := d.try(kind.list...)
+		if ids := strings.Fields(out); len(ids) > 0 {
+			_, err = d.try(append(kind.remove, ids...)...)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 // killRest ends what an engine that was killed left: containerd and its shims.

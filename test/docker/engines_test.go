@@ -16,8 +16,14 @@ import (
 	"github.com/fairway-project/fairway/test/partial"
 )
 
-// envEngines restricts the engines, as in "20.10" or "20.10,26.1".
-const envEngines = "FAIRWAY_TEST_ENGINES"
+// envEngines names the engines to test with, as in "20.10" or "20.10,26.1". Without it,
+// they are tested with the newest; all and older are all that are there, and those but the
+// newest.
+const (
+	envEngines  = "FAIRWAY_TEST_ENGINES"
+	allEngines  = "all"
+	olderEngine = "older"
+)
 
 // binaries are a Docker Engine's programs.
 type binaries struct {
@@ -27,15 +33,44 @@ type binaries struct {
 	dir string
 }
 
-// findEngines returns the engines to test with: the machine's own and those that
+// findEngines returns the engines to test with, of the machine's own and those that
 // build/docker-engine unpacked. One that is missing is an error.
 func findEngines() (found []binaries, err error) {
+	all, err := installedEngines()
+	if err != nil {
+		return nil, err
+	}
+	newest := newestOf(all)
+	list := os.Getenv(envEngines)
+	switch list {
+	case allEngines:
+		return all, nil
+	case olderEngine:
+		return slices.DeleteFunc(all, func(b binaries) bool { return b == newest }), nil
+	case "":
+		return []binaries{newest}, nil
+	}
+	names := strings.Split(list, ",")
+	found = slices.DeleteFunc(all, func(b binaries) bool { return !slices.Contains(names, b.version) })
+	if len(found) < len(names) {
+		return nil, fmt.Errorf("engines %s: only %v are there: run make deps", list, found)
+	}
+	return found, nil
+}
+
+func newestOf(engines []binaries) binaries {
+	return slices.MaxFunc(engines, func(a, b binaries) int {
+		x, y := a.numbers(), b.numbers()
+		return slices.Compare(x[:], y[:])
+	})
+}
+
+func installedEngines() (found []binaries, err error) {
 	unpacked, err := filepath.Glob("../../.cache/engines/*/bin")
 	if err != nil {
 		return nil, err
 	}
-	list := os.Getenv(envEngines)
-	if list == "" && len(unpacked) == 0 {
+	if slices.Contains([]string{"", allEngines, olderEngine}, os.Getenv(envEngines)) && len(unpacked) == 0 {
 		return nil, fmt.Errorf("%w: the engine of Debian 13: run make deps-docker, or name those that are there in %s", fs.ErrNotExist, envEngines)
 	}
 	for _, dir := range append([]string{""}, unpacked...) {
@@ -44,15 +79,9 @@ func findEngines() (found []binaries, err error) {
 			return nil, fmt.Errorf("%w: run make deps", err)
 		}
 		// On Debian 13 the machine's own is the one that was unpacked.
-		if slices.ContainsFunc(found, func(f binaries) bool { return f.version == b.version }) {
-			continue
-		}
-		if list == "" || slices.Contains(strings.Split(list, ","), b.version) {
+		if !slices.ContainsFunc(found, func(f binaries) bool { return f.version == b.version }) {
 			found = append(found, b)
 		}
-	}
-	if want := len(strings.Split(list, ",")); list != "" && len(found) < want {
-		return nil, fmt.Errorf("engines %s: only %v are there: run make deps", list, found)
 	}
 	return found, nil
 }
@@ -100,9 +129,8 @@ func (b binaries) atLeast(major, minor int) bool {
 	return slices.Compare(n[:], []int{major, minor}) >= 0
 }
 
-// onEngines runs fn once per engine, each in a world of its own where neither daemon
-// runs yet.
-func onEngines(t *testing.T, fn func(t *testing.T, d *engine), opts ...harness.Option) {
+// eachEngine runs fn once per engine.
+func eachEngine(t *testing.T, fn func(t *testing.T, b binaries)) {
 	t.Helper()
 	t.Parallel()
 	found, err := findEngines()
@@ -110,10 +138,20 @@ func onEngines(t *testing.T, fn func(t *testing.T, d *engine), opts ...harness.O
 		partial.Skip(t, err)
 		t.Fatal(err)
 	}
-	opts = append(opts, harness.OnlyMode(harness.EBPF), harness.NoDaemon())
-	for _, b := range found {
-		t.Run(b.version, func(t *testing.T) {
-			harness.ForEach(t, func(t *testing.T, e *harness.Env) { fn(t, newEngine(t, e, b)) }, opts...)
-		})
+	if len(found) == 0 {
+		t.Skip("there is no older engine")
 	}
+	for _, b := range found {
+		t.Run(b.version, func(t *testing.T) { fn(t, b) })
+	}
+}
+
+// onEngines runs fn once per engine, each in a world of its own where neither daemon
+// runs yet.
+func onEngines(t *testing.T, fn func(t *testing.T, d *engine), opts ...harness.Option) {
+	t.Helper()
+	opts = append(opts, harness.OnlyMode(harness.EBPF), harness.NoDaemon())
+	eachEngine(t, func(t *testing.T, b binaries) {
+		harness.ForEach(t, func(t *testing.T, e *harness.Env) { fn(t, newEngine(t, e, b)) }, opts...)
+	})
 }

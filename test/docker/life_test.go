@@ -68,7 +68,7 @@ func (d *engine) steady(to string) *harness.Flows {
 // connection is one that must not break.
 type connection struct {
 	*harness.TCPConn
-	t *testing.T
+	t testing.TB
 }
 
 func (d *engine) connect(to string) connection {

@@ -40,7 +40,7 @@ func (d *engine) closed(from *harness.Netns, to string) {
 	}
 }
 
-func is(t *testing.T, what string, got, want any) {
+func is(t testing.TB, what string, got, want any) {
 	t.Helper()
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("%s: %v, want %v", what, got, want)

@@ -115,7 +115,11 @@ func TestEngineRestartWithPolicy(t *testing.T) {
 // carries on with the containers of the one before.
 func TestEngineUpgrade(t *testing.T) {
 	onEngines(t, func(t *testing.T, d *engine) {
-		newest := d.newest()
+		all, err := installedEngines()
+		if err != nil {
+			t.Fatal(err)
+		}
+		newest := newestOf(all)
 		flows := d.startWithLiveRestore()
 		d.docker("network", "create", "net")
 		d.serve("other", "-p", "7001:80", "--network", "net")
@@ -132,20 +136,4 @@ func TestEngineUpgrade(t *testing.T) {
 		d.matches()
 		flows.Stop(t)
 	})
-}
-
-// newest is the newest engine that there is.
-func (d *engine) newest() binaries {
-	d.t.Helper()
-	all, err := findEngines()
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	newest := d.binaries
-	for _, b := range all {
-		if n := newest.numbers(); b.atLeast(n[0], n[1]) {
-			newest = b
-		}
-	}
-	return newest
 }

@@ -37,8 +37,10 @@ type Daemon struct {
 
 	netns   *Netns
 	logPath string
-	cmd     *exec.Cmd
-	exited  chan struct{}
+	// logged is what earlier tests had it write.
+	logged int
+	cmd    *exec.Cmd
+	exited chan struct{}
 	// last is how the last one ended.
 	last *os.ProcessState
 }
@@ -210,7 +212,13 @@ func (d *Daemon) cgroup() string {
 // Log returns what the daemon wrote so far.
 func (d *Daemon) Log() string {
 	raw, _ := os.ReadFile(d.logPath)
-	return strings.TrimSpace(string(raw))
+	return strings.TrimSpace(string(raw[min(d.logged, len(raw)):]))
+}
+
+// forgetLog leaves out of Log what was written so far.
+func (d *Daemon) forgetLog() {
+	raw, _ := os.ReadFile(d.logPath)
+	d.logged = len(raw)
 }
 
 // Signal sends a signal to the running daemon.

@@ -24,6 +24,8 @@ type Env struct {
 	*Topology
 	Mode   Mode
 	Daemon *Daemon
+	// Kept is what the world's Kind has there.
+	Kept any
 
 	dir    string
 	opts   options
@@ -32,6 +34,8 @@ type Env struct {
 	// so that no other namespace gets their numbers.
 	held    []*Netns
 	sandbox []string
+	// tenancy is nil for a world that is one test's own.
+	tenancy *tenancy
 }
 
 type options struct {
@@ -41,7 +45,14 @@ type options struct {
 	allowPrivate bool
 	modes        []Mode
 	firstPacket  bool
+	own          bool
+	kind         Kind
 	prepare      func(t testing.TB, w *Topology)
+}
+
+// shareable are worlds like those of most tests.
+func (o *options) shareable() bool {
+	return !o.own && !o.noDaemon && !o.firstPacket && o.config == "" && len(o.daemonArgs) == 0 && o.prepare == nil
 }
 
 // Option changes how ForEach sets up.
@@ -55,6 +66,19 @@ func Config(yaml string) Option { return func(o *options) { o.config = yaml } }
 
 // NoDaemon leaves the start of the daemon to the test.
 func NoDaemon() Option { return func(o *options) { o.noDaemon = true } }
+
+// Shareable reports whether tests with these options take a world that others have left.
+func Shareable(opts ...Option) bool {
+	var o options
+	for _, opt := range opts {
+		opt(&o)
+	}
+	return o.shareable()
+}
+
+// Own is for tests that change what the harness doesn't see, or need a daemon that has
+// seen no other test.
+func Own() Option { return func(o *options) { o.own = true } }
 
 // AllowPrivate is for tests of routed networks, whose container addresses are
 // meant to be seen outside; all others fail when one leaves the host.
@@ -76,8 +100,8 @@ func Prepare(fn func(t testing.TB, w *Topology)) Option {
 	return func(o *options) { o.prepare = fn }
 }
 
-// ForEach runs fn once per datapath mode, each in a world of its own and in
-// parallel with other tests.
+// ForEach runs fn once per datapath mode, each in a world that no other test is in, and
+// in parallel with other tests.
 func ForEach(t *testing.T, fn func(t *testing.T, e *Env), opts ...Option) {
 	t.Helper()
 	t.Parallel()
@@ -108,6 +132,9 @@ func modeWanted(m Mode) bool {
 
 func newEnv(t *testing.T, mode Mode, o options) *Env {
 	t.Helper()
+	if o.shareable() && os.Getenv(EnvFirstPacket) == "" {
+		return sharedEnv(t, mode, o)
+	}
 	dir := testDir(t)
 	e := &Env{Topology: NewTopology(t), Mode: mode, dir: dir, opts: o}
 	if o.firstPacket || os.Getenv(EnvFirstPacket) != "" {

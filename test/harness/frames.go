@@ -100,31 +100,19 @@ func InjectUnfinished(t testing.TB, n *Netns, dev string, frame []byte, start, o
 
 func inject(t testing.TB, n *Netns, dev string, withHeader bool, frames [][]byte) {
 	t.Helper()
-	err := n.Do(func() error {
-		iface, err := net.InterfaceByName(dev)
-		if err != nil {
-			return err
-		}
-		fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
-		if err != nil {
-			return err
-		}
-		defer unix.Close(fd)
+	withPacketSocket(t, n, dev, func(s *packetSocket) error {
 		if withHeader {
-			if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_VNET_HDR, 1); err != nil {
+			if err := unix.SetsockoptInt(s.fd, unix.SOL_PACKET, unix.PACKET_VNET_HDR, 1); err != nil {
 				return err
 			}
 		}
 		for _, frame := range frames {
-			if err := unix.Sendto(fd, frame, 0, &unix.SockaddrLinklayer{Ifindex: iface.Index}); err != nil {
+			if err := s.send(frame); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	if err != nil {
-		t.Fatalf("inject into %s of %s: %v", dev, n.Name, err)
-	}
 }
 
 // HardwareAddr returns the address of a device in the namespace.

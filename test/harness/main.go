@@ -64,6 +64,9 @@ func Main(m *testing.M) int {
 		}
 	}
 	code := m.Run()
+	if !shared.close() {
+		code = max(code, 1)
+	}
 	if left := emptyCgroups(); len(left) > 0 {
 		fmt.Fprintf(os.Stderr, "empty control groups are left: %v\n", left)
 		code = max(code, 1)

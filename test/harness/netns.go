@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,7 +23,15 @@ type Netns struct {
 	// Name is for messages; Path can be opened and given to setns(2).
 	Name, Path string
 	ns         *netns.NS
+	// touched says that something was changed that may outlive a test.
+	touched atomic.Bool
 }
+
+// Touch is for who changes something of the namespace by other means than its methods.
+func (n *Netns) Touch() { n.touched.Store(true) }
+
+// changing are programs by which a test changes a namespace, or looks at it.
+var changing = []string{"ip", "tc", "bridge", "ethtool", "sysctl", "iptables", "ip6tables", "nft", "ipset", "conntrack", "sh", "bash"}
 
 // OpenNetns opens the namespace at path; it is closed with the test.
 func OpenNetns(t testing.TB, name, path string) *Netns {
@@ -74,6 +84,9 @@ func (n *Netns) Output(name string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	var out strings.Builder
+	if slices.Contains(changing, name) && !onlyLooks(args) {
+		n.Touch()
+	}
 	cmd := n.Command(ctx, name, args...)
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := n.Start(cmd); err != nil {
@@ -87,6 +100,13 @@ func (n *Netns) Output(name string, args ...string) (string, error) {
 		err = fmt.Errorf("in %s: %s %s: %w: %s", n.Name, name, strings.Join(args, " "), err, strings.TrimSpace(out.String()))
 	}
 	return out.String(), err
+}
+
+// onlyLooks tells arguments that change nothing.
+func onlyLooks(args []string) bool {
+	return slices.ContainsFunc(args, func(a string) bool {
+		return a == "show" || a == "list" || a == "get" || a == "-o" || a == "-j" || a == "-S" || a == "-k" || a == "-C"
+	})
 }
 
 // Must is Output that ends the test where the command fails.
@@ -103,12 +123,14 @@ func (n *Netns) Must(t testing.TB, name string, args ...string) string {
 // IP runs lines of `ip -batch` in the namespace.
 func (n *Netns) IP(t testing.TB, lines ...string) {
 	t.Helper()
+	n.Touch()
 	ipBatch(t, n.Name, lines...)
 }
 
 // Sysctl writes a value below /proc/sys/net.
 func (n *Netns) Sysctl(t testing.TB, key, value string) {
 	t.Helper()
+	n.Touch()
 	err := n.Do(func() error {
 		return os.WriteFile("/proc/sys/net/"+key, []byte(value), 0)
 	})

@@ -15,7 +15,7 @@ import (
 
 // finish removes everything by Fairway's own commands and looks for what is
 // left. A test that failed is only tidied up: its residue would hide its cause.
-func (e *Env) finish(t *testing.T) {
+func (e *Env) finish(t testing.TB) {
 	t.Helper()
 	if t.Failed() {
 		e.describe(t)
@@ -40,11 +40,20 @@ func (e *Env) finish(t *testing.T) {
 
 func (e *Env) lookForProcesses(t testing.TB) {
 	t.Helper()
-	for _, pid := range processesByNetns(e.inodes()) {
-		t.Errorf("process %d is still in a sandbox: %s", pid, commandLine(pid))
-	}
+	e.lookForProcessesInSandboxes(t)
 	for _, pid := range ProcessesByArgument(e.dir) {
 		t.Errorf("process %d is left: %s", pid, commandLine(pid))
+	}
+}
+
+func (e *Env) lookForProcessesInSandboxes(t testing.TB) {
+	t.Helper()
+	inodes := e.inodes()
+	if len(inodes) == 0 {
+		return
+	}
+	for _, pid := range processesByNetns(inodes) {
+		t.Errorf("process %d is still in a sandbox: %s", pid, commandLine(pid))
 	}
 }
 
@@ -99,6 +108,16 @@ func (e *Env) lookForCgroups(t testing.TB) {
 	t.Helper()
 	for _, dir := range e.cgroups() {
 		t.Errorf("control group is left: %s", dir)
+	}
+}
+
+// lookForSandboxCgroups finds those of sandboxes that are gone.
+func (e *Env) lookForSandboxCgroups(t testing.TB) {
+	t.Helper()
+	for _, dir := range e.cgroups() {
+		if filepath.Base(dir) != e.Daemon.cgroup() {
+			t.Errorf("control group is left: %s", dir)
+		}
 	}
 }
 

@@ -5,8 +5,10 @@ package harness
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -25,7 +27,7 @@ func takeSnapshot(t testing.TB, n *Netns) snapshot {
 	t.Helper()
 	s := snapshot{}
 	for _, c := range []string{"ip -o link", "ip -o addr", "ip route show table all", "ip -6 route show table all",
-		"ip rule", "tc qdisc show", "iptables-save", "ip6tables-save", "nft list ruleset"} {
+		"ip rule show", "tc qdisc show", "iptables-save", "ip6tables-save", "nft list ruleset"} {
 		f := strings.Fields(c)
 		out, err := n.Output(f[0], f[1:]...)
 		if err != nil {
@@ -97,6 +99,16 @@ func Normalise(out string) string {
 		}
 	}
 	return strings.Join(kept, "\n")
+}
+
+// sameLines reports whether both have the same lines, in whatever order: rules that come
+// and go leave those of others in another one. A bridge has a link-local address once it has
+// had a port.
+func (s snapshot) sameLines(other snapshot) bool {
+	lines := func(text string) []string {
+		return slices.DeleteFunc(slices.Sorted(strings.SplitSeq(text, "\n")), func(l string) bool { return strings.Contains(l, "fe80::") })
+	}
+	return maps.EqualFunc(s, other, func(a, b string) bool { return slices.Equal(lines(a), lines(b)) })
 }
 
 // compare reports what is different now.

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"sync"
 	"testing"
@@ -41,25 +40,20 @@ func Sniff(t testing.TB, n *Netns, dev string, filter []bpf.Instruction) *Sniffe
 }
 
 func (s *Sniffer) open(dev string, filter []bpf.Instruction) error {
-	iface, err := net.InterfaceByName(dev)
+	p, err := openPacket(dev, unix.SOCK_NONBLOCK)
 	if err != nil {
 		return err
 	}
-	// No protocol until the filter is there, so that nothing slips past it.
-	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-	if err != nil {
-		return err
-	}
-	s.f = os.NewFile(uintptr(fd), "packet socket")
+	s.f = p.File
 	if filter != nil {
-		if err := attachFilter(fd, filter); err != nil {
+		if err := attachFilter(p.fd, filter); err != nil {
 			return errors.Join(err, s.f.Close())
 		}
 	}
-	_ = unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1)
-	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 8<<20)
+	_ = unix.SetsockoptInt(p.fd, unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1)
+	_ = unix.SetsockoptInt(p.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 8<<20)
 	all := binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, unix.ETH_P_ALL))
-	return unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all, Ifindex: iface.Index})
+	return unix.Bind(p.fd, &unix.SockaddrLinklayer{Protocol: all, Ifindex: p.dev.Index})
 }
 
 func attachFilter(fd int, filter []bpf.Instruction) error {

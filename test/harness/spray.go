@@ -4,7 +4,6 @@ package harness
 
 import (
 	"errors"
-	"net"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -14,21 +13,11 @@ import (
 // can, and returns how many the device took: some it refuses for their length.
 func Spray(t testing.TB, n *Netns, dev string, count int, next func() []byte) (taken int) {
 	t.Helper()
-	err := n.Do(func() error {
-		iface, err := net.InterfaceByName(dev)
-		if err != nil {
-			return err
-		}
-		fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
-		if err != nil {
-			return err
-		}
-		defer unix.Close(fd)
+	withPacketSocket(t, n, dev, func(s *packetSocket) error {
 		// Past the queueing discipline, as a program that floods would.
-		_ = unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_QDISC_BYPASS, 1)
-		to := &unix.SockaddrLinklayer{Ifindex: iface.Index}
+		_ = unix.SetsockoptInt(s.fd, unix.SOL_PACKET, unix.PACKET_QDISC_BYPASS, 1)
 		for range count {
-			switch err := unix.Sendto(fd, next(), 0, to); {
+			switch err := s.send(next()); {
 			case err == nil:
 				taken++
 			case errors.Is(err, unix.EMSGSIZE), errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOBUFS):
@@ -38,8 +27,5 @@ func Spray(t testing.TB, n *Netns, dev string, count int, next func() []byte) (t
 		}
 		return nil
 	})
-	if err != nil {
-		t.Fatalf("spray into %s of %s: %v", dev, n.Name, err)
-	}
 	return taken
 }

@@ -48,8 +48,11 @@ func HandleTCP(t testing.TB, n *Netns, port int, handle func(*net.TCPConn)) {
 		if err != nil {
 			t.Fatalf("listen in %s: %v", n.Name, err)
 		}
-		t.Cleanup(func() { l.Close() })
+		// The port is free once nobody waits for a connection any more.
+		over := make(chan struct{})
+		t.Cleanup(func() { l.Close(); <-over })
 		go func() {
+			defer close(over)
 			for {
 				c, err := l.Accept()
 				if err != nil {

@@ -37,8 +37,10 @@ func ServeUDPAt(t testing.TB, n *Netns, addr, tag string) {
 	if err != nil {
 		t.Fatalf("listen in %s: %v", n.Name, err)
 	}
-	t.Cleanup(func() { pc.Close() })
+	over := make(chan struct{})
+	t.Cleanup(func() { pc.Close(); <-over })
 	go func() {
+		defer close(over)
 		buf := make([]byte, 65536)
 		for {
 			size, peer, err := pc.ReadFrom(buf)
