@@ -11,11 +11,12 @@ import (
 	"github.com/fairway-project/fairway/bench/load"
 	"github.com/fairway-project/fairway/bench/plan"
 	"github.com/fairway-project/fairway/bench/plan/plantest"
+	"github.com/fairway-project/fairway/test/root"
 )
 
 func TestMain(m *testing.M) {
 	load.Init(os.Args)
-	os.Exit(m.Run())
+	os.Exit(root.Main(m))
 }
 
 func run(t *testing.T, arm plan.Arm, c plan.Case) []plan.Sample {

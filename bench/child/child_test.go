@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/fairway-project/fairway/test/root"
 )
 
 // echo answers each number with itself, 13 never, and 0 by leaving.
@@ -32,7 +34,7 @@ var echo = Role{Name: "child-test-echo", Run: func(in io.Reader, out io.Writer) 
 
 func TestMain(m *testing.M) {
 	Init(os.Args, echo)
-	os.Exit(m.Run())
+	os.Exit(root.Main(m))
 }
 
 func start(t *testing.T) *Process {

@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/fairway-project/fairway/test/root"
 )
 
 func TestUsage(t *testing.T) {
@@ -68,6 +70,7 @@ func programs(t *testing.T) string {
 // TestBench runs the real command: it measures nothing that means anything, on a
 // machine that others use, but goes all the way to the reports.
 func TestBench(t *testing.T) {
+	root.Need(t)
 	program, dir := programs(t), t.TempDir()
 	out, base := filepath.Join(dir, "out"), filepath.Join(dir, "baseline.json")
 	run := func(args ...string) (stdout, stderr string, err error) {
@@ -141,6 +144,7 @@ func read(t *testing.T, path string) string {
 
 // ^C and SIGTERM end a run early, with an error, and no report.
 func TestBenchIsInterrupted(t *testing.T) {
+	root.Need(t)
 	dir := t.TempDir()
 	cmd := exec.CommandContext(t.Context(), programs(t), "prog", "--allow-busy", "--wait", "--out", filepath.Join(dir, "out"))
 	pipe, err := cmd.StderrPipe()

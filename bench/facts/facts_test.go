@@ -9,9 +9,12 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/fairway-project/fairway/test/root"
 )
 
 func TestGather(t *testing.T) {
+	root.Need(t)
 	m, err := Gather()
 	if err != nil {
 		t.Fatal(err)

@@ -21,6 +21,7 @@ import (
 
 	"github.com/fairway-project/fairway/bench/quiet"
 	"github.com/fairway-project/fairway/test/cell"
+	"github.com/fairway-project/fairway/test/root"
 	"github.com/fairway-project/fairway/userspace/netns"
 )
 
@@ -36,7 +37,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	os.Exit(root.Main(m))
 }
 
 // mark is in the command line of processes that must not be left.

@@ -15,12 +15,13 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/fairway-project/fairway/test/root"
 	"github.com/fairway-project/fairway/userspace/netns"
 )
 
 func TestMain(m *testing.M) {
 	Init(os.Args)
-	os.Exit(m.Run())
+	os.Exit(root.Main(m))
 }
 
 // ends are two namespaces with a veth between them.

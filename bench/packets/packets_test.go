@@ -14,12 +14,13 @@ import (
 	"github.com/fairway-project/fairway/bench/plan/plantest"
 	"github.com/fairway-project/fairway/bench/world"
 	"github.com/fairway-project/fairway/bench/world/worldtest"
+	"github.com/fairway-project/fairway/test/root"
 	"github.com/fairway-project/fairway/userspace/netns"
 )
 
 func TestMain(m *testing.M) {
 	load.Init(os.Args)
-	os.Exit(m.Run())
+	os.Exit(root.Main(m))
 }
 
 const short = 5 * time.Millisecond

@@ -11,12 +11,13 @@ import (
 	"github.com/fairway-project/fairway/bench/plan"
 	"github.com/fairway-project/fairway/bench/plan/plantest"
 	"github.com/fairway-project/fairway/bench/step"
+	"github.com/fairway-project/fairway/test/root"
 )
 
 func TestMain(m *testing.M) {
 	load.Init(os.Args)
 	step.Init(os.Args)
-	os.Exit(m.Run())
+	os.Exit(root.Main(m))
 }
 
 // some ports are enough to be one of many: no arm treats more in another way.

@@ -14,11 +14,12 @@ import (
 	"github.com/fairway-project/fairway/bench/plan/plantest"
 	"github.com/fairway-project/fairway/bench/world"
 	"github.com/fairway-project/fairway/bench/world/worldtest"
+	"github.com/fairway-project/fairway/test/root"
 )
 
 func TestMain(m *testing.M) {
 	load.Init(os.Args)
-	os.Exit(m.Run())
+	os.Exit(root.Main(m))
 }
 
 // slice is enough for transactions on a quiet machine.

@@ -9,9 +9,11 @@ import (
 
 	"github.com/fairway-project/fairway/maps/maptest"
 	"github.com/fairway-project/fairway/maps/object"
+	"github.com/fairway-project/fairway/test/root"
 )
 
 func TestCounts(t *testing.T) {
+	root.Need(t)
 	maps := maptest.New(t)
 	values := make([]object.DatapathCounter, ebpf.MustPossibleCPU())
 	values[0] = object.DatapathCounter{Packets: 4, Bytes: 400}

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/fairway-project/fairway/test/root"
 )
 
 // envArgs makes the test binary one that calls Run with what is in it.
@@ -27,7 +29,7 @@ func TestMain(m *testing.M) {
 			os.Exit(Run(strings.Split(args, separator)...))
 		}
 	}
-	os.Exit(m.Run())
+	os.Exit(root.Main(m))
 }
 
 // command is a cell with a program in it.

@@ -16,6 +16,7 @@ import (
 	"github.com/cilium/ebpf/rlimit"
 
 	"github.com/fairway-project/fairway/maps/object"
+	"github.com/fairway-project/fairway/test/root"
 )
 
 // firstPacket is what stands behind the names of programs that are loaded for
@@ -26,6 +27,7 @@ const firstPacket = "+first-packet"
 // refuses doesn't hide the others, and those that netfilter's judgement concerns for
 // both modes.
 func TestPrograms(t *testing.T) {
+	root.Need(t)
 	if err := rlimit.RemoveMemlock(); err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fairway-project/fairway/test/root"
 	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/netns"
@@ -113,6 +114,7 @@ func TestPinsAreOneDaemons(t *testing.T) {
 }
 
 func TestNamespaceIsOneDaemons(t *testing.T) {
+	root.Need(t)
 	dir := filepath.Join(t.TempDir(), "netns")
 	if err := netns.PrepareDir(dir); err != nil {
 		t.Fatal(err)
@@ -151,6 +153,7 @@ func TestOthersAreTold(t *testing.T) {
 }
 
 func TestLongSocketPathTouchesNothing(t *testing.T) {
+	root.Need(t)
 	c := testConfig(t)
 	c.RunDir = filepath.Join(t.TempDir(), strings.Repeat("d", 100))
 	if err := Run(context.Background(), c, Parts{}); err == nil || !strings.Contains(err.Error(), "--run-dir") {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/fairway-project/fairway/test/root"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/sandbox"
 	"github.com/fairway-project/fairway/userspace/store"
@@ -88,6 +89,7 @@ func bpffsConfig(t *testing.T) Config {
 // A start with a mistyped root and the run-dir of sandboxes that go on without their
 // daemon is refused: they go on.
 func TestRefusedStartLeavesSandboxesOfAnotherRoot(t *testing.T) {
+	root.Need(t)
 	c := testConfig(t)
 	boxes, err := sandbox.New(filepath.Join(t.TempDir(), "other"), c.RunDir, slog.New(slog.DiscardHandler))
 	if err != nil {

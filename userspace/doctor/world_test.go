@@ -15,6 +15,7 @@ import (
 	ebpflink "github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
 
+	"github.com/fairway-project/fairway/test/root"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/netns"
@@ -59,6 +60,7 @@ func inHost(t *testing.T, f func()) {
 }
 
 func TestRunFindsWhatIsWrongWithAHost(t *testing.T) {
+	root.Need(t)
 	inHost(t, func() {
 		attachForeign(t, "eth0")
 		dir := t.TempDir()

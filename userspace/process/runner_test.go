@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fairway-project/fairway/test/root"
 	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/request"
 	"github.com/fairway-project/fairway/userspace/sandbox"
@@ -19,7 +20,7 @@ import (
 // TestMain lets the test binary be the program that processes begin as.
 func TestMain(m *testing.M) {
 	sandbox.Init(os.Args)
-	os.Exit(m.Run())
+	os.Exit(root.Main(m))
 }
 
 // box is a sandbox on the host's network, and who runs what is in it.

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fairway-project/fairway/test/root"
 	"github.com/fairway-project/fairway/userspace/netns"
 	"golang.org/x/sys/unix"
 )
@@ -29,7 +30,7 @@ func TestMain(m *testing.M) {
 	if root := os.Getenv("FAIRWAY_TEST_DAEMON"); root != "" {
 		testDaemon(root)
 	}
-	os.Exit(m.Run())
+	os.Exit(root.Main(m))
 }
 
 // newManager returns a manager and checks in the end that it leaves nothing.

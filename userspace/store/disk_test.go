@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/fairway-project/fairway/test/root"
 	"github.com/fairway-project/fairway/userspace/model"
 )
 
@@ -57,6 +58,7 @@ func fill(t *testing.T, dir string) (path string) {
 }
 
 func TestFullDiskAtUpdate(t *testing.T) {
+	root.Need(t)
 	onTmpfs(t, 1<<20, func(dir string) {
 		s, err := Open(filepath.Join(dir, "state.db"))
 		if err != nil {
@@ -90,6 +92,7 @@ func TestFullDiskAtUpdate(t *testing.T) {
 }
 
 func TestFullDiskAtOpen(t *testing.T) {
+	root.Need(t)
 	onTmpfs(t, 1<<20, func(dir string) {
 		path := filepath.Join(dir, "state.db")
 		fill(t, dir)
@@ -104,6 +107,7 @@ func TestFullDiskAtOpen(t *testing.T) {
 }
 
 func TestReadOnlyFileSystem(t *testing.T) {
+	root.Need(t)
 	onTmpfs(t, 1<<20, func(dir string) {
 		path := filepath.Join(dir, "state.db")
 		s, err := Open(path)

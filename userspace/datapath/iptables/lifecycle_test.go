@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/fairway-project/fairway/test/partial"
+	"github.com/fairway-project/fairway/test/root"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/model"
 )
@@ -247,7 +248,7 @@ func TestMain(m *testing.M) {
 	if !partial.Needs("iptables", "ip6tables", "nft", "nsenter", "ip") {
 		return
 	}
-	code := m.Run()
+	code := root.Main(m)
 	if left, _ := os.ReadDir("/run"); code == 0 {
 		for _, e := range left {
 			if strings.HasPrefix(e.Name(), fmt.Sprintf("fwipt-%d-", os.Getpid())) {

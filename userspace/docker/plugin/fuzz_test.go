@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/fairway-project/fairway/test/root"
 )
 
 // alone gives the test a network namespace of its own: what is asked for may be any port.
@@ -68,6 +70,7 @@ func names() []string { return slices.Sorted(maps.Keys(calls(nil))) }
 // FuzzRequests sends requests to a driver with one container that publishes a port. Their
 // seeds are what engines send, for that container.
 func FuzzRequests(f *testing.F) {
+	root.Need(f)
 	for _, engine := range engines() {
 		for _, e := range recorded(f, engine) {
 			f.Add(uint8(slices.Index(names(), e.Call)), []byte(e.Body))
@@ -98,6 +101,7 @@ func FuzzRequests(f *testing.F) {
 // A call with nothing of what it needs, or with something else in its place, is refused
 // with a reason, and what there is stays.
 func TestGarbageInRequests(t *testing.T) {
+	root.Need(t)
 	alone(t)
 	deep := strings.Repeat(`{"Options":`, 20000)
 	for _, call := range names() {

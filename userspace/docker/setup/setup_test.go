@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/fairway-project/fairway/test/root"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/docker/firewall"
 	"github.com/fairway-project/fairway/userspace/request"
@@ -108,6 +109,7 @@ func TestNoForwarding(t *testing.T) {
 }
 
 func TestApplyAndUndo(t *testing.T) {
+	root.Need(t)
 	for name, before := range map[string]string{"there was one": "{\n  \"log-level\": \"warn\",\n  \"iptables\": true\n}", "there was none": ""} {
 		dir := t.TempDir()
 		o := Options{Proxy: "/lib/docker-proxy", Config: filepath.Join(dir, "docker/daemon.json"), Root: filepath.Join(dir, "root")}

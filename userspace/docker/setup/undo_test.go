@@ -10,12 +10,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/fairway-project/fairway/test/root"
 	"github.com/fairway-project/fairway/userspace/docker/firewall"
 	"github.com/fairway-project/fairway/userspace/request"
 )
 
 // What an operator changed after the setup survives its end.
 func TestUndoKeepsLaterChanges(t *testing.T) {
+	root.Need(t)
 	for name, c := range map[string]struct{ before, later, after, done string }{
 		"a key was added":              {`{"iptables": true}`, `{"debug": true, "iptables": false, "ip-forward": false}`, `{"debug":true,"iptables":true}`, "changed since then"},
 		"a key was added to ours":      {"", `{"debug": true, "iptables": false, "userland-proxy-path": "/p"}`, `{"debug":true}`, "changed since then"},
