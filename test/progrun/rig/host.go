@@ -13,19 +13,26 @@ import (
 )
 
 // Host is a loaded datapath in its world.
-type Host struct{ *testrun.Host }
+type Host struct {
+	*testrun.Host
+	// altered says that the namespace isn't any more what Restore leaves it as.
+	altered bool
+}
 
-// New returns a host in the standard world, which the end of the test closes.
+// New returns a host in the standard world until the end of the test. To load programs
+// takes a second, so it is one that an earlier test has left, if there is any with the same
+// options; hosts that nobody has any more end with the process.
 func New(tb testing.TB, opts Options) *Host {
 	tb.Helper()
-	h, err := testrun.Open(opts)
+	loaded, err := idle.take(opts)
 	check(tb, err)
+	h := &Host{Host: loaded}
 	tb.Cleanup(func() {
-		if err := h.Close(); err != nil {
+		if err := idle.give(opts, h); err != nil {
 			tb.Errorf("rig: %v", err)
 		}
 	})
-	return &Host{h}
+	return h
 }
 
 // Threads starts n more threads in the namespace; the end of the test ends them.
@@ -153,24 +160,28 @@ func (h *Host) AgeHeld(tb testing.TB, jiffies uint32) {
 // Route leads dst, a prefix, out of another uplink, or deletes the route if via is invalid.
 func (h *Host) Route(tb testing.TB, dst string, u Uplink, via netip.Addr) {
 	tb.Helper()
+	h.altered = true
 	check(tb, h.Host.Route(dst, u, via))
 }
 
 // Refuse makes the route to dst one that the stack answers with an ICMP error.
 func (h *Host) Refuse(tb testing.TB, dst string) {
 	tb.Helper()
+	h.altered = true
 	check(tb, h.Host.Refuse(dst))
 }
 
 // Neighbour makes it known for good that addr is behind an uplink with this MAC.
 func (h *Host) Neighbour(tb testing.TB, u Uplink, addr netip.Addr, mac model.MAC) {
 	tb.Helper()
+	h.altered = true
 	check(tb, h.Host.Neighbour(u, addr, mac))
 }
 
 // NoNeighbour makes nothing known of addr.
 func (h *Host) NoNeighbour(tb testing.TB, u Uplink, addr netip.Addr) {
 	tb.Helper()
+	h.altered = true
 	check(tb, h.Host.NoNeighbour(u, addr))
 }
 
@@ -183,12 +194,14 @@ func (h *Host) ForgetNeighbours(tb testing.TB) {
 // DeleteAddress takes an address from a device.
 func (h *Host) DeleteAddress(tb testing.TB, device string, p netip.Prefix) {
 	tb.Helper()
+	h.altered = true
 	check(tb, h.Host.DeleteAddress(device, p))
 }
 
 // AddAddress gives a device one more address.
 func (h *Host) AddAddress(tb testing.TB, device string, p netip.Prefix) {
 	tb.Helper()
+	h.altered = true
 	check(tb, h.Host.AddAddress(device, p))
 }
 
