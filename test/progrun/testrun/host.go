@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/rlimit"
@@ -198,8 +199,26 @@ func (h *Host) ForgetNeighbours() error {
 // AddAddress gives a device one more address.
 func (h *Host) AddAddress(device string, p netip.Prefix) error {
 	b := builder{index: h.Index}
-	h.Do(func() { b.address(device, p) })
+	h.Do(func() {
+		if b.address(device, p); b.err == nil {
+			b.err = awaitRoute(p.Addr())
+		}
+	})
 	return b.err
+}
+
+// awaitRoute waits until an address that was added is one of the host: the kernel leaves
+// the routes of IPv6 to a worker.
+func awaitRoute(addr netip.Addr) error {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		routes, err := netlink.RouteGet(addr.AsSlice())
+		if err == nil && len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("address %s isn't the host's: %v, %w", addr, routes, err)
+		}
+	}
 }
 
 // DeleteAddress takes an address from a device.
