@@ -18,16 +18,18 @@ const (
 	docsFile  = "../../docs/drop-reasons.md"
 	docsIntro = `# Why packets are dropped
 
-Every packet that the eBPF datapath drops is counted under one reason of this list and under its direction as seen from the container: ` + "`transmit`" + ` for
-what a container sends, ` + "`receive`" + ` for what is on its way to one. The iptables mode counts what its rules drop under the same names (isolated, icc,
+Every packet that the eBPF datapath drops is counted under one reason of this list and under its
+direction as seen from the container: ` + "`transmit`" + ` for what a container sends, ` + "`receive`" + ` for what is
+on its way to one. The iptables mode counts what its rules drop under the same names (isolated, icc,
 internal, direct_routing, martian) and has no counters for the rest.
 
     fairway status                  # what was dropped since the tables exist, and how much of it in the last minute
     fairway_dropped_packets_total   # the metric, with the labels reason and direction
     fairway_dropped_bytes_total
 
-Numbers are those of ` + "`enum drop_reason`" + ` in bpf/types.h. They are never used again for another reason. This page is generated:
-` + "`go test ./maps/drop -update`" + ` writes it, and without the flag the test compares it.
+Numbers are those of ` + "`enum drop_reason`" + ` in bpf/types.h. They are never used again for another
+reason. This page is generated: ` + "`go test ./maps/drop -update`" + ` writes it, and without the flag the
+test compares it.
 
 | number | reason | what happened |
 |---|---|---|

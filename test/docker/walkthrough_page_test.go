@@ -30,7 +30,7 @@ func newPage(id string) *page {
 func (p *page) exercise(title, shows string) {
 	p.finish()
 	p.sections++
-	fmt.Fprintf(&p.text, "\n## %d. %s\n\n%s\n", p.sections, title, shows)
+	fmt.Fprintf(&p.text, "\n## %d. %s\n\n%s\n", p.sections, title, broken(shows, ""))
 }
 
 // finish ends a section with its checks.
@@ -40,7 +40,7 @@ func (p *page) finish() {
 		p.text.WriteString("\nChecked:\n\n")
 	}
 	for _, c := range p.checks {
-		fmt.Fprintf(&p.text, "- %s\n", c)
+		fmt.Fprintf(&p.text, "- %s\n", broken(c, "  "))
 	}
 	p.checks = nil
 }
@@ -55,7 +55,30 @@ func (p *page) closeBlock() {
 // says adds a paragraph between commands.
 func (p *page) says(text string) {
 	p.closeBlock()
-	fmt.Fprintf(&p.text, "\n%s\n", text)
+	fmt.Fprintf(&p.text, "\n%s\n", broken(text, ""))
+}
+
+// columns are those of prose.
+const columns = 100
+
+// broken breaks prose into lines, each but the first behind an indent.
+func broken(text, indent string) string {
+	var out strings.Builder
+	used := len(indent)
+	for i, word := range strings.Fields(text) {
+		switch {
+		case i == 0:
+		case used+1+len(word) > columns:
+			out.WriteString("\n" + indent)
+			used = len(indent)
+		default:
+			out.WriteString(" ")
+			used++
+		}
+		out.WriteString(word)
+		used += len(word)
+	}
+	return out.String()
 }
 
 // file shows one.
