@@ -66,10 +66,10 @@ test: ## install what is missing and run all tests (root); ends with a plain cou
 	@test "$$(id -u)" = 0 || { echo "make test: the tests make network namespaces and load eBPF programs; run it as root" >&2; exit 1; }
 	@partial=; build/ready || partial=1; FAIRWAY_TEST_PARTIAL=$$partial build/test-report --packages="$(PACKAGES)" -- -count=1 $(if $(RUN),-run='$(RUN)')
 
-test-unit: ## run the tests that need no root (under 30 seconds)
+test-unit: ## run the tests that need no root
 	@build/test-unit
 
-test-bpf: generate ## compile and verify the programs, and run each on packets (root, under a minute)
+test-bpf: generate ## compile and verify the programs, and run each on packets (root)
 	@build/test-report --packages="./test/progrun ./maps/... ./loader" -- -count=1 $(if $(RUN),-run='$(RUN)')
 
 test-long: ## run the tests that are long by nature: crowds, soaks, fuzzers, older engines (root)
