@@ -23,8 +23,8 @@ type carrying struct {
 	carrier *carry.Carrier
 	parts   []*part
 	batch   []carry.Entry
-	// entered are halves, lost those for which there was no room or whose tuple was another
-	// connection's by then.
+	// entered are connections, lost those that the last walk found no room for, or whose
+	// tuple was another connection's by then.
 	entered, lost int
 }
 
@@ -121,25 +121,42 @@ func (c *carrying) close() {
 	}
 }
 
-// all walks through the older tables. What is in this version's already gains what
-// packets have told of it since.
+// all walks through the older tables, once for replies, once for origins, which go in only
+// where their replies are. What is in this version's already gains what packets have told
+// of it since.
 func (c *carrying) all() error {
+	c.lost = 0
 	for _, p := range c.parts {
 		opened, err := p.opened()
 		if err != nil {
 			return err
 		}
-		for e, err := range each(p.flows) {
-			if err != nil {
-				return err
-			}
-			if err := c.add(p, e[0], e[1]); err != nil {
-				return err
-			}
+		if err := errors.Join(c.walk(p, false), c.walk(p, true)); err != nil {
+			return err
 		}
 		p.done = opened
 	}
+	return nil
+}
+
+func (c *carrying) walk(p *part, origins bool) error {
+	for e, err := range each(p.flows) {
+		if err != nil {
+			return err
+		}
+		half := p.converted(e[0], e[1])
+		if isOrigin(&half) != origins {
+			continue
+		}
+		if err := c.add(half); err != nil {
+			return err
+		}
+	}
 	return c.flush()
+}
+
+func isOrigin(e *carry.Entry) bool {
+	return object.DatapathFlowFlag(e.Flow.Flow.Flags)&object.DatapathFlowFlagFLOW_ORIGIN != 0
 }
 
 // newest is all for connections that older programs have opened since the last call of
@@ -205,11 +222,11 @@ func (c *carrying) remembered(p *part, slot uint32) error {
 		return fmt.Errorf("read %s: %w", p.flows, err)
 	}
 	if err == nil {
-		if err := c.add(p, twinKey, twinValue); err != nil {
+		if err := c.add(p.converted(twinKey, twinValue)); err != nil {
 			return err
 		}
 	}
-	return c.add(p, key, value)
+	return c.add(origin)
 }
 
 func (p *part) converted(key, value []byte) carry.Entry {
@@ -223,8 +240,7 @@ func (p *part) converted(key, value []byte) carry.Entry {
 }
 
 // add takes half a connection that isn't about to be removed.
-func (c *carrying) add(p *part, key, value []byte) error {
-	e := p.converted(key, value)
+func (c *carrying) add(e carry.Entry) error {
 	if e.Flow.Flow.LastSeen == uint32(object.DatapathFlowLastSeenFLOW_DEAD) {
 		return nil
 	}
@@ -237,10 +253,13 @@ func (c *carrying) add(p *part, key, value []byte) error {
 func (c *carrying) flush() error {
 	err := c.carrier.Carry(c.batch)
 	for i := range c.batch {
+		if !isOrigin(&c.batch[i]) {
+			continue
+		}
 		switch carry.Outcome(c.batch[i].Outcome) {
 		case carry.Entered:
 			c.entered++
-		case carry.Full:
+		case carry.Full, carry.Taken:
 			c.lost++
 		}
 	}

@@ -17,7 +17,8 @@ type Replacement struct {
 	// Of names the build that worked with them; empty if it left no note.
 	Of string
 	At time.Time
-	// Carried is how many connections were carried over, Lost how many had no room.
+	// Carried is how many connections were carried over, Lost how many had no room, or
+	// had lost their tuple to another.
 	Carried, Lost int
 	// Broke says that connections through address translation couldn't be.
 	Broke bool

@@ -114,14 +114,14 @@ func (l *Loader) replaceCarrying(u *upgrade, r *Replacement) error {
 	if err := errors.Join(c.all(), c.newest()); err != nil {
 		return err
 	}
-	l.cfg.Logger.Debug("connections are carried over", "halves", c.entered)
+	l.cfg.Logger.Debug("connections are carried over", "connections", c.entered)
 	replaced, followed := make(chan struct{}), make(chan error)
 	go func() { followed <- c.follow(replaced) }()
 	err = l.replaceAll()
 	close(replaced)
 	err = errors.Join(err, <-followed)
 	err = errors.Join(err, c.newest(), c.all())
-	r.Carried, r.Lost = c.entered/2, (c.lost+1)/2
+	r.Carried, r.Lost = c.entered, c.lost
 	return err
 }
 

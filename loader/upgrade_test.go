@@ -307,6 +307,26 @@ func TestConnectionsFollow(t *testing.T) {
 		want = append(want, opened...)
 		step("a connection that was opened since", c.newest)
 	}
+	for n := range 20 {
+		opened := connection(n%2 == 1, 300+n, unix.IPPROTO_UDP)
+		for _, h := range opened {
+			o.put(t, h)
+		}
+		want = append(want, opened...)
+	}
+	step("a walk over what was opened since", c.all)
+	// Another endpoint's port had the tuple before.
+	for _, h := range connection(false, 200, unix.IPPROTO_TCP) {
+		if h.Origin() {
+			h.Src = netip.AddrPortFrom(h.Src.Addr(), 999)
+			h.LastSeen--
+			o.put(t, h)
+		}
+	}
+	step("a walk over what has lost its tuple", c.all)
+	if c.lost != 1 {
+		t.Errorf("%d connections are lost, want 1", c.lost)
+	}
 	for n := range want {
 		want[n].State |= object.DatapathFlowStateFLOW_ACK | object.DatapathFlowStateFLOW_FIN
 		want[n].LastSeen += 10
