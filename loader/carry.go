@@ -80,7 +80,7 @@ func openPart(s *survey, dir string, v6 bool, flows, recent string) (_ *part, er
 	if err != nil {
 		return nil, err
 	}
-	if p.conversion, err = convert(old, s.wanted(flows), fillers(), false); err != nil {
+	if p.conversion, err = convert(old, s.wanted(flows), fillers(revisionOf(dir)), false); err != nil {
 		return nil, err
 	}
 	if p.recent, err = openOlder(dir, recent); err != nil {

@@ -26,6 +26,8 @@ type field struct {
 	at, size int
 	// network says that the bytes are in network order.
 	network bool
+	// opaque says that it is a union, or a bit-field, which nobody converts.
+	opaque bool
 }
 
 // uint returns a member of the kernel's byte order, which is the little end first.
@@ -82,12 +84,14 @@ func convert(old, wanted layout, fill map[string]filler, lenient bool) (*convers
 			from, known := part.from[path]
 			name := wanted.table + "." + part.name + "." + path
 			switch f := fill[name]; {
+			case f != nil:
+				c.fill = append(c.fill, f)
+			case to.opaque || from.opaque:
+				return nil, fmt.Errorf("%w: %s is part of a union, or a bit-field", errNoConversion, name)
 			case known && (from.size > to.size || from.size != to.size && (from.network || to.network)):
 				return nil, fmt.Errorf("%w: %s had %d bytes and has %d", errNoConversion, name, from.size, to.size)
 			case known:
 				c.moves[i] = append(c.moves[i], move{from.at, to.at, from.size})
-			case f != nil:
-				c.fill = append(c.fill, f)
 			case !lenient && !isPadding(path):
 				return nil, fmt.Errorf("%w: nothing says what %s is", errNoConversion, name)
 			}
@@ -155,6 +159,10 @@ func addFields(all map[string]field, path string, at int, t btf.Type) {
 	switch u := btf.UnderlyingType(t).(type) {
 	case *btf.Struct:
 		for _, m := range u.Members {
+			if m.BitfieldSize != 0 {
+				all[join(m.Name)] = field{opaque: true}
+				continue
+			}
 			addFields(all, join(m.Name), at+int(m.Offset.Bytes()), m.Type)
 		}
 	case *btf.Array:
@@ -167,6 +175,8 @@ func addFields(all map[string]field, path string, at int, t btf.Type) {
 		}
 	case *btf.Int:
 		all[path] = field{at: at, size: int(u.Size), network: isNetworkOrder(t)}
+	case *btf.Union:
+		all[path] = field{opaque: true}
 	case *btf.Enum:
 		all[path] = field{at: at, size: int(u.Size)}
 	}

@@ -77,7 +77,12 @@ func TestNoConversion(t *testing.T) {
 	untyped.key, untyped.value = nil, nil
 	array := member(u32)
 	array.kind = ebpf.Array
+	union := &btf.Union{Name: "u", Size: 4, Members: []btf.Member{{Name: "a", Type: u32}}}
+	bits := structOf(btf.Member{Name: "m", Type: u32})
+	bits.Members[0].BitfieldSize = 3
 	for name, c := range map[string]struct{ old, wanted layout }{
+		"a union":             {member(union), member(union)},
+		"a bit-field":         {layoutWith(bits), layoutWith(bits)},
 		"fewer bytes":         {member(u32), member(u16)},
 		"of network order":    {member(be16), member(be32)},
 		"into network order":  {member(u16), member(be32)},

@@ -35,6 +35,8 @@
 //   - tables of a later revision are refused (ErrNewerTables) once that version has replaced
 //     the programs; those of a start of it that came to nothing are removed. Versions from
 //     before there were groups can't know: they begin new tables, and connections break;
+//   - versions from before programs were pinned leave <dir>/programs where it is: what is in
+//     it costs memory until a later version starts, or it is removed;
 //   - without tcx (before Linux 6.6) programs are clsact filters, which no link
 //     guards: they are found again by their name, priority and handle. With
 //     Config.Others, the maps that they use tell whose they are. If the BPF filesystem

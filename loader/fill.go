@@ -8,15 +8,16 @@ import (
 	"github.com/fairway-project/fairway/maps/object"
 )
 
-// fillers say what members become that entries of earlier revisions lack, by table and
-// path. They stay as long as a version with such a revision may be the one that is
-// replaced.
-func fillers() map[string]filler {
-	return map[string]filler{
-		// Revision 0 of flows.
-		object.DatapathMapFlows4 + ".key.echo": fillEcho,
-		object.DatapathMapFlows6 + ".key.echo": fillEcho,
+// fillers say what members become that entries of a group's revision lack, or that meant
+// something else in it, by table and path. They stay as long as a version with such a
+// revision may be the one that is replaced.
+func fillers(revision int) map[string]filler {
+	all := make(map[string]filler)
+	if revision < 1 {
+		all[object.DatapathMapFlows4+".key.echo"] = fillEcho
+		all[object.DatapathMapFlows6+".key.echo"] = fillEcho
 	}
+	return all
 }
 
 // fillEcho tells an echo's request and reply: flows of ICMP were begun by requests, but

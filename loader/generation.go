@@ -81,23 +81,21 @@ func (l *Loader) adopt(pinned map[string]*ebpf.Map) (bool, error) {
 				*at, err = ebpf.LoadPinnedMap(filepath.Join(dir, name), nil)
 			}
 		}
-		if errors.Is(err, fs.ErrNotExist) {
-			return false, l.giveUp(dir, name)
-		}
 		if err != nil {
-			return false, explain(fmt.Errorf("pinned program %s: %w", filepath.Join(dir, name), err))
+			return false, l.giveUp(dir, name, err)
 		}
 	}
 	return true, nil
 }
 
-// givenUp begins the name of a generation that is incomplete. What is attached may need it
+// givenUp begins the name of a generation that can't be opened, whole. What is attached may need it
 // until it is replaced.
 const givenUp = "incomplete-"
 
-// giveUp puts a generation aside that somebody took something out of.
-func (l *Loader) giveUp(dir, name string) error {
-	l.cfg.Logger.Warn("pinned programs are incomplete and are loaded again", "dir", dir, "missing", name)
+// giveUp puts a generation aside that somebody took something out of, or put something
+// else into.
+func (l *Loader) giveUp(dir, name string, why error) error {
+	l.cfg.Logger.Warn("pinned programs are incomplete and are loaded again", "dir", dir, "missing", name, "err", why)
 	aside := filepath.Join(l.cfg.programsDir(), givenUp+l.fingerprint)
 	err := errors.Join(l.objects.Close(), os.RemoveAll(aside), os.Rename(dir, aside))
 	l.objects = object.DatapathObjects{}

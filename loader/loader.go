@@ -210,6 +210,10 @@ func (l *Loader) setSizes(s *survey) error {
 	if err != nil {
 		return err
 	}
+	// A start that was killed may have made some of them.
+	if entries, err = s.sizeAtHome(entries); err != nil {
+		return err
+	}
 	all := s.spec.Maps
 	all[object.DatapathMapFlows4].MaxEntries = entries
 	all[object.DatapathMapFlows6].MaxEntries = entries

@@ -25,6 +25,9 @@ func mapIDs(dir string) (map[ebpf.MapID]bool, error) {
 	}
 	ids := make(map[ebpf.MapID]bool)
 	for _, path := range paths {
+		if filepath.Base(path) == copiedMark {
+			continue
+		}
 		id, err := mapID(path)
 		if err != nil {
 			return nil, fmt.Errorf("pinned map %s: %w", path, err)

@@ -26,7 +26,8 @@ type survey struct {
 	spec   *ebpf.CollectionSpec
 	// home is each group's directory.
 	home map[string]string
-	// others are the directories that aren't home to any group: of other versions.
+	// others are the directories that aren't home to any group: of other versions, earlier
+	// revisions first.
 	others []string
 	// newer are the directories that a later version's start left which came to nothing:
 	// this version's programs still work with its own tables.
@@ -66,7 +67,15 @@ func look(dir string, spec *ebpf.CollectionSpec) (*survey, error) {
 		}
 		s.others = append(s.others, path)
 	}
+	slices.SortStableFunc(s.others, func(a, b string) int { return revisionOf(a) - revisionOf(b) })
 	return s, nil
+}
+
+// revisionOf is what the name of a directory of maps says; 0 if it is from before there
+// were groups.
+func revisionOf(dir string) int {
+	_, revision, _ := splitDirName(filepath.Base(dir))
+	return revision
 }
 
 // OtherTables returns the directories of tables below an instance's directory that another
@@ -108,9 +117,14 @@ func (s *survey) othersOf(g group) []string {
 }
 
 // twin returns the directory of another version with tables of the group that have this
-// version's layout; "" if there is none.
+// version's layout; "" if there is none. In one with another revision the same layout means
+// something else.
 func (s *survey) twin(g group) (string, error) {
 	for _, dir := range s.othersOf(g) {
+		of, revision, ok := splitDirName(filepath.Base(dir))
+		if ok && (of != g.name || revision != g.revision) {
+			continue
+		}
 		like, err := s.isLike(g, dir)
 		if like || err != nil {
 			return dir, err
@@ -233,11 +247,15 @@ func (s *survey) shares(g group, dir string) (bool, error) {
 	return true, nil
 }
 
-// clear removes the directories of other versions.
+// clear removes the directories of other versions, then the marks of what was copied.
 func (s *survey) clear() error {
 	err := removeDirs(append(s.others, s.newer...))
 	s.others, s.newer = nil, nil
-	return err
+	var marks []string
+	for _, g := range s.groups {
+		marks = append(marks, s.path(g, copiedMark))
+	}
+	return errors.Join(err, removeDirs(marks))
 }
 
 func removeDirs(dirs []string) error {

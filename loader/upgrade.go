@@ -8,6 +8,10 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/fairway-project/fairway/maps/object"
 )
 
 // upgrade is what is left to do where another version's tables are there.
@@ -40,7 +44,7 @@ func (l *Loader) prepare(s *survey) (*upgrade, error) {
 			u.flows, err = dirs, l.tryCarrying(s, dirs)
 		default:
 			u.waits = u.waits || g.bring == said
-			err = l.copyOlder(s, g, dirs)
+			err = l.copyFirst(s, g, dirs)
 		}
 		if errors.Is(err, errNoConversion) && g.bring != said {
 			l.cfg.Logger.Warn("older tables can't be read", "group", g.name, "err", err)
@@ -80,9 +84,6 @@ func (l *Loader) Switch() error {
 		return err
 	}
 	l.cfg.Logger.Debug("programs are replaced")
-	if err := l.copyAgain(u); err != nil {
-		return err
-	}
 	if err := u.survey.clear(); err != nil {
 		return err
 	}
@@ -104,7 +105,7 @@ func (l *Loader) Switch() error {
 // older programs were still at when they were replaced comes last.
 func (l *Loader) replaceCarrying(u *upgrade, r *Replacement) error {
 	if len(u.flows) == 0 {
-		return l.replaceAll()
+		return l.replaceCopying(u)
 	}
 	c, err := l.openCarrying(u.survey, u.flows)
 	if err != nil {
@@ -117,7 +118,7 @@ func (l *Loader) replaceCarrying(u *upgrade, r *Replacement) error {
 	l.cfg.Logger.Debug("connections are carried over", "connections", c.entered)
 	replaced, followed := make(chan struct{}), make(chan error)
 	go func() { followed <- c.follow(replaced) }()
-	err = l.replaceAll()
+	err = l.replaceCopying(u)
 	close(replaced)
 	err = errors.Join(err, <-followed)
 	err = errors.Join(err, c.newest(), c.all())
@@ -140,20 +141,42 @@ func (c *carrying) follow(done <-chan struct{}) error {
 	}
 }
 
-// copyAgain brings over what older programs wrote after the first time.
-func (l *Loader) copyAgain(u *upgrade) error {
+// replaceCopying replaces programs, and brings over what older ones have written since the
+// first time: before, all, and after, what isn't there, because newer ones write too.
+func (l *Loader) replaceCopying(u *upgrade) error {
+	if err := l.copyAgain(u, ebpf.UpdateAny); err != nil {
+		return err
+	}
+	return errors.Join(l.replaceAll(), l.copyAgain(u, ebpf.UpdateNoExist))
+}
+
+func (l *Loader) copyAgain(u *upgrade, how ebpf.MapUpdateFlags) error {
 	older, err := u.survey.older()
 	if err != nil {
 		return err
 	}
 	for _, g := range u.survey.groups {
 		if dirs := older[g.name]; g.bring == copied && len(dirs) > 0 {
-			if err := l.copyOlder(u.survey, g, dirs); err != nil && !errors.Is(err, errNoConversion) {
+			if err := l.copyOlder(u.survey, g, dirs, how); err != nil && !errors.Is(err, errNoConversion) {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// sizeAtHome is the number of entries of the flow table that is where it belongs, or the
+// given one.
+func (s *survey) sizeAtHome(entries uint32) (uint32, error) {
+	i := slices.IndexFunc(s.groups, func(g group) bool { return g.name == flowGroup })
+	if !exists(s.path(s.groups[i], object.DatapathMapFlows4)) {
+		return entries, nil
+	}
+	have, err := pinnedLayout(s.home[flowGroup], object.DatapathMapFlows4)
+	if err != nil {
+		return 0, fmt.Errorf("size of flow tables: %w", err)
+	}
+	return have.entries, nil
 }
 
 // keepSizes gives flow tables that connections are carried into the size of those that

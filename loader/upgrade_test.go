@@ -580,7 +580,7 @@ func TestControlPlaneTablesAreCopied(t *testing.T) {
 	}
 	i.turnBackwards(t, object.DatapathMapEndpoints)
 	second := i.open(t)
-	defer second.Close()
+	defer func() { second.Close() }()
 	got, err := endpoint.New(second.Maps()).All()
 	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" || err != nil {
 		t.Errorf("endpoints (-want +got), %v:\n%s", err, diff)
@@ -588,7 +588,22 @@ func TestControlPlaneTablesAreCopied(t *testing.T) {
 	if got := i.programs(t, dev); !second.Switching() || !cmp.Equal(got, before) {
 		t.Errorf("before Switch: switching %t, programs %v, want %v", second.Switching(), got, before)
 	}
+	// Killed here, what the control plane has said since isn't overwritten.
+	said := want[5]
+	said.Generation++
+	want[5] = said
+	if err := errors.Join(endpoint.New(second.Maps()).Put(5, said), second.Close()); err != nil {
+		t.Fatal(err)
+	}
+	second = i.open(t)
+	got, err = endpoint.New(second.Maps()).All()
+	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" || err != nil || !second.Switching() {
+		t.Errorf("endpoints after a restart (-want +got), %v, switching %t:\n%s", err, second.Switching(), diff)
+	}
 	i.do(t, second.Switch)
+	if marks, err := filepath.Glob(filepath.Join(i.cfg.mapsDir(), "*", copiedMark)); len(marks) != 0 || err != nil {
+		t.Errorf("marks are left: %v, %v", marks, err)
+	}
 	if got := i.programs(t, dev); second.Switching() || len(got) != 1 || got[0] == before[0] {
 		t.Errorf("after Switch: switching %t, programs %v", second.Switching(), got)
 	}
@@ -599,6 +614,72 @@ func TestControlPlaneTablesAreCopied(t *testing.T) {
 		t.Errorf("older tables are left: %v, %v", others, err)
 	}
 	i.do(t, second.Uninstall)
+}
+
+// An earlier revision with the same layout meant something else: its tables aren't shared.
+func TestSameLayoutOfAnotherRevision(t *testing.T) {
+	i := newInstance(t)
+	first := i.open(t)
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	home := filepath.Dir(i.pin(t, object.DatapathMapEndpoints))
+	before, err := mapID(i.pin(t, object.DatapathMapEndpoints))
+	if err != nil {
+		t.Fatal(err)
+	}
+	older := filepath.Join(i.cfg.mapsDir(), strings.Replace(filepath.Base(home), "-1-", "-0-", 1))
+	if err := os.Rename(home, older); err != nil {
+		t.Fatal(err)
+	}
+	second := i.open(t)
+	defer second.Close()
+	after, err := mapID(filepath.Join(home, object.DatapathMapEndpoints))
+	if err != nil || after == before || !second.Switching() {
+		t.Errorf("map %d became %d, switching %t, %v", before, after, second.Switching(), err)
+	}
+	i.do(t, second.Uninstall)
+}
+
+// What there is no room for any more is left out.
+func TestCopyIntoLess(t *testing.T) {
+	for _, kind := range []ebpf.MapType{ebpf.Array, ebpf.Hash} {
+		spec := &ebpf.MapSpec{Type: kind, KeySize: 4, ValueSize: 4, MaxEntries: 8, Key: u32, Value: u32}
+		from, err := ebpf.NewMap(spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer from.Close()
+		for n := range uint32(8) {
+			if err := from.Put(n, n+1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		spec.MaxEntries = 4
+		to, err := ebpf.NewMap(spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer to.Close()
+		l := layout{table: "t", kind: kind, keySize: 4, valueSize: 4, key: u32, value: u32}
+		c, err := convert(l, l, nil, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.copy(from, to, ebpf.UpdateAny); err != nil {
+			t.Errorf("%s: %v", kind, err)
+		}
+		copied := 0
+		for e, err := range each(to) {
+			if err != nil || e[1][0] != e[0][0]+1 {
+				t.Errorf("%s: entry %v, %v", kind, e, err)
+			}
+			copied++
+		}
+		if copied != 4 {
+			t.Errorf("%s: %d entries, want 4", kind, copied)
+		}
+	}
 }
 
 // turnBackwards gives a table, and so its group, another layout, as an earlier revision may
@@ -627,7 +708,7 @@ func (i *instance) turnBackwards(t *testing.T, table string) {
 		t.Fatal(err)
 	}
 	older := filepath.Join(i.cfg.mapsDir(), "endpoints-0-0123456789abcdef")
-	if err := errors.Join(c.copy(present, m), os.Remove(pin), m.Pin(pin), os.Rename(filepath.Dir(pin), older)); err != nil {
+	if err := errors.Join(c.copy(present, m, ebpf.UpdateAny), os.Remove(pin), m.Pin(pin), os.Rename(filepath.Dir(pin), older)); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -39,9 +39,22 @@ func (d *Datapath) prune(want datapath.Desired) error {
 	}
 	return errors.Join(
 		d.resolvers.prune(among(want.Resolvers, func(r datapath.Resolver) string { return r.SandboxID })),
-		d.programs.switchOver(),
+		d.switchOver(),
 		d.frames.retry(),
 	)
+}
+
+// switchOver ends the use of tables with another layout. Nothing is collected meanwhile: half
+// a connection whose other half is still to be carried over would be taken for an orphan.
+func (d *Datapath) switchOver() error {
+	if !d.programs.versions().switching {
+		return nil
+	}
+	d.collector.working.Lock()
+	err := d.programs.switchOver()
+	d.collector.working.Unlock()
+	d.collector.kick()
+	return err
 }
 
 func among[T any](all []T, id func(T) string) func(string) bool {
