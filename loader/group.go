@@ -47,7 +47,8 @@ const (
 const flowGroup = "flows"
 
 // groups has every table of the object but those that go with the programs. Tables that
-// name each other's slots keep them, because entries are copied to where they were.
+// name each other's slots keep them, because entries are copied to where they were. A
+// directory of a group that isn't here is refused as a later version's.
 func groups() []group {
 	all := []group{
 		{flowGroup, 1, []string{

@@ -55,7 +55,15 @@ func look(dir string, spec *ebpf.CollectionSpec) (*survey, error) {
 		if homes[path] {
 			continue
 		}
-		of, revision, _ := splitDirName(name)
+		of, revision, grouped := splitDirName(name)
+		if _, ours := known[of]; grouped && !ours && !isTablesOwn(path, of) {
+			if s.isWhole() {
+				s.newer = append(s.newer, path)
+				continue
+			}
+			return nil, fmt.Errorf("tables in %s: %w: this version knows no group %s; start the newer version, "+
+				"or remove them, and the connections in them, with fairway uninstall", path, ErrNewerTables, of)
+		}
 		if g := known[of]; g.bring != anew && revision > g.revision {
 			if s.isComplete(g) {
 				s.newer = append(s.newer, path)
@@ -69,6 +77,19 @@ func look(dir string, spec *ebpf.CollectionSpec) (*survey, error) {
 	}
 	slices.SortStableFunc(s.others, func(a, b string) int { return revisionOf(a) - revisionOf(b) })
 	return s, nil
+}
+
+// isTablesOwn knows the directory of a table that stands alone, by its name. Such a one is
+// begun anew in any version.
+func isTablesOwn(dir, group string) bool {
+	found, err := names(dir)
+	return err == nil && !slices.ContainsFunc(found, func(t string) bool { return t != group })
+}
+
+// isWhole reports whether all of this version's tables are there, so that its programs may
+// work with them.
+func (s *survey) isWhole() bool {
+	return !slices.ContainsFunc(s.groups, func(g group) bool { return !s.isComplete(g) })
 }
 
 // revisionOf is what the name of a directory of maps says; 0 if it is from before there

@@ -509,6 +509,46 @@ func TestVersionFromBeforeIsPutBack(t *testing.T) {
 	i.do(t, second.Uninstall)
 }
 
+// Groups that this version doesn't know are a later version's, but a single table's own.
+func TestUnknownGroupIsRefused(t *testing.T) {
+	i := newInstance(t)
+	first := i.open(t)
+	home := filepath.Dir(i.pin(t, object.DatapathMapEndpoints))
+	unknown := filepath.Join(i.cfg.mapsDir(), "later-1-"+legacy)
+	if err := errors.Join(first.Close(), os.Rename(home, unknown)); err != nil {
+		t.Fatal(err)
+	}
+	i.do(t, func() error {
+		l, err := Open(i.cfg)
+		if !errors.Is(err, ErrNewerTables) || !strings.Contains(err.Error(), "no group later") {
+			t.Errorf("refused with %v", err)
+		}
+		if err == nil {
+			return l.Close()
+		}
+		return nil
+	})
+	i.do(t, func() error { return Remove(i.cfg) })
+}
+
+// A start that was killed between two tables that have one size doesn't leave them with two.
+func TestHalfOfTheFlowTables(t *testing.T) {
+	i := newInstance(t)
+	first := i.open(t)
+	rings := []string{i.pin(t, object.DatapathMapRecent4), i.pin(t, object.DatapathMapRecent6)}
+	want := first.Maps().Recent4.MaxEntries()
+	if err := errors.Join(first.Close(), os.Remove(rings[1]), os.RemoveAll(i.cfg.programsDir())); err != nil {
+		t.Fatal(err)
+	}
+	i.cfg.FlowTableSize = 8192
+	second := i.open(t)
+	defer second.Close()
+	if got := second.Maps().Recent6.MaxEntries(); got != want {
+		t.Errorf("rings have %d and %d entries", want, got)
+	}
+	i.do(t, second.Uninstall)
+}
+
 // pins lists all that is in the instance's directory.
 func (i *instance) pins(t *testing.T) []string {
 	t.Helper()
