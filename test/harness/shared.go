@@ -13,6 +13,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/fairway-project/fairway/userspace/nl"
 )
 
 // A world with a daemon takes longer to make and to remove than most tests take in it.
@@ -228,7 +230,7 @@ func forgetNetwork() error {
 	if err := netlink.ConntrackTableFlush(netlink.ConntrackTable); err != nil {
 		return fmt.Errorf("tracked connections: %w", err)
 	}
-	all, err := netlink.NeighList(0, unix.AF_UNSPEC)
+	all, err := nl.NeighList(nil, 0, unix.AF_UNSPEC)
 	if err != nil {
 		return fmt.Errorf("neighbours: %w", err)
 	}

@@ -23,7 +23,7 @@ type Processes interface {
 	// sandbox.ErrFinished if it has ended. Watch follows.
 	Find(sb *model.Sandbox) error
 	// Watch calls ended once the main process has ended, unless Close comes first. The
-	// end is known to others when it returned.
+	// end is known to others when it returned. Calling it again does nothing.
 	Watch(sandboxID string, ended func(sandbox.Exit))
 	// Has reports whether the main process was started or found.
 	Has(sandboxID string) bool
@@ -31,8 +31,9 @@ type Processes interface {
 	// Exec starts a further process. The error wraps sandbox.ErrFinished if the sandbox
 	// has ended.
 	Exec(sb *model.Sandbox, req request.Exec, stdio *request.Stdio) (request.Process, error)
-	// Wait, Stop and Kill are for those that Has.
-	Wait(ctx context.Context, sandboxID string) (int, error)
+	// Wait returns the exit code of the main process, once its end is known to others;
+	// known is false where there is none.
+	Wait(ctx context.Context, sandboxID string) (code int, known bool, err error)
 	Stop(ctx context.Context, sandboxID string, req request.Stop) error
 	Kill(ctx context.Context, sandboxID string) error
 	// KillMain and KillAll end the main process, and all, of others.
@@ -96,8 +97,12 @@ func (e *Engine) Wait(ctx context.Context, ref string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if e.processes.Has(sb.ID) {
-		return e.processes.Wait(ctx, sb.ID)
+	if code, known, err := e.processes.Wait(ctx, sb.ID); known {
+		return code, err
+	}
+	// It may have ended, or gone, since it was found.
+	if sb, err = e.state.findSandbox(sb.ID); err != nil {
+		return 0, err
 	}
 	switch {
 	case sb.State.Status == model.StatusRunning && sb.State.Pid != 0:

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"syscall"
 	"time"
 
@@ -21,10 +22,14 @@ const defaultGrace = 10 * time.Second
 type process struct {
 	*sandbox.Process
 	settled chan struct{}
+	settle  func()
+	// watched is guarded by the Runner's lock.
+	watched bool
 }
 
 func newProcess(p *sandbox.Process) *process {
-	return &process{Process: p, settled: make(chan struct{})}
+	settled := make(chan struct{})
+	return &process{Process: p, settled: settled, settle: sync.OnceFunc(func() { close(settled) })}
 }
 
 var _ request.Process = (*process)(nil)

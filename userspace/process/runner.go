@@ -24,6 +24,9 @@ type Runner struct {
 	// that ended stay until Forget.
 	mains map[string]*process
 
+	// finding orders Find, so that a process has one that waits for it.
+	finding sync.Mutex
+
 	running    context.Context
 	stop       context.CancelFunc
 	background sync.WaitGroup
@@ -39,7 +42,9 @@ func NewRunner(boxes *sandbox.Manager, hide string) *Runner {
 
 // Close ends the watching. Processes go on.
 func (r *Runner) Close() {
+	r.mu.Lock()
 	r.stop()
+	r.mu.Unlock()
 	r.background.Wait()
 }
 
@@ -97,12 +102,19 @@ func (r *Runner) Abandon(sandboxID string) error {
 		return nil
 	}
 	r.Forget(sandboxID)
+	defer p.settle()
 	return p.Kill()
 }
 
 // Find finds the main process of a sandbox that an earlier daemon started. The error
-// wraps sandbox.ErrFinished if it has ended. The caller calls Watch.
+// wraps sandbox.ErrFinished if it has ended. One that is there already stays. The caller
+// calls Watch.
 func (r *Runner) Find(sb *model.Sandbox) error {
+	r.finding.Lock()
+	defer r.finding.Unlock()
+	if r.Has(sb.ID) {
+		return nil
+	}
 	p, err := r.boxes.Reattach(sb.ID, sb.State.Pid, sb.State.StartTime)
 	if err != nil {
 		return err
@@ -112,25 +124,34 @@ func (r *Runner) Find(sb *model.Sandbox) error {
 }
 
 // Watch calls ended, from a goroutine of its own, when the sandbox's main process has
-// ended; not after Close.
+// ended; not after Close. Once is enough: it does nothing for a process that is watched.
 func (r *Runner) Watch(sandboxID string, ended func(sandbox.Exit)) {
-	p := r.main(sandboxID)
-	if p == nil {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p := r.mains[sandboxID]
+	if p == nil || p.watched || r.running.Err() != nil {
 		return
 	}
+	p.watched = true
 	r.background.Go(func() {
 		select {
 		case <-p.Done():
-			defer close(p.settled)
+			defer p.settle()
 			ended(p.Exit())
 		case <-r.running.Done():
 		}
 	})
 }
 
-// Wait returns the exit code of a sandbox's main process, which Has.
-func (r *Runner) Wait(ctx context.Context, sandboxID string) (int, error) {
-	return r.main(sandboxID).Wait(ctx)
+// Wait returns the exit code of a sandbox's main process; known is false where there is
+// none, which a moment ago there may have been.
+func (r *Runner) Wait(ctx context.Context, sandboxID string) (code int, known bool, err error) {
+	p := r.main(sandboxID)
+	if p == nil {
+		return 0, false, nil
+	}
+	code, err = p.Wait(ctx)
+	return code, true, err
 }
 
 // Stop asks a sandbox's main process to end, and kills it after a while. It is no error
@@ -194,7 +215,7 @@ func (r *Runner) Exec(sb *model.Sandbox, req request.Exec, stdio *request.Stdio)
 	p := newProcess(started)
 	go func() {
 		<-p.Done()
-		close(p.settled)
+		p.settle()
 	}()
 	return p, nil
 }

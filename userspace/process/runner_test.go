@@ -104,7 +104,7 @@ func TestStop(t *testing.T) {
 	default:
 		t.Error("stopped before the end was dealt with")
 	}
-	if code, err := b.Runner.Wait(t.Context(), b.sb.ID); code != 7 || err != nil {
+	if code, _, err := b.Runner.Wait(t.Context(), b.sb.ID); code != 7 || err != nil {
 		t.Errorf("waited for %d, %v", code, err)
 	}
 	if err := p.Signal(9); err != nil {
@@ -116,6 +116,27 @@ func TestStop(t *testing.T) {
 	}
 	if err := errors.Join(b.Stop(t.Context(), b.sb.ID, request.Stop{}), b.Kill(t.Context(), b.sb.ID), b.Abandon(b.sb.ID)); err != nil {
 		t.Errorf("stopped once more: %v", err)
+	}
+}
+
+// Found and watched twice, as by two who mend at once, a process ends once; and whoever
+// waits for one that is forgotten meanwhile is told that there is none.
+func TestWatchedTwice(t *testing.T) {
+	b := newBox(t)
+	b.run("trap 'exit 7' TERM")
+	if err := b.Find(&b.sb); err != nil {
+		t.Fatal(err)
+	}
+	first, second := b.ends(), b.ends()
+	if err := b.Stop(t.Context(), b.sb.ID, request.Stop{Signal: "TERM"}); err != nil {
+		t.Fatal(err)
+	}
+	if len(first) != 1 || len(second) != 0 {
+		t.Errorf("its end was told %d and %d times", len(first), len(second))
+	}
+	b.Forget(b.sb.ID)
+	if _, known, err := b.Runner.Wait(t.Context(), b.sb.ID); known || err != nil {
+		t.Errorf("forgotten, but known: %v, %v", known, err)
 	}
 }
 
@@ -153,7 +174,7 @@ func TestFind(t *testing.T) {
 	if e := <-ended; e.Known {
 		t.Errorf("the end is known: %+v", e)
 	}
-	if _, err := b.Runner.Wait(t.Context(), b.sb.ID); err == nil || !strings.Contains(err.Error(), "exit code is not known") {
+	if _, _, err := b.Runner.Wait(t.Context(), b.sb.ID); err == nil || !strings.Contains(err.Error(), "exit code is not known") {
 		t.Errorf("waited: %v", err)
 	}
 	select {

@@ -3,6 +3,7 @@
 package wanted
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -71,7 +72,7 @@ func TestFourthOwner(t *testing.T) {
 	}
 	said(t, k, "after all", "no endpoint pod, no network pods, network other")
 	s.Stop()
-	if err := cni.PutNetwork(ctx, network("late", "10.10.0.0/16", 31)); err != ErrStopped {
+	if err := cni.PutNetwork(ctx, network("late", "10.10.0.0/16", 31)); !errors.Is(err, ErrStopped) {
 		t.Errorf("after the stop: %v", err)
 	}
 }
@@ -83,7 +84,7 @@ func TestRefusedEdit(t *testing.T) {
 	s := newState(t, k, time.Hour)
 	own := owner(t, s, model.OwnerFairway, Options{})
 	k.refuse("network n")
-	if err := own.PutNetwork(t.Context(), network("n", "10.1.0.0/16", 1)); err != errRefused {
+	if err := own.PutNetwork(t.Context(), network("n", "10.1.0.0/16", 1)); !errors.Is(err, errRefused) {
 		t.Errorf("got %v", err)
 	}
 	if d := s.Degraded(); len(d) != 0 {
