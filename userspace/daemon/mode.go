@@ -69,6 +69,9 @@ func (d *daemon) retire(ctx context.Context, modes []datapath.Mode) error {
 			return fmt.Errorf("remove the %s datapath: %w", m, err)
 		}
 		err = errors.Join(d.wanted.Retire(ctx, old), old.Close())
+		if err == nil {
+			err = d.engine.Retired(ctx)
+		}
 		if err != nil {
 			return fmt.Errorf("remove the %s datapath: %w", m, err)
 		}

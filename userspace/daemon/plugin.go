@@ -4,6 +4,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 
@@ -70,14 +71,18 @@ func (d *daemon) startPlugin(ctx context.Context) error {
 	return d.plugin.Start(ctx)
 }
 
-// servePlugin answers Docker from now on, until the function that it returns.
+// servePlugin answers Docker from now on, until the function that it returns. Nothing
+// after it may refuse the start: what an earlier version kept is put aside.
 func (d *daemon) servePlugin(failed chan<- error) (end func(context.Context) error, err error) {
 	if d.config.DockerPlugin == "" {
-		return func(context.Context) error { return nil }, nil
+		return func(context.Context) error { return nil }, plugin.SetAside(d.config.Root)
 	}
 	listener, err := plugin.Listen(d.config.DockerPlugin)
 	if err != nil {
 		return nil, err
+	}
+	if err := plugin.SetAside(d.config.Root); err != nil {
+		return nil, errors.Join(err, listener.Close())
 	}
 	server := plugin.NewServer(d.plugin, d.log)
 	go func() {

@@ -192,6 +192,7 @@ func TestRetireOldDatapath(t *testing.T) {
 	if log := old.takeLog(); !slices.Equal(log, []string{"resolver", "uninstall"}) {
 		t.Errorf("old datapath was told %q", log)
 	}
+	must(t, w.Retired(context.Background()))
 	got := w.fake.takeLog()
 	slices.Sort(got)
 	if diff := gocmp.Diff([]string{"host", "network bridge", "network n"}, got); diff != "" {

@@ -75,7 +75,9 @@ type Owner struct {
 	unpruned bool
 
 	troubles map[string]string
-	mends    map[string]mend
+	mends    map[string]*mend
+	// running are the subjects at whose mends an attempt is under way.
+	running map[string]bool
 
 	wake       chan struct{}
 	cancel     context.CancelFunc
@@ -89,12 +91,12 @@ func (o *Owner) Close() {
 }
 
 // ExpectNetwork says that the owner is going to want a network, by an edit: it is no
-// leftover meanwhile.
+// leftover meanwhile. Its subnets are taken by that edit only: of two stored networks
+// that overlap one works.
 func (o *Owner) ExpectNetwork(n Network) {
 	o.state.mu.Lock()
 	defer o.state.mu.Unlock()
 	o.want.networks[n.ID] = n
-	o.state.claims[n.ID] = &n.Network
 }
 
 // ExpectEndpoint is ExpectNetwork for an endpoint with its published ports.
@@ -156,16 +158,6 @@ func (o *Owner) PutNetwork(ctx context.Context, n Network) error {
 		}
 		return o.state.Datapath.EnsureNetwork(ctx, *n.Told)
 	}, func() { o.told.networks[n.ID] = n })
-}
-
-// putAgain says once more which networks the owner wants that the datapath has.
-func (o *Owner) putAgain(ctx context.Context) {
-	o.state.mu.Lock()
-	all := maps.Clone(o.told.networks)
-	o.state.mu.Unlock()
-	for _, n := range all {
-		_ = o.Mend(ctx, NetworkSubject(n.Name), func(ctx context.Context) error { return o.PutNetwork(ctx, n) })
-	}
 }
 
 // claim takes the network's subnets. It needs mu.

@@ -60,7 +60,6 @@ type State struct {
 	mu      sync.Mutex
 	owners  []*Owner
 	stopped bool
-	host    datapath.Host
 	// claims are the networks whose subnets are taken, by ID.
 	claims map[string]*model.Network
 	// former are the devices of Fairway's that were there before.
@@ -107,7 +106,7 @@ func (s *State) Owner(name model.Owner, options Options) *Owner {
 	o := &Owner{
 		Options: options, state: s, want: newObjects(), told: newObjects(), guarded: make(map[int]bool),
 		named:    make(map[string]Endpoint),
-		troubles: make(map[string]string), mends: make(map[string]mend), wake: make(chan struct{}, 1),
+		troubles: make(map[string]string), mends: make(map[string]*mend), running: make(map[string]bool), wake: make(chan struct{}, 1),
 	}
 	if options.Audit {
 		o.audit = audit.New(s.Log, name)
@@ -182,21 +181,16 @@ func (s *State) views() (all []View) {
 
 // EnsureHost says which devices lead outside and which addresses are the host's own.
 func (s *State) EnsureHost(ctx context.Context, h datapath.Host) error {
-	if err := s.Datapath.EnsureHost(ctx, h); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.host = h
-	return nil
+	return s.Datapath.EnsureHost(ctx, h)
 }
 
 // Retire removes what another datapath left from before the mode was changed. The
-// present one guards everything already.
+// present one guards everything already, but is to be told of the host and of the
+// networks again after that: the other one puts settings back that it needs, forwarding
+// for one.
 func (s *State) Retire(ctx context.Context, old datapath.Datapath) error {
 	s.mu.Lock()
-	host, resolvers := s.host, s.desired().Resolvers
-	owners := slices.Clone(s.owners)
+	resolvers := s.desired().Resolvers
 	s.mu.Unlock()
 	var errs []error
 	// The old one has never heard of the sandboxes: it must know in which namespaces its
@@ -204,17 +198,7 @@ func (s *State) Retire(ctx context.Context, old datapath.Datapath) error {
 	for _, r := range resolvers {
 		errs = append(errs, old.EnsureResolver(ctx, r))
 	}
-	if err := errors.Join(append(errs, old.Uninstall(ctx))...); err != nil {
-		return err
-	}
-	// It put settings back that the present one needs, forwarding for one.
-	if err := s.Datapath.EnsureHost(ctx, host); err != nil {
-		return err
-	}
-	for _, o := range owners {
-		o.putAgain(ctx)
-	}
-	return nil
+	return errors.Join(append(errs, old.Uninstall(ctx))...)
 }
 
 // Stop refuses everything from now on but deletions: the datapath is about to be

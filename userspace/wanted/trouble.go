@@ -4,6 +4,7 @@ package wanted
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -16,8 +17,11 @@ const (
 	maxPause = 2 * time.Second
 )
 
-// mend is what puts something right.
-type mend func(context.Context) error
+// mend is what puts something right. A later one of the same subject is another.
+type mend struct{ do func(context.Context) error }
+
+// ErrUnderWay is what Mend returns while an earlier attempt at the subject is under way.
+var ErrUnderWay = errors.New("another attempt is under way")
 
 // Report notes that something isn't as it should be, and why, or with nil that it is. It
 // is in the status until then, and in the log once.
@@ -59,27 +63,45 @@ func (o *Owner) note(subject string, err error) (news bool) {
 }
 
 // Mend puts something right by f. While f fails that is reported, and f is called again,
-// ever less often, subjects in their alphabetical order. Report, and Forget, end it.
+// ever less often, subjects in their alphabetical order. Report, and Forget, end it. There
+// is one attempt at a subject at a time: while one is under way f takes its place, is
+// called later, and the answer is ErrUnderWay.
 func (o *Owner) Mend(ctx context.Context, subject string, f func(context.Context) error) error {
 	o.state.mu.Lock()
-	o.mends[subject] = f
+	o.mends[subject] = &mend{f}
 	o.state.mu.Unlock()
-	return o.attempt(ctx, subject, f)
+	return o.attempt(ctx, subject)
 }
 
-func (o *Owner) attempt(ctx context.Context, subject string, f mend) error {
-	err := f(ctx)
+// attempt does what the subject's mend is now; without one there is nothing to do.
+func (o *Owner) attempt(ctx context.Context, subject string) error {
+	o.state.mu.Lock()
+	m := o.mends[subject]
+	if m == nil || o.running[subject] {
+		o.state.mu.Unlock()
+		if m == nil {
+			return nil
+		}
+		return ErrUnderWay
+	}
+	o.running[subject] = true
+	o.state.mu.Unlock()
+	err := m.do(ctx)
 	o.state.mu.Lock()
 	defer o.state.mu.Unlock()
-	if _, still := o.mends[subject]; !still {
+	delete(o.running, subject)
+	switch now := o.mends[subject]; {
+	case now == nil:
 		// Forgotten meanwhile.
-		return err
-	}
-	o.report(subject, err)
-	if err == nil {
-		delete(o.mends, subject)
-	} else {
+	case err != nil:
+		o.report(subject, err)
 		o.again()
+	case now != m:
+		// What was put right isn't all that is asked for by now.
+		o.again()
+	default:
+		o.report(subject, nil)
+		delete(o.mends, subject)
 	}
 	return err
 }
@@ -89,7 +111,7 @@ func (o *Owner) Forget(about func(subject string) bool) {
 	o.state.mu.Lock()
 	defer o.state.mu.Unlock()
 	maps.DeleteFunc(o.troubles, func(subject, _ string) bool { return about(subject) })
-	maps.DeleteFunc(o.mends, func(subject string, _ mend) bool { return about(subject) })
+	maps.DeleteFunc(o.mends, func(subject string, _ *mend) bool { return about(subject) })
 }
 
 // Trouble returns what was reported of a subject, "" for nothing.
@@ -188,7 +210,7 @@ func (o *Owner) next(pause time.Duration) (time.Duration, reason) {
 // retry takes up again what failed.
 func (o *Owner) retry(ctx context.Context) {
 	o.state.mu.Lock()
-	again, mends, stopped := o.refused, maps.Clone(o.mends), o.state.stopped
+	again, subjects, stopped := o.refused, slices.Sorted(maps.Keys(o.mends)), o.state.stopped
 	o.state.mu.Unlock()
 	if stopped {
 		return
@@ -196,10 +218,10 @@ func (o *Owner) retry(ctx context.Context) {
 	if again {
 		o.sayAgain(ctx)
 	}
-	for _, subject := range slices.Sorted(maps.Keys(mends)) {
+	for _, subject := range subjects {
 		if ctx.Err() != nil {
 			return
 		}
-		_ = o.attempt(ctx, subject, mends[subject])
+		_ = o.attempt(ctx, subject)
 	}
 }

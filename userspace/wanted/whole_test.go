@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -140,5 +141,58 @@ func TestMend(t *testing.T) {
 	o.Forget(func(subject string) bool { return subject == "b" })
 	if d := s.Degraded(); len(d) != 0 {
 		t.Errorf("degraded: %q", d)
+	}
+}
+
+// There is one attempt at a subject at a time. A later mend is done after it, though the
+// earlier one succeeds.
+func TestMendUnderWay(t *testing.T) {
+	s := newState(t, &kernel{}, time.Hour)
+	o := owner(t, s, "cni", Options{})
+	var inside, most, tried atomic.Int32
+	attempt := func() (leave func()) {
+		if n := inside.Add(1); n > most.Load() {
+			most.Store(n)
+		}
+		return func() { inside.Add(-1) }
+	}
+	entered, release := make(chan struct{}), make(chan struct{})
+	first := make(chan error)
+	go func() {
+		first <- o.Mend(t.Context(), "a", func(context.Context) error {
+			defer attempt()()
+			close(entered)
+			<-release
+			return nil
+		})
+	}()
+	<-entered
+	// The goroutine passes by a while the other subject is tried again and again.
+	_ = o.Mend(t.Context(), "b", func(context.Context) error { tried.Add(1); return errRefused })
+	eventually(t, "b is tried again", func() bool { return tried.Load() >= 3 })
+	var second atomic.Bool
+	if err := o.Mend(t.Context(), "a", func(context.Context) error {
+		defer attempt()()
+		second.Store(true)
+		return nil
+	}); err != ErrUnderWay {
+		t.Errorf("the second mend: %v", err)
+	}
+	close(release)
+	if err := <-first; err != nil {
+		t.Errorf("the first mend: %v", err)
+	}
+	eventually(t, "the second mend is done", second.Load)
+	if most.Load() != 1 {
+		t.Errorf("%d attempts at once", most.Load())
+	}
+	eventually(t, "nothing but b is left", func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return len(o.mends) == 1 && len(o.running) <= 1 && o.mends["b"] != nil
+	})
+	o.Report("b", nil)
+	if err := o.attempt(t.Context(), "b"); err != nil {
+		t.Errorf("an attempt at what was forgotten: %v", err)
 	}
 }

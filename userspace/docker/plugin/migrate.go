@@ -14,7 +14,8 @@ import (
 )
 
 // FormerFile is where earlier versions kept what is in the store now, in the daemon's
-// root. Migrated is its name once the store has it: for whoever goes back to one of them.
+// root. Migrated is its name once a start with what it has succeeded: for whoever goes
+// back to one of them.
 const (
 	FormerFile = "docker-plugin.json"
 	Migrated   = FormerFile + ".migrated"
@@ -23,21 +24,40 @@ const (
 // formerVersion is the format of that file.
 const formerVersion = 1
 
-// migrate takes the file of an earlier version into the store, if there is one in dir. A
-// crash before the end is followed by another migration of the same.
+// migrate makes the store have what is in the file of an earlier version, and nothing
+// else, if there is one in dir. The file stays until SetAside: while a start may still be
+// refused, the earlier version may go on with it.
 func migrate(s *store.Store, dir string) error {
-	path := filepath.Join(dir, FormerFile)
-	former, err := readFormer(path)
+	former, err := readFormer(filepath.Join(dir, FormerFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	if err := (records{}).save(s, former); err != nil {
+	present, err := stored(s)
+	if err != nil {
 		return err
 	}
-	if err := os.Rename(path, filepath.Join(dir, Migrated)); err != nil {
+	return present.save(s, former)
+}
+
+// SetAside renames the file of an earlier version in dir, if there is one, so that what
+// the store has counts from now on. It is to be called when the start can't be refused
+// any more, and before the driver answers Docker.
+func SetAside(dir string) error {
+	err := os.Rename(filepath.Join(dir, FormerFile), filepath.Join(dir, Migrated))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("docker plugin: %w", err)
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("docker plugin: %w", err)
+	}
+	if err := errors.Join(d.Sync(), d.Close()); err != nil {
 		return fmt.Errorf("docker plugin: %w", err)
 	}
 	return nil

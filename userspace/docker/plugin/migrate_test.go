@@ -23,7 +23,8 @@ func compare() cmp.Options {
 }
 
 // What an earlier version kept in its file, which that version wrote, is carried on: the
-// same networks, endpoints and ports. The file is put aside, and read once.
+// same networks, endpoints and ports. The file stays until it is put aside, and counts
+// meanwhile: the earlier version may go on with it.
 func TestFormerFile(t *testing.T) {
 	dir := t.TempDir()
 	raw, err := os.ReadFile(filepath.Join("testdata", "former", FormerFile))
@@ -57,6 +58,28 @@ func TestFormerFile(t *testing.T) {
 	}
 	if err := d.Close(); err != nil {
 		t.Fatal(err)
+	}
+	if left, err := os.ReadFile(path); err != nil || string(left) != string(raw) {
+		t.Errorf("the file before it is put aside: %q, %v", left, err)
+	}
+	// The start was refused, and the earlier version went on without the networks.
+	if err := os.WriteFile(path, []byte(`{"version":1,"networks":{},"endpoints":{}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := Networks(storeIn(t, dir), dir); n != 0 || err != nil {
+		t.Errorf("%d networks that the earlier version deleted, %v", n, err)
+	}
+	// It got them again.
+	if err := os.WriteFile(path, raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := Networks(storeIn(t, dir), dir); n != 1 || err != nil {
+		t.Errorf("%d networks that the earlier version has again, %v", n, err)
+	}
+	for range 2 {
+		if err := SetAside(dir); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if _, err := os.Stat(path); !os.IsNotExist(err) {
 		t.Errorf("the file is left: %v", err)

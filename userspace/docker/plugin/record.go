@@ -42,20 +42,28 @@ func Networks(s *store.Store, dir string) (int, error) {
 	return len(r.Networks), err
 }
 
-// load reads what the driver has. What an earlier version kept in a file in dir is in the
-// store after that.
-func load(s *store.Store, dir string) (r records, err error) {
+// load reads what the driver has. What an earlier version keeps in a file in dir replaces
+// what is in the store.
+func load(s *store.Store, dir string) (records, error) {
 	if err := migrate(s, dir); err != nil {
+		return records{}, err
+	}
+	r, err := stored(s)
+	if err != nil {
 		return r, err
 	}
+	if err := r.check(); err != nil {
+		return r, fmt.Errorf("docker plugin: state file %s: %w", s.Path(), err)
+	}
+	return r, nil
+}
+
+func stored(s *store.Store) (r records, err error) {
 	if r.Networks, err = store.Records[network](s, store.PluginNetworks); err != nil {
 		return r, fmt.Errorf("docker plugin: %w", err)
 	}
 	if r.Endpoints, err = store.Records[endpoint](s, store.PluginEndpoints); err != nil {
 		return r, fmt.Errorf("docker plugin: %w", err)
-	}
-	if err := r.check(); err != nil {
-		return r, fmt.Errorf("docker plugin: state file %s: %w", s.Path(), err)
 	}
 	return r, nil
 }
