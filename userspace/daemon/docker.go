@@ -62,6 +62,7 @@ func (d *daemon) openDocker(dp datapath.Datapath) error {
 		return err
 	}
 	d.docker = w
+	d.onClose(w.Close)
 	return nil
 }
 
@@ -91,7 +92,6 @@ func (d *daemon) startDocker(ctx context.Context) error {
 	if d.docker == nil {
 		return nil
 	}
-	d.onClose(d.docker.Close)
 	return d.docker.Start(ctx)
 }
 

@@ -228,6 +228,8 @@ func (d *fakeDatapath) Prune(context.Context, datapath.Desired) error {
 	return d.locked(func() error { d.sweeps++; return nil })
 }
 
+func (d *fakeDatapath) All() ([]link.Device, error) { return nil, nil }
+
 func (d *fakeDatapath) Owned() ([]link.Device, error) { return nil, nil }
 
 func (d *fakeDatapath) Delete(string, string) error { return nil }

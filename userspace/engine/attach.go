@@ -70,10 +70,8 @@ func (e *Engine) detach(ctx context.Context, a attachment) error {
 	if err == nil {
 		err = d.Detach(ctx, driver.Plug{Network: a.net, Endpoint: a.ep})
 	}
-	if err != nil {
-		return fmt.Errorf("endpoint %s: %w", shortID(a.ep.ID), err)
-	}
-	if err := e.owner.DeleteEndpoint(ctx, a.ep.ID); err != nil {
+	// Whatever is left of the device: nobody wants it to be in service.
+	if err := errors.Join(err, e.owner.DeleteEndpoint(ctx, a.ep.ID)); err != nil {
 		return fmt.Errorf("endpoint %s: %w", shortID(a.ep.ID), err)
 	}
 	e.facts.forgetEndpoint(a.ep.ID)

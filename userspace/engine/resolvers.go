@@ -4,6 +4,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -88,6 +89,8 @@ func (e *Engine) startResolver(ctx context.Context, sb *model.Sandbox, c dns.Con
 		return fmt.Errorf("sandbox %s: embedded dns: %w", sb.Name, err)
 	}
 	if err := e.owner.PutResolver(ctx, datapathResolver(sb, r)); err != nil {
+		// Nobody wants it any more, and what of it was taken goes.
+		err = errors.Join(err, e.owner.DeleteResolver(context.WithoutCancel(ctx), sb.ID))
 		r.Close()
 		return fmt.Errorf("sandbox %s: embedded dns: %w", sb.Name, err)
 	}

@@ -13,13 +13,15 @@
 //     both ends down: call the datapath between CreateVeth and the first SetUp;
 //   - between creation and marking a crash can leave a device without an alias;
 //     CreateVeth recognises such a rest of its own by name and bridge;
-//   - nothing here lists all devices but Owned, Addresses, Routes and the Watcher.
+//   - nothing here lists all devices but All, Owned, Addresses, Routes and the
+//     Watcher.
 package link
 
 import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/fairway-project/fairway/userspace/model"
@@ -136,19 +138,23 @@ func (h *Host) Delete(name, owner string) error {
 	return nil
 }
 
-// Owned lists the devices that Fairway made: at start-up, to find leftovers.
-func (h *Host) Owned() ([]Device, error) {
+// All lists the devices that there are: at start-up, to tell whose leftovers are.
+func (h *Host) All() ([]Device, error) {
 	links, err := nl.LinkList(h.nl)
 	if err != nil {
 		return nil, err
 	}
-	var owned []Device
-	for _, l := range links {
-		if d := device(l); d.Owner != "" {
-			owned = append(owned, d)
-		}
+	all := make([]Device, len(links))
+	for i, l := range links {
+		all[i] = device(l)
 	}
-	return owned, nil
+	return all, nil
+}
+
+// Owned lists the devices that Fairway made: at start-up, to find leftovers.
+func (h *Host) Owned() ([]Device, error) {
+	all, err := h.All()
+	return slices.DeleteFunc(all, func(d Device) bool { return d.Owner == "" }), err
 }
 
 // Addresses lists the addresses of all devices, with their prefix lengths, by the

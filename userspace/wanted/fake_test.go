@@ -30,9 +30,10 @@ type kernel struct {
 	// refused are the calls that fail.
 	refused map[string]bool
 	// left are the devices that something is left about, by index; owned are those of
-	// Fairway's.
+	// Fairway's, others those of others.
 	left   map[int]bool
 	owned  []link.Device
+	others []link.Device
 	pruned []datapath.Desired
 }
 
@@ -112,6 +113,12 @@ func (k *kernel) Prune(_ context.Context, want datapath.Desired) error {
 		}
 	}
 	return nil
+}
+
+func (k *kernel) All() ([]link.Device, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.Concat(k.owned, k.others), nil
 }
 
 func (k *kernel) Owned() ([]link.Device, error) {

@@ -64,15 +64,17 @@ func (s *State) prune(ctx context.Context) error {
 	own, foreign := s.waiting()
 	s.mu.Unlock()
 	if own || foreign {
-		made := make(map[int]bool)
-		owned, err := s.Devices.Owned()
+		// What is about a device that is gone is nobody's.
+		spared := make(map[int]bool)
+		there, err := s.Devices.All()
 		if err != nil {
 			return err
 		}
-		for _, d := range owned {
-			made[d.Index] = true
+		for _, d := range there {
+			made := d.Owner != ""
+			spared[d.Index] = made && own || !made && foreign
 		}
-		want.Spare = func(index int) bool { return made[index] && own || !made[index] && foreign }
+		want.Spare = func(index int) bool { return spared[index] }
 	}
 	err := s.Datapath.Prune(ctx, want)
 	if !own {

@@ -14,14 +14,16 @@ import (
 )
 
 // A fourth owner is a client like any other: it says what it wants, its leftovers go when
-// it has said all, and only they; what it wants stays when others have said all.
+// it has said all, and only they; what it wants stays when others have said all. What is
+// about a device that is gone goes at once.
 func TestFourthOwner(t *testing.T) {
-	const bridge, former, dockers = 10, 11, 20
+	const bridge, former, dockers, nowhere = 10, 11, 20, 21
 	k := &kernel{
-		left: map[int]bool{bridge: true, former: true, dockers: true},
+		left: map[int]bool{bridge: true, former: true, dockers: true, nowhere: true},
 		owned: []link.Device{
 			{Name: "br-pods", Index: bridge, Owner: "pods"}, {Name: "br-gone", Index: former, Owner: "gone"},
 		},
+		others: []link.Device{{Name: "docker0", Index: dockers}},
 	}
 	s := newState(t, k, time.Hour)
 	own := owner(t, s, model.OwnerFairway, Options{})

@@ -29,8 +29,9 @@ var ErrStopped = errors.New("fairway is being uninstalled")
 // container that is gone, in force for good.
 const Patience = 10 * time.Second
 
-// Devices are those of Fairway's that there are on the host; link.Host has them.
+// Devices are those that there are on the host; link.Host has them. Owned are Fairway's.
 type Devices interface {
+	All() ([]link.Device, error)
 	Owned() ([]link.Device, error)
 	Delete(name, ownerID string) error
 }

@@ -86,6 +86,12 @@ func TestPruneRemovesWhatNobodyEnsured(t *testing.T) {
 	}
 	w.ensure(prune(nil))
 	equal(t, "after the second", w.snapshot(), got)
+	w.ensure(func(ctx context.Context) error {
+		return w.dp.Prune(ctx, datapath.Desired{
+			Endpoints: []datapath.Endpoint{a}, Ports: map[string][]datapath.Port{a.ID: {publication(a, 6, 8080)}},
+		})
+	})
+	equal(t, "without the network that an endpoint is on", w.snapshot(), got)
 }
 
 // The bridge of a network is no uplink whatever it is called, in the process that

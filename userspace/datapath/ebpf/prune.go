@@ -20,6 +20,7 @@ func (d *Datapath) prune(want datapath.Desired) error {
 	if spare == nil {
 		spare = func(int) bool { return false }
 	}
+	networks := among(want.Networks, func(n datapath.Network) string { return n.ID })
 	err := errors.Join(
 		d.endpoints.prune(among(want.Endpoints, func(e datapath.Endpoint) string { return e.ID }), spare),
 		d.shares.divide(d.endpoints.count()),
@@ -29,7 +30,9 @@ func (d *Datapath) prune(want datapath.Desired) error {
 			return !d.endpoints.used(slot) || id != "" && len(want.Ports[id]) == 0
 		}),
 		d.links.prune(d.endpoints.used),
-		d.networks.prune(among(want.Networks, func(n datapath.Network) string { return n.ID }), spare),
+		// Nor does the network of an endpoint go, whose device may be gone for a while: its
+		// slot would be another's.
+		d.networks.prune(func(id string) bool { _, used := d.endpoints.on(id); return used || networks(id) }, spare),
 		d.followNetworks(),
 		d.programs.prune(d.endpoints.devices()),
 	)

@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -138,6 +140,8 @@ func (k *kernel) EnsurePorts(_ context.Context, id string, p []datapath.Port) er
 }
 
 func (k *kernel) Prune(context.Context, datapath.Desired) error { k.swept.Add(1); return nil }
+
+func (k *kernel) All() ([]link.Device, error) { return slices.Collect(maps.Values(k.devices)), nil }
 
 func (k *kernel) Owned() (all []link.Device, err error) {
 	for _, d := range k.devices {

@@ -106,8 +106,9 @@ func listed(ctx context.Context, c *client.Client) (map[string]bool, error) {
 }
 
 func (d *Driver) removeUnknown(ctx context.Context, id string) error {
-	if err := d.deleteNetwork(context.WithoutCancel(ctx), networkRef{id}); err != nil {
-		d.owner.Report("network "+shortID(id), err)
+	err := d.deleteNetwork(context.WithoutCancel(ctx), networkRef{id})
+	d.owner.Report("removal of network "+shortID(id), err)
+	if err != nil {
 		return err
 	}
 	d.Log.Info("docker plugin: network that docker doesn't know is removed", "network", shortID(id))
@@ -130,13 +131,13 @@ func (d *Driver) removeGivenUp(ctx context.Context, c *client.Client, networkID 
 	}
 	var errs []error
 	for _, id := range endpoints {
-		if has[id] {
-			continue
+		var err error
+		if !has[id] {
+			err = d.removeVacated(context.WithoutCancel(ctx), id)
 		}
-		if err := d.removeVacated(context.WithoutCancel(ctx), id); err != nil {
-			d.owner.Report("endpoint "+shortID(id), err)
-			errs = append(errs, err)
-		}
+		// Not what the endpoint is called: that may be mended, which goes on.
+		d.owner.Report("removal of endpoint "+shortID(id), err)
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }

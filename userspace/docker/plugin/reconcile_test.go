@@ -235,3 +235,34 @@ func TestCarried(t *testing.T) {
 		}
 	}
 }
+
+// That something can't be removed is told until it is removed, or needn't be.
+func TestRemovalIsToldUntilItIsOver(t *testing.T) {
+	k := newKernel()
+	d := again(t, t.TempDir(), k, "")
+	joined(t, handler(d, slog.New(slog.DiscardHandler)), "")
+	docker, answer := fakeDocker(t, client.Network{ID: netA, Name: "kept"})
+	answer()
+	c := ask(t, docker)
+	if _, err := listed(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	try := func(what string, want int, remove func() error) {
+		t.Helper()
+		if err := remove(); (err != nil) != (want > 0) {
+			t.Errorf("%s: %v", what, err)
+		}
+		if told := d.owner.Degraded(); len(told) != want {
+			t.Errorf("%s: told %q, want %d", what, told, want)
+		}
+	}
+	endpoint := func() error { return d.removeGivenUp(t.Context(), c, netA, []string{ep1}) }
+	k.busy = errors.New("busy")
+	try("endpoint that can't be removed", 1, endpoint)
+	delete(k.devices, d.records.Endpoints[ep1].IfName)
+	try("endpoint in a container after all", 0, endpoint)
+	network := func() error { return d.removeUnknown(t.Context(), netA) }
+	try("network that can't be removed", 1, network)
+	k.busy = nil
+	try("network that is removed", 0, network)
+}
