@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -19,8 +20,16 @@ import (
 // paths of sockets have to be short.
 const tmp = "/media"
 
-// machineProc is the procfs that /proc was, with the machine's own threads.
-const machineProc = tmp + "/proc"
+// places returns where a cell has its temporary files and the machine's procfs, which /proc
+// was, with the machine's own threads. A cell in a cell hides nothing of the outer one's: what
+// runs in it may lie there.
+func places() (files, proc, machine string) {
+	files, machine = tmp, "/proc"
+	if outer := os.Getenv(EnvProc); outer != "" {
+		files, machine = filepath.Join(filepath.Dir(outer), "in"), outer
+	}
+	return files, filepath.Join(files, "proc"), machine
+}
 
 // defaultPatience is long enough for the slowest test on a machine that is much slower
 // than any of today's.
@@ -67,11 +76,12 @@ func mounts() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make mounts private: %w", err)
 	}
+	files, proc, machine := places()
 	for _, m := range []struct {
 		kind, at string
 		flags    uintptr
 	}{
-		{"tmpfs", tmp, 0}, {"/proc", machineProc, unix.MS_BIND | unix.MS_REC},
+		{"tmpfs", files, 0}, {machine, proc, unix.MS_BIND | unix.MS_REC},
 		{"proc", "/proc", 0}, {"bpf", "/sys/fs/bpf", 0}, {"tmpfs", "/run/netns", 0},
 	} {
 		if err := os.MkdirAll(m.at, 0o755); err != nil {
@@ -113,7 +123,8 @@ func (c Cell) start(args []string, watched bool) (pid int, output *os.File, err 
 		}
 		defer stdout.Close()
 	}
-	env := append([]string{envInit + "-", "TMPDIR=" + tmp, EnvProc + "=" + machineProc}, c.Env...)
+	files, proc, _ := places()
+	env := append([]string{envInit + "-", "TMPDIR=" + files, EnvProc + "=" + proc}, c.Env...)
 	p, err := os.StartProcess(path, args, &os.ProcAttr{
 		Env: environ(env...), Files: []*os.File{os.Stdin, stdout, os.Stderr},
 	})
