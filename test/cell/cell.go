@@ -142,15 +142,13 @@ func endWithParent() error {
 }
 
 // forward passes the signals on with which runs are ended or asked for their stacks, and
-// outlives those that the terminal sends to all of the foreground's processes itself.
+// outlives them. What a terminal sends to all of the foreground's processes comes twice then.
 func forward(pid int) (stop func()) {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGHUP)
 	go func() {
 		for s := range signals {
-			if s != syscall.SIGINT {
-				_ = syscall.Kill(pid, s.(syscall.Signal))
-			}
+			_ = syscall.Kill(pid, s.(syscall.Signal))
 		}
 	}()
 	return func() { signal.Stop(signals); close(signals) }
