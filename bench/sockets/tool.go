@@ -101,21 +101,13 @@ func (i *instance) toolSlice(ctx context.Context, d time.Duration) (plan.Sample,
 }
 
 // measure tries until the server listens, which the tools don't tell. Some of them
-// end without an error then, and only write that there was one.
+// end without an error then, and only write that there was one, and sockperf waits for the
+// answer to a datagram that nobody got.
 func (t *tool) measure(ctx context.Context, p load.Place, to netip.AddrPort, seconds int) (rate float64, ops uint64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(seconds)*time.Second+30*time.Second)
-	defer cancel()
-	for range 20 {
-		cmd := exec.CommandContext(ctx, t.name, t.client(to, seconds)...)
-		var out bytes.Buffer
-		cmd.Stdout, cmd.Stderr = &out, &out
-		if err = child.Command(p, cmd); err != nil {
-			return 0, 0, err
-		}
-		if err = cmd.Wait(); err != nil {
-			err = fmt.Errorf("%w\n%s", err, out.Bytes())
-		} else if rate, ops, err = t.parse(out.Bytes()); err == nil {
-			return rate, ops, nil
+	const attempts = 20
+	for n := range time.Duration(attempts) {
+		if rate, ops, err = t.attempt(ctx, p, to, seconds, (n+1)*5*time.Second); err == nil || ctx.Err() != nil {
+			return rate, ops, err
 		}
 		select {
 		case <-ctx.Done():
@@ -124,4 +116,20 @@ func (t *tool) measure(ctx context.Context, p load.Place, to netip.AddrPort, sec
 		}
 	}
 	return 0, 0, err
+}
+
+// attempt runs the client, which is given so much time beside what it measures for.
+func (t *tool) attempt(ctx context.Context, p load.Place, to netip.AddrPort, seconds int, beside time.Duration) (rate float64, ops uint64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(seconds)*time.Second+beside)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, t.name, t.client(to, seconds)...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := child.Command(p, cmd); err != nil {
+		return 0, 0, err
+	}
+	if err := cmd.Wait(); err != nil {
+		return 0, 0, fmt.Errorf("%w\n%s", errors.Join(ctx.Err(), err), out.Bytes())
+	}
+	return t.parse(out.Bytes())
 }
