@@ -21,6 +21,7 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -116,14 +117,29 @@ static void prepare_signals(sigset_t *before)
 	signal(SIGPIPE, SIG_IGN);
 }
 
+/* Without a descriptor for the status the port's socket would get its number, and be closed. */
+static void occupy_status(void)
+{
+	int fd;
+
+	if (fcntl(STATUS_FD, F_GETFD) >= 0)
+		return;
+	fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	if (fd >= 0 && fd != STATUS_FD) {
+		dup2(fd, STATUS_FD);
+		close(fd);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	struct tuple t = { 0 };
 	char why[384];
-	sigset_t open;
+	sigset_t unblocked;
 	int fd;
 
-	prepare_signals(&open);
+	occupy_status();
+	prepare_signals(&unblocked);
 	parse(&t, argc, argv);
 	if (check(&t, why, sizeof(why)))
 		give_up("%s", why);
@@ -146,11 +162,11 @@ int main(int argc, char **argv)
 	}
 	dprintf(STATUS_FD, "0\n");
 	close(STATUS_FD);
-	if (t.relayed && relay(&t, fd, &signalled, &open))
+	if (t.relayed && relay(&t, fd, &signalled, &unblocked))
 		fprintf(stderr, "docker-proxy: relay for %s:%s: %s\n", t.host_ip, t.host_port,
 			strerror(errno));
 	while (!signalled)
-		sigsuspend(&open);
+		sigsuspend(&unblocked);
 	/* Nobody new while the daemon is told. */
 	if (t.relayed)
 		close(fd);

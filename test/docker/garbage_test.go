@@ -3,6 +3,7 @@
 package docker
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -11,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/fairway-project/fairway/test/harness"
 )
@@ -140,6 +143,14 @@ func TestShimWithoutStatus(t *testing.T) {
 	d, port := newFakeDaemon(t, 200, "{}"), freePort(t)
 	s := startShimUnder(t, []string{"sh", "-c", `exec 3>&-; exec "$@"`, "sh"}, d.socket, nil, tuple(port)...)
 	told(t, d)
+	// It takes the port after it was told that it may, tells nobody here, and waits.
+	harness.Eventually(t, "the shim to wait for a signal", func() error {
+		call, err := os.ReadFile(fmt.Sprintf("/proc/%d/syscall", s.Process.Pid))
+		if err == nil && !strings.HasPrefix(string(call), fmt.Sprintf("%d ", unix.SYS_RT_SIGSUSPEND)) {
+			err = fmt.Errorf("it is in system call %s", call)
+		}
+		return err
+	})
 	refuses(t, port)
 	s.end(t, syscall.SIGINT)
 }

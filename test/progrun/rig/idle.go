@@ -28,7 +28,7 @@ func (i *hosts) take(opts Options) (*testrun.Host, error) {
 	}
 	h := free[len(free)-1]
 	i.all[key] = free[:len(free)-1]
-	return h, h.Restore()
+	return h, h.Reuse()
 }
 
 // give takes a host back, or closes it if it isn't what others would get.

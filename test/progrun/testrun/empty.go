@@ -34,6 +34,12 @@ func (h *Host) empty() error {
 	return errors.Join(append(errs, m.FlowUses.Put(uint32(share.All), &object.DatapathFlowUse{}))...)
 }
 
+// Reuse makes a restored host what a new one is for another test: what Restore leaves,
+// since most tests don't look at it, is emptied too.
+func (h *Host) Reuse() error {
+	return errors.Join(h.Restore(), ageArray(h.PortUses, func(count *uint32) { *count = 0 }))
+}
+
 // slots is more than the standard world uses.
 const slots = 16
 
