@@ -79,16 +79,17 @@ func TestAdoptedNamespaceThatCannotBeOpened(t *testing.T) {
 	must(t, os.Symlink(there, path))
 	v, err := w.Add(ctx, request.Add{SandboxConfig: request.SandboxConfig{Name: "vm"}, Netns: path})
 	must(t, err)
+	// In one step: a path that isn't there would be the sandbox's end.
+	lead := func(to string) { must(t, os.Symlink(to, path+".new")); must(t, os.Rename(path+".new", path)) }
 	for _, breaks := range []func(){
-		func() { must(t, os.Remove(path)); loop(t, path) },
-		func() { w.shut(); must(t, os.Remove(path)); loop(t, path); w.open() },
+		func() { lead(path) },
+		func() { w.shut(); lead(path); w.open() },
 	} {
 		breaks()
 		w.wakeUp()
 		eventually(t, "the status to tell", func() bool { return !w.well() })
 		w.runsDegraded(v, syscall.ELOOP.Error())
-		must(t, os.Remove(path))
-		must(t, os.Symlink(there, path))
+		lead(there)
 		eventually(t, "the sandbox to be taken over", w.well)
 	}
 	must(t, os.Remove(path))

@@ -175,7 +175,7 @@ func TestMendUnderWay(t *testing.T) {
 		defer attempt()()
 		second.Store(true)
 		return nil
-	}); err != ErrUnderWay {
+	}); !errors.Is(err, ErrUnderWay) {
 		t.Errorf("the second mend: %v", err)
 	}
 	close(release)
