@@ -4,6 +4,7 @@ package loader
 
 import (
 	"bytes"
+	"embed"
 	"flag"
 	"fmt"
 	"os"
@@ -62,13 +63,18 @@ func writeFrozen(t *testing.T, what string) {
 	}
 }
 
+// testdata is in the binary: the guests of test-vm have nothing else.
+//
+//go:embed testdata
+var testdata embed.FS
+
 func frozenFile(name string) string { return filepath.Join("testdata", name+".btf") }
 
 // frozen returns the tables of a revision as specs, for what they have in common with
 // this version's.
 func frozen(t *testing.T, name string) map[string]*ebpf.MapSpec {
 	t.Helper()
-	raw, err := os.ReadFile(frozenFile(name))
+	raw, err := testdata.ReadFile(frozenFile(name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,8 +148,9 @@ func TestRevisionsFollowLayouts(t *testing.T) {
 		if err := os.WriteFile(file, []byte(now.String()), 0o644); err != nil {
 			t.Fatal(err)
 		}
+		return
 	}
-	recorded, err := os.ReadFile(file)
+	recorded, err := testdata.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ package test
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -42,6 +43,8 @@ func littleMemory(t *testing.T, e *harness.Env) {
 		if r := e.Daemon.Uninstall(t); r.Code != 0 {
 			t.Fatalf("uninstall: exit %d: %s", r.Code, r.Err)
 		}
+		// The kernel frees tables when nothing looks at them any more.
+		harness.Eventually(t, "the memory of the former tables to be free", func() error { return usesAtMost(group, 16<<20) })
 		e.Daemon.Args = []string{"--flow-table-size", "32768"}
 	}
 	e.Daemon.Start(t)
@@ -66,6 +69,24 @@ func littleMemory(t *testing.T, e *harness.Env) {
 	e.Must(t, "network", "rm", "a")
 	e.Daemon.Kill(t)
 	e.Daemon.Under = nil
+}
+
+// usesAtMost is an error while what is counted for a control group is more.
+func usesAtMost(group string, limit int) error {
+	for _, name := range []string{"memory.usage_in_bytes", "memory.current"} {
+		text, err := os.ReadFile(filepath.Join(group, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if n, err := strconv.Atoi(strings.TrimSpace(string(text))); err != nil || n > limit {
+			return fmt.Errorf("%s is %s", name, text)
+		}
+		return nil
+	}
+	return errors.New("no count of its memory")
 }
 
 // memoryGroup makes a control group that limits memory. What is in it has to be gone by
