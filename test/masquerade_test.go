@@ -194,7 +194,7 @@ func TestProtocolsByAddress(t *testing.T) {
 					harness.All(harness.SrcIP(f.LAN1), harness.DstIP(c1.IP(t, "a", f)), harness.Contains(bodies[1])))
 			}
 		})
-	})
+	}, harness.Own()) // what the host holds outlives a test
 }
 
 // sctpInit is an INIT, or with a tag the INIT ACK that answers it.

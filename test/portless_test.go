@@ -23,7 +23,7 @@ func TestHostKeepsProtocolsWithoutPorts(t *testing.T) {
 			t.Run("host speaks later", func(t *testing.T) { hostSpeaksLater(t, e, f, c1, 253) })
 			t.Run("host listens later", func(t *testing.T) { hostListensLater(t, e, f, c1, 254) })
 		})
-	})
+	}, harness.Own()) // what the host holds outlives a test
 }
 
 // The host and a machine of the LAN talk; a container's packet changes nothing.
@@ -137,5 +137,5 @@ func TestHostKeepsItsTunnels(t *testing.T) {
 				}
 			})
 		}
-	})
+	}, harness.Own()) // what the host holds outlives a test
 }
