@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/signal"
 	"strconv"
 	"strings"
 	"syscall"
@@ -98,6 +99,11 @@ func TestAttachedRunHasTheClientsFiles(t *testing.T) {
 }
 
 func TestSignalsAreForwarded(t *testing.T) {
+	// What is ignored here, as SIGHUP is under nohup, a shell can't trap. Fairway's own
+	// processes are started by sandbox.Init, which sees to that.
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, syscall.SIGHUP)
+	defer signal.Stop(caught)
 	client, _ := attachClient(t)
 	p := newPipes(t)
 	run, err := client.RunAttached(t.Context(), request.Run{Command: []string{
