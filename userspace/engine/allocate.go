@@ -69,7 +69,7 @@ func (e *Engine) takeAddress(n *model.Network, f ipam.Family, want netip.Addr, u
 	if err != nil {
 		return p, ipamKind(err)
 	}
-	u.add(func() error { e.ipam.Release(n.ID, p.Addr()); return nil })
+	u.add(func() error { e.releaseAddress(n.ID, p.Addr()); return nil })
 	return p, nil
 }
 

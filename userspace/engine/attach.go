@@ -14,13 +14,13 @@ import (
 )
 
 // attach has the driver make the endpoint's interface and put it in service. It passes
-// nothing until the datapath guards it. u detaches.
+// nothing until the datapath guards it. u withdraws it.
 func (e *Engine) attach(ctx context.Context, sb *model.Sandbox, a attachment, u *undo) error {
 	d, err := e.Drivers.Find(a.net.Driver)
 	if err != nil {
 		return err
 	}
-	u.add(func() error { return e.detach(context.WithoutCancel(ctx), a) })
+	u.add(func() error { return e.withdraw(context.WithoutCancel(ctx), a) })
 	_, err = d.Attach(ctx, e.plug(ctx, sb, a))
 	return err
 }
@@ -64,18 +64,41 @@ func (e *Engine) datapathEndpoint(sb *model.Sandbox, a attachment, index int) da
 
 // detach takes the endpoint out of service: first the device, so that nothing
 // passes unguarded, then the datapath's knowledge of it. What is gone already
-// is no error.
+// is no error. What can't be detached goes on as it is.
 func (e *Engine) detach(ctx context.Context, a attachment) error {
-	d, err := e.Drivers.Find(a.net.Driver)
+	err := e.unplug(ctx, a)
 	if err == nil {
-		err = d.Detach(ctx, driver.Plug{Network: a.net, Endpoint: a.ep})
+		err = e.owner.DeleteEndpoint(ctx, a.ep.ID)
 	}
-	// Whatever is left of the device: nobody wants it to be in service.
-	if err := errors.Join(err, e.owner.DeleteEndpoint(ctx, a.ep.ID)); err != nil {
+	if err != nil {
 		return fmt.Errorf("endpoint %s: %w", shortID(a.ep.ID), err)
 	}
 	e.facts.forgetEndpoint(a.ep.ID)
 	return nil
+}
+
+// withdraw is detach of an endpoint that isn't wanted any more, whatever comes of it: while
+// it can't be detached it stays guarded, keeps its addresses, and is tried again.
+func (e *Engine) withdraw(ctx context.Context, a attachment) error {
+	subject := "end of endpoint " + shortID(a.ep.ID)
+	err := e.owner.Withdraw(ctx, subject, a.ep.ID, func(ctx context.Context) error { return e.unplug(ctx, a) }, func() {
+		e.facts.forgetEndpoint(a.ep.ID)
+		e.releaseAddresses(a)
+	})
+	if err != nil {
+		return fmt.Errorf("endpoint %s: %w", shortID(a.ep.ID), err)
+	}
+	return nil
+}
+
+// unplug removes the endpoint's device. Without its driver nobody knows of one, and the
+// datapath is to forget the endpoint.
+func (e *Engine) unplug(ctx context.Context, a attachment) error {
+	d, err := e.Drivers.Find(a.net.Driver)
+	if err != nil {
+		return errors.Join(err, e.owner.DeleteEndpoint(ctx, a.ep.ID))
+	}
+	return d.Detach(ctx, driver.Plug{Network: a.net, Endpoint: a.ep})
 }
 
 // setDefaultRoutes makes the sandbox's default routes lead through its gateway

@@ -207,9 +207,14 @@ func (e *Engine) takeOver(ctx context.Context, sb *model.Sandbox, leaving attach
 // start finds that it has ended again.
 func (e *Engine) releaseAddresses(a attachment) {
 	for _, addr := range []netip.Addr{a.ep.IPv4.Addr(), a.ep.IPv6.Addr()} {
-		if addr.IsValid() && !e.state.addressUsed(a.net.ID, addr) {
-			e.ipam.Release(a.net.ID, addr)
-		}
+		e.releaseAddress(a.net.ID, addr)
+	}
+}
+
+func (e *Engine) releaseAddress(networkID string, addr netip.Addr) {
+	// One whose device couldn't be removed is released with it.
+	if addr.IsValid() && !e.state.addressUsed(networkID, addr) && e.owner.EndpointAt(addr) == "" {
+		e.ipam.Release(networkID, addr)
 	}
 }
 

@@ -22,7 +22,9 @@ func (e *Engine) ended(ctx context.Context, sandboxID string, exit func(*model.S
 		return nil
 	}
 	all := e.state.attachments(sandboxID)
-	err := e.disassemble(ctx, sb, all)
+	left, err := e.disassemble(ctx, sb, all)
+	e.owner.Report(endSubject(sb), err)
+	err = errors.Join(left, err)
 	now := *sb
 	now.Published, now.Former = nil, former(all)
 	now.State.Status, now.State.Pid, now.State.StartTime = model.StatusExited, 0, 0
@@ -34,7 +36,6 @@ func (e *Engine) ended(ctx context.Context, sandboxID string, exit func(*model.S
 	if err != nil {
 		now.State.Error = err.Error()
 	}
-	e.owner.Report(endSubject(sb), err)
 	c := change{sandboxes: []*model.Sandbox{&now}, goneEndpoints: endpointsOf(all)}
 	if saveErr := e.persist(c); saveErr != nil {
 		// The truth is that it has ended; the next start finds that out again.
@@ -66,18 +67,19 @@ func former(all []attachment) []model.FormerEndpoint {
 }
 
 // disassemble takes everything of a sandbox out of the kernel. It goes on after
-// errors: what is left is removed at the next start.
-func (e *Engine) disassemble(ctx context.Context, sb *model.Sandbox, all []attachment) error {
+// errors. Endpoints that are left are tried again, anything else is removed at the
+// next start.
+func (e *Engine) disassemble(ctx context.Context, sb *model.Sandbox, all []attachment) (left, err error) {
 	e.unregister(all)
-	errs := []error{e.stopResolver(ctx, sb.ID)}
+	err = e.stopResolver(ctx, sb.ID)
 	for _, a := range all {
-		errs = append(errs, e.detach(ctx, a))
+		left = errors.Join(left, e.withdraw(ctx, a))
 	}
 	e.ports.Release(sb.ID)
 	if sb.Mode == model.ModeNetworks && !sb.Adopted {
-		errs = append(errs, netns.Delete(sb.Netns))
+		err = errors.Join(err, netns.Delete(sb.Netns))
 	}
-	return errors.Join(errs...)
+	return left, err
 }
 
 // made finds a sandbox and, if it is just being made, waits for what becomes of it.

@@ -4,6 +4,7 @@ package wanted
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -169,15 +170,31 @@ func (s *State) claim(n *model.Network) error {
 	return nil
 }
 
-// DeleteNetwork ends the wish for a network; endpoints go before it.
+// DeleteNetwork ends the wish for a network. Endpoints go before it: one that the datapath
+// still has, as its device can't be removed, keeps its network.
 func (o *Owner) DeleteNetwork(ctx context.Context, id string) error {
-	return o.remove(func() error { return o.state.Datapath.DeleteNetwork(ctx, id) }, func() { o.forgetNetwork(id) })
+	return o.remove(func() error {
+		if e := o.endpointOn(id); e != "" {
+			return fmt.Errorf("endpoint %s is still there", e)
+		}
+		return o.state.Datapath.DeleteNetwork(ctx, id)
+	}, func() {
+		delete(o.want.networks, id)
+		delete(o.told.networks, id)
+		delete(o.state.claims, id)
+	})
 }
 
-func (o *Owner) forgetNetwork(id string) {
-	delete(o.want.networks, id)
-	delete(o.told.networks, id)
-	delete(o.state.claims, id)
+// endpointOn returns an endpoint of the network that the datapath has, "" for none.
+func (o *Owner) endpointOn(networkID string) string {
+	o.state.mu.Lock()
+	defer o.state.mu.Unlock()
+	for id, e := range o.told.endpoints {
+		if e.NetworkID == networkID {
+			return id
+		}
+	}
+	return ""
 }
 
 // PutEndpoint wants an endpoint, whose device the caller sets up after the call only.
@@ -197,6 +214,23 @@ func (o *Owner) DeleteEndpoint(ctx context.Context, id string) error {
 			delete(all.endpoints, id)
 			delete(all.ports, id)
 		}
+	})
+}
+
+// Withdraw is DeleteEndpoint after remove has taken the endpoint's device away, so that
+// nothing passes unguarded. While that can't be, the datapath keeps the endpoint, which is
+// reported as a trouble of subject, and both are tried again (Mend). gone is called once
+// they are done.
+func (o *Owner) Withdraw(ctx context.Context, subject, id string, remove func(context.Context) error, gone func()) error {
+	return o.Mend(ctx, subject, func(ctx context.Context) error {
+		err := remove(ctx)
+		if err == nil {
+			err = o.DeleteEndpoint(ctx, id)
+		}
+		if err == nil {
+			gone()
+		}
+		return err
 	})
 }
 

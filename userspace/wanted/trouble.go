@@ -24,12 +24,13 @@ type mend struct{ do func(context.Context) error }
 var ErrUnderWay = errors.New("another attempt is under way")
 
 // Report notes that something isn't as it should be, and why, or with nil that it is. It
-// is in the status until then, and in the log once.
+// is in the status until then, and in the log once. While something is being mended the
+// attempt's own answer counts, so that what it does may report that all is well.
 func (o *Owner) Report(subject string, err error) {
 	o.state.mu.Lock()
 	defer o.state.mu.Unlock()
 	o.report(subject, err)
-	if err == nil {
+	if err == nil && !o.running[subject] {
 		delete(o.mends, subject)
 	}
 }
@@ -63,9 +64,10 @@ func (o *Owner) note(subject string, err error) (news bool) {
 }
 
 // Mend puts something right by f. While f fails that is reported, and f is called again,
-// ever less often, subjects in their alphabetical order. Report, and Forget, end it. There
-// is one attempt at a subject at a time: while one is under way f takes its place, is
-// called later, and the answer is ErrUnderWay.
+// ever less often, subjects in their alphabetical order. Forget ends it, and so does
+// Report(nil) between two attempts; f has to know by itself what there is nothing to mend
+// of any more. There is one attempt at a subject at a time: while one is under way f takes
+// its place, is called later, and the answer is ErrUnderWay.
 func (o *Owner) Mend(ctx context.Context, subject string, f func(context.Context) error) error {
 	o.state.mu.Lock()
 	o.mends[subject] = &mend{f}

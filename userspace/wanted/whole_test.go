@@ -191,7 +191,7 @@ func TestMendUnderWay(t *testing.T) {
 		defer s.mu.Unlock()
 		return len(o.mends) == 1 && len(o.running) <= 1 && o.mends["b"] != nil
 	})
-	o.Report("b", nil)
+	o.Forget(func(subject string) bool { return subject == "b" })
 	if err := o.attempt(t.Context(), "b"); err != nil {
 		t.Errorf("an attempt at what was forgotten: %v", err)
 	}

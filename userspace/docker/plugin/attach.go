@@ -70,7 +70,7 @@ func (d *Driver) attach(ctx context.Context, n *network, e *endpoint, sandboxKey
 		err = d.commit(func(r *records) { r.Endpoints[e.ID] = &joined })
 	}
 	if err != nil {
-		return errors.Join(err, d.owner.DeleteEndpoint(ctx, e.ID), d.Links.DeleteVeth(e.HostIf, e.ID))
+		return errors.Join(err, d.unplug(ctx, e))
 	}
 	joined := d.records.Endpoints[e.ID]
 	d.audit.EndpointConnected(d.auditOf(joined))
@@ -139,16 +139,27 @@ func (d *Driver) leave(ctx context.Context, r endpointRef) error {
 	return d.detach(ctx, e)
 }
 
-// detach closes the endpoint and makes it like one that was never joined.
-func (d *Driver) detach(ctx context.Context, e *endpoint) error {
-	if err := d.owner.DeleteEndpoint(ctx, e.ID); err != nil {
+// unplug removes the endpoint's devices first, so that nothing passes unguarded, then what
+// the datapath knows of it.
+func (d *Driver) unplug(ctx context.Context, e *endpoint) error {
+	err := d.Links.DeleteVeth(e.HostIf, e.ID)
+	if err == nil {
+		err = d.owner.DeleteEndpoint(ctx, e.ID)
+	}
+	if err != nil {
 		return fmt.Errorf("endpoint %s: %w", shortID(e.ID), err)
+	}
+	return nil
+}
+
+// detach closes the endpoint and makes it like one that was never joined. One whose devices
+// can't be removed stays as it is.
+func (d *Driver) detach(ctx context.Context, e *endpoint) error {
+	if err := d.unplug(ctx, e); err != nil {
+		return err
 	}
 	d.ports.Release(e.ID)
 	d.owner.Report(portsSubject(e), nil)
-	if err := d.Links.DeleteVeth(e.HostIf, e.ID); err != nil {
-		return fmt.Errorf("endpoint %s: %w", shortID(e.ID), err)
-	}
 	alone := &endpoint{Endpoint: e.Endpoint}
 	if err := d.commit(func(r *records) { r.Endpoints[e.ID] = alone }); err != nil {
 		return err

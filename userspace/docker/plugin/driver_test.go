@@ -3,6 +3,7 @@
 package plugin
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -169,4 +170,24 @@ func TestDamagedFile(t *testing.T) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
+}
+
+// An endpoint whose device can't be removed stays guarded, and published, until it can.
+func TestDeviceCannotBeRemoved(t *testing.T) {
+	k, h, _ := world(t)
+	joined(t, h, "")
+	program(t, h, `{"Proto":6,"Port":80}`)
+	k.stuck = errors.New("device is busy")
+	for _, call := range []string{"Leave", "DeleteEndpoint"} {
+		if code, got := post(h, "/NetworkDriver."+call, ref(ep1, "")); code == http.StatusOK || !strings.Contains(got, "device is busy") {
+			t.Errorf("%s: %d %s", call, code, got)
+		}
+		if len(k.endpoints) != 1 || len(k.ports) != 1 {
+			t.Errorf("after %s: endpoints %v, ports %v", call, k.endpoints, k.ports)
+		}
+	}
+	k.stuck = nil
+	must(t, h, "DeleteEndpoint", ref(ep1, ""))
+	must(t, h, "DeleteNetwork", `{"NetworkID":"`+netA+`"}`)
+	k.empty(t)
 }

@@ -37,6 +37,8 @@ type kernel struct {
 	fail      error
 	// busy is why nothing of the datapath's can be removed.
 	busy error
+	// stuck is why no endpoint's device can be removed.
+	stuck error
 	// swept counts the calls of Prune.
 	swept atomic.Int32
 	next  int
@@ -79,7 +81,12 @@ func (k *kernel) CreatePair(v link.Veth) (link.Device, error) {
 	return k.add(v.HostName, v.EndpointID), nil
 }
 
-func (k *kernel) DeleteVeth(host, _ string) error { delete(k.devices, host); return nil }
+func (k *kernel) DeleteVeth(host, _ string) error {
+	if k.stuck == nil {
+		delete(k.devices, host)
+	}
+	return k.stuck
+}
 
 func (k *kernel) SetUp(name string) error {
 	for _, e := range k.endpoints {
