@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -35,7 +36,10 @@ func newBench(a *app) *cobra.Command {
 		DisableFlagParsing: true,
 		ValidArgsFunction:  completeBench,
 	}
-	cmd.RunE = func(_ *cobra.Command, args []string) error {
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if slices.ContainsFunc(args, isSocketFlag) {
+			return usagef(cmd, "--socket says whom to ask; the benchmark asks daemons that it starts itself")
+		}
 		path, err := findBench()
 		if err != nil {
 			return err
@@ -43,6 +47,13 @@ func newBench(a *app) *cobra.Command {
 		return fmt.Errorf("start %s: %w", path, syscall.Exec(path, append([]string{benchProgram}, args...), os.Environ()))
 	}
 	return cmd
+}
+
+// isSocketFlag finds the flag of all commands, which stands among the benchmark's words
+// wherever it was given.
+func isSocketFlag(arg string) bool {
+	name, _, _ := strings.Cut(arg, "=")
+	return name == "--socket"
 }
 
 // findBench looks beside this program, then in PATH.
