@@ -71,6 +71,11 @@ func (i *instance) startTool(ctx context.Context) (err error) {
 		return fmt.Errorf("%s: %w", t.name, err)
 	}
 	i.tool = t
+	// No tool tells that its server listens, and sockperf's client waits for ever for the
+	// answer to a datagram that nobody got.
+	if err := awaitBound(ctx, t.serving.Process.Pid, i.proto(), firstPort); err != nil {
+		return fmt.Errorf("%s: %w", t.name, err)
+	}
 	return nil
 }
 
@@ -100,20 +105,15 @@ func (i *instance) toolSlice(ctx context.Context, d time.Duration) (plan.Sample,
 	return plan.Sample{Values: []float64{rate}, Ops: ops}, nil
 }
 
-// measure tries until the server listens, which the tools don't tell. Some of them
-// end without an error then, and only write that there was one, and sockperf waits for the
-// answer to a datagram that nobody got.
+// measure tries again where the client failed, of a datagram that was lost for instance.
 func (t *tool) measure(ctx context.Context, p load.Place, to netip.AddrPort, seconds int) (rate float64, ops uint64, err error) {
-	const attempts = 20
-	for n := range time.Duration(attempts) {
-		if rate, ops, err = t.attempt(ctx, p, to, seconds, (n+1)*5*time.Second); err == nil || ctx.Err() != nil {
+	const attempts = 6
+	beside := 5 * time.Second
+	for range attempts {
+		if rate, ops, err = t.attempt(ctx, p, to, seconds, beside); err == nil || ctx.Err() != nil {
 			return rate, ops, err
 		}
-		select {
-		case <-ctx.Done():
-			return 0, 0, errors.Join(ctx.Err(), err)
-		case <-time.After(100 * time.Millisecond):
-		}
+		beside *= 2
 	}
 	return 0, 0, err
 }
