@@ -52,6 +52,14 @@ func TestSetupTakesOver(t *testing.T) {
 		if raw, err := os.ReadFile(filepath.Join(d.dir, "daemon.json")); err != nil || string(raw) != "{}" {
 			t.Errorf("daemon.json after the undo: %q, %v", raw, err)
 		}
+		// What a daemon that ran keeps is there when none does.
+		if r := setup("--force"); r.Code != 0 {
+			t.Errorf("setup with a daemon: exit %d\n%s%s", r.Code, r.Out, r.Err)
+		}
+		d.Daemon.Stop(t)
+		if r := setup("--undo"); r.Code != 0 || !strings.Contains(r.Out, "as it was before") {
+			t.Errorf("undo without a daemon: exit %d\n%s%s", r.Code, r.Out, r.Err)
+		}
 	}, harness.AllowPrivate())
 }
 

@@ -3,6 +3,8 @@
 package api_test
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/api/apitest"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 const dockerPort = `{"pid":7,"proto":"tcp","host_ip":"::","host_port":80,"container_ip":"172.17.0.2","container_port":80}`
@@ -60,4 +63,43 @@ func TestDockerPortsWithoutDocker(t *testing.T) {
 	if status, body, _ := send(t, path, dockerCall("POST", dockerPort)); status != 409 || !strings.Contains(body, "--docker") {
 		t.Errorf("%d %s, want 409 that names --docker", status, body)
 	}
+}
+
+// What is kept first stays. Who means another daemon's state is refused.
+func TestDockerConfig(t *testing.T) {
+	fake := apitest.NewFake(t)
+	client := api.NewClient(apitest.Serve(t, fake, slog.New(slog.DiscardHandler)))
+	defer client.Close()
+	own := api.DockerConfigs{Client: client, Root: fake.Root}
+	expect := func(what string, want []byte, is bool) {
+		t.Helper()
+		if content, kept, err := own.Kept(t.Context()); err != nil || kept != is || !bytes.Equal(content, want) {
+			t.Errorf("%s: kept %q (%t), %v", what, content, kept, err)
+		}
+	}
+	expect("at first", nil, false)
+	for _, content := range []string{"{\"a\": 1}\n", "other"} {
+		if err := own.Keep(t.Context(), []byte(content)); err != nil {
+			t.Fatal(err)
+		}
+		expect("kept", []byte("{\"a\": 1}\n"), true)
+	}
+	for _, root := range []string{"", t.TempDir(), "/nowhere"} {
+		other := api.DockerConfigs{Client: client, Root: root}
+		_, _, err := other.Kept(t.Context())
+		for _, err := range []error{err, other.Keep(t.Context(), nil), other.Forget(t.Context())} {
+			if !errors.Is(err, request.ErrConflict) {
+				t.Errorf("root %q: %v", root, err)
+			}
+		}
+	}
+	expect("still kept", []byte("{\"a\": 1}\n"), true)
+	if err := own.Forget(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	expect("forgotten", nil, false)
+	if err := own.Keep(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	expect("a file that wasn't there", nil, true)
 }

@@ -88,7 +88,7 @@ func TestCurlLines(t *testing.T) {
 			}
 		}
 		command := exec.CommandContext(t.Context(), "sh", "-c", s.curl+` -w '\n%{http_code}'`)
-		command.Env = append(os.Environ(), "S="+socket)
+		command.Env = append(os.Environ(), "S="+socket, "R="+fake.Root)
 		out, err := command.Output()
 		if err != nil {
 			t.Fatalf("%s: %s: %v", s.title, s.curl, err)

@@ -13,8 +13,11 @@ import (
 )
 
 type handlers struct {
-	backend     Backend
-	docker      DockerBackend // nil without --docker
+	backend Backend
+	docker  DockerBackend // nil without --docker
+	// config keeps Docker's configuration for the daemon whose state is in root.
+	config      DockerConfigBackend
+	root        string
 	log         *slog.Logger
 	uninstalled func()
 	// ending ends with ErrEnding when the server is about to.

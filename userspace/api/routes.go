@@ -52,6 +52,9 @@ func (h *handlers) routes() []route {
 		{"GET /v1/ports", nil, h.allPorts},
 		{"POST /v1/docker/ports", nil, h.holdDockerPort},
 		{"DELETE /v1/docker/ports", nil, h.releaseDockerPort},
+		{"GET /v1/docker/config", []string{"root"}, h.keptDockerConfig},
+		{"POST /v1/docker/config", []string{"root"}, h.keepDockerConfig},
+		{"DELETE /v1/docker/config", []string{"root"}, h.forgetDockerConfig},
 	}
 }
 

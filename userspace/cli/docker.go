@@ -4,15 +4,18 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
 
+	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/daemon"
 	"github.com/fairway-project/fairway/userspace/docker/proxies"
 	"github.com/fairway-project/fairway/userspace/docker/setup"
+	"github.com/fairway-project/fairway/userspace/request"
 )
 
 func newDocker(a *app) *cobra.Command {
@@ -27,6 +30,7 @@ func newDocker(a *app) *cobra.Command {
 // setupFlags say what docker setup does.
 type setupFlags struct {
 	setup.Options
+	root               string
 	check, undo, force bool
 }
 
@@ -47,7 +51,7 @@ func newDockerSetup(a *app) *cobra.Command {
 	flags.BoolVar(&f.NoForwarding, "no-forwarding", false, "also write ip-forward: false, for hosts that aren't routers; docker run then warns of it")
 	flags.StringVar(&f.Config, "daemon-json", "", "dockerd's configuration file (default: the one that it uses)")
 	flags.StringVar(&f.Proxy, "proxy", "", "Fairway's docker-proxy (default: the one that was installed with this program)")
-	flags.StringVar(&f.Root, "root", daemon.Default().Root, "directory of the daemon's state, where the file as it was is kept")
+	flags.StringVar(&f.root, "root", daemon.Default().Root, "directory of the daemon's state, where the file as it was is kept")
 	files(cmd, "daemon-json", "json")
 	files(cmd, "proxy")
 	directories(cmd, "root")
@@ -58,7 +62,7 @@ func newDockerSetup(a *app) *cobra.Command {
 		case f.check:
 			return a.checkDocker(cmd.Context(), f.Options)
 		case f.undo:
-			return a.undoDocker(f.Options)
+			return a.undoDocker(cmd.Context(), f)
 		}
 		return a.setUpDocker(cmd.Context(), f)
 	}
@@ -85,8 +89,32 @@ func (a *app) checkDocker(ctx context.Context, o setup.Options) error {
 	return verdict(checks)
 }
 
-func (a *app) undoDocker(o setup.Options) error {
-	done, err := setup.Undo(o)
+// dockerKeeper keeps dockerd's configuration in the state in root: by the daemon that has
+// that open, or itself where none does.
+func (a *app) dockerKeeper(ctx context.Context, root string) (setup.Keeper, error) {
+	root, err := filepath.Abs(root)
+	if err != nil {
+		return nil, err
+	}
+	running := api.DockerConfigs{Client: a.client(), Root: root}
+	switch _, _, err := running.Kept(ctx); {
+	case err == nil:
+		return running, nil
+	case errors.Is(err, request.ErrNotFound):
+		return nil, errors.New("the daemon that runs is of an earlier version, which can't keep dockerd's configuration: restart it first")
+	case errors.Is(err, api.ErrUnreachable), errors.Is(err, request.ErrConflict):
+		return setup.AtRest{Root: root}, nil
+	default:
+		return nil, err
+	}
+}
+
+func (a *app) undoDocker(ctx context.Context, f setupFlags) error {
+	keeper, err := a.dockerKeeper(ctx, f.root)
+	if err != nil {
+		return err
+	}
+	done, err := setup.Undo(ctx, f.Options, keeper)
 	for _, line := range done {
 		fmt.Fprintln(a.env.Stdout, line)
 	}
@@ -114,7 +142,11 @@ func (a *app) setUpDocker(ctx context.Context, f setupFlags) error {
 	if plan.Nothing() {
 		fmt.Fprintln(a.env.Stdout, "nothing to change")
 	} else if f.force || a.confirm("The changes above will be made.") {
-		if err := plan.Apply(ctx); err != nil {
+		keeper, err := a.dockerKeeper(ctx, f.root)
+		if err != nil {
+			return err
+		}
+		if err := plan.Apply(ctx, keeper); err != nil {
 			return err
 		}
 		fmt.Fprintln(a.env.Stdout, "done")

@@ -16,6 +16,7 @@ import (
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/docker"
 	"github.com/fairway-project/fairway/userspace/docker/plugin"
+	"github.com/fairway-project/fairway/userspace/docker/setup"
 	"github.com/fairway-project/fairway/userspace/driver"
 	"github.com/fairway-project/fairway/userspace/driver/bridge"
 	"github.com/fairway-project/fairway/userspace/driver/host"
@@ -64,10 +65,12 @@ type daemon struct {
 	alone, sweep bool
 	// files is the limit of open files that processes in sandboxes get, that of the
 	// daemon before it raised its own; zero for the present one.
-	files   unix.Rlimit
-	pins    *pins           // nil where nothing is pinned
-	docker  *docker.Watcher // nil without --docker
-	plugin  *plugin.Driver  // nil without --docker-plugin
+	files  unix.Rlimit
+	pins   *pins           // nil where nothing is pinned
+	docker *docker.Watcher // nil without --docker
+	plugin *plugin.Driver  // nil without --docker-plugin
+	// kept is what a setup of a Docker Engine keeps.
+	kept    setup.Stored
 	closers []func() error
 }
 
@@ -156,11 +159,15 @@ func (d *daemon) open(ctx context.Context) error {
 	}
 	d.alone = namespace != nil
 	// The state comes first: with one that can't be read nothing is touched.
-	state, err := store.Open(filepath.Join(d.config.Root, stateFile))
+	state, err := store.Open(filepath.Join(d.config.Root, store.FileName))
 	if err != nil {
 		return err
 	}
 	d.onClose(state.Close)
+	if err := d.before.lookIntoState(state); err != nil {
+		return err
+	}
+	d.kept = setup.Stored{Store: state, Root: d.config.Root}
 	links, err := link.OpenHost()
 	if err != nil {
 		return err

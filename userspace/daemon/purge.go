@@ -3,6 +3,7 @@
 package daemon
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,15 +13,17 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/fairway-project/fairway/userspace/docker/plugin"
+	"github.com/fairway-project/fairway/userspace/store"
 )
 
-// stateFile is the name of the state in Root.
-const stateFile = "state.db"
-
-// removePurged deletes the state on disk after an uninstall that asked for it.
+// removePurged deletes the state on disk after an uninstall that asked for it. What the
+// undo of a Docker Engine's setup needs stays, in a file.
 func (d *daemon) removePurged() error {
 	if !d.engine.Purged() {
 		return nil
+	}
+	if err := d.kept.PutAside(context.Background()); err != nil {
+		return fmt.Errorf("purge: %w", err)
 	}
 	return d.purgeDirs()
 }
@@ -29,7 +32,7 @@ func (d *daemon) removePurged() error {
 // was given as --root is not its to delete, and keeps the directory.
 func (d *daemon) purgeDirs() error {
 	var errs []error
-	for _, name := range []string{stateFile, stateFile + ".new", modeFile, modeFile + ".new", plugin.FormerFile, plugin.Migrated, lockName} {
+	for _, name := range []string{store.FileName, store.FileName + ".new", modeFile, modeFile + ".new", plugin.FormerFile, plugin.Migrated, lockName} {
 		errs = append(errs, removeFile(filepath.Join(d.config.Root, name)))
 	}
 	errs = append(errs, removeFile(filepath.Join(d.config.RunDir, lockName)),

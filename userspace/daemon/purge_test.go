@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/fairway-project/fairway/userspace/store"
 )
 
 // A purge of a directory that isn't the daemon's alone takes what is the
@@ -20,7 +22,7 @@ func TestPurgeLeavesOthersFiles(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := errors.Join(noteModes(c.Root, c.Datapath), os.WriteFile(filepath.Join(c.Root, stateFile), nil, 0o600)); err != nil {
+		if err := errors.Join(noteModes(c.Root, c.Datapath), os.WriteFile(filepath.Join(c.Root, store.FileName), nil, 0o600)); err != nil {
 			t.Fatal(err)
 		}
 		letter := filepath.Join(c.Root, "letters", "1")

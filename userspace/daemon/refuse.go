@@ -13,14 +13,15 @@ import (
 	"github.com/fairway-project/fairway/loader"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/datapath/ebpf"
+	"github.com/fairway-project/fairway/userspace/store"
 )
 
 // footprint is what wasn't there before the daemon's start. A start that is refused
 // takes it back, and nothing else: what an earlier daemon left carries traffic.
 type footprint struct {
-	// state says that there was no state, pins that nothing was pinned, and so
-	// nothing attached.
-	state, pins bool
+	// state says that no daemon had kept anything, file that there was no state file,
+	// pins that nothing was pinned, and so nothing attached.
+	state, file, pins bool
 	// mount says that no bpffs was mounted for pinned objects, dirs are the
 	// directories on the way to them that didn't exist.
 	mount bool
@@ -31,8 +32,16 @@ type footprint struct {
 
 // lookForState is to be called with the directories locked.
 func (f *footprint) lookForState(c Config) {
-	_, err := os.Lstat(filepath.Join(c.Root, stateFile))
-	f.state = errors.Is(err, fs.ErrNotExist)
+	_, err := os.Lstat(filepath.Join(c.Root, store.FileName))
+	f.file = errors.Is(err, fs.ErrNotExist)
+	f.state = f.file
+}
+
+// lookIntoState is to be called with the state open: a setup of a Docker Engine may have
+// made it.
+func (f *footprint) lookIntoState(s *store.Store) (err error) {
+	f.state, err = s.Bare()
+	return err
 }
 
 // lookForPins is to be called before lockBPFFS makes their directory.
@@ -115,8 +124,12 @@ func (d *daemon) removeState() error {
 	if !d.before.state {
 		return nil
 	}
+	names := []string{modeFile, modeFile + ".new"}
+	if d.before.file {
+		names = append(names, store.FileName, store.FileName+".new")
+	}
 	var errs []error
-	for _, name := range []string{stateFile, stateFile + ".new", modeFile, modeFile + ".new"} {
+	for _, name := range names {
 		errs = append(errs, removeFile(filepath.Join(d.config.Root, name)))
 	}
 	return errors.Join(append(errs, d.removeBoxes())...)

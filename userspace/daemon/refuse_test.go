@@ -12,6 +12,8 @@ import (
 
 	"github.com/fairway-project/fairway/test/root"
 	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/docker/setup"
+	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/sandbox"
 	"github.com/fairway-project/fairway/userspace/store"
 )
@@ -146,7 +148,7 @@ func refuseAfterBoxes(t *testing.T, c Config) {
 	}
 	d.onClose(func() error { return errors.Join(d.removeState(), locked.discard()) })
 	d.before.lookForState(c)
-	state, err := store.Open(filepath.Join(c.Root, stateFile))
+	state, err := store.Open(filepath.Join(c.Root, store.FileName))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,5 +158,42 @@ func refuseAfterBoxes(t *testing.T, c Config) {
 	}
 	if err := d.close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// A setup of a Docker Engine before the first start makes the state file. The start takes
+// back what it does to the kernel all the same if it is refused, and leaves the file.
+func TestRefusedFirstStartKeepsSetup(t *testing.T) {
+	c := testConfig(t)
+	if err := (setup.AtRest{Root: c.Root}).Keep(t.Context(), []byte("{}")); err != nil {
+		t.Fatal(err)
+	}
+	d := newDaemon(c, Parts{})
+	d.before.lookForState(c)
+	state, err := store.Open(filepath.Join(c.Root, store.FileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(d.before.lookIntoState(state), state.Close()); err != nil || !d.before.state {
+		t.Errorf("the state isn't taken for a new one: %v", err)
+	}
+	if err := errors.Join(noteModes(c.Root, datapath.EBPF), d.removeState()); err != nil {
+		t.Error(err)
+	}
+	left, err := filepath.Glob(filepath.Join(c.Root, "*"))
+	if err != nil || len(left) != 1 {
+		t.Errorf("left: %q, %v", left, err)
+	}
+	if content, kept, err := (setup.AtRest{Root: c.Root}).Kept(t.Context()); err != nil || !kept || string(content) != "{}" {
+		t.Errorf("kept %q (%t), %v", content, kept, err)
+	}
+
+	// With a network in it the state is a daemon's.
+	if state, err = store.Open(filepath.Join(c.Root, store.FileName)); err != nil {
+		t.Fatal(err)
+	}
+	put := func(tx *store.Tx) error { return tx.PutNetwork(&model.Network{ID: "n"}) }
+	if err := errors.Join(state.Update(put), d.before.lookIntoState(state), state.Close()); err != nil || d.before.state {
+		t.Errorf("a daemon's state is taken for a new one: %v", err)
 	}
 }

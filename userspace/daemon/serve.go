@@ -29,6 +29,10 @@ func (d *daemon) serve(ctx context.Context, s signals) error {
 	}
 	server := api.NewServer(d.engine, d.log, func() { end(errUninstalled) })
 	d.serveDocker(server)
+	server.KeepDocker(d.config.Root, d.kept)
+	if err := d.kept.Migrate(ctx); err != nil {
+		return errors.Join(err, listener.Close())
+	}
 	endPlugin, err := d.servePlugin(failed)
 	if err != nil {
 		return errors.Join(err, listener.Close())

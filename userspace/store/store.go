@@ -3,6 +3,7 @@
 package store
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"strconv"
@@ -10,6 +11,9 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 )
+
+// FileName is what the state file of a daemon is called in its root.
+const FileName = "state.db"
 
 // Version is the format of the records that this package writes.
 const Version = 1
@@ -97,6 +101,17 @@ func (s *Store) markOpened() error {
 		now := time.Now().UTC().Format(time.RFC3339)
 		return tx.tx.Bucket(bucketMeta).Put(keyOpened, []byte(now))
 	})
+}
+
+// Bare reports whether no daemon has kept anything in the file, which then has what a
+// setup of a Docker Engine keeps at most.
+func (s *Store) Bare() (bool, error) {
+	state, err := s.Load()
+	if err != nil {
+		return false, err
+	}
+	plugin, err := Records[json.RawMessage](s, PluginNetworks)
+	return len(state.Networks)+len(state.Sandboxes)+len(plugin) == 0, err
 }
 
 // Close gives the file free. Closing twice is not an error.

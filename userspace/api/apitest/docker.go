@@ -11,7 +11,10 @@ import (
 	"github.com/fairway-project/fairway/userspace/request"
 )
 
-var _ api.DockerBackend = (*Fake)(nil)
+var _ interface {
+	api.DockerBackend
+	api.DockerConfigBackend
+} = (*Fake)(nil)
 
 // HoldPort implements api.DockerBackend; nobody else may have the host port. 10/8
 // is an internal network.
@@ -33,5 +36,33 @@ func (f *Fake) ReleasePort(_ context.Context, p api.DockerPort) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.dockerPorts = slices.DeleteFunc(f.dockerPorts, func(have api.DockerPort) bool { return have == p })
+	return nil
+}
+
+// Kept implements api.DockerConfigBackend.
+func (f *Fake) Kept(context.Context) (content []byte, kept bool, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.dockerConfig == nil {
+		return nil, false, nil
+	}
+	return *f.dockerConfig, true, nil
+}
+
+// Keep implements api.DockerConfigBackend.
+func (f *Fake) Keep(_ context.Context, content []byte) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.dockerConfig == nil {
+		f.dockerConfig = &content
+	}
+	return nil
+}
+
+// Forget implements api.DockerConfigBackend.
+func (f *Fake) Forget(context.Context) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.dockerConfig = nil
 	return nil
 }

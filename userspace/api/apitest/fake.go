@@ -30,6 +30,10 @@ type Fake struct {
 	processes sync.WaitGroup
 
 	dockerPorts []api.DockerPort
+	// dockerConfig is what is kept, nil for nothing.
+	dockerConfig *[]byte
+	// Root is the directory that the daemon's state would be in.
+	Root string
 	// dir holds the logs of sandboxes in the background.
 	dir string
 
@@ -57,7 +61,7 @@ type entry struct {
 // NewFake returns a Fake with the predefined networks. The test's end waits for
 // its processes.
 func NewFake(t testing.TB) *Fake {
-	f := &Fake{dir: t.TempDir()}
+	f := &Fake{dir: t.TempDir(), Root: t.TempDir()}
 	f.AddNetwork(model.Network{Name: "bridge", Driver: model.DriverBridge, Bridge: model.Bridge{Default: true}})
 	f.AddNetwork(model.Network{Name: "host", Driver: model.DriverHost})
 	f.AddNetwork(model.Network{Name: "none", Driver: model.DriverNull})

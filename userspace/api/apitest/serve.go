@@ -23,6 +23,9 @@ func Serve(t testing.TB, b api.Backend, log *slog.Logger) string {
 	if d, ok := b.(api.DockerBackend); ok {
 		server.ServeDocker(d)
 	}
+	if f, ok := b.(*Fake); ok {
+		server.KeepDocker(f.Root, f)
+	}
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(l) }()
 	t.Cleanup(func() {

@@ -75,7 +75,10 @@ func replace(path string, content []byte) error {
 	if err := os.WriteFile(temp, content, mode); err != nil {
 		return err
 	}
-	return os.Rename(temp, path)
+	if err := os.Rename(temp, path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
 }
 
 // Edit is a key of daemon.json and its values in JSON; Old is empty if the key is

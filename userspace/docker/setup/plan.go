@@ -24,8 +24,6 @@ type Options struct {
 	// NoForwarding leaves the host's forwarding off, which Fairway doesn't need: what
 	// starts while no daemon runs is then forwarded by nobody.
 	NoForwarding bool
-	// Root is Fairway's state directory, where the saved copy is kept.
-	Root string
 	// Netfilter is what the host's own rules mean to the daemon; empty where that isn't
 	// known.
 	Netfilter datapath.Netfilter
@@ -40,8 +38,7 @@ type Plan struct {
 	// Notes tell what isn't done here, a sentence each.
 	Notes []string
 
-	options Options
-	file    file
+	file file
 }
 
 // Nothing reports whether there is nothing to do.
@@ -97,7 +94,7 @@ func Make(ctx context.Context, o Options) (Plan, error) {
 
 // plan decides.
 func plan(o Options, e Engine, f file, rules []firewall.Rule) (Plan, error) {
-	p := Plan{Config: o.Config, options: o, file: f}
+	p := Plan{Config: o.Config, file: f}
 	want := map[string]string{"iptables": "false", "ip6tables": "false", "userland-proxy-path": strconv.Quote(o.Proxy)}
 	if o.NoForwarding {
 		want["ip-forward"] = "false"
@@ -157,14 +154,10 @@ func carries(e Engine, f file, edits []Edit) bool {
 	return e.Stale || len(edits) > 0 || f.text("iptables") != "false"
 }
 
-// savedName is the engine's file as it was, next to Fairway's state. An empty copy
-// stands for a file that wasn't there.
-const savedName = "docker-daemon.json.before"
-
-// Apply does what the plan says. The file as it was is kept for Undo.
-func (p Plan) Apply(ctx context.Context) error {
+// Apply does what the plan says. k keeps the file as it was, for Undo.
+func (p Plan) Apply(ctx context.Context, k Keeper) error {
 	if len(p.Edits) > 0 {
-		if err := p.save(); err != nil {
+		if err := p.save(ctx, k); err != nil {
 			return err
 		}
 		if err := p.file.with(p.Edits).write(p.Config); err != nil {
@@ -174,15 +167,10 @@ func (p Plan) Apply(ctx context.Context) error {
 	return firewall.Flush(ctx, p.Flush)
 }
 
-// save keeps the first copy: what a second setup finds is Fairway's.
-func (p Plan) save() error {
-	path := filepath.Join(p.options.Root, savedName)
-	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
+func (p Plan) save(ctx context.Context, k Keeper) error {
 	content, err := os.ReadFile(p.Config)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return replace(path, content)
+	return k.Keep(ctx, content)
 }

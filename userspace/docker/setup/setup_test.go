@@ -112,7 +112,8 @@ func TestApplyAndUndo(t *testing.T) {
 	root.Need(t)
 	for name, before := range map[string]string{"there was one": "{\n  \"log-level\": \"warn\",\n  \"iptables\": true\n}", "there was none": ""} {
 		dir := t.TempDir()
-		o := Options{Proxy: "/lib/docker-proxy", Config: filepath.Join(dir, "docker/daemon.json"), Root: filepath.Join(dir, "root")}
+		o := Options{Proxy: "/lib/docker-proxy", Config: filepath.Join(dir, "docker/daemon.json")}
+		keeper := AtRest{filepath.Join(dir, "root")}
 		if before != "" {
 			if err := replace(o.Config, []byte(before)); err != nil {
 				t.Fatal(err)
@@ -127,7 +128,7 @@ func TestApplyAndUndo(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := p.Apply(t.Context()); err != nil {
+			if err := p.Apply(t.Context(), keeper); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -135,14 +136,14 @@ func TestApplyAndUndo(t *testing.T) {
 		if err != nil || f.text("iptables") != "false" || f.text("userland-proxy-path") != "/lib/docker-proxy" || (before != "" && f.text("log-level") != "warn") {
 			t.Errorf("%s: %v, %v", name, f, err)
 		}
-		if _, err := Undo(o); err != nil {
+		if _, err := Undo(t.Context(), o, keeper); err != nil {
 			t.Fatal(err)
 		}
 		got, err := os.ReadFile(o.Config)
 		if string(got) != before || (before == "") != os.IsNotExist(err) {
 			t.Errorf("%s: after undo %q, %v", name, got, err)
 		}
-		if done, err := Undo(o); err != nil || !strings.Contains(done[0], "nothing to undo") {
+		if done, err := Undo(t.Context(), o, keeper); err != nil || !strings.Contains(done[0], "nothing to undo") {
 			t.Errorf("%s: second undo %q, %v", name, done, err)
 		}
 	}

@@ -4,23 +4,23 @@ package setup
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
 	"os"
-	"path/filepath"
 )
 
 // written are the keys that a setup may have written.
 var written = []string{"iptables", "ip6tables", "userland-proxy-path", "ip-forward"}
 
 // Undo gives the keys that were set up the values that they had before and tells what
-// it did. What else was changed in the engine's file since then stays. Without a saved
-// copy nothing was set up, and nothing is done. Rules that were removed come back when
+// it did. What else was changed in the engine's file since then stays. Where no file is
+// kept nothing was set up, and nothing is done. Rules that were removed come back when
 // the engine starts.
-func Undo(o Options) ([]string, error) {
+func Undo(ctx context.Context, o Options, k Keeper) ([]string, error) {
 	if err := CheckPrivilege(); err != nil {
 		return nil, err
 	}
@@ -31,19 +31,18 @@ func Undo(o Options) ([]string, error) {
 		}
 		o.Config = e.Config
 	}
-	path := filepath.Join(o.Root, savedName)
-	saved, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return []string{"nothing to undo: " + path + " doesn't exist"}, nil
-	}
+	saved, kept, err := k.Kept(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if !kept {
+		return []string{"nothing to undo: dockerd's configuration was not set up with this state"}, nil
 	}
 	done, err := restore(o.Config, saved)
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Remove(path); err != nil {
+	if err := k.Forget(ctx); err != nil {
 		return nil, err
 	}
 	return []string{done, "restart dockerd, which makes its own rules again: systemctl restart docker"}, nil

@@ -25,8 +25,9 @@ func TestUndoKeepsLaterChanges(t *testing.T) {
 		"the file was removed already": {"", "", "", "removed"},
 	} {
 		dir := t.TempDir()
-		o := Options{Config: filepath.Join(dir, "daemon.json"), Root: dir}
-		if err := os.WriteFile(filepath.Join(dir, savedName), []byte(c.before), 0o600); err != nil {
+		o := Options{Config: filepath.Join(dir, "daemon.json")}
+		// By an earlier version.
+		if err := os.WriteFile(filepath.Join(dir, formerName), []byte(c.before), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if c.later != "" {
@@ -34,7 +35,7 @@ func TestUndoKeepsLaterChanges(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		done, err := Undo(o)
+		done, err := Undo(t.Context(), o, AtRest{dir})
 		if err != nil || !strings.Contains(done[0], c.done) {
 			t.Errorf("%s: %q, %v", name, done, err)
 		}
