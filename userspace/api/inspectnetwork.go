@@ -28,7 +28,7 @@ type NetworkInspect struct {
 	ConfigOnly bool
 	Options    map[string]string
 	Labels     map[string]string
-	// Containers by sandbox ID.
+	// Containers by sandbox ID, and endpoints without a sandbox here by "ep-" and their own, as in Docker.
 	Containers map[string]EndpointResource
 	Status     NetworkStatus
 }
@@ -88,12 +88,19 @@ func inspectNetwork(n request.NetworkView) NetworkInspect {
 		}
 	}
 	for _, e := range n.Endpoints {
-		doc.Containers[e.SandboxID] = EndpointResource{
+		doc.Containers[containerKey(e)] = EndpointResource{
 			Name: e.SandboxName, EndpointID: e.ID, MacAddress: e.MAC.String(),
 			IPv4Address: prefixText(e.IPv4), IPv6Address: prefixText(e.IPv6),
 		}
 	}
 	return doc
+}
+
+func containerKey(e request.NetworkEndpoint) string {
+	if e.Host != "" {
+		return "ep-" + e.ID
+	}
+	return e.SandboxID
 }
 
 func ipamPool(s model.Subnet) IPAMPool {

@@ -24,6 +24,7 @@ package datapath
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"net/netip"
 	"time"
@@ -174,6 +175,15 @@ type Endpoint struct {
 	// Links lets this endpoint reach the ports of others where icc=false
 	// forbids it, and their replies come back.
 	Links []Link
+}
+
+// CheckHere refuses an endpoint that has no device on this host: neither datapath carries
+// packets to other hosts.
+func CheckHere(e Endpoint) error {
+	if e.HostIndex <= 0 {
+		return fmt.Errorf("endpoint %s: it has no device on this host, and nothing leads to endpoints of other hosts", e.ID)
+	}
+	return nil
 }
 
 // Link is one hole in icc=false.

@@ -54,8 +54,8 @@ func (e *Engine) allocate(sb *model.Sandbox, n *model.Network, w request.Endpoin
 	ep.MAC = w.MAC
 	if ep.MAC == (model.MAC{}) {
 		ep.MAC = defaultMAC(ep.IPv4.Addr())
-	} else if owner := e.state.macOwner(n.ID, ep.MAC); owner != "" {
-		return nil, request.Errorf(request.ErrConflict, "mac address %s: already in use by sandbox %s on network %s", ep.MAC, owner, n.Name)
+	} else if owner, taken := e.state.macOwner(n.ID, ep.MAC); taken {
+		return nil, request.Errorf(request.ErrConflict, "mac address %s: already in use by %s on network %s", ep.MAC, owner, n.Name)
 	}
 	return ep, nil
 }
@@ -84,18 +84,23 @@ func ipamKind(err error) error {
 	return err
 }
 
-func (s *state) macOwner(networkID string, mac model.MAC) string {
+// macOwner says in words whose endpoint of the network has the MAC.
+func (s *state) macOwner(networkID string, mac model.MAC) (owner string, taken bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	for id := range s.ofNetwork[networkID] {
-		if ep := s.endpoints[id]; ep.MAC == mac {
-			if sb := s.sandboxes[ep.SandboxID]; sb != nil {
-				return sb.Name
-			}
-			return ep.SandboxID
+		ep := s.endpoints[id]
+		switch sb := s.sandboxes[ep.SandboxID]; {
+		case ep.MAC != mac:
+		case ep.Host != "":
+			return fmt.Sprintf("endpoint %s on host %s", shortID(id), ep.Host), true
+		case sb != nil:
+			return "sandbox " + sb.Name, true
+		default:
+			return "endpoint " + shortID(id), true
 		}
 	}
-	return ""
+	return "", false
 }
 
 // defaultMAC is made from the IPv4 address, as Docker's was until version 28,

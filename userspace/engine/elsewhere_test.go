@@ -60,4 +60,35 @@ func TestEndpointElsewhere(t *testing.T) {
 	if len(view.Endpoints) != 1 || view.Endpoints[0].Host != "lorry" {
 		t.Errorf("shown as %+v", view.Endpoints)
 	}
+	if s, err := w.Status(t.Context()); err != nil || s.Endpoints != 0 {
+		t.Errorf("%d endpoints are said to be here, %v", s.Endpoints, err)
+	}
+}
+
+// Nothing needs to be known here of the sandbox of another host's endpoint, to keep its MAC
+// from being given away, nor to forget it with its network.
+func TestEndpointElsewhereWithoutSandbox(t *testing.T) {
+	w := newWorld(t)
+	n := w.network(request.NetworkCreate{Name: "n", IPAM: []request.IPAMConfig{{Subnet: netip.MustParsePrefix("10.92.0.0/29")}}})
+	there := model.Endpoint{
+		ID: newID(), NetworkID: n.ID, Host: "lorry",
+		IPv4: netip.MustParsePrefix("10.92.0.2/29"), MAC: model.MAC{2, 0x42, 10, 92, 0, 2},
+	}
+	must(t, w.store.Update(func(tx *store.Tx) error { return tx.PutEndpoint(&there) }))
+	w.restart()
+	_, _, err := w.Run(t.Context(), request.Run{Command: []string{"true"}, SandboxConfig: request.SandboxConfig{
+		Networks: []request.EndpointSettings{{Network: "n", MAC: there.MAC}},
+	}}, nil)
+	if want := "mac address 02:42:0a:5c:00:02: already in use by endpoint " + shortID(there.ID) + " on host lorry on network n"; err == nil ||
+		!errors.Is(err, request.ErrConflict) || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	must(t, w.Uninstall(t.Context(), true, func(string) {}))
+	if left := w.state.endpoints; len(left) != 0 {
+		t.Errorf("endpoints of purged networks are left: %v", left)
+	}
+	stored, err := w.store.Load()
+	if err != nil || len(stored.Endpoints) != 0 {
+		t.Errorf("endpoints of purged networks are stored: %v, %v", stored.Endpoints, err)
+	}
 }

@@ -63,7 +63,12 @@ func (e *Engine) metricsAddress() string {
 func (st *state) count(s *request.Status) {
 	st.mu.RLock()
 	defer st.mu.RUnlock()
-	s.Networks, s.Sandboxes, s.Endpoints = len(st.networks), len(st.sandboxes), len(st.endpoints)
+	s.Networks, s.Sandboxes = len(st.networks), len(st.sandboxes)
+	for _, ep := range st.endpoints {
+		if ep.Host == "" {
+			s.Endpoints++
+		}
+	}
 	for _, sb := range st.sandboxes {
 		s.Ports += len(sb.Published)
 		if sb.State.Status == model.StatusRunning {

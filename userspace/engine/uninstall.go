@@ -88,7 +88,19 @@ func (e *Engine) uninstallNetwork(ctx context.Context, n *model.Network, purge b
 	if !purge {
 		return nil
 	}
-	return e.commit(change{goneNetworks: []string{n.ID}})
+	return e.commit(change{goneNetworks: []string{n.ID}, goneEndpoints: e.state.elsewhere(n.ID)})
+}
+
+// elsewhere returns the endpoints of a network that live on other hosts.
+func (s *state) elsewhere(networkID string) (all []*model.Endpoint) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for id := range s.ofNetwork[networkID] {
+		if ep := s.endpoints[id]; ep.Host != "" {
+			all = append(all, ep)
+		}
+	}
+	return all
 }
 
 // Purged reports whether an uninstall asked for the removal of the state on disk.

@@ -16,6 +16,9 @@ import (
 func (d *Datapath) EnsureEndpoint(_ context.Context, e datapath.Endpoint) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if err := datapath.CheckHere(e); err != nil {
+		return err
+	}
 	n, ok := d.networks.byID[e.NetworkID]
 	if !ok {
 		return fmt.Errorf("endpoint %s: network %s isn't known to the datapath", e.ID, e.NetworkID)

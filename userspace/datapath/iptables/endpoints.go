@@ -19,6 +19,9 @@ func (d *Datapath) EnsureEndpoint(ctx context.Context, e datapath.Endpoint) erro
 		if _, ok := d.state.networks[e.NetworkID]; !ok {
 			return fmt.Errorf("endpoint %s: network %s: %w", e.ID, e.NetworkID, ErrUnknown)
 		}
+		if err := datapath.CheckHere(e); err != nil {
+			return err
+		}
 		if err := setHairpin(e.HostIf, e.HostIndex); err != nil {
 			return fmt.Errorf("endpoint %s: %w", e.ID, err)
 		}

@@ -139,6 +139,21 @@ func TestTwiceIsOnce(t *testing.T) {
 	})
 }
 
+// An endpoint of another host is refused with a sentence, and no rule is made for it.
+func TestEndpointElsewhereIsRefused(t *testing.T) {
+	forVariants(t, func(t *testing.T, w *world) {
+		n := w.network(1)
+		before := w.saveTables()
+		err := w.d.EnsureEndpoint(t.Context(), datapath.Endpoint{ID: "there", NetworkID: n.ID, IPv4: nth(n.IPv4.Prefix, 9)})
+		if want := "endpoint there: it has no device on this host, and nothing leads to endpoints of other hosts"; err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+		if diff := cmp.Diff(before, w.saveTables()); diff != "" {
+			t.Errorf("tables (-before +after):\n%s", diff)
+		}
+	})
+}
+
 // sayAgain ensures all of want.
 func (w *world) sayAgain(d *Datapath, want datapath.Desired) {
 	w.t.Helper()
