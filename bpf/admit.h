@@ -30,5 +30,5 @@ static __always_inline bool admits(bool v6, const struct packet *p, __u32 slot,
 		return p->flags & PKT_ECHO_REQUEST;
 	if (p->flags & PKT_NO_PORTS || (!routed && !network_trusts(slot, net, ifindex)))
 		return false;
-	return publish_is_routed(v6, p->daddr, p->dport, p->proto);
+	return publish_is_routed(v6, slot, p->daddr, p->dport, p->proto);
 }

@@ -39,9 +39,10 @@ static __always_inline struct endpoint *endpoint_of_device(__u32 ifindex, __u32 
 	return ep;
 }
 
-static __always_inline struct endpoint *endpoint_of_addr(bool v6, const __be32 *addr, __u32 *slot)
+static __always_inline struct endpoint *endpoint_of_addr(bool v6, __u32 network, const __be32 *addr,
+							 __u32 *slot)
 {
-	struct addr_key key;
+	struct endpoint_addr_key key = { .network = network };
 	__u32 *found;
 	struct endpoint *ep;
 
@@ -54,7 +55,12 @@ static __always_inline struct endpoint *endpoint_of_addr(bool v6, const __be32 *
 	return ep && ep->flags & ENDPOINT_READY ? ep : NULL;
 }
 
-/* The slot of the network whose subnet holds addr; MAX_NETWORKS if none. */
+/*
+ * The slot of the network whose subnet holds addr; MAX_NETWORKS if none. This is for packets
+ * that come from outside, or out of the host's stack: they tell no more than an address, and
+ * of networks that have the same one the host's routes lead to one only. What a container
+ * sends is its own network's first; see network_holds().
+ */
 static __always_inline __u32 network_of_addr(bool v6, const __be32 *addr)
 {
 	struct subnet_key key = { .prefixlen = 128 };
@@ -110,6 +116,19 @@ static __always_inline void gateway_of(bool v6, const struct network *net, __be3
 		addr6_load(addr, net->gateway6);
 	else
 		addr[0] = net->gateway4;
+}
+
+/* Whether addr is in a subnet of the network. */
+static __always_inline bool network_holds(bool v6, const struct network *net, const __be32 *addr)
+{
+	__be32 subnet[4], mask[4];
+
+	if (!v6)
+		return net->mask4 && !((addr[0] ^ net->subnet4) & net->mask4);
+	addr6_load(subnet, net->subnet6);
+	addr6_load(mask, net->mask6);
+	return mask[0] && !((addr[0] ^ subnet[0]) & mask[0] || (addr[1] ^ subnet[1]) & mask[1] ||
+			    (addr[2] ^ subnet[2]) & mask[2] || (addr[3] ^ subnet[3]) & mask[3]);
 }
 
 static __always_inline bool network_has(const struct network *net, bool v6)

@@ -42,7 +42,7 @@ static __always_inline int enter(struct __sk_buff *ctx, bool v6, enum program pr
 	if (!f)
 		return dropped(DROP_NO_FLOW);
 	if (program == PROG_TO_UPLINK)
-		return translate(ctx, v6, p, f);
+		return translate(ctx, v6, p, f, plan->zone);
 	return apply_any(ctx, v6, p, f, plan->zone);
 }
 

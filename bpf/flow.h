@@ -70,9 +70,13 @@ static __always_inline struct flow *flow_find(bool v6, const struct packet *p, _
 	return bpf_map_lookup_elem(flow_table(v6), &key);
 }
 
+/*
+ * The zone of the other entry. Entries whose other one isn't outside's deliver, and have no
+ * use for a device of their own.
+ */
 static __always_inline __u16 flow_twin_zone(const struct flow *f)
 {
-	return f->flags & FLOW_TWIN_WORLD ? ZONE_WORLD : ZONE_CONTAINER;
+	return f->flags & FLOW_TWIN_WORLD ? ZONE_WORLD : f->oif;
 }
 
 /* proto and echo are those of f's own key. */
@@ -182,19 +186,18 @@ static __always_inline void count_reply(bool v6, const union flow_key *reply, __
 static __always_inline void remove_both(bool v6, const union flow_key *key, const struct flow *f)
 {
 	void *table = flow_table(v6);
-	bool origin = f->flags & FLOW_ORIGIN;
-	__u8 kind = flow_kind_of(f);
+	__u8 flags = f->flags;
 	union flow_key twin_key;
 	struct flow *twin;
 	__u32 slot;
 
 	flow_twin_key(v6, &twin_key, f, key);
 	twin = bpf_map_lookup_elem(table, &twin_key);
-	slot = (origin && twin ? twin : f)->endpoint;
-	if (!bpf_map_delete_elem(table, &twin_key) && origin)
-		count_reply(v6, &twin_key, kind, slot, false);
-	if (!bpf_map_delete_elem(table, key) && !origin)
-		count_reply(v6, key, kind, slot, false);
+	slot = (flags & FLOW_ORIGIN && twin ? twin : f)->endpoint;
+	if (!bpf_map_delete_elem(table, &twin_key) && flags & FLOW_ORIGIN)
+		count_reply(v6, &twin_key, flags >> FLOW_KIND_SHIFT, slot, false);
+	if (!bpf_map_delete_elem(table, key) && !(flags & FLOW_ORIGIN))
+		count_reply(v6, key, flags >> FLOW_KIND_SHIFT, slot, false);
 }
 
 /*

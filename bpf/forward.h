@@ -109,12 +109,13 @@ static __always_inline enum route_result refresh_route(struct __sk_buff *ctx, bo
  * refuses it with the ICMP error that fits. Where the address has become the host's own
  * the flow is over, and the next packet is for the policy of new ones.
  */
-static __always_inline int apply_rerouted(bool v6, const struct packet *p, enum route_result route)
+static __always_inline int apply_rerouted(bool v6, const struct packet *p, __u16 zone,
+					  enum route_result route)
 {
 	bool own = host_addr(v6, p->daddr);
 
 	if (own)
-		flow_forget(v6, p, ZONE_CONTAINER);
+		flow_forget(v6, p, zone);
 	return own || route == ROUTE_NONE ? dropped(DROP_NO_ROUTE) : NEXT;
 }
 
@@ -135,7 +136,7 @@ static __always_inline bool is_too_big(const struct __sk_buff *ctx, const struct
 }
 
 static __always_inline int apply_forward(struct __sk_buff *ctx, bool v6, const struct packet *p,
-					 struct flow *f)
+					 struct flow *f, __u16 zone)
 {
 	const struct macs macs = {};
 	enum route_result route = ROUTE_UPLINK;
@@ -143,7 +144,7 @@ static __always_inline int apply_forward(struct __sk_buff *ctx, bool v6, const s
 	if (f->route_generation != route_generation())
 		route = refresh_route(ctx, v6, p, f);
 	if (route != ROUTE_UPLINK)
-		return apply_rerouted(v6, p, route);
+		return apply_rerouted(v6, p, zone, route);
 	if (is_too_big(ctx, p, f->mtu)) {
 		if (p->flags & PKT_DONT_FRAGMENT)
 			return reply_too_big(ctx, PROG_FROM_CONTAINER, v6, f->mtu);
@@ -172,8 +173,8 @@ static __always_inline int apply(struct __sk_buff *ctx, bool v6, const struct pa
 	if (f->action == FLOW_DELIVER)
 		return apply_deliver(ctx, v6, p, f);
 	/* What comes from outside goes into containers, never out again. */
-	if (zone == ZONE_CONTAINER && f->action == FLOW_FORWARD)
-		return apply_forward(ctx, v6, p, f);
+	if (zone != ZONE_WORLD && f->action == FLOW_FORWARD)
+		return apply_forward(ctx, v6, p, f, zone);
 	return NEXT;
 }
 
@@ -188,13 +189,13 @@ static __always_inline int apply_any(struct __sk_buff *ctx, bool v6, const struc
 
 /* What the stack has routed, its TTL decremented: only translation is left. */
 static __always_inline int translate(struct __sk_buff *ctx, bool v6, const struct packet *p,
-				     const struct flow *f)
+				     const struct flow *f, __u16 zone)
 {
 	const struct macs macs = {};
 
 	if (first_packet)
-		netfilter_let_out(ctx, v6, p);
-	frag_remember(v6, p, ZONE_CONTAINER, f->endpoint);
+		netfilter_let_out(ctx, v6, p, zone);
+	frag_remember(v6, p, zone, f->endpoint);
 	if (flow_rewrite(ctx, v6, p, f, &macs, false))
 		return dropped(DROP_REWRITE_FAILED);
 	/* An uplink below this one (VLAN, macvlan) must not take it for the host's own. */

@@ -50,8 +50,8 @@ static __always_inline int frag_store(bool v6, const struct packet *p, __u16 zon
 	struct frag frag = { .sport = p->sport, .dport = p->dport, .echo = echo_of(p) };
 
 	/* The sender, whoever receives it. */
-	if (zone == ZONE_CONTAINER)
-		endpoint_of_addr(v6, p->saddr, &slot);
+	if (zone != ZONE_WORLD)
+		endpoint_of_addr(v6, zone, p->saddr, &slot);
 	frag_key_of(v6, &key, p, zone);
 	if (!begins_many(slot))
 		return bpf_map_update_elem(&frags, &key, &frag, BPF_ANY);

@@ -23,7 +23,8 @@ static __always_inline int to_host(bool v6, const struct packet *p, __u32 slot,
 			return dropped(DROP_INTERNAL);
 		return open_hairpin(v6, p, slot, ep, pub, target);
 	}
-	if (gateway_of_network && gateway_of_network != (__u32)ep->network + 1)
+	if (gateway_of_network && gateway_of_network != (__u32)ep->network + 1 &&
+	    !is_gateway(v6, net, p->daddr))
 		return dropped(DROP_ISOLATED);
 	if (net->flags & NETWORK_INTERNAL && !gateway_of_network)
 		return dropped(DROP_INTERNAL);
@@ -48,16 +49,16 @@ static __always_inline int begin(struct __sk_buff *ctx, bool v6, const struct pa
 	gateway = host_addr(v6, p->daddr);
 	if (gateway)
 		return to_host(v6, p, slot, ep, net, *gateway);
-	target = network_of_addr(v6, p->daddr);
-	if (target == ep->network) {
+	if (network_holds(v6, net, p->daddr)) {
 		__u32 peer_slot = 0;
-		struct endpoint *peer = endpoint_of_addr(v6, p->daddr, &peer_slot);
+		struct endpoint *peer = endpoint_of_addr(v6, ep->network, p->daddr, &peer_slot);
 
 		/* Sent to the gateway though it is on link: the stack redirects or refuses. */
 		if (!peer || !(net->flags & NETWORK_ICC))
 			return dropped(peer ? DROP_ICC : DROP_NO_ROUTE);
 		return NEXT;
 	}
+	target = network_of_addr(v6, p->daddr);
 	if (p->flags & PKT_LATER_FRAGMENT) {
 		/* Its first one waits in the stack for the rest, perhaps. */
 		if (first_packet && p->flags & PKT_RESOLVED && target == MAX_NETWORKS)
@@ -67,7 +68,7 @@ static __always_inline int begin(struct __sk_buff *ctx, bool v6, const struct pa
 	if (p->flags & PKT_ICMP_ERROR)
 		return dropped(DROP_NO_FLOW);
 	if (target != MAX_NETWORKS)
-		return open_between(v6, p, slot, ep, net);
+		return open_between(v6, p, slot, ep, net, target);
 	return open_outside(ctx, v6, p, slot, ep, net);
 }
 
@@ -95,16 +96,28 @@ int container_new6(struct __sk_buff *ctx)
 	return leave(ctx, PROG_FROM_CONTAINER, container_new(ctx, true));
 }
 
+/*
+ * The zone of what an endpoint sends. The compiler may leave out what concerns outside: slot
+ * 0 of networks has no family, so nothing of it comes so far.
+ */
+static __always_inline __u16 zone_of(const struct endpoint *ep)
+{
+	__u16 zone = ep->network;
+
+	__builtin_assume(zone != ZONE_WORLD);
+	return zone;
+}
+
 /* For the gateway's MAC: to be routed. */
-static __always_inline int routed(struct __sk_buff *ctx, bool v6, struct packet *p)
+static __always_inline int routed(struct __sk_buff *ctx, bool v6, struct packet *p, __u16 zone)
 {
 	struct flow *f;
 
 	if (p->flags & PKT_ICMP_ERROR)
 		return go_on_as(ctx, PROG_FROM_CONTAINER, v6, CALL_ERROR);
-	switch (flow_look(ctx, v6, p, ZONE_CONTAINER, &f)) {
+	switch (flow_look(ctx, v6, p, zone, &f)) {
 	case FLOW_FOUND:
-		return apply(ctx, v6, p, f, ZONE_CONTAINER);
+		return apply(ctx, v6, p, f, zone);
 	case FLOW_LOST:
 		return dropped(DROP_FLOW_EXPIRING);
 	case FLOW_SUPERSEDED:
@@ -116,17 +129,17 @@ static __always_inline int routed(struct __sk_buff *ctx, bool v6, struct packet 
 }
 
 /* The same for what may be a fragment, or follow a flow that is over. */
-static __always_inline int routed_odd(struct __sk_buff *ctx, bool v6, struct packet *p)
+static __always_inline int routed_odd(struct __sk_buff *ctx, bool v6, struct packet *p, __u16 zone)
 {
 	enum flow_fate fate = FLOW_MISSING;
 	struct flow *f;
 
 	if (p->flags & PKT_ICMP_ERROR)
 		return go_on_as(ctx, PROG_FROM_CONTAINER, v6, CALL_ERROR);
-	if (frag_resolve(v6, p, ZONE_CONTAINER))
-		fate = flow_follow(ctx, v6, p, ZONE_CONTAINER, &f);
+	if (frag_resolve(v6, p, zone))
+		fate = flow_follow(ctx, v6, p, zone, &f);
 	if (fate == FLOW_FOUND)
-		return apply_any(ctx, v6, p, f, ZONE_CONTAINER);
+		return apply_any(ctx, v6, p, f, zone);
 	if (fate == FLOW_LOST)
 		return dropped(DROP_FLOW_EXPIRING);
 	return go_on(ctx, v6, CALL_CONTAINER_NEW);
@@ -137,12 +150,11 @@ static __always_inline int routed_odd(struct __sk_buff *ctx, bool v6, struct pac
  * sender's subnet. A packet for one hidden in such a frame (RFC 1122, 3.3.6)
  * would reach the host's stack past all policy.
  */
-static __always_inline bool is_for_many(bool v6, const struct packet *p, const struct endpoint *ep)
+static __always_inline bool is_for_many(bool v6, const struct packet *p, const struct network *net)
 {
 	if (addr_is_multicast(v6, p->daddr))
 		return true;
-	return !v6 && network_of_addr(false, p->daddr) == ep->network &&
-	       !host_addr(false, p->daddr);
+	return !v6 && network_holds(false, net, p->daddr) && !host_addr(false, p->daddr);
 }
 
 /*
@@ -181,7 +193,7 @@ static __always_inline int from_container_ip(struct __sk_buff *ctx, bool v6,
 	if (reason)
 		return dropped(reason);
 	if (mac_equal(dmac, net->gateway_mac))
-		return routed(ctx, v6, p);
+		return routed(ctx, v6, p, zone_of(ep));
 	return switched(ctx, v6, p, ep, net, dmac);
 }
 
@@ -208,9 +220,9 @@ static __always_inline int container_odd(struct __sk_buff *ctx, bool v6)
 		return dropped(reason);
 	/* Broadcast and multicast: the bridge floods them, to_container filters. */
 	if (dmac[0] & 1)
-		return is_for_many(v6, p, ep) ? NEXT : dropped(DROP_MALFORMED);
+		return is_for_many(v6, p, net) ? NEXT : dropped(DROP_MALFORMED);
 	if (mac_equal(dmac, net->gateway_mac))
-		return routed_odd(ctx, v6, p);
+		return routed_odd(ctx, v6, p, zone_of(ep));
 	return switched(ctx, v6, p, ep, net, dmac);
 }
 

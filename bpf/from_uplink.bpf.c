@@ -23,7 +23,7 @@ static __always_inline int direct(struct __sk_buff *ctx, bool v6, const struct p
 		return netfilter_ask(ctx);
 	if (p->flags & PKT_LATER_FRAGMENT || !admits(v6, p, to->network, net, ctx->ifindex))
 		return dropped(DROP_DIRECT_ROUTING);
-	if (!endpoint_of_addr(v6, p->daddr, &to->slot))
+	if (!endpoint_of_addr(v6, to->network, p->daddr, &to->slot))
 		return dropped(DROP_ENDPOINT_GONE);
 	addr_copy(v6, to->daddr, p->daddr);
 	to->dport = p->dport;

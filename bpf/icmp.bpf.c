@@ -7,12 +7,19 @@
 static __always_inline int error(struct __sk_buff *ctx, bool v6, enum program program)
 {
 	struct packet *p = the_packet();
+	__u32 slot = 0, zone = ZONE_WORLD;
 	int action;
 
 	if (!p)
 		return TC_ACT_SHOT;
-	action = translate_error(ctx, v6, p,
-				 program == PROG_FROM_UPLINK ? ZONE_WORLD : ZONE_CONTAINER);
+	if (program == PROG_FROM_CONTAINER) {
+		struct endpoint *ep = endpoint_of_device(ctx->ifindex, &slot);
+
+		if (!ep)
+			return dropped(DROP_UNMANAGED);
+		zone = ep->network;
+	}
+	action = translate_error(ctx, v6, p, zone);
 	if (action != NEXT)
 		return action;
 	return program == PROG_FROM_UPLINK ? judge(ctx, v6, p) : go_on(ctx, v6, CALL_CONTAINER_NEW);

@@ -210,7 +210,7 @@ static __always_inline int rewrite_outer(struct __sk_buff *ctx, bool v6, const s
 	__u32 check = (p->l4_off & MAX_L4_OFF) + 2, diff;
 	const __be32 *from = p->saddr, *daddr = flow_daddr(v6, f);
 
-	if (zone == ZONE_CONTAINER || addr_equal(v6, p->saddr, q->reversed.saddr))
+	if (zone != ZONE_WORLD || addr_equal(v6, p->saddr, q->reversed.saddr))
 		from = flow_saddr(v6, f);
 	diff = csum_add(csum_addr_diff(v6, p->saddr, from), csum_addr_diff(v6, p->daddr, daddr));
 	if (store_addr(ctx, v6, ETH_HLEN + (v6 ? 8 : 12), from) ||
@@ -265,7 +265,7 @@ static __always_inline int translate_error(struct __sk_buff *ctx, bool v6, const
 	if (!f || !flow_is_current(f) || !addr_equal(v6, p->daddr, q->reversed.daddr))
 		return NEXT;
 	/* Only the container that the quoted packet went to may complain about it. */
-	if (zone == ZONE_CONTAINER && !addr_equal(v6, p->saddr, q->reversed.saddr))
+	if (zone != ZONE_WORLD && !addr_equal(v6, p->saddr, q->reversed.saddr))
 		return NEXT;
 	/* No error about an error (RFC 1122, 3.2.2): it ends here, unanswered. */
 	if (p->ttl <= 1)

@@ -21,6 +21,7 @@ static __always_inline enum drop_reason open_presented(struct __sk_buff *ctx, bo
 	addr_copy(v6, plan->daddr, p->daddr);
 	plan->sport = p->sport;
 	plan->dport = p->dport;
+	plan->twin_zone = to->network;
 	presented_key(v6, key, p, plan, echo_of(p));
 	was = bpf_map_lookup_elem(&presented, key);
 	if (!was)
@@ -51,12 +52,13 @@ static __always_inline enum drop_reason open_presented(struct __sk_buff *ctx, bo
 }
 
 /* The flow of a packet that netfilter let in: entered before, or none. */
-static __always_inline bool let_in_known(struct __sk_buff *ctx, bool v6, struct packet *p)
+static __always_inline bool let_in_known(struct __sk_buff *ctx, bool v6, struct packet *p,
+					 __u16 zone)
 {
 	struct flow *reply, *f;
 
 	reverse(v6, p);
-	reply = flow_find(v6, p, ZONE_CONTAINER);
+	reply = flow_find(v6, p, zone);
 	f = reply ? flow_twin(v6, reply, p) : NULL;
 	reverse(v6, p);
 	if (!reply)
@@ -70,7 +72,8 @@ static __always_inline bool let_in_known(struct __sk_buff *ctx, bool v6, struct 
  * A packet that from_uplink left to the stack came out of it. Later fragments belong
  * to what passed before them.
  */
-static __always_inline int let_in(struct __sk_buff *ctx, bool v6, __u32 slot)
+static __always_inline int let_in(struct __sk_buff *ctx, bool v6, __u32 slot,
+				  const struct endpoint *ep)
 {
 	struct packet *p = new_packet();
 	struct inside *to = new_inside();
@@ -78,12 +81,13 @@ static __always_inline int let_in(struct __sk_buff *ctx, bool v6, __u32 slot)
 
 	if (!p || !to)
 		return TC_ACT_SHOT;
+	to->slot = slot;
+	to->network = ep->network;
 	reason = parse_ip(ctx, v6, p);
 	if (reason)
 		return dropped(reason);
-	if (p->flags & PKT_LATER_FRAGMENT || let_in_known(ctx, v6, p))
+	if (p->flags & PKT_LATER_FRAGMENT || let_in_known(ctx, v6, p, to->network))
 		return NEXT;
-	to->slot = slot;
 	make_room(v6);
 	reason = open_presented(ctx, v6, p, to);
 	return reason ? dropped(reason) : NEXT;

@@ -40,7 +40,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 2 * MAX_ENDPOINTS);
-	__type(key, struct addr_key);
+	__type(key, struct endpoint_addr_key);
 	__type(value, __u32); /* endpoint slot */
 } endpoint_addrs SEC(".maps");
 

@@ -83,34 +83,36 @@ static __always_inline void flow_settle(const struct __sk_buff *ctx, const struc
 }
 
 /* A packet of a container's that netfilter let out, still as the container sent it. */
-static __always_inline int let_out(struct __sk_buff *ctx, bool v6, const struct packet *p)
+static __always_inline int let_out(struct __sk_buff *ctx, bool v6, const struct packet *p,
+				   __u16 zone)
 {
-	struct flow *f = flow_find(v6, p, ZONE_CONTAINER);
+	struct flow *f = flow_find(v6, p, zone);
 
 	if (f)
 		flow_settle(ctx, p, f, flow_twin(v6, f, p));
 	return 0;
 }
 
-__noinline int netfilter_let_out4(struct __sk_buff *ctx, const struct packet *p)
+__noinline int netfilter_let_out4(struct __sk_buff *ctx, const struct packet *p, __u32 zone)
 {
-	return p ? let_out(ctx, false, p) : 0;
+	return p ? let_out(ctx, false, p, zone) : 0;
 }
 
-__noinline int netfilter_let_out6(struct __sk_buff *ctx, const struct packet *p)
+__noinline int netfilter_let_out6(struct __sk_buff *ctx, const struct packet *p, __u32 zone)
 {
-	return p ? let_out(ctx, true, p) : 0;
+	return p ? let_out(ctx, true, p, zone) : 0;
 }
 
 static __always_inline void netfilter_let_out(struct __sk_buff *ctx, bool v6,
-					      const struct packet *p)
+					      const struct packet *p, __u16 zone)
 {
 	if (v6)
-		netfilter_let_out6(ctx, p);
+		netfilter_let_out6(ctx, p, zone);
 	else
-		netfilter_let_out4(ctx, p);
+		netfilter_let_out4(ctx, p, zone);
 }
 
+/* As the container would see the packet, in the plan's twin_zone, the container's network. */
 static __always_inline void presented_key(bool v6, struct flow6_key *key, const struct packet *p,
 					  const struct flow_plan *plan, __u8 echo)
 {
@@ -120,6 +122,7 @@ static __always_inline void presented_key(bool v6, struct flow6_key *key, const 
 		addr6_copy(key->daddr, plan->daddr);
 		key->sport = plan->sport;
 		key->dport = plan->dport;
+		key->zone = plan->twin_zone;
 		key->proto = p->proto;
 	} else {
 		struct flow4_key *key4 = (struct flow4_key *)key;
@@ -128,6 +131,7 @@ static __always_inline void presented_key(bool v6, struct flow6_key *key, const 
 		key4->daddr = plan->daddr[0];
 		key4->sport = plan->sport;
 		key4->dport = plan->dport;
+		key4->zone = plan->twin_zone;
 		key4->proto = p->proto;
 		key4->echo = echo;
 	}

@@ -106,7 +106,7 @@ static __always_inline enum drop_reason plan_outside(struct __sk_buff *ctx, bool
 	addr_copy(v6, plan->saddr, p->saddr);
 	addr_copy(v6, plan->daddr, p->daddr);
 	plan->dport = p->dport;
-	plan->zone = ZONE_CONTAINER;
+	plan->zone = ep->network;
 	plan->twin_zone = ZONE_WORLD;
 	plan->origin_endpoint = plan->reply_endpoint = slot;
 	plan->origin_generation = plan->reply_generation = ep->generation;
@@ -136,7 +136,7 @@ static __always_inline int open_outside(struct __sk_buff *ctx, bool v6, const st
 	if (route == ROUTE_LOCAL)
 		return NEXT;
 	if (first_packet) {
-		frag_remember(v6, p, ZONE_CONTAINER, slot);
+		frag_remember(v6, p, ep->network, slot);
 		return netfilter_ask(ctx);
 	}
 	return OPEN;
@@ -160,7 +160,8 @@ static __always_inline int open_hairpin(bool v6, const struct packet *p, __u32 s
 	gateway_of(v6, net, plan->saddr);
 	publish_target(v6, pub, plan->daddr);
 	plan->dport = pub->port;
-	plan->zone = plan->twin_zone = ZONE_CONTAINER;
+	plan->zone = ep->network;
+	plan->twin_zone = target->network;
 	plan->origin_endpoint = pub->endpoint;
 	plan->origin_generation = pub->generation;
 	plan->reply_endpoint = slot;
@@ -170,26 +171,28 @@ static __always_inline int open_hairpin(bool v6, const struct packet *p, __u32 s
 	return OPEN;
 }
 
-/* Container to an endpoint of another network that admits it: untranslated. */
+/* Container to an endpoint of another network, in slot to, that admits it: untranslated. */
 static __always_inline int open_between(bool v6, const struct packet *p, __u32 slot,
-					const struct endpoint *ep, const struct network *net)
+					const struct endpoint *ep, const struct network *net,
+					__u32 to)
 {
 	__u32 target_slot = 0;
-	struct endpoint *target = endpoint_of_addr(v6, p->daddr, &target_slot);
-	struct network *target_net = target ? network_at(target->network) : NULL;
+	struct endpoint *target = endpoint_of_addr(v6, to, p->daddr, &target_slot);
+	struct network *target_net = target ? network_at(to) : NULL;
 	struct flow_plan *plan = new_plan();
 
 	if (net->flags & NETWORK_INTERNAL)
 		return dropped(DROP_INTERNAL);
 	if (!plan || !target_net ||
-	    !admits(v6, p, target->network, target_net, net->bridge_ifindex))
+	    !admits(v6, p, to, target_net, net->bridge_ifindex))
 		return dropped(DROP_ISOLATED);
 	if (!begins_connection(p) && !continues_connection(p))
 		return dropped(DROP_NO_FLOW);
 	addr_copy(v6, plan->saddr, p->saddr);
 	addr_copy(v6, plan->daddr, p->daddr);
 	plan->dport = p->dport;
-	plan->zone = plan->twin_zone = ZONE_CONTAINER;
+	plan->zone = ep->network;
+	plan->twin_zone = to;
 	plan->origin_endpoint = target_slot;
 	plan->origin_generation = target->generation;
 	plan->reply_endpoint = slot;
@@ -221,7 +224,7 @@ static __always_inline enum drop_reason plan_inside(struct __sk_buff *ctx, bool 
 	addr_copy(v6, plan->daddr, to->daddr);
 	plan->dport = to->dport;
 	plan->zone = ZONE_WORLD;
-	plan->twin_zone = ZONE_CONTAINER;
+	plan->twin_zone = ep->network;
 	plan->origin_endpoint = plan->reply_endpoint = to->slot;
 	plan->origin_generation = plan->reply_generation = ep->generation;
 	plan->origin_action = FLOW_DELIVER;

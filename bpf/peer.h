@@ -21,10 +21,10 @@ static __always_inline struct endpoint *endpoint_of_mac(__u32 network, const __u
 	return endpoint_at(*found);
 }
 
-static __always_inline bool link_allows(bool v6, const __be32 *from, const __be32 *to, __be16 port,
-					__u8 proto)
+static __always_inline bool link_allows(bool v6, __u32 network, const __be32 *from,
+					const __be32 *to, __be16 port, __u8 proto)
 {
-	struct link_key key = { .port = port, .proto = proto };
+	struct link_key key = { .network = network, .port = port, .proto = proto };
 
 	addr_map(v6, key.from, from);
 	addr_map(v6, key.to, to);
@@ -32,14 +32,14 @@ static __always_inline bool link_allows(bool v6, const __be32 *from, const __be3
 }
 
 /* With icc=false only links pass, to the linked port and back (Docker's --link). */
-static __always_inline bool icc_allows(bool v6, const struct packet *p)
+static __always_inline bool icc_allows(bool v6, const struct packet *p, __u32 network)
 {
 	if (v6 && is_nd(p))
 		return true;
 	if (p->flags & (PKT_LATER_FRAGMENT | PKT_NO_PORTS))
 		return false;
-	return link_allows(v6, p->saddr, p->daddr, p->dport, p->proto) ||
-	       link_allows(v6, p->daddr, p->saddr, p->sport, p->proto);
+	return link_allows(v6, network, p->saddr, p->daddr, p->dport, p->proto) ||
+	       link_allows(v6, network, p->daddr, p->saddr, p->sport, p->proto);
 }
 
 static __always_inline int to_peer(struct __sk_buff *ctx, bool v6, const struct packet *p,
@@ -48,7 +48,7 @@ static __always_inline int to_peer(struct __sk_buff *ctx, bool v6, const struct 
 {
 	if (!(peer->flags & ENDPOINT_READY))
 		return dropped(DROP_ENDPOINT_GONE);
-	if (!(net->flags & NETWORK_ICC) && !icc_allows(v6, p))
+	if (!(net->flags & NETWORK_ICC) && !icc_allows(v6, p, peer->network))
 		return dropped(DROP_ICC);
 	return deliver(ctx, peer, slot);
 }

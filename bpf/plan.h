@@ -44,7 +44,7 @@ static __always_inline void flow_fill_origin(bool v6, const struct __sk_buff *ct
 	} else {
 		*flow_begun(f) = f->last_seen;
 	}
-	f->oif = plan->oif;
+	f->oif = plan->twin_zone == ZONE_WORLD ? plan->oif : plan->twin_zone;
 	f->route_generation = route_generation_of(plan);
 	f->sport = plan->sport;
 	f->dport = plan->dport;
@@ -71,6 +71,7 @@ static __always_inline void flow_flip(const struct packet *p, const struct flow_
 	f->flags &= ~(FLOW_ORIGIN | FLOW_TWIN_WORLD);
 	if (plan->zone == ZONE_WORLD)
 		f->flags |= FLOW_TWIN_WORLD;
+	f->oif = plan->zone == ZONE_WORLD ? plan->oif : plan->zone;
 }
 
 static __always_inline void flow4_reply_key(struct flow4_key *key, const struct packet *p,

@@ -32,10 +32,12 @@ static __always_inline bool port_is_published(__u8 proto, __be16 port)
 	return word && *word >> (num % 64) & 1;
 }
 
-static __always_inline struct published *publish_find_key(bool v6, const __be32 *addr, __be16 port,
+/* network is 0 for an address of the host. */
+static __always_inline struct published *publish_find_key(bool v6, __u32 network,
+							  const __be32 *addr, __be16 port,
 							  __u8 proto)
 {
-	struct published_key key = { .port = port, .proto = proto };
+	struct published_key key = { .port = port, .proto = proto, .network = network };
 
 	addr_map(v6, key.addr, addr);
 	return bpf_map_lookup_elem(&published_ports, &key);
@@ -46,11 +48,9 @@ static __always_inline struct published *publish_find(bool v6, const __be32 *add
 						      __u8 proto)
 {
 	const __be32 any[4] = {};
-	struct published *pub = publish_find_key(v6, addr, port, proto);
+	struct published *pub = publish_find_key(v6, 0, addr, port, proto);
 
-	if (pub && !(pub->flags & PUBLISHED_ROUTED))
-		return pub;
-	return publish_find_key(v6, any, port, proto);
+	return pub ? pub : publish_find_key(v6, 0, any, port, proto);
 }
 
 /* The endpoint behind a publication; NULL if it isn't the one any more that was meant. */
@@ -90,10 +90,11 @@ static __always_inline struct published *publish_resolve(bool v6, const __be32 *
 	return pub;
 }
 
-/* Whether the endpoint with the address has published the port of its own, for direct access. */
-static __always_inline bool publish_is_routed(bool v6, const __be32 *addr, __be16 port, __u8 proto)
+/* Whether the network's endpoint has published the port of its own address, for direct access. */
+static __always_inline bool publish_is_routed(bool v6, __u32 network, const __be32 *addr,
+					      __be16 port, __u8 proto)
 {
-	struct published *pub = publish_find_key(v6, addr, port, proto);
+	struct published *pub = publish_find_key(v6, network, addr, port, proto);
 
 	return pub && pub->flags & PUBLISHED_ROUTED;
 }

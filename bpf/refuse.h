@@ -10,8 +10,8 @@
 
 #include "icmp.h"
 
-/* The translation of answers to what was presented, in the scratch's flow. */
-static __always_inline struct flow *presented_answer(bool v6, const struct packet *p)
+/* The translation of answers to what was presented, in the scratch's flow. zone is p's. */
+static __always_inline struct flow *presented_answer(bool v6, const struct packet *p, __u16 zone)
 {
 	struct flow_plan *plan = new_plan();
 	struct flow6_key *key = new_key();
@@ -24,6 +24,7 @@ static __always_inline struct flow *presented_answer(bool v6, const struct packe
 	addr_copy(v6, plan->daddr, p->saddr);
 	plan->sport = p->dport;
 	plan->dport = p->sport;
+	plan->twin_zone = zone;
 	presented_key(v6, key, p, plan, echo_twin(echo_of(p)));
 	was = bpf_map_lookup_elem(&presented, key);
 	if (!was)
@@ -41,10 +42,11 @@ static __always_inline struct flow *presented_answer(bool v6, const struct packe
 	return &f->flow;
 }
 
-/* A reset for a connection that was never let in. p has the container's address. */
-static __always_inline int refuse_reset(struct __sk_buff *ctx, bool v6, const struct packet *p)
+/* A reset for a connection that was never let in. p has the address of the zone's container. */
+static __always_inline int refuse_reset(struct __sk_buff *ctx, bool v6, const struct packet *p,
+					__u16 zone)
 {
-	const struct flow *f = presented_answer(v6, p);
+	const struct flow *f = presented_answer(v6, p, zone);
 	const struct macs macs = {};
 
 	if (!f)
@@ -84,7 +86,7 @@ static __always_inline int refuse_error(struct __sk_buff *ctx, bool v6, const st
 {
 	struct quote *q = new_quote();
 	struct flow *f;
-	__u32 sum = 0;
+	__u32 sum = 0, network;
 
 	if (!q)
 		return TC_ACT_SHOT;
@@ -92,12 +94,12 @@ static __always_inline int refuse_error(struct __sk_buff *ctx, bool v6, const st
 	q->end = p->l3_len ? ETH_HLEN + p->l3_len : ctx->len;
 	if (read_quote_ip(ctx, v6, q) || read_quote_l4(ctx, v6, q))
 		return NEXT;
-	if (!addr_equal(v6, p->daddr, q->reversed.daddr) ||
-	    network_of_addr(v6, q->reversed.saddr) == MAX_NETWORKS)
+	network = network_of_addr(v6, q->reversed.saddr);
+	if (!addr_equal(v6, p->daddr, q->reversed.daddr) || network == MAX_NETWORKS)
 		return NEXT;
-	f = flow_find(v6, &q->reversed, ZONE_CONTAINER);
+	f = flow_find(v6, &q->reversed, network);
 	if (!f || !flow_is_current(f))
-		f = presented_answer(v6, &q->reversed);
+		f = presented_answer(v6, &q->reversed, network);
 	/* Where nothing was translated, the error is right as it is. */
 	if (!f || !(f->flags & FLOW_REWRITE) || !flow_addr_diff(v6, &q->reversed, f))
 		return NEXT;

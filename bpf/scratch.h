@@ -34,7 +34,7 @@ struct flow_plan {
 /* Where a packet from outside is led. */
 struct inside {
 	__be32 daddr[4];
-	__u32 network; /* whose address it has itself, or MAX_NETWORKS */
+	__u32 network; /* whose address it has itself, or MAX_NETWORKS; to_uplink: whose source */
 	__u32 slot;
 	__be16 dport;
 	__u8 kind;

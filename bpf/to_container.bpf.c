@@ -19,26 +19,26 @@ static __always_inline int from_peer(struct __sk_buff *ctx, const struct network
 	if ((void *)(eth + 1) > data_end_of(ctx))
 		return dropped(DROP_MALFORMED);
 	if (protocol == bpf_htons(ETH_P_IPV6) && eth->h_dest[0] & 1) {
-		struct packet p = {};
+		struct packet *p = new_packet();
 
 		/* Without ND IPv6 doesn't work at all. MLD is the bridge's, which has seen it. */
-		if (!parse_ip(ctx, true, &p) && is_nd(&p))
+		if (p && !parse_ip(ctx, true, p) && is_nd(p))
 			return NEXT;
 	}
 	return dropped(DROP_ICC);
 }
 
 /* The host's own packets; what it sends to a container's port may meet a hairpin. */
-static __always_inline int from_host(struct __sk_buff *ctx)
+static __always_inline int from_host(struct __sk_buff *ctx, const struct endpoint *ep)
 {
 	struct packet *p = new_packet();
 
 	if (!p)
 		return NEXT;
 	if (ctx->protocol == bpf_htons(ETH_P_IP) && !parse_ip(ctx, false, p))
-		return host_begins(false, p, ZONE_CONTAINER);
+		return host_begins(false, p, ep->network);
 	if (ctx->protocol == bpf_htons(ETH_P_IPV6) && !parse_ip(ctx, true, p))
-		return host_begins(true, p, ZONE_CONTAINER);
+		return host_begins(true, p, ep->network);
 	return NEXT;
 }
 
@@ -63,7 +63,7 @@ static __always_inline int to_container_frame(struct __sk_buff *ctx, const struc
 	if (!net)
 		return dropped(DROP_UNMANAGED);
 	if (!ingress)
-		return from_host(ctx);
+		return from_host(ctx, ep);
 	/*
 	 * Routed from the bridge back to it: on link after all. from_container lets no
 	 * global address do so with icc=false, but a link-local one is the stack's.
@@ -99,7 +99,7 @@ static __always_inline int let_in_any(struct __sk_buff *ctx, bool v6)
 {
 	__u32 slot = 0;
 	struct endpoint *ep = endpoint_of_device(ctx->ifindex, &slot);
-	int action = first_packet && ep ? let_in(ctx, v6, slot) : dropped(DROP_UNMANAGED);
+	int action = first_packet && ep ? let_in(ctx, v6, slot, ep) : dropped(DROP_UNMANAGED);
 
 	mark_clear(ctx);
 	return leave_to(ctx, slot, action);

@@ -25,25 +25,36 @@ static __always_inline int begin_here(struct __sk_buff *ctx, bool v6, const stru
 	return reason ? dropped(reason) : OPEN;
 }
 
-/* A packet with a source in one of our subnets. */
+/*
+ * Whether the stack had the packet from another device than the network's own: from a network
+ * with the same addresses, or from a stranger. 0 is the stack itself.
+ */
+static __always_inline bool is_foreign(const struct __sk_buff *ctx, const struct network *net)
+{
+	return ctx->ingress_ifindex && ctx->ingress_ifindex != net->bridge_ifindex;
+}
+
+/* A packet with a source in a subnet of ours, whose network the scratch's inside tells. */
 static __always_inline int private_source(struct __sk_buff *ctx, bool v6)
 {
 	struct packet *p = the_packet();
+	struct inside *from = the_inside();
 	__u32 slot = 0;
-	struct endpoint *ep = p ? endpoint_of_addr(v6, p->saddr, &slot) : NULL;
+	struct endpoint *ep =
+		p && from ? endpoint_of_addr(v6, from->network, p->saddr, &slot) : NULL;
 	struct network *net = ep ? network_at(ep->network) : NULL;
 	struct flow *f;
 	int action;
 
-	if (!net || p->flags & PKT_ICMP_ERROR || !frag_resolve(v6, p, ZONE_CONTAINER))
+	if (!net || is_foreign(ctx, net) || p->flags & PKT_ICMP_ERROR || !frag_resolve(v6, p, ep->network))
 		return dropped(DROP_PRIVATE_SOURCE);
-	f = flow_find(v6, p, ZONE_CONTAINER);
+	f = flow_find(v6, p, ep->network);
 	if (f && flow_is_current(f) && flow_touch(f, FLOW_SEEN, p->proto))
-		return translate(ctx, v6, p, f);
+		return translate(ctx, v6, p, f, ep->network);
 	if (p->flags & PKT_LATER_FRAGMENT)
 		return dropped(DROP_FRAGMENT);
 	if (is_refusal(ctx, p))
-		return refuse_reset(ctx, v6, p);
+		return refuse_reset(ctx, v6, p, ep->network);
 	action = begin_here(ctx, v6, p, slot, ep, net);
 	return action == OPEN ? go_on_as(ctx, PROG_TO_UPLINK, v6, CALL_ENTER) : action;
 }
@@ -108,6 +119,7 @@ static __always_inline bool is_own(const struct __sk_buff *ctx, bool v6, const s
 static __always_inline int to_uplink_ip(struct __sk_buff *ctx, bool v6)
 {
 	struct packet *p = new_packet();
+	struct inside *from;
 	__u32 network;
 
 	if (!p)
@@ -124,6 +136,9 @@ static __always_inline int to_uplink_ip(struct __sk_buff *ctx, bool v6)
 	/* A gateway's own address, used by a socket of the host. */
 	if (!ctx->ingress_ifindex && host_addr(v6, p->saddr))
 		return NEXT;
+	from = the_inside();
+	if (from)
+		from->network = network;
 	return go_on(ctx, v6, CALL_PRIVATE_SOURCE);
 }
 

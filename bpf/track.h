@@ -48,7 +48,7 @@ static __always_inline bool tcp_near(__u32 a, __u32 b)
  */
 static __always_inline bool tcp_continues(const struct packet *p, const struct flow *f, __u16 zone)
 {
-	if (zone == ZONE_CONTAINER || !(f->state & (FLOW_SYN | FLOW_ACK)))
+	if (zone != ZONE_WORLD || !(f->state & (FLOW_SYN | FLOW_ACK)))
 		return true;
 	return tcp_near(p->tcp_seq, f->tcp_end) &&
 	       (!(f->state & FLOW_ACK) || tcp_near(p->tcp_ack, f->tcp_ack));

@@ -154,6 +154,10 @@ struct network {
 	__u8 snat6[16];
 	__u8 gateway_mac[6];
 	__u16 mtu; /* bytes */
+	__be32 subnet4;
+	__be32 mask4; /* 0: the network has no IPv4 */
+	__u8 subnet6[16];
+	__u8 mask6[16]; /* ::, likewise */
 };
 
 /* Devices of the host that lead straight to a network's published ports. */
@@ -169,11 +173,21 @@ struct mac_key {
 	__u16 pad;
 };
 
+/* Addresses of the host. */
 struct addr_key {
 	__u8 addr[16]; /* v4-mapped */
 };
 
-/* Longest-prefix key over v4-mapped addresses: an IPv4 /24 has prefixlen 120. */
+/* Endpoints by address within a network: another one may have the same addresses. */
+struct endpoint_addr_key {
+	__u32 network;
+	__u8 addr[16]; /* v4-mapped */
+};
+
+/*
+ * Longest-prefix key over v4-mapped addresses: an IPv4 /24 has prefixlen 120. The network
+ * is the one that the host's routes lead to.
+ */
 struct subnet_key {
 	__u32 prefixlen;
 	__u8 addr[16];
@@ -189,6 +203,7 @@ struct published_key {
 	__be16 port;
 	__u8 proto;
 	__u8 pad;
+	__u32 network; /* PUBLISHED_ROUTED: slot of the endpoint's; else 0, the host */
 };
 
 struct published {
@@ -201,6 +216,7 @@ struct published {
 
 /* Holes in icc=false: from may reach to:port, and replies come back. */
 struct link_key {
+	__u32 network; /* slot, of both */
 	__u8 from[16];
 	__u8 to[16];
 	__be16 port;
@@ -274,11 +290,11 @@ struct neighbour {
 /*
  * Flow table. Every connection owns two entries, one per direction, each with
  * the whole verdict for a packet that matches the key. The zone tells where
- * the packet comes from.
+ * the packet comes from: from outside, or from a container, and then it is the slot of its
+ * network, since another network may have the same addresses.
  */
 enum zone {
-	ZONE_CONTAINER = 0,
-	ZONE_WORLD = 1,
+	ZONE_WORLD = 0, /* no network has this slot */
 };
 
 /*
@@ -367,7 +383,7 @@ struct flow {
 	__u32 state;     /* FLOW_SEEN... */
 	__u32 tcp_ack;   /* last acknowledgement sent in this direction; see flow_begun() */
 	__u32 tcp_end;   /* sequence number after the last segment sent */
-	__u32 oif;       /* ifindex to redirect to */
+	__u32 oif;       /* ifindex to redirect to; FLOW_DELIVER: zone of the other entry */
 	__u16 route_generation;
 	__u16 netfilter; /* rules that let this direction pass, and FLOW_SETTLED */
 	__be16 sport;    /* ports after translation */
@@ -486,4 +502,6 @@ _Static_assert(sizeof(struct flow) == 36, "flow");
 _Static_assert(sizeof(struct flow4) == 48, "flow4");
 _Static_assert(sizeof(struct flow6) == 84, "flow6");
 _Static_assert(sizeof(struct endpoint) == 36, "endpoint");
-_Static_assert(sizeof(struct published_key) == 20, "published_key");
+_Static_assert(sizeof(struct endpoint_addr_key) == 20, "endpoint_addr_key");
+_Static_assert(sizeof(struct published_key) == 24, "published_key");
+_Static_assert(sizeof(struct link_key) == 40, "link_key");

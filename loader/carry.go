@@ -49,11 +49,15 @@ func (l *Loader) openCarrying(s *survey, dirs []string) (_ *carrying, err error)
 			c.close()
 		}
 	}()
+	at, err := l.whereabouts()
+	if err != nil {
+		return nil, err
+	}
 	for _, dir := range dirs {
 		for v6, names := range [][2]string{
 			{object.DatapathMapFlows4, object.DatapathMapRecent4}, {object.DatapathMapFlows6, object.DatapathMapRecent6},
 		} {
-			p, err := openPart(s, dir, v6 == 1, names[0], names[1])
+			p, err := openPart(s, dir, at, v6 == 1, names[0], names[1])
 			if err != nil {
 				return nil, err
 			}
@@ -66,7 +70,7 @@ func (l *Loader) openCarrying(s *survey, dirs []string) (_ *carrying, err error)
 	return c, share.New(l.Maps()).Seed(rand.Uint32() | 1)
 }
 
-func openPart(s *survey, dir string, v6 bool, flows, recent string) (_ *part, err error) {
+func openPart(s *survey, dir string, at whereabouts, v6 bool, flows, recent string) (_ *part, err error) {
 	p := &part{v6: v6}
 	defer func() {
 		if err != nil {
@@ -80,9 +84,10 @@ func openPart(s *survey, dir string, v6 bool, flows, recent string) (_ *part, er
 	if err != nil {
 		return nil, err
 	}
-	if p.conversion, err = convert(old, s.wanted(flows), fillers(revisionOf(dir)), false); err != nil {
+	if p.conversion, err = convert(old, s.wanted(flows), fillers(revisionOf(dir), at), false); err != nil {
 		return nil, err
 	}
+	p.conversion.unfill = unfillers(revisionOf(dir))
 	if p.recent, err = openOlder(dir, recent); err != nil {
 		return nil, err
 	}

@@ -59,6 +59,7 @@ type conversion struct {
 	oldKey, oldValue, key, value map[string]field
 	moves                        [2][]move
 	fill                         []filler
+	unfill                       []func(key, oldKey view)
 }
 
 // move is of bytes, from one place to another.
@@ -139,6 +140,9 @@ func (c *conversion) apply(oldKey, oldValue, key, value []byte) {
 func (c *conversion) back(key, oldKey []byte) {
 	for _, m := range c.moves[0] {
 		copy(oldKey[m.from:m.from+m.size], key[m.to:])
+	}
+	for _, f := range c.unfill {
+		f(view{key, c.key}, view{oldKey, c.oldKey})
 	}
 }
 

@@ -60,7 +60,11 @@ func (l *Loader) copyTable(s *survey, g group, dir, table string, how ebpf.MapUp
 	if err != nil {
 		return err
 	}
-	c, err := convert(old, s.wanted(table), fillers(revisionOf(dir)), g.bring == said)
+	at, err := l.whereabouts()
+	if err != nil {
+		return err
+	}
+	c, err := convert(old, s.wanted(table), fillers(revisionOf(dir), at), g.bring == said)
 	if err != nil {
 		return err
 	}

@@ -121,7 +121,7 @@ func TestFrozenLayoutsConvert(t *testing.T) {
 				if g.bring == merged && table != object.DatapathMapFlows4 && table != object.DatapathMapFlows6 {
 					continue
 				}
-				if _, err := convert(layoutOfSpec(table, old), layoutOfSpec(table, spec.Maps[table]), fillers(revision), g.bring == said); err != nil {
+				if _, err := convert(layoutOfSpec(table, old), layoutOfSpec(table, spec.Maps[table]), fillers(revision, whereabouts{}), g.bring == said); err != nil {
 					t.Errorf("%s: %v", name, err)
 				}
 			}

@@ -51,17 +51,17 @@ const flowGroup = "flows"
 // directory of a group that isn't here is refused as a later version's.
 func groups() []group {
 	all := []group{
-		{flowGroup, 1, []string{
+		{flowGroup, 2, []string{
 			object.DatapathMapFlows4, object.DatapathMapFlows6, object.DatapathMapRecent4, object.DatapathMapRecent6,
 			object.DatapathMapPressures, object.DatapathMapFlowUses, object.DatapathMapFlowCorrections,
 			object.DatapathMapShares, object.DatapathMapPortUses,
 		}, merged},
-		{"endpoints", 1, []string{
+		{"endpoints", 2, []string{
 			object.DatapathMapDevices, object.DatapathMapEndpoints, object.DatapathMapNetworks, object.DatapathMapEndpointMacs,
 			object.DatapathMapEndpointAddrs, object.DatapathMapSubnets, object.DatapathMapTrustedDevices,
 			object.DatapathMapHostAddrs, object.DatapathMapIccLinks,
 		}, said},
-		{"publications", 1, []string{object.DatapathMapPublishedPorts, object.DatapathMapPortBitmap}, said},
+		{"publications", 2, []string{object.DatapathMapPublishedPorts, object.DatapathMapPortBitmap}, said},
 		{"host", 1, []string{object.DatapathMapUplinks, object.DatapathMapHostState}, said},
 		{"resolvers", 1, []string{object.DatapathMapResolvers}, said},
 		{"sockets", 1, []string{object.DatapathMapSocketOrigins}, copied},

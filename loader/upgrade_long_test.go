@@ -52,6 +52,7 @@ func TestLongKilledInUpgrade(t *testing.T) {
 	i := newInstance(t)
 	dev := i.device(t, "up0")
 	first := i.open(t)
+	inhabit(t, first)
 	i.do(t, func() error { return errors.Join(first.Attach(dev, FromUplink), first.AttachSockets()) })
 	if err := first.Close(); err != nil {
 		t.Fatal(err)

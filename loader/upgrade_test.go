@@ -20,7 +20,9 @@ import (
 	"github.com/fairway-project/fairway/maps/carry"
 	"github.com/fairway-project/fairway/maps/endpoint"
 	"github.com/fairway-project/fairway/maps/flow"
+	"github.com/fairway-project/fairway/maps/icc"
 	"github.com/fairway-project/fairway/maps/object"
+	"github.com/fairway-project/fairway/maps/publish"
 	"github.com/fairway-project/fairway/maps/share"
 	"github.com/fairway-project/fairway/userspace/model"
 )
@@ -98,6 +100,11 @@ func (o *older) put(t *testing.T, h flow.Half) {
 	key, value := make([]byte, m.KeySize()), make([]byte, m.ValueSize())
 	newKey, newValue := carry.Bytes(&carried, h.IPv6())
 	back.apply(newKey, newValue, key, value)
+	was := view{key, back.key}
+	unfillZone(view{newKey, back.oldKey}, was)
+	if was.uint("zone") == oldWorld {
+		view{value, back.value}.set("flow.oif", 7)
+	}
 	if err := m.Put(key, value); err != nil {
 		t.Fatal(err)
 	}
@@ -126,6 +133,20 @@ func (o *older) remember(t *testing.T, v6 bool, key []byte) {
 	}
 }
 
+// theNetwork is that of the endpoint in slot 3.
+const theNetwork = 5
+
+// inhabit puts the endpoint of all connections into its slot.
+func inhabit(t *testing.T, l *Loader) {
+	t.Helper()
+	e := endpoint.Endpoint{
+		Index: 100, IPv4: netip.MustParseAddr("172.17.0.2"), IPv6: netip.MustParseAddr("fd00::2"), Generation: 7, Network: theNetwork, Ready: true,
+	}
+	if err := endpoint.New(l.Maps()).Put(3, e); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // connection returns both halves of a masqueraded one of the endpoint in slot 3.
 func connection(v6 bool, n int, proto uint8) []flow.Half {
 	inside, outside, hosts := "172.17.0.2", "198.51.100.9", "192.0.2.1"
@@ -136,16 +157,17 @@ func connection(v6 bool, n int, proto uint8) []flow.Half {
 		return netip.AddrPortFrom(netip.MustParseAddr(a), uint16(port))
 	}
 	origin := flow.Half{
-		Key:    flow.Key{Src: at(inside, 1000+n), Dst: at(outside, 80), Zone: object.DatapathZoneZONE_CONTAINER, Proto: proto},
+		Key:    flow.Key{Src: at(inside, 1000+n), Dst: at(outside, 80), Zone: theNetwork, Proto: proto},
 		NATSrc: at(hosts, 20000+n), NATDst: at(outside, 80),
 		LastSeen: uint32(5000 + n), State: object.DatapathFlowStateFLOW_SEEN, Action: object.DatapathFlowActionFLOW_FORWARD,
 		Flags:    object.DatapathFlowFlagFLOW_ORIGIN | object.DatapathFlowFlagFLOW_TWIN_WORLD | object.DatapathFlowFlagFLOW_REWRITE,
-		Endpoint: 3, EndpointGeneration: 7,
+		OutIndex: 4, Endpoint: 3, EndpointGeneration: 7,
 	}
 	reply := origin
 	reply.Key = flow.Key{Src: origin.NATDst, Dst: origin.NATSrc, Zone: object.DatapathZoneZONE_WORLD, Proto: proto}
 	reply.NATSrc, reply.NATDst = origin.Dst, origin.Src
 	reply.Flags, reply.Action = object.DatapathFlowFlagFLOW_REWRITE, object.DatapathFlowActionFLOW_DELIVER
+	reply.OutIndex, reply.TwinZone = 0, theNetwork
 	return []flow.Half{reply, origin}
 }
 
@@ -217,6 +239,7 @@ func TestConnectionsAreCarriedOver(t *testing.T) {
 	dev := i.device(t, "up0")
 	i.cfg.Build = "v1 earlier"
 	first := i.open(t)
+	inhabit(t, first)
 	i.do(t, func() error { return errors.Join(first.Attach(dev, FromUplink), first.AttachSockets()) })
 	before := i.programs(t, dev)
 	if err := first.Close(); err != nil {
@@ -253,6 +276,7 @@ func TestConnectionsAreCarriedOver(t *testing.T) {
 func TestConnectionsFollow(t *testing.T) {
 	i := newInstance(t)
 	first := i.open(t)
+	inhabit(t, first)
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -333,6 +357,148 @@ func TestConnectionsFollow(t *testing.T) {
 		o.put(t, want[n])
 	}
 	step("a walk over what has changed", c.all)
+	i.do(t, second.Uninstall)
+}
+
+// becomes gives a group's tables the layout of an earlier revision, with what they hold.
+func (i *instance) becomes(t *testing.T, revision string) {
+	t.Helper()
+	older, home := filepath.Join(i.cfg.mapsDir(), revision+"-0123456789abcdef"), ""
+	if err := os.Mkdir(older, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, ms := range frozen(t, revision) {
+		home = filepath.Dir(i.pin(t, name))
+		present, err := ebpf.LoadPinnedMap(filepath.Join(home, name), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer present.Close()
+		ms.MaxEntries = present.MaxEntries()
+		m, err := newPinnedMap(ms, filepath.Join(older, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		c, err := convert(layoutOf(t, name, present), layoutOfSpec(name, ms), nil, true)
+		if err == nil {
+			err = c.copy(present, m, ebpf.UpdateAny)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.RemoveAll(home); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Keys that had no network get that of the endpoint which their entry is about.
+func TestNetworksComeIntoKeys(t *testing.T) {
+	i := newInstance(t)
+	first := i.open(t)
+	inhabit(t, first)
+	e, err := endpoint.New(first.Maps()).Get(3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hole := icc.Hole{Network: theNetwork, From: e.IPv4, To: netip.MustParseAddr("172.17.0.3"), Port: 5432, Proto: model.TCP}
+	target := netip.AddrPortFrom(e.IPv6, 80)
+	ports := map[publish.Key]publish.Entry{
+		{Addr: netip.IPv6Unspecified(), Port: 8080, Proto: model.TCP}:   {Target: target, Endpoint: 3, Generation: e.Generation},
+		{Addr: e.IPv6, Port: 80, Proto: model.TCP, Network: theNetwork}: {Target: target, Endpoint: 3, Generation: e.Generation, Routed: true},
+	}
+	err = errors.Join(endpoint.New(first.Maps()).Refer(3, e, func(uint16) bool { return false }), icc.New(first.Maps()).Put(hole, 3))
+	for k, v := range ports {
+		err = errors.Join(err, publish.New(first.Maps()).Put(k, v))
+	}
+	if err := errors.Join(err, first.Close()); err != nil {
+		t.Fatal(err)
+	}
+	i.becomes(t, "endpoints-1")
+	i.becomes(t, "publications-1")
+	second := i.open(t)
+	defer second.Close()
+	for _, a := range []netip.Addr{e.IPv4, e.IPv6} {
+		if slot, _, err := endpoint.New(second.Maps()).ByAddr(theNetwork, a); slot != 3 || err != nil {
+			t.Errorf("%s in network %d: slot %d, %v", a, theNetwork, slot, err)
+		}
+	}
+	links, err := icc.New(second.Maps()).All()
+	if diff := cmp.Diff(map[icc.Hole]uint16{hole: 3}, links, sameAddrs); diff != "" || err != nil {
+		t.Errorf("links (-want +got), %v:\n%s", err, diff)
+	}
+	published, err := publish.New(second.Maps()).All()
+	if diff := cmp.Diff(ports, published, sameAddrs, sameTargets); diff != "" || err != nil {
+		t.Errorf("ports (-want +got), %v:\n%s", err, diff)
+	}
+	i.do(t, func() error { return errors.Join(second.Switch(), second.Uninstall()) })
+}
+
+var (
+	sameAddrs   = cmp.Comparer(func(a, b netip.Addr) bool { return a == b })
+	sameTargets = cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })
+)
+
+// Connections of the revision before this one, in tables that look the same.
+func TestZonesBecomeNetworks(t *testing.T) {
+	i := newInstance(t)
+	first := i.open(t)
+	inhabit(t, first)
+	e, err := endpoint.New(first.Maps()).Get(3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Index, e.IPv4, e.IPv6, e.Network = 101, netip.MustParseAddr("172.18.0.2"), netip.MustParseAddr("fd00:1::2"), theNetwork+1
+	if err := errors.Join(endpoint.New(first.Maps()).Put(4, e), first.Close()); err != nil {
+		t.Fatal(err)
+	}
+	i.becomes(t, "flows-1")
+	o := &older{instance: i, tables: make(map[string]*ebpf.Map), fields: make(map[string][2]map[string]field)}
+	for name, ms := range frozen(t, "flows-1") {
+		m, err := ebpf.LoadPinnedMap(i.pin(t, name), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		o.tables[name], o.fields[name] = m, [2]map[string]field{fieldsOf(ms.Key), fieldsOf(ms.Value)}
+	}
+	// From the endpoint in slot 4, by a published port of the host to that in slot 3.
+	hairpin := func(from, host, gateway, to string) []flow.Half {
+		origin := flow.Half{
+			Key:    flow.Key{Src: mustAddrPort(from), Dst: mustAddrPort(host), Zone: theNetwork + 1, Proto: unix.IPPROTO_UDP},
+			NATSrc: mustAddrPort(gateway), NATDst: mustAddrPort(to), TwinZone: theNetwork, LastSeen: 5000,
+			State: object.DatapathFlowStateFLOW_SEEN, Endpoint: 3, EndpointGeneration: 7,
+			Flags: object.DatapathFlowFlagFLOW_ORIGIN | object.DatapathFlowFlagFLOW_REWRITE |
+				object.DatapathFlowFlag(object.DatapathFlowKindFLOW_HAIRPIN)<<object.DatapathFlowFlagFLOW_KIND_SHIFT,
+		}
+		reply := origin
+		reply.Key = flow.Key{Src: origin.NATDst, Dst: origin.NATSrc, Zone: theNetwork, Proto: unix.IPPROTO_UDP}
+		reply.NATSrc, reply.NATDst, reply.TwinZone, reply.Endpoint = origin.Dst, origin.Src, theNetwork+1, 4
+		reply.Flags &^= object.DatapathFlowFlagFLOW_ORIGIN
+		return []flow.Half{reply, origin}
+	}
+	want := append(hairpin("172.18.0.2:5000", "192.0.2.1:8080", "172.17.0.1:5000", "172.17.0.2:80"),
+		hairpin("[fd00:1::2]:5000", "[2001:db8::1]:8080", "[fd00::1]:5000", "[fd00::2]:80")...)
+	want = append(want, connections(5)...)
+	for _, h := range want {
+		o.put(t, h)
+	}
+	second := i.open(t)
+	defer second.Close()
+	got, wanted := make(map[string]string), make(map[string]string)
+	for h, err := range flow.New(second.Maps()).All() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[fmt.Sprint(h.Key, h.Echo)] = h.String()
+	}
+	for _, h := range want {
+		wanted[fmt.Sprint(h.Key, h.Echo)] = h.String()
+	}
+	if diff := cmp.Diff(wanted, got); diff != "" {
+		t.Errorf("connections (-want +got):\n%s", diff)
+	}
 	i.do(t, second.Uninstall)
 }
 
@@ -668,7 +834,7 @@ func TestSameLayoutOfAnotherRevision(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	older := filepath.Join(i.cfg.mapsDir(), strings.Replace(filepath.Base(home), "-1-", "-0-", 1))
+	older := filepath.Join(i.cfg.mapsDir(), strings.Replace(filepath.Base(home), "-2-", "-1-", 1))
 	if err := os.Rename(home, older); err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,17 @@ import (
 // member that tells echoes apart: revision 0.
 const firstLayout = "563ee33f778a1f96ae70e9585d811a204e84817a"
 
+// withoutNetworks is the last version whose flows, published ports and links were found by
+// addresses without a network: revision 1.
+const withoutNetworks = "a01fe5b2a32a807aeafd57bcf6166dd231fa67a8"
+
+// The same from there. What the control plane says is converted as well, so the programs are
+// replaced when it has said all.
+func TestLongUpgradeBringsNetworks(t *testing.T) {
+	older := buildOlder(t, withoutNetworks)
+	harness.ForEach(t, func(t *testing.T, e *harness.Env) { upgrade(t, e, older, nil) }, harness.NoDaemon())
+}
+
 // An upgrade from the first layout of flows to this one, with 204 TCP and 54 UDP flows
 // through published ports, masquerade and hairpin: none is lost, no datagram neither. Once
 // it is left alone, and once the new version is killed on its way again and again.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package endpoint accesses the maps that know endpoints: by host-side device,
-// by MAC within a network, by address, and by slot.
+// by MAC and by address within a network, and by slot.
 //
 // Be aware:
 //   - slots are assigned by the caller. Slot 0 is never used, so that zeroed

@@ -53,8 +53,8 @@ func TestReferAndForget(t *testing.T) {
 		t.Helper()
 		for what, find := range map[string]func() (uint16, bool, error){
 			"mac":    func() (uint16, bool, error) { return table.ByMAC(4, sample) },
-			"ipv4":   func() (uint16, bool, error) { return table.ByAddr(sample.IPv4) },
-			"ipv6":   func() (uint16, bool, error) { return table.ByAddr(sample.IPv6) },
+			"ipv4":   func() (uint16, bool, error) { return table.ByAddr(4, sample.IPv4) },
+			"ipv6":   func() (uint16, bool, error) { return table.ByAddr(4, sample.IPv6) },
 			"device": func() (uint16, bool, error) { return table.ByDevice(12) },
 		} {
 			if slot, found, err := find(); err != nil || found != want || found && slot != 1 {
@@ -73,6 +73,31 @@ func TestReferAndForget(t *testing.T) {
 		}
 		check(false)
 	}
+}
+
+// Two networks may have the same addresses, and the same MACs.
+func TestSameAddressesInTwoNetworks(t *testing.T) {
+	table := New(maptest.New(t))
+	other := sample
+	other.Index, other.Network = sample.Index+1, sample.Network+1
+	if err := errors.Join(table.Refer(1, sample, never), table.Refer(2, other, never)); err != nil {
+		t.Fatal(err)
+	}
+	check := func(network, want uint16) {
+		t.Helper()
+		for _, a := range []netip.Addr{sample.IPv4, sample.IPv6} {
+			if slot, found, err := table.ByAddr(network, a); slot != want || found != (want != 0) || err != nil {
+				t.Errorf("%s in network %d: slot %d, found %t, want %d, %v", a, network, slot, found, want, err)
+			}
+		}
+	}
+	check(sample.Network, 1)
+	check(other.Network, 2)
+	if err := table.Forget(1, sample); err != nil {
+		t.Fatal(err)
+	}
+	check(sample.Network, 0)
+	check(other.Network, 2)
 }
 
 func TestDeviceSlotsCollide(t *testing.T) {

@@ -26,7 +26,7 @@ func (t *Table) Refer(slot uint16, e Endpoint, stale func(slot uint16) bool) err
 		return fmt.Errorf("endpoint mac %s: %w", e.MAC, err)
 	}
 	for _, a := range addresses(e) {
-		if err := t.addrs.Put(addrKey(a), uint32(slot)); err != nil {
+		if err := t.addrs.Put(addrKey(e.Network, a), uint32(slot)); err != nil {
 			return fmt.Errorf("endpoint address %s: %w", a, err)
 		}
 	}
@@ -47,7 +47,7 @@ func (t *Table) Forget(slot uint16, e Endpoint) error {
 	}
 	errs = append(errs, deleteOwn(t.macs, macKey(e), slot))
 	for _, a := range addresses(e) {
-		errs = append(errs, deleteOwn(t.addrs, addrKey(a), slot))
+		errs = append(errs, deleteOwn(t.addrs, addrKey(e.Network, a), slot))
 	}
 	return errors.Join(errs...)
 }
@@ -58,9 +58,9 @@ func (t *Table) ByMAC(network uint16, e Endpoint) (slot uint16, found bool, err 
 	return lookup(t.macs, macKey(e))
 }
 
-// ByAddr returns the slot that an address belongs to.
-func (t *Table) ByAddr(a netip.Addr) (slot uint16, found bool, err error) {
-	return lookup(t.addrs, addrKey(a))
+// ByAddr returns the slot that an address belongs to in the network in slot network.
+func (t *Table) ByAddr(network uint16, a netip.Addr) (slot uint16, found bool, err error) {
+	return lookup(t.addrs, addrKey(network, a))
 }
 
 // ByDevice returns the slot of the device with this ifindex.
@@ -134,6 +134,6 @@ func macKey(e Endpoint) *object.DatapathMacKey {
 	return &object.DatapathMacKey{Network: uint32(e.Network), Mac: e.MAC}
 }
 
-func addrKey(a netip.Addr) *object.DatapathAddrKey {
-	return &object.DatapathAddrKey{Addr: wire.Mapped(a)}
+func addrKey(network uint16, a netip.Addr) *object.DatapathEndpointAddrKey {
+	return &object.DatapathEndpointAddrKey{Network: uint32(network), Addr: wire.Mapped(a)}
 }

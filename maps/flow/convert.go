@@ -49,7 +49,8 @@ func from4(k *object.DatapathFlow4Key, v *object.DatapathFlow4) Half {
 		Begun: begun(k.Proto, v.Flow.TcpAck),
 	}
 	h.LastSeen, h.State, h.Flags = v.Flow.LastSeen, State(v.Flow.State), Flags(v.Flow.Flags)
-	h.Action, h.OutIndex, h.RouteGeneration = Action(v.Flow.Action), v.Flow.Oif, v.Flow.RouteGeneration
+	h.Action, h.RouteGeneration = Action(v.Flow.Action), v.Flow.RouteGeneration
+	h.OutIndex, h.TwinZone = outOrTwin(h.Flags, v.Flow.Oif)
 	h.Endpoint, h.EndpointGeneration, h.Netfilter = v.Flow.Endpoint, v.Flow.EndpointGeneration, v.Flow.Netfilter
 	return h
 }
@@ -61,7 +62,8 @@ func from6(k *object.DatapathFlow6Key, v *object.DatapathFlow6) Half {
 		Begun: begun(k.Proto, v.Flow.TcpAck),
 	}
 	h.LastSeen, h.State, h.Flags = v.Flow.LastSeen, State(v.Flow.State), Flags(v.Flow.Flags)
-	h.Action, h.OutIndex, h.RouteGeneration = Action(v.Flow.Action), v.Flow.Oif, v.Flow.RouteGeneration
+	h.Action, h.RouteGeneration = Action(v.Flow.Action), v.Flow.RouteGeneration
+	h.OutIndex, h.TwinZone = outOrTwin(h.Flags, v.Flow.Oif)
 	h.Endpoint, h.EndpointGeneration, h.Netfilter = v.Flow.Endpoint, v.Flow.EndpointGeneration, v.Flow.Netfilter
 	return h
 }
@@ -70,7 +72,7 @@ func to4(h *Half) object.DatapathFlow4 {
 	v := object.DatapathFlow4{Saddr: wire.Word(h.NATSrc.Addr()), Daddr: wire.Word(h.NATDst.Addr())}
 	v.Flow.TcpAck = h.Begun
 	v.Flow.LastSeen, v.Flow.State, v.Flow.Flags = h.LastSeen, uint32(h.State), uint8(h.Flags)
-	v.Flow.Action, v.Flow.Oif, v.Flow.RouteGeneration = uint8(h.Action), h.OutIndex, h.RouteGeneration
+	v.Flow.Action, v.Flow.Oif, v.Flow.RouteGeneration = uint8(h.Action), h.OutIndex|uint32(h.TwinZone), h.RouteGeneration
 	v.Flow.Endpoint, v.Flow.EndpointGeneration, v.Flow.Netfilter = h.Endpoint, h.EndpointGeneration, h.Netfilter
 	v.Flow.Sport, v.Flow.Dport = wire.Port(h.NATSrc.Port()), wire.Port(h.NATDst.Port())
 	return v
@@ -80,10 +82,18 @@ func to6(h *Half) object.DatapathFlow6 {
 	v := object.DatapathFlow6{Saddr: wire.Words(h.NATSrc.Addr()), Daddr: wire.Words(h.NATDst.Addr())}
 	v.Flow.TcpAck = h.Begun
 	v.Flow.LastSeen, v.Flow.State, v.Flow.Flags = h.LastSeen, uint32(h.State), uint8(h.Flags)
-	v.Flow.Action, v.Flow.Oif, v.Flow.RouteGeneration = uint8(h.Action), h.OutIndex, h.RouteGeneration
+	v.Flow.Action, v.Flow.Oif, v.Flow.RouteGeneration = uint8(h.Action), h.OutIndex|uint32(h.TwinZone), h.RouteGeneration
 	v.Flow.Endpoint, v.Flow.EndpointGeneration, v.Flow.Netfilter = h.Endpoint, h.EndpointGeneration, h.Netfilter
 	v.Flow.Sport, v.Flow.Dport = wire.Port(h.NATSrc.Port()), wire.Port(h.NATDst.Port())
 	return v
+}
+
+// outOrTwin tells what oif is. A half whose twin isn't outside's delivers, and has no device.
+func outOrTwin(f Flags, oif uint32) (out uint32, twin Zone) {
+	if f&object.DatapathFlowFlagFLOW_TWIN_WORLD != 0 {
+		return oif, object.DatapathZoneZONE_WORLD
+	}
+	return 0, Zone(oif)
 }
 
 // begun is what bpf/flow.h has in the place of TCP's acknowledgement.

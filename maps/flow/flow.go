@@ -34,8 +34,10 @@ type Key struct {
 	// Src and Dst are as on the wire before translation. The ports hold the
 	// identifier of ICMP echo, and 0 for protocols without ports.
 	Src, Dst netip.AddrPort
-	Zone     Zone
-	Proto    uint8
+	// Zone is where the packet comes from: the slot of the network whose container sent
+	// it, or ZONE_WORLD.
+	Zone  Zone
+	Proto uint8
 	// Echo tells requests and replies of ICMP echo apart, whatever their identifier.
 	Echo Echo
 }
@@ -44,9 +46,9 @@ type Key struct {
 func (k Key) IPv6() bool { return k.Src.Addr().Is6() }
 
 func (k Key) String() string {
-	zone := "container"
-	if k.Zone == object.DatapathZoneZONE_WORLD {
-		zone = "world"
+	zone := "world"
+	if k.Zone != object.DatapathZoneZONE_WORLD {
+		zone = fmt.Sprintf("network %d", k.Zone)
 	}
 	return fmt.Sprintf("%s proto %d %s -> %s", zone, k.Proto, k.Src, k.Dst)
 }
@@ -64,8 +66,10 @@ type Half struct {
 	State  State
 	Flags  Flags
 	Action Action
-	// OutIndex is the ifindex that packets are redirected to.
-	OutIndex        uint32
+	// OutIndex is the ifindex that packets are redirected to; 0 where they are delivered.
+	OutIndex uint32
+	// TwinZone is that of the other direction's half.
+	TwinZone        Zone
 	RouteGeneration uint16
 	// Netfilter is the generation of rules that let this direction pass, shifted by
 	// FLOW_RULES_SHIFT, and FLOW_SETTLED.
@@ -84,11 +88,7 @@ func (h *Half) Kind() Kind {
 
 // Twin returns the key of the other direction's half.
 func (h *Half) Twin() Key {
-	k := Key{Src: h.NATDst, Dst: h.NATSrc, Proto: h.Proto, Echo: answer(h.Echo), Zone: object.DatapathZoneZONE_CONTAINER}
-	if h.Flags&object.DatapathFlowFlagFLOW_TWIN_WORLD != 0 {
-		k.Zone = object.DatapathZoneZONE_WORLD
-	}
-	return k
+	return Key{Src: h.NATDst, Dst: h.NATSrc, Proto: h.Proto, Echo: answer(h.Echo), Zone: h.TwinZone}
 }
 
 func answer(e Echo) Echo {
@@ -102,6 +102,6 @@ func answer(e Echo) Echo {
 }
 
 func (h *Half) String() string {
-	return fmt.Sprintf("%s => %s -> %s state %#x flags %#x action %d endpoint %d/%d out %d seen %d",
-		h.Key, h.NATSrc, h.NATDst, uint32(h.State), uint32(h.Flags), h.Action, h.Endpoint, h.EndpointGeneration, h.OutIndex, h.LastSeen)
+	return fmt.Sprintf("%s => %s -> %s state %#x flags %#x action %d endpoint %d/%d out %d twin in %d seen %d",
+		h.Key, h.NATSrc, h.NATDst, uint32(h.State), uint32(h.Flags), h.Action, h.Endpoint, h.EndpointGeneration, h.OutIndex, h.TwinZone, h.LastSeen)
 }

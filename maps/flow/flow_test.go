@@ -21,7 +21,7 @@ func half(src, dst, natSrc, natDst string) Half {
 		Key:    Key{Src: netip.MustParseAddrPort(src), Dst: netip.MustParseAddrPort(dst), Proto: 6, Zone: object.DatapathZoneZONE_WORLD},
 		NATSrc: netip.MustParseAddrPort(natSrc), NATDst: netip.MustParseAddrPort(natDst),
 		LastSeen: 1, State: 2, Flags: object.DatapathFlowFlagFLOW_ORIGIN | 2<<object.DatapathFlowFlagFLOW_KIND_SHIFT,
-		Action: object.DatapathFlowActionFLOW_FORWARD, OutIndex: 4, RouteGeneration: 5, Endpoint: 6, EndpointGeneration: 7, Netfilter: 9,
+		Action: object.DatapathFlowActionFLOW_DELIVER, TwinZone: 4, RouteGeneration: 5, Endpoint: 6, EndpointGeneration: 7, Netfilter: 9,
 	}
 }
 
@@ -59,9 +59,10 @@ func TestHalvesComeBackAsPut(t *testing.T) {
 // The bytes are those of the packet.
 func TestKeyBytes(t *testing.T) {
 	h := half("198.51.100.1:258", "192.0.2.1:80", "0.0.0.0:0", "0.0.0.0:0")
+	h.Zone = 3
 	k := key4(h.Key)
 	got := *(*[16]byte)(unsafe.Pointer(&k))
-	want := [16]byte{198, 51, 100, 1, 192, 0, 2, 1, 1, 2, 0, 80, 1, 0, 6, 0}
+	want := [16]byte{198, 51, 100, 1, 192, 0, 2, 1, 1, 2, 0, 80, 3, 0, 6, 0}
 	if got != want {
 		t.Errorf("got %v, want %v", got, want)
 	}
@@ -73,7 +74,7 @@ func TestKeyBytes(t *testing.T) {
 
 func TestTwinIsTheOtherWayAround(t *testing.T) {
 	h := half("172.17.0.2:5000", "198.51.100.1:80", "192.0.2.1:6000", "198.51.100.1:80")
-	h.Zone = object.DatapathZoneZONE_CONTAINER
+	h.Zone, h.TwinZone = 3, object.DatapathZoneZONE_WORLD
 	h.Flags |= object.DatapathFlowFlagFLOW_TWIN_WORLD
 	want := Key{
 		Src: netip.MustParseAddrPort("198.51.100.1:80"), Dst: netip.MustParseAddrPort("192.0.2.1:6000"),
@@ -82,7 +83,7 @@ func TestTwinIsTheOtherWayAround(t *testing.T) {
 	if got := h.Twin(); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	reply := Half{Key: want, NATSrc: h.Dst, NATDst: h.Src}
+	reply := Half{Key: want, NATSrc: h.Dst, NATDst: h.Src, TwinZone: 3}
 	if got := reply.Twin(); got != h.Key {
 		t.Errorf("the twin's twin is %s, want %s", got, h.Key)
 	}

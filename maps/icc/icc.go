@@ -18,13 +18,15 @@ import (
 
 // Hole lets From reach Port of To, and the replies come back.
 type Hole struct {
+	// Network is the slot of the network that both are in.
+	Network  uint16
 	From, To netip.Addr
 	Port     uint16
 	Proto    model.Proto
 }
 
 func (h Hole) String() string {
-	return fmt.Sprintf("%s -> %s/%s", h.From, netip.AddrPortFrom(h.To, h.Port), h.Proto)
+	return fmt.Sprintf("network %d %s -> %s/%s", h.Network, h.From, netip.AddrPortFrom(h.To, h.Port), h.Proto)
 }
 
 // Table is the map.
@@ -53,10 +55,14 @@ func (t *Table) All() (map[Hole]uint16, error) {
 
 func toKey(h Hole) *object.DatapathLinkKey {
 	return &object.DatapathLinkKey{
-		From: wire.Mapped(h.From), To: wire.Mapped(h.To), Port: wire.Port(h.Port), Proto: uint8(h.Proto),
+		Network: uint32(h.Network),
+		From:    wire.Mapped(h.From), To: wire.Mapped(h.To), Port: wire.Port(h.Port), Proto: uint8(h.Proto),
 	}
 }
 
 func fromKey(k *object.DatapathLinkKey) Hole {
-	return Hole{From: wire.Addr(k.From), To: wire.Addr(k.To), Port: wire.Port(k.Port), Proto: model.Proto(k.Proto)}
+	return Hole{
+		Network: uint16(k.Network),
+		From:    wire.Addr(k.From), To: wire.Addr(k.To), Port: wire.Port(k.Port), Proto: model.Proto(k.Proto),
+	}
 }

@@ -16,6 +16,8 @@ func TestHoles(t *testing.T) {
 	want := map[Hole]uint16{
 		{From: netip.MustParseAddr("172.17.0.2"), To: netip.MustParseAddr("172.17.0.3"), Port: 5432, Proto: model.TCP}: 1,
 		{From: netip.MustParseAddr("fd00::2"), To: netip.MustParseAddr("fd00::3"), Port: 53, Proto: model.UDP}:         2,
+
+		{Network: 7, From: netip.MustParseAddr("172.17.0.2"), To: netip.MustParseAddr("172.17.0.3"), Port: 5432, Proto: model.TCP}: 3,
 	}
 	for h, slot := range want {
 		if err := table.Put(h, slot); err != nil {

@@ -10,6 +10,7 @@ package network
 import (
 	"errors"
 	"fmt"
+	"math/bits"
 	"net/netip"
 	"strings"
 
@@ -32,8 +33,12 @@ type Network struct {
 	// BridgeIndex is the ifindex of the bridge; 0 marks a free slot.
 	BridgeIndex int
 	Flags       Flags
-	Gateway4    netip.Addr
-	Gateway6    netip.Addr
+	// Subnet4 and Subnet6 tell the network's own addresses from others; the zero Prefix
+	// where the family is off.
+	Subnet4  netip.Prefix
+	Subnet6  netip.Prefix
+	Gateway4 netip.Addr
+	Gateway6 netip.Addr
 	// SNAT4 and SNAT6 replace the uplink's address as masquerade source.
 	SNAT4      netip.Addr
 	SNAT6      netip.Addr
@@ -43,8 +48,8 @@ type Network struct {
 }
 
 func (n Network) String() string {
-	return fmt.Sprintf("bridge %d flags %s gateway %s %s %s mtu %d", n.BridgeIndex, flagNames(n.Flags),
-		n.GatewayMAC, n.Gateway4, n.Gateway6, n.MTU)
+	return fmt.Sprintf("bridge %d flags %s subnets %s %s gateway %s %s %s mtu %d", n.BridgeIndex, flagNames(n.Flags),
+		n.Subnet4, n.Subnet6, n.GatewayMAC, n.Gateway4, n.Gateway6, n.MTU)
 }
 
 // Table is the three maps together.
@@ -129,7 +134,7 @@ func prefix(k *object.DatapathSubnetKey) netip.Prefix {
 }
 
 func toValue(n Network) object.DatapathNetwork {
-	return object.DatapathNetwork{
+	v := object.DatapathNetwork{
 		BridgeIfindex: uint32(n.BridgeIndex),
 		Flags:         uint32(n.Flags),
 		Gateway4:      wire.Word(n.Gateway4),
@@ -139,6 +144,34 @@ func toValue(n Network) object.DatapathNetwork {
 		GatewayMac:    n.GatewayMAC,
 		Mtu:           n.MTU,
 	}
+	if n.Subnet4.IsValid() {
+		v.Subnet4, v.Mask4 = wire.Word(n.Subnet4.Masked().Addr()), wire.Word(mask(n.Subnet4))
+	}
+	if n.Subnet6.IsValid() {
+		v.Subnet6, v.Mask6 = wire.Mapped(n.Subnet6.Masked().Addr()), wire.Mapped(mask(n.Subnet6))
+	}
+	return v
+}
+
+// mask is the address in which the bits of the prefix are 1.
+func mask(p netip.Prefix) netip.Addr {
+	ones := netip.MustParseAddr("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")
+	if p.Addr().Is4() {
+		ones = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+	}
+	return netip.PrefixFrom(ones, p.Bits()).Masked().Addr()
+}
+
+// subnet is the inverse: of an address and its mask, which is zero where there is none.
+func subnet(addr, mask netip.Addr) netip.Prefix {
+	n := 0
+	for _, b := range mask.AsSlice() {
+		n += bits.OnesCount8(b)
+	}
+	if n == 0 {
+		return netip.Prefix{}
+	}
+	return netip.PrefixFrom(addr, n)
 }
 
 func fromValue(v *object.DatapathNetwork) Network {
@@ -151,6 +184,8 @@ func fromValue(v *object.DatapathNetwork) Network {
 		SNAT6:       wire.Optional(v.Snat6),
 		GatewayMAC:  v.GatewayMac,
 		MTU:         v.Mtu,
+		Subnet4:     subnet(wire.Addr4(v.Subnet4), wire.Addr4(v.Mask4)),
+		Subnet6:     subnet(netip.AddrFrom16(v.Subnet6), netip.AddrFrom16(v.Mask6)),
 	}
 }
 

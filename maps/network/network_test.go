@@ -19,6 +19,7 @@ func TestSlots(t *testing.T) {
 		BridgeIndex: 3, Flags: object.DatapathNetworkFlagNETWORK_IPV4 | object.DatapathNetworkFlagNETWORK_OPEN6,
 		Gateway4: netip.MustParseAddr("172.17.0.1"), Gateway6: netip.MustParseAddr("fd00::1"),
 		SNAT4: netip.MustParseAddr("192.0.2.9"), GatewayMAC: model.MAC{2, 1}, MTU: 1400,
+		Subnet4: netip.MustParsePrefix("172.17.0.0/23"), Subnet6: netip.MustParsePrefix("fd00::/57"),
 	}
 	if err := table.Put(7, want); err != nil {
 		t.Fatal(err)

@@ -117,6 +117,12 @@ type DatapathEndpoint struct {
 	Flags      uint16
 }
 
+type DatapathEndpointAddrKey struct {
+	_       structs.HostLayout
+	Network uint32
+	Addr    [16]uint8
+}
+
 type DatapathEndpointCounters struct {
 	_            structs.HostLayout
 	Receive      DatapathCounter
@@ -351,12 +357,13 @@ const (
 )
 
 type DatapathLinkKey struct {
-	_     structs.HostLayout
-	From  [16]uint8
-	To    [16]uint8
-	Port  uint16
-	Proto uint8
-	Pad   uint8
+	_       structs.HostLayout
+	Network uint32
+	From    [16]uint8
+	To      [16]uint8
+	Port    uint16
+	Proto   uint8
+	Pad     uint8
 }
 
 type DatapathMacKey struct {
@@ -387,6 +394,10 @@ type DatapathNetwork struct {
 	Snat6         [16]uint8
 	GatewayMac    [6]uint8
 	Mtu           uint16
+	Subnet4       uint32
+	Mask4         uint32
+	Subnet6       [16]uint8
+	Mask6         [16]uint8
 }
 
 type DatapathNetworkFlag uint32
@@ -451,11 +462,12 @@ const (
 )
 
 type DatapathPublishedKey struct {
-	_     structs.HostLayout
-	Addr  [16]uint8
-	Port  uint16
-	Proto uint8
-	Pad   uint8
+	_       structs.HostLayout
+	Addr    [16]uint8
+	Port    uint16
+	Proto   uint8
+	Pad     uint8
+	Network uint32
 }
 
 type DatapathResolver struct {
@@ -614,8 +626,7 @@ const (
 type DatapathZone uint32
 
 const (
-	DatapathZoneZONE_CONTAINER DatapathZone = 0
-	DatapathZoneZONE_WORLD     DatapathZone = 1
+	DatapathZoneZONE_WORLD DatapathZone = 0
 )
 
 // Names of all BPF objects in the ELF.

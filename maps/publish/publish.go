@@ -31,9 +31,14 @@ type Key struct {
 	Addr  netip.Addr
 	Port  uint16
 	Proto model.Proto
+	// Network is the slot of the endpoint's network for Routed entries, else 0.
+	Network uint16
 }
 
 func (k Key) String() string {
+	if k.Network != 0 {
+		return fmt.Sprintf("%s/%s in network %d", netip.AddrPortFrom(k.Addr, k.Port), k.Proto, k.Network)
+	}
 	return fmt.Sprintf("%s/%s", netip.AddrPortFrom(k.Addr, k.Port), k.Proto)
 }
 
@@ -112,11 +117,13 @@ func (t *Table) All() (map[Key]Entry, error) {
 }
 
 func toKey(k Key) *object.DatapathPublishedKey {
-	return &object.DatapathPublishedKey{Addr: wire.Mapped(k.Addr), Port: wire.Port(k.Port), Proto: uint8(k.Proto)}
+	return &object.DatapathPublishedKey{
+		Addr: wire.Mapped(k.Addr), Port: wire.Port(k.Port), Proto: uint8(k.Proto), Network: uint32(k.Network),
+	}
 }
 
 func fromKey(k *object.DatapathPublishedKey) Key {
-	return Key{Addr: wire.Addr(k.Addr), Port: wire.Port(k.Port), Proto: model.Proto(k.Proto)}
+	return Key{Addr: wire.Addr(k.Addr), Port: wire.Port(k.Port), Proto: model.Proto(k.Proto), Network: uint16(k.Network)}
 }
 
 func toValue(e Entry) object.DatapathPublished {

@@ -92,7 +92,7 @@ func protocol(n uint8) string { return map[uint8]string{6: "tcp", 17: "udp", 132
 
 // mapped is what the pinned maps say. Names come from owners.
 func (d *engine) mapped(owners map[netip.Addr]string) (f facts, err error) {
-	err = eachEntry(d, object.DatapathMapEndpointAddrs, func(k object.DatapathAddrKey, slot uint32) {
+	err = eachEntry(d, object.DatapathMapEndpointAddrs, func(k object.DatapathEndpointAddrKey, slot uint32) {
 		f.Endpoints = append(f.Endpoints, netip.AddrFrom16(k.Addr).Unmap().String())
 	})
 	if err != nil {

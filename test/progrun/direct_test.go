@@ -13,7 +13,7 @@ import (
 
 // publishRouted opens e's own address and port, as gateway mode routed does.
 func publishRouted(t *testing.T, h *rig.Host, f family, e rig.Endpoint, port uint16) {
-	h.PublishEntry(t, publish.Key{Addr: f.addr(e), Port: port, Proto: protoTCP}, publish.Entry{
+	h.PublishEntry(t, publish.Key{Addr: f.addr(e), Port: port, Proto: protoTCP, Network: e.Network}, publish.Entry{
 		Target: netip.AddrPortFrom(f.addr(e), port), Endpoint: e.Slot, Generation: rig.Generation, Routed: true,
 	})
 }

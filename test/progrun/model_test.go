@@ -14,12 +14,14 @@ import (
 )
 
 const (
-	inside  = object.DatapathZoneZONE_CONTAINER
 	outside = object.DatapathZoneZONE_WORLD
 
 	publishedPort = 8080
 	targetPort    = 80
 )
+
+// inside is the zone of what an endpoint sends.
+func inside(e rig.Endpoint) flow.Zone { return flow.Zone(e.Network) }
 
 // oracle is NAT and connection tracking as this project wants them, in the
 // plainest way: a table of connections, each found by the packet of either side.
@@ -89,7 +91,7 @@ func (o *oracle) expect(e event) outcome {
 		}
 		o.remove(c)
 	}
-	if e.key.Zone == inside {
+	if e.key.Zone != outside {
 		return o.beginInside(e)
 	}
 	return o.beginOutside(e)
@@ -155,7 +157,7 @@ func (o *oracle) beginOutside(e event) outcome {
 		return outcome{verdict: dropped(endpointGone)}
 	}
 	dst := netip.AddrPortFrom(o.f.addr(to.endpoint), targetPort)
-	taken := o.table[replyKey(e.key, inside, e.key.Src, dst)] != nil
+	taken := o.table[replyKey(e.key, inside(to.endpoint), e.key.Src, dst)] != nil
 	return outcome{verdict: delivered(to.endpoint), src: e.key.Src, dst: dst, free: taken}
 }
 
@@ -175,7 +177,8 @@ func (o *oracle) accept(e event, want outcome, src, dst netip.AddrPort) error {
 	}
 	zone, to := outside, target{e.sender, o.generation[e.sender.Slot]}
 	if e.key.Zone == outside {
-		zone, to = inside, o.published[model.Proto(e.key.Proto)]
+		to = o.published[model.Proto(e.key.Proto)]
+		zone = inside(to.endpoint)
 	}
 	reply := replyKey(e.key, zone, src, dst)
 	if o.table[reply] != nil {

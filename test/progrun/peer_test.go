@@ -23,7 +23,7 @@ func peerCases(f family) []testCase {
 	noICC := func(t *testing.T, h *rig.Host) { h.PutNetwork(t, f.Net1, rig.Default&^rig.ICC) }
 	linked := func(t *testing.T, h *rig.Host) {
 		noICC(t, h)
-		check(t, h.Links.Put(icc.Hole{From: f.addr(f.Web), To: f.addr(f.App), Port: 5432, Proto: protoTCP}, f.Web.Slot))
+		check(t, h.Links.Put(icc.Hole{Network: f.Web.Network, From: f.addr(f.Web), To: f.addr(f.App), Port: 5432, Proto: protoTCP}, f.Web.Slot))
 	}
 	back := switched(f, f.App, f.Web)
 	viaGateway := f.sends(f.Web, f.addr(f.App)).TCP(1, 2, "S")

@@ -77,7 +77,7 @@ func (m *machine) containerSends(rt *rapid.T) {
 	to := rapid.SampledFrom(m.remotes()).Draw(rt, "to")
 	m.send(rt, event{
 		key: flow.Key{
-			Src: netip.AddrPortFrom(m.f.addr(e), sport), Dst: netip.AddrPortFrom(to, dport), Zone: inside, Proto: uint8(p),
+			Src: netip.AddrPortFrom(m.f.addr(e), sport), Dst: netip.AddrPortFrom(to, dport), Zone: inside(e), Proto: uint8(p),
 		},
 		flags: flagsFor(rt, p, "S", "S", "S", "A", "SA", "FA", "R"), sender: e,
 	})
@@ -126,7 +126,7 @@ func (m *machine) along(rt *rapid.T, c *connection, direction int) {
 		e.flags = rapid.SampledFrom([]string{"A", "A", "SA", "FA", "FA", "R", "S"}).Draw(rt, "flags")
 		e.exact = rapid.Bool().Draw(rt, "exact")
 	}
-	if e.key.Zone == inside {
+	if e.key.Zone != outside {
 		e.sender = m.ownerOf(e.key.Src.Addr())
 	}
 	m.send(rt, e)
@@ -170,7 +170,7 @@ func (m *machine) send(rt *rapid.T, e event) {
 	want := m.o.expect(e)
 	in := m.frame(e)
 	run := rig.Run{Program: rig.FromUplink, Device: m.f.Eth0.Device, Frame: in.Bytes()}
-	if e.key.Zone == inside {
+	if e.key.Zone != outside {
 		run.Program, run.Device = rig.FromContainer, e.sender.Name
 	}
 	got := m.h.Run(m.t, run)
@@ -194,7 +194,7 @@ func (m *machine) send(rt *rapid.T, e event) {
 func (m *machine) frame(e event) frame.Frame {
 	f := m.f.arrives(e.key.Src.Addr(), e.key.Dst.Addr())
 	seq, ack := uint32(900), uint32(100)
-	if e.key.Zone == inside {
+	if e.key.Zone != outside {
 		f = m.f.sends(e.sender, e.key.Dst.Addr())
 		seq, ack = ack, seq
 	}
@@ -222,7 +222,7 @@ func (m *machine) invariant(rt *rapid.T) {
 		rt.Fatalf("%d halves, the oracle has %d", len(all), len(m.o.table))
 	}
 	for _, half := range all {
-		if half.Origin() && half.Zone == inside && m.ownerOf(half.NATSrc.Addr()).Slot != 0 {
+		if half.Origin() && half.Zone != outside && m.ownerOf(half.NATSrc.Addr()).Slot != 0 {
 			rt.Fatalf("leaves with a container's address: %s", half.String())
 		}
 	}
@@ -242,7 +242,7 @@ func (m *machine) ageAndCollect(rt *rapid.T) {
 			if e.tcp() {
 				e.flags = "A"
 			}
-			if e.key.Zone == inside {
+			if e.key.Zone != outside {
 				e.sender = m.ownerOf(e.key.Src.Addr())
 			}
 			m.send(rt, e)

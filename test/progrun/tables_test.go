@@ -26,6 +26,7 @@ func tables() []table {
 		{"peer", peerCases},
 		{"between networks", betweenCases},
 		{"direct", directCases},
+		{"one subnet in two networks", overlapCases},
 		{"icmp errors", icmpErrorCases},
 		{"ttl", ttlCases},
 		{"too big", tooBigCases},

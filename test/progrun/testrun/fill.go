@@ -63,7 +63,7 @@ func (h *Host) PutNetworkSNAT(n Network, flags network.Flags, snat4, snat6 netip
 		h.Networks.Put(n.Slot, network.Network{
 			BridgeIndex: h.Index[n.Device], Flags: flags,
 			Gateway4: n.Gateway(false), Gateway6: n.Gateway(true), GatewayMAC: n.MAC, MTU: mtu,
-			SNAT4: snat4, SNAT6: snat6,
+			SNAT4: snat4, SNAT6: snat6, Subnet4: n.Subnet4, Subnet6: n.Subnet6,
 		}),
 		h.State.PutAddress(n.Gateway(false), host.Gateway(n.Slot)),
 		h.State.PutAddress(n.Gateway(true), host.Gateway(n.Slot)),

@@ -33,7 +33,7 @@ func (w *world) connection(client string, e datapath.Endpoint, target uint16, ge
 	kind := flow.Flags(object.DatapathFlowKindFLOW_PUBLISHED) << object.DatapathFlowFlagFLOW_KIND_SHIFT
 	origin := flow.Half{
 		Key:    flow.Key{Src: from, Dst: host, Zone: object.DatapathZoneZONE_WORLD, Proto: uint8(model.UDP)},
-		NATSrc: from, NATDst: to, LastSeen: now, State: stateSeen, Flags: flagOrigin | kind,
+		NATSrc: from, NATDst: to, TwinZone: 1, LastSeen: now, State: stateSeen, Flags: flagOrigin | kind,
 		Endpoint: 1, EndpointGeneration: generation,
 	}
 	reply := flow.Half{

@@ -94,6 +94,7 @@ func TestEnsureFillsTheMaps(t *testing.T) {
 	equal(t, "networks", got.Networks, map[uint16]network.Network{1: {
 		BridgeIndex: w.bridgeIndex, GatewayMAC: model.MAC{2, 0, 0, 0, 0, 1}, MTU: 1500,
 		Gateway4: netip.MustParseAddr("172.20.0.1"), Gateway6: netip.MustParseAddr("fd00:20::1"),
+		Subnet4: netip.MustParsePrefix("172.20.0.0/16"), Subnet6: netip.MustParsePrefix("fd00:20::/64"),
 		Flags: object.DatapathNetworkFlagNETWORK_IPV4 | object.DatapathNetworkFlagNETWORK_IPV6 |
 			object.DatapathNetworkFlagNETWORK_ICC | object.DatapathNetworkFlagNETWORK_MASQ4 | object.DatapathNetworkFlagNETWORK_ROUTED6,
 	}})
@@ -110,7 +111,7 @@ func TestEnsureFillsTheMaps(t *testing.T) {
 	})
 	equal(t, "bits", got.Bits, []model.Port{{Num: 8080, Proto: model.TCP}})
 	equal(t, "links", got.Links, map[icc.Hole]uint16{
-		{From: e.IPv4, To: netip.MustParseAddr("172.20.0.9"), Port: 5432, Proto: model.TCP}: 1,
+		{Network: 1, From: e.IPv4, To: netip.MustParseAddr("172.20.0.9"), Port: 5432, Proto: model.TCP}: 1,
 	})
 	equal(t, "addresses", got.Addresses, map[netip.Addr]uint32{
 		netip.MustParseAddr("127.0.0.1"): 0, netip.MustParseAddr("192.0.2.10"): 0, netip.MustParseAddr("2001:db8::10"): 0,
@@ -121,8 +122,8 @@ func TestEnsureFillsTheMaps(t *testing.T) {
 	}})
 	for what, find := range map[string]func() (uint16, bool, error){
 		"mac":    func() (uint16, bool, error) { return w.dp.endpoints.table.ByMAC(1, endpoint.Endpoint{MAC: e.MAC}) },
-		"ipv4":   func() (uint16, bool, error) { return w.dp.endpoints.table.ByAddr(e.IPv4) },
-		"ipv6":   func() (uint16, bool, error) { return w.dp.endpoints.table.ByAddr(e.IPv6) },
+		"ipv4":   func() (uint16, bool, error) { return w.dp.endpoints.table.ByAddr(1, e.IPv4) },
+		"ipv6":   func() (uint16, bool, error) { return w.dp.endpoints.table.ByAddr(1, e.IPv6) },
 		"device": func() (uint16, bool, error) { return w.dp.endpoints.table.ByDevice(e.HostIndex) },
 	} {
 		if slot, found, err := find(); slot != 1 || !found || err != nil {
@@ -210,7 +211,7 @@ func TestGenerations(t *testing.T) {
 			t.Errorf("port %s has generation %d", k, p.Generation)
 		}
 	}
-	if _, found, _ := w.dp.endpoints.table.ByAddr(netip.MustParseAddr("172.20.0.2")); found {
+	if _, found, _ := w.dp.endpoints.table.ByAddr(1, netip.MustParseAddr("172.20.0.2")); found {
 		t.Error("the former address is still known")
 	}
 	w.ensure(w.endpointGone(e.ID))
@@ -233,6 +234,8 @@ func TestConflictsAreRefused(t *testing.T) {
 		"endpoint ep2: address 172.20.0.2 fd00:20::3 is endpoint ep1's": func(e *datapath.Endpoint) { e.IPv4 = a.IPv4 },
 		"endpoint ep2: device veth2 is endpoint ep1's":                  func(e *datapath.Endpoint) { e.HostIndex = a.HostIndex },
 		"endpoint ep2: network nope isn't known to the datapath":        func(e *datapath.Endpoint) { e.NetworkID = "nope" },
+
+		"endpoint ep2: it has no device on this host, and nothing leads to endpoints of other hosts": func(e *datapath.Endpoint) { e.HostIndex = 0 },
 	} {
 		c := b
 		change(&c)
@@ -252,6 +255,46 @@ func TestConflictsAreRefused(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// Two networks may have the same addresses: each knows its own endpoints. The host's routes
+// lead to one of them, the first, until it goes.
+func TestTwoNetworksWithOneSubnet(t *testing.T) {
+	w := newWorld(t)
+	one, two := w.network(), w.network()
+	two.ID, two.Name, two.Device = "net2", "net2", datapath.Device{Name: "br1", Index: w.bridge("br1"), MAC: model.MAC{2, 0, 0, 0, 0, 2}}
+	a, b := w.endpoint(1), w.endpoint(2)
+	b.NetworkID, b.MAC, b.IPv4, b.IPv6 = two.ID, a.MAC, a.IPv4, a.IPv6
+	w.ensure(w.hostIs(w.host()), w.networkIs(one), w.networkIs(two), w.endpointIs(a), w.endpointIs(b),
+		w.portsAre(a.ID, publication(a, model.TCP, 8080)), w.portsAre(b.ID, publication(b, model.TCP, 8081)))
+	leads := func(slot uint16) {
+		t.Helper()
+		got := w.snapshot()
+		equal(t, "subnets", got.Subnets, map[netip.Prefix]uint16{one.IPv4.Prefix: slot, one.IPv6.Prefix: slot})
+		for _, g := range []netip.Addr{one.IPv4.Gateway, one.IPv6.Gateway} {
+			equal(t, "gateway "+g.String(), got.Addresses[g], uint32(slot)+1)
+		}
+	}
+	finds := func(network, want uint16) {
+		t.Helper()
+		for _, addr := range []netip.Addr{a.IPv4, a.IPv6} {
+			if slot, found, err := w.dp.endpoints.table.ByAddr(network, addr); slot != want || found != (want != 0) || err != nil {
+				t.Errorf("%s in network %d: slot %d, found %t, want %d, %v", addr, network, slot, found, want, err)
+			}
+		}
+	}
+	leads(1)
+	finds(1, 1)
+	finds(2, 2)
+	ports := w.snapshot().Ports
+	equal(t, "8080 leads to", ports[publish.Key{Addr: netip.IPv4Unspecified(), Port: 8080, Proto: model.TCP}].Endpoint, 1)
+	equal(t, "8081 leads to", ports[publish.Key{Addr: netip.IPv4Unspecified(), Port: 8081, Proto: model.TCP}].Endpoint, 2)
+	w.ensure(w.networkIs(two), w.networkIs(one))
+	leads(1)
+	w.ensure(w.endpointGone(a.ID), func(ctx context.Context) error { return w.dp.DeleteNetwork(ctx, one.ID) })
+	leads(2)
+	finds(1, 0)
+	finds(2, 2)
 }
 
 // Several publications share a bit of the bitmap; it goes with the last.

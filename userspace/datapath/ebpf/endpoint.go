@@ -48,7 +48,7 @@ func (d *Datapath) fill(st *endpointState, e datapath.Endpoint, want endpoint.En
 	if err := d.endpoints.own(st, want); err != nil {
 		return err
 	}
-	if err := d.links.sync(st.slot, holes(e)); err != nil {
+	if err := d.links.sync(st.slot, holes(e, want.Network)); err != nil {
 		return err
 	}
 	if err := configureBridgePort(e); err != nil {

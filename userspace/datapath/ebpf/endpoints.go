@@ -46,7 +46,7 @@ func adoptEndpoints(t *endpoint.Table, counters *counter.Table, p *ports, l *lin
 	}, err
 }
 
-// check refuses an endpoint whose MAC or addresses another one has.
+// check refuses an endpoint whose MAC or addresses another one of its network has.
 func (es *endpoints) check(e datapath.Endpoint, want endpoint.Endpoint) error {
 	for id, other := range es.byID {
 		v := other.value
@@ -54,7 +54,8 @@ func (es *endpoints) check(e datapath.Endpoint, want endpoint.Endpoint) error {
 		case id == e.ID:
 		case v.Index == want.Index:
 			return fmt.Errorf("endpoint %s: device %s is endpoint %s's", e.ID, e.HostIf, id)
-		case v.Network == want.Network && v.MAC == want.MAC:
+		case v.Network != want.Network:
+		case v.MAC == want.MAC:
 			return fmt.Errorf("endpoint %s: mac address %s is endpoint %s's", e.ID, want.MAC, id)
 		case want.IPv4.IsValid() && v.IPv4 == want.IPv4, want.IPv6.IsValid() && v.IPv6 == want.IPv6:
 			return fmt.Errorf("endpoint %s: address %s %s is endpoint %s's", e.ID, want.IPv4, want.IPv6, id)

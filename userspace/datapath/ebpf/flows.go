@@ -80,7 +80,7 @@ func (m *meter) connection(h *flow.Half, js *judges, ids map[owner]string) (data
 // openerID is the endpoint of the packets that begin in a container: the answers of
 // a flow are delivered to it, so its twin has it.
 func openerID(origin, twin *flow.Half, ids map[owner]string) string {
-	if origin.Zone != object.DatapathZoneZONE_CONTAINER {
+	if origin.Zone == object.DatapathZoneZONE_WORLD {
 		return ""
 	}
 	return ids[owner{twin.Endpoint, twin.EndpointGeneration}]
@@ -88,7 +88,7 @@ func openerID(origin, twin *flow.Half, ids map[owner]string) string {
 
 // targetID is the endpoint that the answers come from.
 func targetID(origin *flow.Half, ids map[owner]string) string {
-	if origin.Twin().Zone != object.DatapathZoneZONE_CONTAINER {
+	if origin.TwinZone == object.DatapathZoneZONE_WORLD {
 		return ""
 	}
 	return ids[owner{origin.Endpoint, origin.EndpointGeneration}]

@@ -54,15 +54,16 @@ func (l *links) prune(claimed func(slot uint16) bool) error {
 	return errors.Join(errs...)
 }
 
-func holes(e datapath.Endpoint) map[icc.Hole]bool {
+// holes are what the endpoint's links open in its network, which is in slot network.
+func holes(e datapath.Endpoint, network uint16) map[icc.Hole]bool {
 	all := make(map[icc.Hole]bool)
 	for _, l := range e.Links {
 		for _, p := range l.Ports {
 			if e.IPv4.IsValid() && l.IPv4.IsValid() {
-				all[icc.Hole{From: e.IPv4, To: l.IPv4, Port: p.Num, Proto: p.Proto}] = true
+				all[icc.Hole{Network: network, From: e.IPv4, To: l.IPv4, Port: p.Num, Proto: p.Proto}] = true
 			}
 			if e.IPv6.IsValid() && l.IPv6.IsValid() {
-				all[icc.Hole{From: e.IPv6, To: l.IPv6, Port: p.Num, Proto: p.Proto}] = true
+				all[icc.Hole{Network: network, From: e.IPv6, To: l.IPv6, Port: p.Num, Proto: p.Proto}] = true
 			}
 		}
 	}

@@ -91,13 +91,13 @@ func networkValue(n datapath.Network) network.Network {
 		MTU:         uint16(n.MTU),
 	}
 	if n.IPv4 != nil {
-		v.Gateway4, v.SNAT4 = n.IPv4.Gateway, n.IPv4.Source
+		v.Gateway4, v.SNAT4, v.Subnet4 = n.IPv4.Gateway, n.IPv4.Source, n.IPv4.Prefix.Masked()
 		v.Flags |= object.DatapathNetworkFlagNETWORK_IPV4
 		v.Flags |= familyFlags(n, n.IPv4.Mode, object.DatapathNetworkFlagNETWORK_MASQ4,
 			object.DatapathNetworkFlagNETWORK_OPEN4, object.DatapathNetworkFlagNETWORK_ROUTED4)
 	}
 	if n.IPv6 != nil {
-		v.Gateway6, v.SNAT6 = n.IPv6.Gateway, n.IPv6.Source
+		v.Gateway6, v.SNAT6, v.Subnet6 = n.IPv6.Gateway, n.IPv6.Source, n.IPv6.Prefix.Masked()
 		v.Flags |= object.DatapathNetworkFlagNETWORK_IPV6
 		v.Flags |= familyFlags(n, n.IPv6.Mode, object.DatapathNetworkFlagNETWORK_MASQ6,
 			object.DatapathNetworkFlagNETWORK_OPEN6, object.DatapathNetworkFlagNETWORK_ROUTED6)

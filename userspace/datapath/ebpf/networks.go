@@ -28,7 +28,8 @@ type networks struct {
 
 type networkState struct {
 	slot uint16
-	// gateways are its addresses on the host.
+	// subnets are its own, gateways its addresses on the host.
+	subnets  []netip.Prefix
 	gateways []netip.Addr
 	// everyones says that every network reaches the gateways: those of the default
 	// network are what host-gateway stands for.
@@ -67,7 +68,8 @@ func (n *networks) ensure(want datapath.Network) error {
 	if err := n.table.Put(st.slot, networkValue(want)); err != nil {
 		return err
 	}
-	if err := n.syncSubnets(st.slot, subnets(want)); err != nil {
+	st.subnets = subnets(want)
+	if err := n.syncSubnets(st.slot, st.subnets); err != nil {
 		return err
 	}
 	st.gateways = gateways(want)
@@ -142,11 +144,13 @@ func (n *networks) dropSlot(slot uint16) error {
 	return errors.Join(n.syncSubnets(slot, nil), n.table.Put(slot, network.Network{}))
 }
 
+// syncSubnets makes the map's subnets of a slot those in want. Where two networks have the
+// same, the host's routes lead to one of them: that is the one which had it first.
 func (n *networks) syncSubnets(slot uint16, want []netip.Prefix) error {
 	keep := make(map[netip.Prefix]bool)
 	for _, p := range want {
 		keep[p] = true
-		if have, ok := n.subnets[p]; ok && have == slot {
+		if have, ok := n.subnets[p]; ok && (have == slot || n.holds(have, p)) {
 			continue
 		}
 		if err := n.table.PutSubnet(p, slot); err != nil {
@@ -158,12 +162,45 @@ func (n *networks) syncSubnets(slot uint16, want []netip.Prefix) error {
 		if owner != slot || keep[p] {
 			continue
 		}
+		if heir, ok := n.another(slot, p); ok {
+			if err := n.table.PutSubnet(p, heir); err != nil {
+				return err
+			}
+			n.subnets[p] = heir
+			continue
+		}
 		if err := n.table.DeleteSubnet(p); err != nil {
 			return err
 		}
 		delete(n.subnets, p)
 	}
 	return nil
+}
+
+// holds reports whether the network that is known to have the slot has the subnet.
+func (n *networks) holds(slot uint16, p netip.Prefix) bool {
+	st := n.of(slot)
+	return st != nil && slices.Contains(st.subnets, p)
+}
+
+// another returns a network beside that in slot which has the subnet, too.
+func (n *networks) another(slot uint16, p netip.Prefix) (heir uint16, ok bool) {
+	for _, st := range n.byID {
+		if st.slot != slot && slices.Contains(st.subnets, p) {
+			return st.slot, true
+		}
+	}
+	return 0, false
+}
+
+// leadsTo reports whether the map's subnets lead an address to the slot.
+func (n *networks) leadsTo(slot uint16, a netip.Addr) bool {
+	for p, owner := range n.subnets {
+		if owner == slot && p.Contains(a) {
+			return true
+		}
+	}
+	return false
 }
 
 // of returns the network that is known to have the slot, or nil.
@@ -199,6 +236,9 @@ func (n *networks) gateways(known map[netip.Addr]uint32) map[netip.Addr]uint32 {
 	all := make(map[netip.Addr]uint32)
 	for _, st := range n.byID {
 		for _, g := range st.gateways {
+			if _, taken := all[g]; taken && !n.leadsTo(st.slot, g) {
+				continue
+			}
 			all[g] = host.Gateway(st.slot)
 			if st.everyones {
 				all[g] = host.NoNetwork

@@ -73,7 +73,7 @@ func portEntry(p datapath.Port, st *endpointState) (publish.Key, publish.Entry) 
 		Routed:     p.Routed,
 	}
 	if p.Routed {
-		return publish.Key{Addr: p.Target, Port: p.Port.Num, Proto: p.Port.Proto}, e
+		return publish.Key{Addr: p.Target, Port: p.Port.Num, Proto: p.Port.Proto, Network: st.value.Network}, e
 	}
 	return publish.Key{Addr: p.HostIP, Port: p.HostPort, Proto: p.Port.Proto}, e
 }

@@ -224,9 +224,9 @@ func (p *ports) takeClosed() map[model.Port]bool {
 // again notes ports that were taken in vain.
 func (p *ports) again(moved map[model.Port]bool) { maps.Copy(p.moved, moved) }
 
-// leadsTo returns where the publications in force send a flow, the zero AddrPort
+// leadsTo returns where the publications in force send a flow, the zero Entry
 // if nowhere.
-func (p *ports) leadsTo(origin *flow.Half) netip.AddrPort {
+func (p *ports) leadsTo(origin *flow.Half) publish.Entry {
 	k := publish.Key{Addr: origin.Dst.Addr(), Port: origin.Dst.Port(), Proto: model.UDP}
 	e, ok := p.entries[k]
 	if !ok && k.Addr.Is4() {
@@ -236,7 +236,7 @@ func (p *ports) leadsTo(origin *flow.Half) netip.AddrPort {
 		k.Addr = netip.IPv6Unspecified()
 		e = p.entries[k]
 	}
-	return e.Target
+	return e
 }
 
 func bit(k publish.Key) model.Port { return model.Port{Num: k.Port, Proto: k.Proto} }

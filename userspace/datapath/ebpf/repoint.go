@@ -50,7 +50,8 @@ func (d *Datapath) repoint(ports map[model.Port]bool) error {
 		}
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		return d.ports.leadsTo(origin) != origin.NATDst
+		e := d.ports.leadsTo(origin)
+		return e.Target != origin.NATDst || e.Endpoint != origin.Endpoint
 	})
 	if err != nil {
 		d.mu.Lock()

@@ -126,12 +126,16 @@ func TestFirstPacketWantsForwarding(t *testing.T) {
 
 // Netfilter knows connections as the container does, whoever began them.
 func TestTrackOf(t *testing.T) {
-	const container, world = object.DatapathZoneZONE_CONTAINER, object.DatapathZoneZONE_WORLD
+	const container, world flow.Zone = 1, object.DatapathZoneZONE_WORLD
 	half := func(src, dst, natSrc, natDst string, zone flow.Zone, flags flow.Flags, proto model.Proto) *flow.Half {
-		return &flow.Half{
+		h := &flow.Half{
 			Key:    flow.Key{Src: netip.MustParseAddrPort(src), Dst: netip.MustParseAddrPort(dst), Zone: zone, Proto: uint8(proto)},
 			NATSrc: netip.MustParseAddrPort(natSrc), NATDst: netip.MustParseAddrPort(natDst), Flags: flags,
 		}
+		if flags&flagTwinWorld == 0 {
+			h.TwinZone = container
+		}
+		return h
 	}
 	const web, remote, host = "172.20.0.2:5000", "198.51.100.1:80", "192.0.2.10:6000"
 	out := track{netip.MustParseAddrPort(web), netip.MustParseAddrPort(remote)}

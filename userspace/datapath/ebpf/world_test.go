@@ -51,12 +51,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.cleanup)
-	w.do(func() error {
-		bridge := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "br0"}}
-		err := errors.Join(netlink.LinkAdd(bridge), netlink.LinkSetUp(bridge))
-		w.bridgeIndex = bridge.Index
-		return err
-	})
+	w.bridgeIndex = w.bridge("br0")
 	w.uplink = w.veth("up0", false)
 	w.open()
 	return w
@@ -98,6 +93,18 @@ func (w *world) restart() {
 		w.t.Fatal(err)
 	}
 	w.open()
+}
+
+// bridge makes one and returns its index.
+func (w *world) bridge(name string) (index int) {
+	w.t.Helper()
+	w.do(func() error {
+		b := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: name}}
+		err := errors.Join(netlink.LinkAdd(b), netlink.LinkSetUp(b))
+		index = b.Index
+		return err
+	})
+	return index
 }
 
 // veth makes a device, as port of the bridge or not, and returns its index.
