@@ -119,7 +119,7 @@ __noinline int host_holds(__u32 protocol)
 	    is_recent(bpf_map_lookup_elem(&host_protocols, &protocol), HELD_SECONDS))
 		return true;
 	return is_recent(bpf_map_lookup_elem(&host_tuples, key), HELD_SECONDS) ||
-	       is_recent(bpf_map_lookup_elem(&inside_tuples, key), HELD_SECONDS) ||
+	       is_recent(bpf_map_lookup_elem(&answer_tuples, key), HELD_SECONDS) ||
 	       is_recent(heard_at(key), HEARD_SECONDS);
 }
 
@@ -132,22 +132,25 @@ static __always_inline bool host_holds_replies(bool v6, const struct packet *p,
 }
 
 /*
- * From now on the host holds the tuple of the scratch's key. Those towards containers lie
- * apart: a container can make the host answer from as many ports as there are.
+ * From now on the host holds the tuple of the scratch's key. Those towards containers, and
+ * of answers, lie apart: a container, or a stranger, can make the host answer from as many
+ * ports as there are.
  */
-__noinline int host_hold(__u32 zone)
+__noinline int host_hold(__u32 apart)
 {
 	struct flow6_key *key = new_key();
 	__u32 now = flow_now(), *used;
 
 	if (!key)
 		return 0;
-	used = zone == ZONE_WORLD ? bpf_map_lookup_elem(&host_tuples, key) :
-				    bpf_map_lookup_elem(&inside_tuples, key);
-	if (!used && zone == ZONE_WORLD)
-		bpf_map_update_elem(&host_tuples, key, &now, BPF_ANY);
+	/* What it began itself stays where nobody pushes it out. */
+	used = bpf_map_lookup_elem(&host_tuples, key);
+	if (!used && apart)
+		used = bpf_map_lookup_elem(&answer_tuples, key);
+	if (!used && apart)
+		bpf_map_update_elem(&answer_tuples, key, &now, BPF_ANY);
 	else if (!used)
-		bpf_map_update_elem(&inside_tuples, key, &now, BPF_ANY);
+		bpf_map_update_elem(&host_tuples, key, &now, BPF_ANY);
 	else if (!*used || now - *used >= touch_jiffies)
 		*used = now;
 	return 0;
@@ -182,11 +185,29 @@ static __always_inline void forget_borrower(bool v6, const struct packet *p, __u
 		flow_forget(v6, p, zone);
 }
 
+#define SCTP_HEAD_LEN 12
+#define SCTP_INIT 1
+
+/*
+ * Whether a packet of the host's own may be an answer. An association begins with INIT, all
+ * else the stack sends to whoever spoke to it, an ABORT where nobody listens. Other
+ * protocols than SCTP it doesn't answer.
+ */
+static __always_inline bool may_answer_stranger(const struct __sk_buff *ctx, const struct packet *p)
+{
+	__u8 chunk;
+
+	if (p->proto != IPPROTO_SCTP)
+		return false;
+	return bpf_skb_load_bytes(ctx, (p->l4_off & MAX_L4_OFF) + SCTP_HEAD_LEN, &chunk, 1) ||
+	       chunk != SCTP_INIT;
+}
+
 /*
  * A packet of the host's own, p reversed. Later fragments of SCTP have no ports to tell
  * what they belong to; the first one has told.
  */
-static __always_inline int host_uses(bool v6, const struct packet *p, __u16 zone)
+static __always_inline int host_uses(bool v6, const struct packet *p, __u16 zone, bool answers)
 {
 	if (p->proto == IPPROTO_SCTP && p->flags & PKT_LATER_FRAGMENT)
 		return 0;
@@ -195,19 +216,19 @@ static __always_inline int host_uses(bool v6, const struct packet *p, __u16 zone
 		return 0;
 	}
 	if (held_key(v6, p, zone))
-		host_hold(zone);
+		host_hold(zone != ZONE_WORLD || answers);
 	forget_borrower(v6, p, zone);
 	return 0;
 }
 
-__noinline int host_uses4(const struct packet *p, __u32 zone)
+__noinline int host_uses4(const struct packet *p, __u32 zone, bool answers)
 {
-	return p ? host_uses(false, p, zone) : 0;
+	return p ? host_uses(false, p, zone, answers) : 0;
 }
 
-__noinline int host_uses6(const struct packet *p, __u32 zone)
+__noinline int host_uses6(const struct packet *p, __u32 zone, bool answers)
 {
-	return p ? host_uses(true, p, zone) : 0;
+	return p ? host_uses(true, p, zone, answers) : 0;
 }
 
 /* A packet from outside that no flow took, to an address of the host. */

@@ -20,7 +20,8 @@ static __always_inline bool host_may_begin(bool v6, const struct packet *p)
  * forgotten and gets another port with its next packet, since the host's is
  * bound. Only a TCP connection that is established stands.
  */
-static __always_inline int host_begins(bool v6, struct packet *p, __u16 zone)
+static __always_inline int host_begins(const struct __sk_buff *ctx, bool v6, struct packet *p,
+				       __u16 zone)
 {
 	struct flow *f, *twin;
 
@@ -29,9 +30,9 @@ static __always_inline int host_begins(bool v6, struct packet *p, __u16 zone)
 	reverse(v6, p);
 	if (is_told_by_use(v6, p->proto)) {
 		if (v6)
-			host_uses6(p, zone);
+			host_uses6(p, zone, may_answer_stranger(ctx, p));
 		else
-			host_uses4(p, zone);
+			host_uses4(p, zone, may_answer_stranger(ctx, p));
 		return NEXT;
 	}
 	f = flow_find(v6, p, zone);

@@ -229,13 +229,13 @@ struct {
 	__type(value, __u32);
 } heard_tuples SEC(".maps");
 
-/* What it sent to containers: apart as well, because they can make it answer. */
+/* What it sent to containers, and answered strangers: apart, because both can make it answer. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);
 	__type(key, struct flow6_key);
 	__type(value, __u32);
-} inside_tuples SEC(".maps");
+} answer_tuples SEC(".maps");
 
 /* Whole protocols, that it sends to many: family * PROTOCOLS + protocol. */
 struct {

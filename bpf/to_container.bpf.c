@@ -36,9 +36,9 @@ static __always_inline int from_host(struct __sk_buff *ctx, const struct endpoin
 	if (!p)
 		return NEXT;
 	if (ctx->protocol == bpf_htons(ETH_P_IP) && !parse_ip(ctx, false, p))
-		return host_begins(false, p, ep->network);
+		return host_begins(ctx, false, p, ep->network);
 	if (ctx->protocol == bpf_htons(ETH_P_IPV6) && !parse_ip(ctx, true, p))
-		return host_begins(true, p, ep->network);
+		return host_begins(ctx, true, p, ep->network);
 	return NEXT;
 }
 

@@ -96,7 +96,7 @@ static __always_inline int host_speaks(struct __sk_buff *ctx, bool v6, struct pa
 {
 	if (first_packet && p->flags & PKT_ICMP_ERROR)
 		return go_on(ctx, v6, CALL_REFUSE);
-	return host_begins(v6, p, ZONE_WORLD);
+	return host_begins(ctx, v6, p, ZONE_WORLD);
 }
 
 /*

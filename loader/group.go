@@ -69,7 +69,7 @@ func groups() []group {
 	for _, name := range []string{
 		object.DatapathMapNeighbours, object.DatapathMapPresented,
 		object.DatapathMapFrags, object.DatapathMapBusyFrags, object.DatapathMapFragRates,
-		object.DatapathMapHostTuples, object.DatapathMapHeardTuples, object.DatapathMapInsideTuples,
+		object.DatapathMapHostTuples, object.DatapathMapHeardTuples, object.DatapathMapAnswerTuples,
 		object.DatapathMapHostProtocols, object.DatapathMapHostListeners,
 		object.DatapathMapDrops, object.DatapathMapVerdicts, object.DatapathMapEndpointStats,
 		object.DatapathMapScratches, object.DatapathMapExpired, object.DatapathMapCarried,

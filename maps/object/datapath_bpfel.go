@@ -633,6 +633,7 @@ const (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	DatapathMapAnswerTuples      = "answer_tuples"
 	DatapathMapBusyFrags         = "busy_frags"
 	DatapathMapCalls             = "calls"
 	DatapathMapCarried           = "carried"
@@ -656,7 +657,6 @@ const (
 	DatapathMapHostState         = "host_state"
 	DatapathMapHostTuples        = "host_tuples"
 	DatapathMapIccLinks          = "icc_links"
-	DatapathMapInsideTuples      = "inside_tuples"
 	DatapathMapNeighbours        = "neighbours"
 	DatapathMapNetworks          = "networks"
 	DatapathMapPortBitmap        = "port_bitmap"
@@ -805,6 +805,7 @@ type DatapathProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type DatapathMapSpecs struct {
+	AnswerTuples    *ebpf.MapSpec `ebpf:"answer_tuples"`
 	BusyFrags       *ebpf.MapSpec `ebpf:"busy_frags"`
 	Calls           *ebpf.MapSpec `ebpf:"calls"`
 	Carried         *ebpf.MapSpec `ebpf:"carried"`
@@ -828,7 +829,6 @@ type DatapathMapSpecs struct {
 	HostState       *ebpf.MapSpec `ebpf:"host_state"`
 	HostTuples      *ebpf.MapSpec `ebpf:"host_tuples"`
 	IccLinks        *ebpf.MapSpec `ebpf:"icc_links"`
-	InsideTuples    *ebpf.MapSpec `ebpf:"inside_tuples"`
 	Neighbours      *ebpf.MapSpec `ebpf:"neighbours"`
 	Networks        *ebpf.MapSpec `ebpf:"networks"`
 	PortBitmap      *ebpf.MapSpec `ebpf:"port_bitmap"`
@@ -883,6 +883,7 @@ func (o *DatapathObjects) Close() error {
 //
 // It can be passed to LoadDatapathObjects or ebpf.CollectionSpec.LoadAndAssign.
 type DatapathMaps struct {
+	AnswerTuples    *ebpf.Map `ebpf:"answer_tuples"`
 	BusyFrags       *ebpf.Map `ebpf:"busy_frags"`
 	Calls           *ebpf.Map `ebpf:"calls"`
 	Carried         *ebpf.Map `ebpf:"carried"`
@@ -906,7 +907,6 @@ type DatapathMaps struct {
 	HostState       *ebpf.Map `ebpf:"host_state"`
 	HostTuples      *ebpf.Map `ebpf:"host_tuples"`
 	IccLinks        *ebpf.Map `ebpf:"icc_links"`
-	InsideTuples    *ebpf.Map `ebpf:"inside_tuples"`
 	Neighbours      *ebpf.Map `ebpf:"neighbours"`
 	Networks        *ebpf.Map `ebpf:"networks"`
 	PortBitmap      *ebpf.Map `ebpf:"port_bitmap"`
@@ -928,6 +928,7 @@ type DatapathMaps struct {
 
 func (m *DatapathMaps) Close() error {
 	return _DatapathClose(
+		m.AnswerTuples,
 		m.BusyFrags,
 		m.Calls,
 		m.Carried,
@@ -951,7 +952,6 @@ func (m *DatapathMaps) Close() error {
 		m.HostState,
 		m.HostTuples,
 		m.IccLinks,
-		m.InsideTuples,
 		m.Neighbours,
 		m.Networks,
 		m.PortBitmap,

@@ -134,20 +134,33 @@ func heldHairpin(f family) testCase {
 	}
 }
 
+// sctpInit is the chunk that begins an association.
+const sctpInit = 1
+
 // What strangers send doesn't push out what the host holds, however much it is; nor what
-// a container makes the host answer.
+// they, or a container, make the host answer.
 func TestNobodyPushesOutWhatIsHeld(t *testing.T) {
 	h := rig.New(t, rig.Options{MaxEntries: map[string]uint32{
-		object.DatapathMapHostTuples: 64, object.DatapathMapInsideTuples: 64,
+		object.DatapathMapHostTuples: 64, object.DatapathMapAnswerTuples: 64,
 	}})
 	for name, f := range families() {
 		t.Run(name, func(t *testing.T) {
 			out := f.sends(f.Web, f.client()).SCTP(2905, 2905)
 			own := frame.Between(f.Eth0.MAC, f.RouterMAC).IP(f.host(), f.client()).SCTP(2905, 2905)
-			steps := []step{toUplink(f.Eth0, "", own, passed(), nil)}
+			begins, abort := own.Content(sctpInit, 0, 0, 20), own.Content(6, 1, 0, 4)
+			steps := []step{toUplink(f.Eth0, "", begins, passed(), nil)}
 			for port := range uint16(1000) {
 				steps = append(steps, fromUplink(f.Eth0, f.arrives(f.client(), f.host()).SCTP(5000+port, 2905), passed(), nil))
 			}
+			runCase(t, h, testCase{steps: append(steps, fromContainer(f.Web, out, dropped(noPort), nil))})
+			// An answer is held, too, and what was begun is held on by what follows it.
+			runCase(t, h, testCase{steps: []step{toUplink(f.Eth0, "", abort, passed(), nil), fromContainer(f.Web, out, dropped(noPort), nil)}})
+			steps = []step{steps[0], aged(toUplink(f.Eth0, "", own, passed(), nil), 400)}
+			for port := range uint16(1000) {
+				answer := abort.IP(f.host(), f.far()).SCTP(2905, 5000+port)
+				steps = append(steps, toUplink(f.Eth0, "", answer, passed(), nil))
+			}
+			steps[2] = aged(steps[2], 300)
 			runCase(t, h, testCase{steps: append(steps, fromContainer(f.Web, out, dropped(noPort), nil))})
 			steps = steps[:1]
 			for port := range uint16(1000) {

@@ -35,7 +35,7 @@ func (h *Host) AgeHeld(jiffies uint32) error {
 	}
 	return errors.Join(
 		age(h.HostTuples, func(_ *object.DatapathFlow6Key, used *uint32) { earlier(used) }),
-		age(h.InsideTuples, func(_ *object.DatapathFlow6Key, used *uint32) { earlier(used) }),
+		age(h.AnswerTuples, func(_ *object.DatapathFlow6Key, used *uint32) { earlier(used) }),
 		ageArray(h.HeardTuples, earlier),
 		age(h.HostProtocols, func(_, used *uint32) { earlier(used) }),
 	)

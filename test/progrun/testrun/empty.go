@@ -18,7 +18,7 @@ func (h *Host) empty() error {
 	var errs []error
 	for _, hash := range []*ebpf.Map{
 		m.EndpointMacs, m.EndpointAddrs, m.Subnets, m.HostAddrs, m.Uplinks, m.PublishedPorts, m.IccLinks, m.TrustedDevices,
-		m.Flows4, m.Flows6, m.Frags, m.Presented, m.SocketOrigins, m.Resolvers, m.HostTuples, m.InsideTuples,
+		m.Flows4, m.Flows6, m.Frags, m.Presented, m.SocketOrigins, m.Resolvers, m.HostTuples, m.AnswerTuples,
 	} {
 		errs = append(errs, deleteAll(hash))
 	}
