@@ -297,6 +297,54 @@ func TestTwoNetworksWithOneSubnet(t *testing.T) {
 	finds(2, 2)
 }
 
+// An endpoint whose device went while it was ensured takes nothing with it: whoever has the
+// address next is in nobody's way, though nobody deletes what was refused.
+func TestRefusedEndpointLeavesNothing(t *testing.T) {
+	w := newWorld(t)
+	w.ensure(w.networkIs(w.network()))
+	before := w.snapshot()
+	gone, next := w.endpoint(1), w.endpoint(1)
+	w.veth("alone", false)
+	gone.ID, gone.HostIf, gone.HostIndex = "gone", "alone", w.devices["alone"]
+	w.do(func() error {
+		if err := w.dp.EnsureEndpoint(context.Background(), gone); err == nil {
+			t.Error("a device that is no port of a bridge was taken")
+		}
+		return nil
+	})
+	if free, slots := w.dp.endpoints.count(), len(w.dp.endpoints.bySlot); free != 0 || slots != 0 {
+		t.Errorf("%d endpoints, %d slots in use", free, slots)
+	}
+	equal(t, "tables after the refusal", w.snapshot(), before)
+	w.ensure(w.endpointIs(next))
+}
+
+// What an earlier process left is no less there because it can't be ensured now.
+func TestRefusedEndpointGoesBack(t *testing.T) {
+	w := newWorld(t)
+	e := w.endpoint(1)
+	w.ensure(w.networkIs(w.network()), w.endpointIs(e))
+	w.restart()
+	w.ensure(w.networkIs(w.network()))
+	w.do(func() error {
+		device := netlink.Veth{LinkAttrs: netlink.LinkAttrs{Index: e.HostIndex}}
+		if err := netlink.LinkSetNoMaster(&device); err != nil {
+			return err
+		}
+		if err := w.dp.EnsureEndpoint(context.Background(), e); err == nil {
+			t.Error("a device that is no port of a bridge was taken")
+		}
+		if orphans := w.dp.endpoints.orphans; len(orphans) != 1 {
+			t.Errorf("orphans: %v", orphans)
+		}
+		return netlink.LinkSetMasterByIndex(&device, w.bridgeIndex)
+	})
+	w.ensure(w.endpointIs(e))
+	if n := w.dp.endpoints.count(); n != 1 {
+		t.Errorf("%d endpoints", n)
+	}
+}
+
 // Several publications share a bit of the bitmap; it goes with the last.
 func TestBitmapCounts(t *testing.T) {
 	w := newWorld(t)

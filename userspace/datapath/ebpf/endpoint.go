@@ -27,20 +27,31 @@ func (d *Datapath) EnsureEndpoint(_ context.Context, e datapath.Endpoint) error 
 	if err := d.endpoints.check(e, want); err != nil {
 		return err
 	}
+	_, known := d.endpoints.byID[e.ID]
 	st, err := d.endpoints.state(e)
 	if err != nil {
 		return err
 	}
+	if err := d.admit(st, e, want); err != nil {
+		err = fmt.Errorf("endpoint %s: %w", e.ID, err)
+		if known {
+			return err
+		}
+		// Its device may be gone, and who wanted it with that: nobody would delete it.
+		return errors.Join(err, d.endpoints.giveBack(e.ID), d.shares.divide(d.endpoints.count()))
+	}
+	return d.programs.forgetGone()
+}
+
+// admit makes an endpoint that has a slot ready.
+func (d *Datapath) admit(st *endpointState, e datapath.Endpoint, want endpoint.Endpoint) error {
 	if err := d.shares.divide(d.endpoints.count()); err != nil {
 		return err
 	}
 	if err := d.fill(st, e, want); err != nil {
-		return fmt.Errorf("endpoint %s: %w", e.ID, err)
-	}
-	if err := d.endpoints.open(st, d.frames.take(e)); err != nil {
 		return err
 	}
-	return d.programs.forgetGone()
+	return d.endpoints.open(st, d.frames.take(e))
 }
 
 // fill writes all of an endpoint that its programs need, and attaches them.

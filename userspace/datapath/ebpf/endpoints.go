@@ -20,9 +20,10 @@ type endpoints struct {
 	links    *links
 	programs *programs
 	slots    *slots
-	// byID are those that this process has ensured, orphans the slots in use whose ID
-	// isn't known (yet): an earlier process filled them.
+	// byID are those that this process has ensured, bySlot their IDs; orphans the slots in
+	// use whose ID isn't known (yet): an earlier process filled them.
 	byID    map[string]*endpointState
+	bySlot  map[uint16]string
 	orphans map[uint16]endpoint.Endpoint
 }
 
@@ -30,6 +31,8 @@ type endpointState struct {
 	slot    uint16
 	network string
 	value   endpoint.Endpoint
+	// inherited is set if an earlier process filled the slot.
+	inherited bool
 	// portsSaid is set once this process was told the endpoint's ports.
 	portsSaid bool
 }
@@ -42,7 +45,7 @@ func adoptEndpoints(t *endpoint.Table, counters *counter.Table, p *ports, l *lin
 	}
 	return &endpoints{
 		table: t, counters: counters, ports: p, links: l, programs: programs,
-		slots: s, byID: make(map[string]*endpointState), orphans: orphans,
+		slots: s, byID: make(map[string]*endpointState), bySlot: make(map[uint16]string), orphans: orphans,
 	}, err
 }
 
@@ -74,8 +77,7 @@ func (es *endpoints) state(e datapath.Endpoint) (*endpointState, error) {
 	for slot, orphan := range es.orphans {
 		if orphan.Index == e.HostIndex {
 			delete(es.orphans, slot)
-			es.byID[e.ID] = &endpointState{slot: slot, network: e.NetworkID, value: orphan}
-			return es.byID[e.ID], nil
+			return es.know(e, &endpointState{slot: slot, value: orphan, inherited: true}), nil
 		}
 	}
 	slot, err := es.slots.next()
@@ -86,8 +88,18 @@ func (es *endpoints) state(e datapath.Endpoint) (*endpointState, error) {
 	if err != nil {
 		return nil, err
 	}
-	es.byID[e.ID] = &endpointState{slot: slot, network: e.NetworkID, value: freed}
-	return es.byID[e.ID], nil
+	return es.know(e, &endpointState{slot: slot, value: freed}), nil
+}
+
+func (es *endpoints) know(e datapath.Endpoint, st *endpointState) *endpointState {
+	st.network = e.NetworkID
+	es.byID[e.ID], es.bySlot[st.slot] = st, e.ID
+	return st
+}
+
+func (es *endpoints) unknow(id string) {
+	delete(es.bySlot, es.byID[id].slot)
+	delete(es.byID, id)
 }
 
 // own writes the endpoint into its slot. If that isn't the endpoint that the slot
@@ -130,7 +142,18 @@ func (es *endpoints) delete(id string) error {
 	if err := es.vacate(st.slot, st.value); err != nil {
 		return fmt.Errorf("endpoint %s: %w", id, err)
 	}
-	delete(es.byID, id)
+	es.unknow(id)
+	return nil
+}
+
+// giveBack undoes what state did for an endpoint that couldn't be ensured.
+func (es *endpoints) giveBack(id string) error {
+	st := es.byID[id]
+	if !st.inherited {
+		return es.delete(id)
+	}
+	es.unknow(id)
+	es.orphans[st.slot] = st.value
 	return nil
 }
 
@@ -204,14 +227,7 @@ func (es *endpoints) on(networkID string) (id string, found bool) {
 }
 
 // id is the endpoint that has the slot, "" if none is known by its ID.
-func (es *endpoints) id(slot uint16) string {
-	for id, e := range es.byID {
-		if e.slot == slot {
-			return id
-		}
-	}
-	return ""
-}
+func (es *endpoints) id(slot uint16) string { return es.bySlot[slot] }
 
 // claimed reports whether an endpoint that is known by its ID has the slot.
 func (es *endpoints) claimed(slot uint16) bool { return es.id(slot) != "" }

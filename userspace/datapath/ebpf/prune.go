@@ -12,7 +12,11 @@ import (
 // Prune implements datapath.Datapath. What is wanted has been ensured before, so
 // that the maps are complete when older programs are replaced at the end.
 func (d *Datapath) Prune(_ context.Context, want datapath.Desired) error {
-	return d.edit(func() error { return d.prune(want) })
+	err := d.edit(func() error { return d.prune(want) })
+	if err != nil || want.Spare != nil {
+		return err
+	}
+	return d.switchOver()
 }
 
 func (d *Datapath) prune(want datapath.Desired) error {
@@ -42,13 +46,13 @@ func (d *Datapath) prune(want datapath.Desired) error {
 	}
 	return errors.Join(
 		d.resolvers.prune(among(want.Resolvers, func(r datapath.Resolver) string { return r.SandboxID })),
-		d.switchOver(),
 		d.frames.retry(),
 	)
 }
 
 // switchOver ends the use of tables with another layout. Nothing is collected meanwhile: half
-// a connection whose other half is still to be carried over would be taken for an orphan.
+// a connection whose other half is still to be carried over would be taken for an orphan. It
+// must not be called under the lock, which comes after the collector's.
 func (d *Datapath) switchOver() error {
 	if !d.programs.versions().switching {
 		return nil

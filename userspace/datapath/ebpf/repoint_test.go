@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -109,6 +111,56 @@ func TestClosingPortsWaitsForNoWalk(t *testing.T) {
 	w.dp.collector.working.Unlock()
 	if walks > 10 {
 		t.Errorf("%d walks for %d ports", walks, ports)
+	}
+}
+
+// Older programs are replaced at the end of Prune while nothing is collected. A walk that is
+// under way may need the lock for edits to come to its end.
+func TestPruneDoesNotWaitForWalksUnderTheLock(t *testing.T) {
+	w, e := flowWorld(t)
+	if err := w.dp.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w.olderLayout("resolvers")
+	w.open()
+	if !w.dp.programs.versions().switching {
+		t.Fatal("nothing is to be replaced")
+	}
+	w.ensure(w.hostIs(w.host()), w.networkIs(w.network()), w.endpointIs(e))
+	w.dp.collector.working.Lock() // a walk is under way
+	pruned := make(chan error, 1)
+	go w.inside(func() error {
+		pruned <- w.dp.Prune(context.Background(), datapath.Desired{Networks: []datapath.Network{w.network()}})
+		return nil
+	})
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("Prune has the lock while it waits for a walk")
+		}
+		if !w.dp.mu.TryLock() {
+			continue
+		}
+		done := len(w.dp.endpoints.byID) == 0
+		w.dp.mu.Unlock()
+		if done {
+			break
+		}
+	}
+	w.dp.collector.working.Unlock()
+	if err := <-pruned; err != nil || w.dp.programs.versions().switching {
+		t.Errorf("%v, switching %t", err, w.dp.programs.versions().switching)
+	}
+}
+
+// olderLayout makes a group of tables look like an earlier version's.
+func (w *world) olderLayout(group string) {
+	w.t.Helper()
+	found, err := filepath.Glob(filepath.Join(w.cfg.BPFFS, "maps", group+"-*"))
+	if err != nil || len(found) != 1 {
+		w.t.Fatalf("directories of %s: %v, %v", group, found, err)
+	}
+	if err := os.Rename(found[0], filepath.Join(w.cfg.BPFFS, "maps", group+"-0-0123456789abcdef")); err != nil {
+		w.t.Fatal(err)
 	}
 }
 

@@ -100,9 +100,10 @@ func Ports(networks map[string]Network, containers []client.Container, held []He
 // addListed adds the ports of containers without proxies.
 func addListed(out map[string][]datapath.Port, networks map[string]Network, containers []client.Container, held []Held) {
 	var seen map[Key]bool
+	proxied := proxied(held)
 	for _, c := range containers {
 		ports := published(c)
-		if slices.ContainsFunc(ports, func(p model.PublishedPort) bool { return holds(held, p) }) {
+		if slices.ContainsFunc(ports, proxied) {
 			continue
 		}
 		g := policy.Elect(attachments(c, networks))
@@ -121,9 +122,10 @@ func addListed(out map[string][]datapath.Port, networks map[string]Network, cont
 // Unproxied are the host addresses of the TCP ports that containers publish without any
 // proxy, of which the engine itself holds the sockets (--userland-proxy=false).
 func Unproxied(containers []client.Container, held []Held) (all []netip.AddrPort) {
+	proxied := proxied(held)
 	for _, c := range containers {
 		ports := published(c)
-		if slices.ContainsFunc(ports, func(p model.PublishedPort) bool { return holds(held, p) }) {
+		if slices.ContainsFunc(ports, proxied) {
 			continue
 		}
 		for _, p := range ports {
@@ -185,8 +187,13 @@ func owners(networks map[string]Network) map[netip.Addr]string {
 	return out
 }
 
-func holds(held []Held, p model.PublishedPort) bool {
-	return slices.ContainsFunc(held, func(h Held) bool { return h.PublishedPort == p })
+// proxied tells the ports that a proxy holds.
+func proxied(held []Held) func(model.PublishedPort) bool {
+	all := make(map[model.PublishedPort]bool, len(held))
+	for _, h := range held {
+		all[h.PublishedPort] = true
+	}
+	return func(p model.PublishedPort) bool { return all[p] }
 }
 
 // published reads the publications in an entry of the list of containers.
