@@ -11,14 +11,16 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/fairway-project/fairway/test/built"
 )
 
 // build makes the program for the tests.
 func build(t *testing.T) string {
 	t.Helper()
-	bin := filepath.Join(t.TempDir(), "fairway")
-	if out, err := exec.Command("go", "build", "-o", bin, "../cmd/fairway").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
+	bin, err := built.Program(built.EnvFairway, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
 	}
 	return bin
 }

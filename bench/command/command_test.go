@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/fairway-project/fairway/test/built"
 	"github.com/fairway-project/fairway/test/root"
 )
 
@@ -59,12 +60,14 @@ func TestList(t *testing.T) {
 func programs(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	build := exec.Command("go", "build", "-o", dir+"/", "../../cmd/fairway", "../../cmd/fairway-bench")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	if _, err := built.Program(built.EnvFairway, dir); err != nil {
+		t.Fatal(err)
 	}
-	return filepath.Join(dir, programName)
+	path, err := built.Program(built.EnvBench, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // TestBench runs the real command: it measures nothing that means anything, on a

@@ -6,14 +6,13 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
+	"github.com/fairway-project/fairway/test/built"
 	"github.com/fairway-project/fairway/test/cell"
 	"github.com/fairway-project/fairway/test/partial"
 )
@@ -21,9 +20,9 @@ import (
 // Environment variables that the harness reads.
 const (
 	// EnvBinary is the fairway binary under test; built from the tree if unset.
-	EnvBinary = "FAIRWAY_BIN"
+	EnvBinary = built.EnvFairway
 	// EnvPeer is the helper that sandboxes run; built from the tree if unset.
-	EnvPeer = "FAIRWAY_E2E_PEER"
+	EnvPeer = built.EnvPeer
 	// EnvModes restricts the modes, as in "iptables" or "ebpf,iptables".
 	EnvModes = "FAIRWAY_TEST_MODES"
 	// EnvFirstPacket, if not empty, makes every test one with FirstPacket.
@@ -49,8 +48,12 @@ func Main(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	for env, pkg := range map[string]string{EnvBinary: "./cmd/fairway", EnvPeer: "./test/cmd/e2e-peer"} {
-		if err := build(env, pkg, dir); err != nil {
+	for _, env := range []string{EnvBinary, EnvPeer} {
+		path, err := built.Program(env, dir)
+		if err == nil {
+			err = os.Setenv(env, path)
+		}
+		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
@@ -93,23 +96,4 @@ func emptyCgroups() (left []string) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	return left
-}
-
-// build compiles pkg into dir and names the result in env, unless env has one.
-func build(env, pkg, dir string) error {
-	if os.Getenv(env) != "" {
-		return nil
-	}
-	root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
-	if err != nil {
-		return fmt.Errorf("find the module: %w", err)
-	}
-	bin := filepath.Join(dir, filepath.Base(pkg))
-	cmd := exec.Command("go", "build", "-o", bin, pkg)
-	cmd.Dir = strings.TrimSpace(string(root))
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build %s: %w\n%s", pkg, err, out)
-	}
-	return os.Setenv(env, bin)
 }

@@ -10,7 +10,6 @@ import (
 	"math/bits"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -19,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/fairway-project/fairway/bench/plan"
+	"github.com/fairway-project/fairway/test/built"
 	"github.com/fairway-project/fairway/test/cell"
 	"github.com/fairway-project/fairway/userspace/netns"
 )
@@ -60,14 +60,7 @@ func Env(t testing.TB) plan.Env {
 // binary is built once for all tests of a package, in a directory that the
 // operating system cleans: no test knows that it is the last one.
 var binary = sync.OnceValues(func() (string, error) {
-	dir := filepath.Join(os.TempDir(), fmt.Sprintf("fairway-plantest-%d", os.Getuid()))
-	path := filepath.Join(dir, "fairway")
-	build := exec.Command("go", "build", "-o", path, "github.com/fairway-project/fairway/cmd/fairway")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%w\n%s", err, out)
-	}
-	return path, nil
+	return built.Program(built.EnvFairway, filepath.Join(os.TempDir(), fmt.Sprintf("fairway-plantest-%d", os.Getuid())))
 })
 
 // WithFairway is Env with a program to start daemons with.
