@@ -12,7 +12,6 @@ import (
 	"sync"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/rlimit"
 
 	"github.com/fairway-project/fairway/maps/object"
 	"github.com/fairway-project/fairway/userspace/model"
@@ -69,9 +68,6 @@ type Loader struct {
 // error before programs are replaced it takes back what it made: an earlier version can be
 // started again. With ErrNewerTables nothing at all has changed.
 func Open(cfg Config) (*Loader, error) {
-	if err := rlimit.RemoveMemlock(); err != nil {
-		return nil, explain(fmt.Errorf("lift RLIMIT_MEMLOCK: %w", err))
-	}
 	l := &Loader{cfg: cfg, features: Probe()}
 	if err := Missing(l.features); err != nil {
 		return nil, err
