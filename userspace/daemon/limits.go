@@ -29,17 +29,25 @@ const (
 
 // setLimits raises the limit of open files and bounds the heap, and returns the
 // limit of open files that the daemon was started with. GOMEMLIMIT and GOGC win
-// where they are set.
+// where they are set. Until collectGarbage, only the memory limit has garbage collected:
+// a start makes much that is needed once, and would spend a third of its time on that.
 func setLimits(log *slog.Logger) (inherited unix.Rlimit) {
 	inherited = inheritedFiles()
 	raiseFiles(log)
 	if os.Getenv("GOMEMLIMIT") == "" {
 		followHeap()
 	}
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
+	setGCPercent(-1)
 	return inherited
+}
+
+// collectGarbage is for when the daemon is ready.
+func collectGarbage() { setGCPercent(gcPercent) }
+
+func setGCPercent(percent int) {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(percent)
+	}
 }
 
 // inheritedFiles finds out the limit of open files that this process was started
