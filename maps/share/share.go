@@ -103,53 +103,79 @@ func counts(use *object.DatapathFlowUse, more *object.DatapathFlowCorrection) (c
 	return c
 }
 
-// Snapshot is what stood in the maps at one time, by slot.
+// Snapshot is what stood in the maps at one time: of the first slots, and of All.
 type Snapshot struct {
 	uses        []object.DatapathFlowUse
 	corrections []object.DatapathFlowCorrection
+	// all is the place of All.
+	all int
 }
 
-// Snapshot reads all slots.
-func (t *Table) Snapshot() (*Snapshot, error) {
-	s := &Snapshot{make([]object.DatapathFlowUse, All+1), make([]object.DatapathFlowCorrection, All+1)}
-	keys := make([]uint32, All+1)
+// Snapshot reads the first slots, All of them at most, and All.
+func (t *Table) Snapshot(slots int) (*Snapshot, error) {
+	s := &Snapshot{make([]object.DatapathFlowUse, slots+1), make([]object.DatapathFlowCorrection, slots+1), slots}
+	keys := make([]uint32, slots)
 	var first, second ebpf.MapBatchCursor
 	for _, read := range []func() (int, error){
-		func() (int, error) { return t.uses.BatchLookup(&first, keys, s.uses, nil) },
-		func() (int, error) { return t.corrections.BatchLookup(&second, keys, s.corrections, nil) },
+		func() (int, error) { return t.uses.BatchLookup(&first, keys, s.uses[:slots], nil) },
+		func() (int, error) { return t.corrections.BatchLookup(&second, keys, s.corrections[:slots], nil) },
 	} {
+		if slots == 0 {
+			break
+		}
 		if _, err := read(); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 			return nil, fmt.Errorf("connections of endpoints: %w", err)
 		}
 	}
+	err := errors.Join(t.uses.Lookup(uint32(All), &s.uses[slots]), t.corrections.Lookup(uint32(All), &s.corrections[slots]))
+	if err != nil {
+		return nil, fmt.Errorf("connections of all endpoints: %w", err)
+	}
 	return s, nil
 }
 
-// Open returns how many connections the endpoint in a slot had.
-func (s *Snapshot) Open(slot int) Counts { return counts(&s.uses[slot], &s.corrections[slot]) }
+// Open returns how many connections the endpoint in a slot had; none of one that wasn't read.
+func (s *Snapshot) Open(slot int) Counts {
+	if slot == All {
+		slot = s.all
+	} else if slot >= s.all {
+		return Counts{}
+	}
+	return counts(&s.uses[slot], &s.corrections[slot])
+}
+
+// slot is the one whose counts are at a place.
+func (s *Snapshot) slot(place int) int {
+	if place == s.all {
+		return All
+	}
+	return place
+}
 
 // Correct compares what a walk through a family's table found, by slot, with what is
-// counted, and corrects what the walk proves to be wrong. before was read ahead of the
-// walk: what came and went meanwhile may be in found or not.
-func (t *Table) Correct(family int, found []uint32, before *Snapshot) error {
-	now, err := t.Snapshot()
+// counted, and corrects what the walk proves to be wrong of the slots that before has. That
+// was read ahead of the walk: what came and went meanwhile may be in found or not. What
+// Correct returns was read after it, for a walk that begins now.
+func (t *Table) Correct(family int, found []uint32, before *Snapshot) (*Snapshot, error) {
+	now, err := t.Snapshot(before.all)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for slot := range now.uses {
-		use, was := &now.uses[slot], &before.uses[slot]
+	for place := range now.uses {
+		slot := now.slot(place)
+		use, was := &now.uses[place], &before.uses[place]
 		meanwhile := int64(use.Opened[family]-was.Opened[family]) + int64(use.Ended[family]-was.Ended[family])
-		have := counts(use, &now.corrections[slot])[family]
+		have := counts(use, &now.corrections[place])[family]
 		by := drift(int64(found[slot])-int64(have), meanwhile)
 		if by == 0 {
 			continue
 		}
-		now.corrections[slot].Open[family] += by
-		if err := t.corrections.Put(uint32(slot), &now.corrections[slot]); err != nil {
-			return fmt.Errorf("connections of slot %d: %w", slot, err)
+		now.corrections[place].Open[family] += by
+		if err := t.corrections.Put(uint32(slot), &now.corrections[place]); err != nil {
+			return nil, fmt.Errorf("connections of slot %d: %w", slot, err)
 		}
 	}
-	return nil
+	return now, nil
 }
 
 // drift is by how much a difference goes beyond what changes explain.

@@ -35,7 +35,7 @@ func TestCorrect(t *testing.T) {
 			u := object.DatapathFlowUse{}
 			u.Opened[IPv6], u.Ended[IPv6] = c.opened, c.ended
 			put(u)
-			before, err := table.Snapshot()
+			before, err := table.Snapshot(slot + 1)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -43,8 +43,12 @@ func TestCorrect(t *testing.T) {
 			put(u)
 			found := make([]uint32, All+1)
 			found[slot] = c.found
-			if err := table.Correct(IPv6, found, before); err != nil {
+			now, err := table.Correct(IPv6, found, before)
+			if err != nil {
 				t.Fatal(err)
+			}
+			if got := now.Open(slot); got[IPv6] != c.want {
+				t.Errorf("the next walk begins with %v, want %d", got, c.want)
 			}
 			got, err := table.Open(slot)
 			if err != nil {
@@ -54,6 +58,48 @@ func TestCorrect(t *testing.T) {
 				t.Errorf("%v are open, want %v", got, want)
 			}
 		})
+	}
+}
+
+// A snapshot has the slots that were asked for, and what is counted for all.
+func TestSnapshotOfSomeSlots(t *testing.T) {
+	m := maptest.New(t)
+	table := New(m)
+	for slot, opened := range map[int]uint32{0: 1, 1: 2, 2: 4, All - 1: 8, All: 16} {
+		u := object.DatapathFlowUse{}
+		u.Opened[IPv4] = opened
+		if err := m.FlowUses.Put(uint32(slot), &u); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for slots, want := range map[int][]int32{
+		0: {0, 0, 0, 0, 16}, 2: {1, 2, 0, 0, 16}, 3: {1, 2, 4, 0, 16}, All: {1, 2, 4, 8, 16},
+	} {
+		s, err := table.Snapshot(slots)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, slot := range []int{0, 1, 2, All - 1, All} {
+			if got := s.Open(slot)[IPv4]; got != want[i] {
+				t.Errorf("of %d slots, slot %d: %d, want %d", slots, slot, got, want[i])
+			}
+		}
+		// Slots that weren't read aren't judged either.
+		if _, err := table.Correct(IPv4, make([]uint32, All+1), s); err != nil {
+			t.Fatal(err)
+		}
+		for i, slot := range []int{0, 1, 2, All - 1, All} {
+			open, err := table.Open(slot)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if corrected := open[IPv4] == 0; corrected != (slot == All || slot < slots) {
+				t.Errorf("of %d slots, slot %d has %d left of %d", slots, slot, open[IPv4], want[i])
+			}
+			if err := m.FlowCorrections.Put(uint32(slot), &object.DatapathFlowCorrection{}); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 }
 

@@ -25,7 +25,7 @@ func (m *meter) connections(ctx context.Context, ids map[owner]string, yield fun
 		yield(datapath.Flow{}, err)
 		return
 	}
-	open, err := m.shares.Snapshot()
+	open, err := m.shares.Snapshot(share.All)
 	if err != nil {
 		yield(datapath.Flow{}, err)
 		return

@@ -50,10 +50,14 @@ func (c *collector) pass(condemn func(*flow.Half) bool) (time.Duration, error) {
 	}
 	c.passes++
 	p := &pass{collector: c, condemn: condemn, owners: owners, sweep: c.passes%sweepEvery == 0, now: now}
-	if err := p.walkCounting(share.IPv4, c.flows.V4(), &p.tally.v4); err != nil {
+	open, err := c.shares.Snapshot(p.slots())
+	if err != nil {
 		return 0, err
 	}
-	if err := p.walkCounting(share.IPv6, c.flows.V6(), &p.tally.v6); err != nil {
+	if open, err = p.walkCounting(share.IPv4, c.flows.V4(), &p.tally.v4, open); err != nil {
+		return 0, err
+	}
+	if _, err = p.walkCounting(share.IPv6, c.flows.V6(), &p.tally.v6, open); err != nil {
 		return 0, err
 	}
 	took := time.Since(begin)
@@ -71,15 +75,25 @@ func (c *collector) note(p *pass, took time.Duration) {
 	c.totals.Total += took
 }
 
-// walkCounting is walk, and corrects what is counted of endpoints by what it finds.
-func (p *pass) walkCounting(family int, halves iter.Seq2[flow.Half, error], count *uint64) error {
-	before, err := p.shares.Snapshot()
-	if err != nil {
-		return err
+// slots are how many of the counts of endpoints a pass reads. What is counted of those that
+// are gone is looked at by the first pass and by those that sweep.
+func (p *pass) slots() int {
+	if p.sweep || p.passes == 1 {
+		return share.All
 	}
+	slots := 0
+	for slot := range p.owners {
+		slots = max(slots, int(slot)+1)
+	}
+	return min(slots, share.All)
+}
+
+// walkCounting is walk, and corrects what is counted of endpoints by what it finds. before
+// was read ahead of it, what it returns is for the next walk.
+func (p *pass) walkCounting(family int, halves iter.Seq2[flow.Half, error], count *uint64, before *share.Snapshot) (*share.Snapshot, error) {
 	p.census, p.judges = newCensus(), p.collector.judges(p.now, family, before)
 	if err := p.walk(halves, count); err != nil {
-		return err
+		return nil, err
 	}
 	return p.shares.Correct(family, p.census, before)
 }
