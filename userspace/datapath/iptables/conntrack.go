@@ -50,14 +50,15 @@ type connection struct {
 	identity []byte
 }
 
-// connections lists the entries of a family in the namespace of the thread.
+// connections lists the entries in the namespace of the thread, of both families: the kernel
+// walks through one table for the whole machine, whatever it is asked for.
 // It is written out because the library's list lacks the status and ICMP.
-func connections(f Family) ([]connection, error) {
+func connections() ([]connection, error) {
 	const attempts = 20
 	var err error
 	for range attempts {
 		var msgs [][]byte
-		msgs, err = ctRequest(f, nl.IPCTNL_MSG_CT_GET, unix.NLM_F_DUMP, nil)
+		msgs, err = ctRequest(unix.AF_UNSPEC, nl.IPCTNL_MSG_CT_GET, unix.NLM_F_DUMP, nil)
 		if err == nil {
 			return parseConnections(msgs)
 		}
@@ -68,9 +69,21 @@ func connections(f Family) ([]connection, error) {
 	return nil, fmt.Errorf("list connections: %w", err)
 }
 
+// family is that of the connection's addresses.
+func (c *connection) family() Family {
+	if c.orig.src.Addr().Is4() {
+		return IPv4
+	}
+	return IPv6
+}
+
 // remove deletes one entry; one that has gone already is not an error.
-func (c *connection) remove(f Family) error {
-	_, err := ctRequest(f, nl.IPCTNL_MSG_CT_DELETE, unix.NLM_F_ACK, c.identity)
+func (c *connection) remove() error {
+	family := uint8(unix.AF_INET)
+	if c.family() == IPv6 {
+		family = unix.AF_INET6
+	}
+	_, err := ctRequest(family, nl.IPCTNL_MSG_CT_DELETE, unix.NLM_F_ACK, c.identity)
 	if err != nil && !errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("delete connection %s to %s: %w", c.orig.src, c.orig.dst, err)
 	}
@@ -78,12 +91,8 @@ func (c *connection) remove(f Family) error {
 }
 
 // ctRequest sends one message of the conntrack subsystem.
-func ctRequest(f Family, operation, flags int, attrs []byte) ([][]byte, error) {
+func ctRequest(family uint8, operation, flags int, attrs []byte) ([][]byte, error) {
 	req := nl.NewNetlinkRequest(unix.NFNL_SUBSYS_CTNETLINK<<8|operation, flags)
-	family := uint8(unix.AF_INET)
-	if f == IPv6 {
-		family = unix.AF_INET6
-	}
 	req.AddData(&nl.Nfgenmsg{NfgenFamily: family, Version: nl.NFNETLINK_V0})
 	req.AddRawData(attrs)
 	return req.Execute(unix.NETLINK_NETFILTER, 0)

@@ -45,13 +45,13 @@ func (d *Datapath) flows(ctx context.Context) (out []datapath.Flow, err error) {
 	err = d.inside(ctx, func(ctx context.Context) error {
 		owners := d.state.owners()
 		timeouts := make(timeoutCache)
+		list, err := connections()
+		if err != nil {
+			return err
+		}
 		for _, f := range families {
-			list, err := connections(f)
-			if err != nil {
-				return err
-			}
 			for i := range list {
-				if flow, ok := owners.flow(&list[i]); ok {
+				if flow, ok := owners.flow(&list[i]); ok && list[i].family() == f {
 					flow.Idle = timeouts.idle(&list[i])
 					out = append(out, flow)
 				}

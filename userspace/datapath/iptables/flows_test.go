@@ -133,13 +133,11 @@ func TestDeleteEndpointPurges(t *testing.T) {
 		must(t, w.d.DeleteEndpoint(t.Context(), c.ID))
 		must(t, w.d.DeleteEndpoint(t.Context(), c.ID))
 		w.in(w.host, func() error {
-			for _, f := range families {
-				list, err := connections(f)
-				must(t, err)
-				for _, conn := range list {
-					if conn.touches(c.IPv4) || conn.touches(c.IPv6) {
-						t.Errorf("still tracked: %+v", conn)
-					}
+			list, err := connections()
+			must(t, err)
+			for _, conn := range list {
+				if conn.touches(c.IPv4) || conn.touches(c.IPv6) {
+					t.Errorf("still tracked: %+v", conn)
 				}
 			}
 			return nil
@@ -159,7 +157,7 @@ func TestPrunePurgesStrangers(t *testing.T) {
 	want := datapath.Desired{Networks: []datapath.Network{n}, Endpoints: []datapath.Endpoint{c2.Endpoint}}
 	w.sayAgain(next, want)
 	w.in(w.host, func() error {
-		list, err := connections(IPv4)
+		list, err := connections()
 		must(t, err)
 		kept := false
 		for _, conn := range list {

@@ -6,21 +6,22 @@ import (
 	"errors"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strconv"
 
 	"github.com/fairway-project/fairway/userspace/model"
 )
 
-// purgeWhere deletes the connections of a family that match.
-func purgeWhere(f Family, match func(*connection) bool) error {
-	list, err := connections(f)
+// purgeWhere deletes the connections that match.
+func purgeWhere(match func(*connection) bool) error {
+	list, err := connections()
 	if err != nil {
 		return err
 	}
 	var errs []error
 	for i := range list {
 		if match(&list[i]) {
-			errs = append(errs, list[i].remove(f))
+			errs = append(errs, list[i].remove())
 		}
 	}
 	return errors.Join(errs...)
@@ -34,15 +35,11 @@ func (c *connection) touches(addr netip.Addr) bool {
 
 // purgeAddresses ends all connections of these addresses.
 func purgeAddresses(addrs ...netip.Addr) error {
-	var errs []error
-	for _, addr := range addrs {
-		for _, f := range families {
-			if f.has(addr) {
-				errs = append(errs, purgeWhere(f, func(c *connection) bool { return c.touches(addr) }))
-			}
-		}
+	addrs = slices.DeleteFunc(slices.Clone(addrs), func(a netip.Addr) bool { return !a.IsValid() })
+	if len(addrs) == 0 {
+		return nil
 	}
-	return errors.Join(errs...)
+	return purgeWhere(func(c *connection) bool { return slices.ContainsFunc(addrs, c.touches) })
 }
 
 var dnatForm = regexp.MustCompile(
@@ -103,24 +100,18 @@ func (fw *forwarding) concerns(c *connection, local func(netip.Addr) bool) bool 
 // next packet of each finds its way by the new ones. Docker compares with the
 // container's port only (moby#53384).
 func (d *Datapath) purgeUDP(changes [len(families)]delta) error {
-	var errs []error
+	var changed [len(families)][]forwarding
 	for _, f := range families {
-		changed := append(udpForwardings(changes[f].del), udpForwardings(changes[f].add)...)
-		if len(changed) == 0 {
-			continue
-		}
-		local := d.state.hostAddresses()
-		isLocal := func(a netip.Addr) bool { return a.IsLoopback() || local[a] }
-		errs = append(errs, purgeWhere(f, func(c *connection) bool {
-			for i := range changed {
-				if changed[i].concerns(c, isLocal) {
-					return true
-				}
-			}
-			return false
-		}))
+		changed[f] = append(udpForwardings(changes[f].del), udpForwardings(changes[f].add)...)
 	}
-	return errors.Join(errs...)
+	if len(changed[IPv4])+len(changed[IPv6]) == 0 {
+		return nil
+	}
+	local := d.state.hostAddresses()
+	isLocal := func(a netip.Addr) bool { return a.IsLoopback() || local[a] }
+	return purgeWhere(func(c *connection) bool {
+		return slices.ContainsFunc(changed[c.family()], func(fw forwarding) bool { return fw.concerns(c, isLocal) })
+	})
 }
 
 // hostAddresses are all addresses that packets to a published port may have.
@@ -151,18 +142,11 @@ func (d *Datapath) purgeStrangers() error {
 	for _, e := range d.state.endpoints {
 		known[e.IPv4], known[e.IPv6] = true, true
 	}
-	var errs []error
-	for _, f := range families {
-		errs = append(errs, purgeWhere(f, func(c *connection) bool {
-			for _, a := range []netip.Addr{c.orig.src.Addr(), c.reply.src.Addr()} {
-				if !known[a] && d.state.inSubnet(f, a) {
-					return true
-				}
-			}
-			return false
-		}))
-	}
-	return errors.Join(errs...)
+	return purgeWhere(func(c *connection) bool {
+		return slices.ContainsFunc([]netip.Addr{c.orig.src.Addr(), c.reply.src.Addr()}, func(a netip.Addr) bool {
+			return !known[a] && d.state.inSubnet(c.family(), a)
+		})
+	})
 }
 
 func (s *state) inSubnet(f Family, a netip.Addr) bool {
