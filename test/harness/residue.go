@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // finish removes everything by Fairway's own commands and looks for what is
@@ -122,23 +124,36 @@ func (e *Env) lookForSandboxCgroups(t testing.TB) {
 }
 
 func (e *Env) cgroups() (found []string) {
-	_ = filepath.WalkDir("/sys/fs/cgroup", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.IsDir() {
-			return nil
-		}
-		for _, id := range e.sandbox {
-			if strings.Contains(d.Name(), id[:12]) {
-				found = append(found, path)
-			}
-		}
-		if d.Name() == e.Daemon.cgroup() {
+	names := []string{e.Daemon.cgroup()}
+	for _, id := range e.sandbox {
+		names = append(names, id[:12])
+	}
+	eachCgroup("/sys/fs/cgroup", func(path string) {
+		if slices.ContainsFunc(names, func(name string) bool { return strings.Contains(filepath.Base(path), name) }) {
 			found = append(found, path)
 		}
-		return nil
 	})
 	// The deepest first, so that they can be removed in this order.
 	slices.Reverse(found)
 	return found
+}
+
+// eachCgroup calls fn for every control group below dir. Most have none below them, which
+// the number of links tells: their dozens of files needn't be listed.
+func eachCgroup(dir string, fn func(path string)) {
+	const leaf = 2
+	var st unix.Stat_t
+	if unix.Lstat(dir, &st) != nil || st.Nlink == leaf {
+		return
+	}
+	entries, _ := os.ReadDir(dir)
+	for _, entry := range entries {
+		if entry.IsDir() {
+			path := filepath.Join(dir, entry.Name())
+			fn(path)
+			eachCgroup(path, fn)
+		}
+	}
 }
 
 // forceAway ends and unmounts what is ours without Fairway's help.
