@@ -24,6 +24,11 @@ import (
 // image is what all containers are made of: the tests' own peer and nothing else.
 const image = "peer:test"
 
+// noNameServer is an engine's configuration with a name server that isn't there, and says so:
+// the machine's own one is out of reach in a namespace, and names that only it could know
+// would be waited for.
+const noNameServer = `{"dns": ["` + harness.HostIP4 + `"]}`
+
 // engine is a Docker Engine in the host's namespace of an environment.
 type engine struct {
 	*harness.Env
@@ -77,7 +82,7 @@ func newEngine(t testing.TB, e *harness.Env, b binaries) *engine {
 	d.socket = filepath.Join(d.dir, "s")
 	d.args = []string{"--userland-proxy-path", os.Getenv(envProxy)}
 	d.Daemon.Args = append(d.Daemon.Args, "--docker=unix://"+d.socket, "--flow-table-size", "8192")
-	if err := os.WriteFile(filepath.Join(d.dir, "daemon.json"), []byte("{}"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(d.dir, "daemon.json"), []byte(noNameServer), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { d.t = t; d.remove() })
