@@ -77,15 +77,6 @@ func OpenHost() (*Host, error) {
 	return newHost(ns)
 }
 
-// OpenHostAt opens the network namespace at path. The caller closes it.
-func OpenHostAt(path string) (*Host, error) {
-	ns, err := netns.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	return newHost(ns)
-}
-
 func newHost(ns *netns.NS) (*Host, error) {
 	handle, err := ns.Handle()
 	if err != nil {

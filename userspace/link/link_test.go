@@ -50,7 +50,11 @@ func newNetns(t *testing.T, name string) string {
 func newTestHost(t *testing.T) (*Host, string) {
 	t.Helper()
 	path := newNetns(t, "host")
-	h, err := OpenHostAt(path)
+	ns, err := netns.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := newHost(ns)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -148,7 +148,7 @@ func TestAttachedSandboxReachesItsGateway(t *testing.T) {
 			t.Errorf("%s is %s, want %s", name, got, want)
 		}
 	}
-	routes, err := nl.RouteList(sb.nl, nil, netlink.FAMILY_V4)
+	routes, err := nl.RouteListFiltered(sb.nl, netlink.FAMILY_V4, new(netlink.Route), 0)
 	if err != nil || len(routes) != 3 {
 		t.Errorf("routes are %v, %v, want the subnet's and two more", routes, err)
 	}

@@ -124,16 +124,6 @@ func (n *NS) Handle(families ...int) (h *netlink.Handle, err error) {
 	return h, nil
 }
 
-// Handle is NS.Handle for the namespace at path.
-func Handle(path string, families ...int) (*netlink.Handle, error) {
-	ns, err := Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer ns.Close()
-	return ns.Handle(families...)
-}
-
 // Cookie returns the number by which BPF programs know the namespace
 // (SO_NETNS_COOKIE, bpf_get_netns_cookie). Until the next boot no other one gets it,
 // unlike an ID.

@@ -292,7 +292,12 @@ func TestCookie(t *testing.T) {
 func TestHandleWorksInside(t *testing.T) {
 	path := filepath.Join(namespaces(t), "a")
 	create(t, path)
-	h, err := Handle(path, unix.NETLINK_ROUTE)
+	ns, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ns.Close()
+	h, err := ns.Handle(unix.NETLINK_ROUTE)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,14 +39,6 @@ func AddrList(h *netlink.Handle, link netlink.Link, family int) ([]netlink.Addr,
 	})
 }
 
-// RouteList returns the routes of the main table through link, or all of them
-// if link is nil.
-func RouteList(h *netlink.Handle, link netlink.Link, family int) ([]netlink.Route, error) {
-	return consistent("routes", func() ([]netlink.Route, error) {
-		return orCurrent(h).RouteList(link, family)
-	})
-}
-
 // RouteListFiltered returns the routes that are like filter in the fields which
 // mask names (netlink.RT_FILTER_*).
 func RouteListFiltered(h *netlink.Handle, family int, filter *netlink.Route, mask uint64) ([]netlink.Route, error) {
@@ -59,21 +51,6 @@ func RouteListFiltered(h *netlink.Handle, family int, filter *netlink.Route, mas
 func NeighList(h *netlink.Handle, index, family int) ([]netlink.Neigh, error) {
 	return consistent("neighbours", func() ([]netlink.Neigh, error) {
 		return orCurrent(h).NeighList(index, family)
-	})
-}
-
-// NeighListExecute returns the neighbours that msg selects: with
-// Family AF_BRIDGE and Flags NTF_SELF or NTF_MASTER a forwarding database.
-func NeighListExecute(h *netlink.Handle, msg netlink.Ndmsg) ([]netlink.Neigh, error) {
-	return consistent("neighbours", func() ([]netlink.Neigh, error) {
-		return orCurrent(h).NeighListExecute(msg)
-	})
-}
-
-// RuleList returns the policy routing rules.
-func RuleList(h *netlink.Handle, family int) ([]netlink.Rule, error) {
-	return consistent("rules", func() ([]netlink.Rule, error) {
-		return orCurrent(h).RuleList(family)
 	})
 }
 
@@ -100,26 +77,6 @@ func FilterList(h *netlink.Handle, link netlink.Link, parent uint32) ([]netlink.
 	return consistent("filters", func() ([]netlink.Filter, error) {
 		return orCurrent(h).FilterList(link, parent)
 	})
-}
-
-// ConntrackTableList returns the connections that netfilter tracks, or its
-// expectations.
-func ConntrackTableList(h *netlink.Handle, table netlink.ConntrackTableType, family netlink.InetFamily) ([]*netlink.ConntrackFlow, error) {
-	return consistent("conntrack entries", func() ([]*netlink.ConntrackFlow, error) {
-		return orCurrent(h).ConntrackTableList(table, family)
-	})
-}
-
-// ConntrackDeleteFilters deletes the connections that match any of the filters
-// and returns how many there were.
-func ConntrackDeleteFilters(h *netlink.Handle, table netlink.ConntrackTableType, family netlink.InetFamily, filters ...netlink.CustomConntrackFilter) (uint, error) {
-	var total uint
-	_, err := consistent("conntrack entries", func() (struct{}, error) {
-		n, err := orCurrent(h).ConntrackDeleteFilters(table, family, filters...)
-		total += n
-		return struct{}{}, err
-	})
-	return total, err
 }
 
 func orCurrent(h *netlink.Handle) *netlink.Handle {

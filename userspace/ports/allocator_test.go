@@ -18,13 +18,22 @@ var both = Families{IPv4: true, IPv6: true}
 // noAddr is no default address.
 var noAddr netip.Addr
 
+// parse reads arguments of -p.
+func parse(t interface{ Fatal(...any) }, args []string) (all []model.PortSpec) {
+	for _, arg := range args {
+		specs, err := ParseSpec(arg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, specs...)
+	}
+	return all
+}
+
 // allocate parses the specs and returns the publications in short.
 func allocate(t *testing.T, a *Allocator, owner string, fam Families, args ...string) ([]string, error) {
 	t.Helper()
-	specs, err := ParseSpecs(args)
-	if err != nil {
-		t.Fatal(err)
-	}
+	specs := parse(t, args)
 	published, err := a.Allocate(owner, specs, fam, netip.Addr{})
 	var list []string
 	for _, p := range published {

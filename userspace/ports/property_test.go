@@ -40,10 +40,7 @@ func checkAllocator(t *rapid.T) {
 	t.Repeat(map[string]func(*rapid.T){
 		"allocate": func(t *rapid.T) {
 			owner := owners.Draw(t, "owner")
-			parsed, err := ParseSpecs(specs.Draw(t, "specs"))
-			if err != nil {
-				t.Fatal(err)
-			}
+			parsed := parse(t, specs.Draw(t, "specs"))
 			published, err := a.Allocate(owner, parsed, Families{IPv4: true, IPv6: true}, noAddr)
 			if err != nil {
 				if len(published) > 0 || !errors.Is(err, ErrAllocated) && !errors.Is(err, ErrExhausted) {

@@ -52,18 +52,6 @@ func parseNum(s, whole string) (int, error) {
 	return int(n), nil
 }
 
-// ParsePort parses 80 or 80/udp, as in the command fairway port.
-func ParsePort(s string) (model.Port, error) {
-	ports, err := parsePorts(s)
-	if err == nil && len(ports) != 1 {
-		err = fmt.Errorf("want one port, not a range")
-	}
-	if err != nil {
-		return model.Port{}, fmt.Errorf("port %q: %w", s, err)
-	}
-	return ports[0], nil
-}
-
 // ParseExpose parses one argument of --expose: port[-end][/tcp|/udp|/sctp].
 func ParseExpose(s string) ([]model.Port, error) {
 	ports, err := parsePorts(s)

@@ -21,19 +21,6 @@ func ParseSpec(s string) ([]model.PortSpec, error) {
 	return specs, nil
 }
 
-// ParseSpecs parses all arguments of -p in order.
-func ParseSpecs(args []string) ([]model.PortSpec, error) {
-	var all []model.PortSpec
-	for _, arg := range args {
-		specs, err := ParseSpec(arg)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, specs...)
-	}
-	return all, nil
-}
-
 func parseSpec(s string) ([]model.PortSpec, error) {
 	rest, proto, err := cutProto(s)
 	if err != nil {

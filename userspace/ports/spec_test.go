@@ -106,28 +106,6 @@ func TestParseExpose(t *testing.T) {
 	}
 }
 
-func TestParsePort(t *testing.T) {
-	if got, err := ParsePort("53/udp"); err != nil || got != (model.Port{Num: 53, Proto: model.UDP}) {
-		t.Errorf("got %v, %v", got, err)
-	}
-	for _, bad := range []string{"", "80-81", "udp/53"} {
-		if _, err := ParsePort(bad); err == nil {
-			t.Errorf("%q was taken", bad)
-		}
-	}
-}
-
-func TestParseSpecsKeepsOrder(t *testing.T) {
-	got, err := ParseSpecs([]string{"2:2", "1:1"})
-	want := []model.PortSpec{spec(2, model.TCP, "", 2, 2), spec(1, model.TCP, "", 1, 1)}
-	if diff := cmp.Diff(want, got, compareAddr); err != nil || diff != "" {
-		t.Errorf("%v (-want +got):\n%s", err, diff)
-	}
-	if _, err := ParseSpecs([]string{"1:1", "x"}); err == nil {
-		t.Error("x was taken")
-	}
-}
-
 // FuzzParseSpec: what is taken makes sense, and what isn't is refused in one line.
 func FuzzParseSpec(f *testing.F) {
 	for _, seed := range []string{"80", "8080:80", "127.0.0.1::80", "[::1]:8000-8010:9000-9010/udp", "8000-8010:80", "::80", "[", "/", "-"} {
@@ -139,9 +117,6 @@ func FuzzParseSpec(f *testing.F) {
 		}
 		if exposed, err := ParseExpose(in); oneLine(t, err) {
 			checkPorts(t, exposed)
-		}
-		if port, err := ParsePort(in); oneLine(t, err) {
-			checkPorts(t, []model.Port{port})
 		}
 	})
 }

@@ -50,7 +50,7 @@ func newBox(t *testing.T) *box {
 		t.Fatal(err)
 	}
 	for _, path := range []string{files.Hosts, files.ResolvConf, files.Hostname} {
-		if err := sandbox.WriteFile(path, []byte("\n")); err != nil {
+		if err := os.WriteFile(path, []byte("\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -18,6 +18,6 @@
 //
 //   - The files are bind-mounted into sandboxes, so they are only ever rewritten
 //     in place ([Write]); replacing the inode would leave the old one mounted.
-//   - The functions that build content don't check it: call Validate on what
-//     came from a user, or a newline in a name becomes a line of the file.
+//   - The functions that build content don't check it: Overrides have Validate, and
+//     names are checked by package request. A newline in one would be a line of the file.
 package resolvconf

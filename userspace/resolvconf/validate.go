@@ -28,27 +28,6 @@ func (o Overrides) Validate() error {
 	return nil
 }
 
-// Validate reports the first value that would break the file it is written to.
-func (h Hosts) Validate() error {
-	if err := word(h.Hostname); h.Hostname != "" && err != nil {
-		return fmt.Errorf("hostname %q: %w", h.Hostname, err)
-	}
-	for _, x := range h.Extra {
-		if err := word(x.Name); err != nil {
-			return fmt.Errorf("extra host %q: %w", x.Name, err)
-		}
-		if !x.Addr.IsValid() {
-			return fmt.Errorf("extra host %q: has no address", x.Name)
-		}
-	}
-	for _, l := range h.Links {
-		if err := word(l.Alias); err != nil {
-			return fmt.Errorf("link alias %q: %w", l.Alias, err)
-		}
-	}
-	return nil
-}
-
 // word accepts one word of the files' syntax (resolv.conf(5), hosts(5)).
 func word(s string) error {
 	switch {

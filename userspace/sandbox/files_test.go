@@ -31,7 +31,7 @@ func TestFilesSurviveReplacementOnHost(t *testing.T) {
 	p := start(t, m, spec)
 	r.Close()
 	renameOver(t, "/etc/hosts")
-	if err := WriteFile(spec.Files.Hosts, []byte("changed\n")); err != nil {
+	if err := os.WriteFile(spec.Files.Hosts, []byte("changed\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := w.WriteString("go\n"); err != nil {

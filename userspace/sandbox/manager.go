@@ -214,18 +214,3 @@ func (m *Manager) known() ([]string, error) {
 	}
 	return ids, nil
 }
-
-// WriteFile replaces the content of a file that may be mounted in running
-// sandboxes, in place. The new content is there before the rest of the old one
-// is cut off, so that a reader never finds the file empty.
-func WriteFile(path string, content []byte) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteAt(content, 0)
-	if err == nil {
-		err = f.Truncate(int64(len(content)))
-	}
-	return errors.Join(err, f.Close())
-}

@@ -83,7 +83,7 @@ func newSpec(t *testing.T, m *Manager, script string) Spec {
 		t.Fatal(err)
 	}
 	for path, content := range map[string]string{files.Hosts: "172.30.0.2 box\n", files.ResolvConf: "nameserver 127.0.0.11\n", files.Hostname: "box\n"} {
-		if err := WriteFile(path, []byte(content)); err != nil {
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

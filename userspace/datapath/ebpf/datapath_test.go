@@ -433,7 +433,7 @@ func TestBridgePortIsConfigured(t *testing.T) {
 		if info.Learning || info.Flood {
 			t.Errorf("port: %s", &info)
 		}
-		entries, err := nl.NeighListExecute(nil, netlink.Ndmsg{Family: unix.AF_BRIDGE})
+		entries, err := nl.NeighList(nil, 0, unix.AF_BRIDGE)
 		if err != nil {
 			return err
 		}

@@ -120,7 +120,7 @@ func TestRules(t *testing.T) {
 		}
 		for _, f := range families {
 			name := v.name(f)
-			golden(t, name, Rules(f, v.desired()).String())
+			golden(t, name, rules(f, v.desired(), model.PortRange{}).String())
 			seen[name] = true
 		}
 	})

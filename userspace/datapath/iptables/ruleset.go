@@ -20,16 +20,11 @@ type Ruleset struct {
 	heads, rest map[[2]string][]Rule
 }
 
-// Rules returns the rules that carry out want. Networks follow each other by
+// rules returns the rules that carry out want. Networks follow each other by
 // their time of creation, endpoints by their IDs, so that the same want always
 // gives the same text. The proxy's rules are not among them: they depend on the
-// ports that it got from the kernel.
-func Rules(f Family, want datapath.Desired) *Ruleset {
-	return rules(f, want, model.PortRange{})
-}
-
-// rules is Rules with source ports for masquerading; the zero range leaves them
-// to netfilter, as Docker does.
+// ports that it got from the kernel. masquerade are the source ports; the zero
+// range leaves them to netfilter, as Docker does.
 func rules(f Family, want datapath.Desired, masquerade model.PortRange) *Ruleset {
 	rs := &Ruleset{Family: f, heads: make(map[[2]string][]Rule), rest: make(map[[2]string][]Rule)}
 	rs.add(staticRules(f)...)
