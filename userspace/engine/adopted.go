@@ -87,7 +87,7 @@ func (e *Engine) checkAdopted(sb *model.Sandbox) error {
 			return err
 		}
 	}
-	e.facts.setNamespace(sb.ID, now.id)
+	e.facts.namespaces.set(sb.ID, now.id)
 	return nil
 }
 

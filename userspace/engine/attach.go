@@ -26,7 +26,7 @@ func (e *Engine) attach(ctx context.Context, sb *model.Sandbox, a attachment, u 
 }
 
 func (e *Engine) plug(ctx context.Context, sb *model.Sandbox, a attachment) driver.Plug {
-	made, _ := e.facts.made(a.net.ID)
+	made := e.facts.made.get(a.net.ID)
 	return driver.Plug{
 		Network: a.net, Endpoint: a.ep, Made: made, Netns: sb.Netns,
 		Guard: func(dev link.Device) error { return e.guard(ctx, sb, a, dev.Index) },
@@ -40,7 +40,7 @@ func (e *Engine) guard(ctx context.Context, sb *model.Sandbox, a attachment, ind
 			return fmt.Errorf("endpoint of %s on network %s: %w", sb.Name, a.net.Name, err)
 		}
 	}
-	e.facts.setHostIndex(a.ep.ID, index)
+	e.facts.attached.set(a.ep.ID, index)
 	return nil
 }
 
@@ -73,7 +73,7 @@ func (e *Engine) detach(ctx context.Context, a attachment) error {
 	if err != nil {
 		return fmt.Errorf("endpoint %s: %w", shortID(a.ep.ID), err)
 	}
-	e.facts.forgetEndpoint(a.ep.ID)
+	e.facts.attached.forget(a.ep.ID)
 	return nil
 }
 
@@ -82,7 +82,7 @@ func (e *Engine) detach(ctx context.Context, a attachment) error {
 func (e *Engine) withdraw(ctx context.Context, a attachment) error {
 	subject := "end of endpoint " + shortID(a.ep.ID)
 	err := e.owner.Withdraw(ctx, subject, a.ep.ID, func(ctx context.Context) error { return e.unplug(ctx, a) }, func() {
-		e.facts.forgetEndpoint(a.ep.ID)
+		e.facts.attached.forget(a.ep.ID)
 		e.releaseAddresses(a)
 	})
 	if err != nil {

@@ -250,7 +250,7 @@ func (e *Engine) refreshLinksOf(ctx context.Context, sandboxID string) error {
 	}
 	errs := []error{e.writeHosts(sb, all)}
 	for _, a := range all {
-		if index := e.facts.endpointIndex(a.ep.ID); a.net.Default() && index != 0 {
+		if index := e.facts.attached.get(a.ep.ID); a.net.Default() && index != 0 {
 			errs = append(errs, e.guard(ctx, sb, a, index))
 		}
 	}

@@ -73,7 +73,7 @@ func (e *Engine) Add(ctx context.Context, req request.Add) (request.SandboxView,
 	d.sb.Netns, d.sb.Adopted = req.Netns, true
 	d.sb.NetnsCookie, d.sb.NetnsBoot = adopted.cookie, adopted.boot
 	start := func() (model.State, error) {
-		e.facts.setNamespace(d.sb.ID, adopted.id)
+		e.facts.namespaces.set(d.sb.ID, adopted.id)
 		return model.State{Status: model.StatusRunning, StartedAt: time.Now().UTC()}, nil
 	}
 	if err := e.create(ctx, d, start); err != nil {

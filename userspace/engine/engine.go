@@ -114,7 +114,7 @@ func New(c Config) *Engine {
 	e := &Engine{
 		Config: c, log: c.Log, audit: audit.New(c.Log, model.OwnerFairway), started: time.Now().UTC(), store: c.Store, links: c.Links,
 		boxes: c.Boxes, datapath: c.Datapath,
-		state: newState(), facts: newFacts(), ipam: ipam.New(), ports: ports.NewAllocator(),
+		state: newState(), facts: new(facts), ipam: ipam.New(), ports: ports.NewAllocator(),
 		names: dns.NewRegistry(), resolvers: newResolvers(), dnsShares: dns.NewShares(), processes: c.Processes,
 		owner: c.Wanted.Owner(model.OwnerFairway, wanted.Options{}), drops: new(dropWindow), wake: make(chan struct{}, 1),
 	}

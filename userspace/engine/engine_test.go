@@ -371,7 +371,7 @@ func TestDatapathIsToldWhatTheHostIsNow(t *testing.T) {
 	eventually(t, "the datapath to know the address", told)
 
 	w.hostLook.Lock()
-	w.facts.setHost(datapath.Host{})
+	w.facts.host.Store(new(datapath.Host))
 	must(t, w.fake.EnsureHost(ctx, datapath.Host{}))
 	w.hostLook.Unlock()
 	must(t, netlink.AddrReplace(lo, address))

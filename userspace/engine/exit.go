@@ -43,7 +43,7 @@ func (e *Engine) ended(ctx context.Context, sandboxID string, exit func(*model.S
 	}
 	e.state.put(c)
 	e.logEnd(sb, &now, all)
-	e.facts.forgetNamespace(sandboxID)
+	e.facts.namespaces.forget(sandboxID)
 	for _, a := range all {
 		e.releaseAddresses(a)
 	}

@@ -5,6 +5,7 @@ package engine
 import (
 	"maps"
 	"sync"
+	"sync/atomic"
 
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/link"
@@ -14,99 +15,62 @@ import (
 // facts are what the kernel chose for the things that the engine made: device
 // indexes and the like. They are found again at start-up and never stored.
 type facts struct {
+	// made are the devices that stand for networks, the zero Device for one that has
+	// none; a network that isn't there wasn't made yet.
+	made known[link.Device]
+	// attached are the indexes of endpoints' devices on the host's side.
+	attached known[int]
+	// namespaces of others, by the sandbox that adopted them, which were found to be the
+	// right ones.
+	namespaces known[netns.ID]
+	host       atomic.Pointer[datapath.Host]
+}
+
+// known are facts by the ID of what they are about.
+type known[V any] struct {
 	mu sync.Mutex
-	// networks are the devices that stand for them.
-	networks  map[string]link.Device
-	hostIndex map[string]int
-	// adopted are the namespaces of others that were found to be the right ones.
-	adopted map[string]netns.ID
-	host    datapath.Host
+	by map[string]V
 }
 
-func newFacts() *facts {
-	return &facts{networks: make(map[string]link.Device), hostIndex: make(map[string]int), adopted: make(map[string]netns.ID)}
+func (k *known[V]) set(id string, v V) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.by == nil {
+		k.by = make(map[string]V)
+	}
+	k.by[id] = v
 }
 
-func (f *facts) setMade(networkID string, d link.Device) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.networks[networkID] = d
+// get returns the zero value for what isn't known.
+func (k *known[V]) get(id string) V {
+	v, _ := k.find(id)
+	return v
 }
 
-// made returns what stands for a network; is is false while nothing was made.
-func (f *facts) made(networkID string) (d link.Device, is bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	d, is = f.networks[networkID]
-	return d, is
+func (k *known[V]) find(id string) (v V, is bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	v, is = k.by[id]
+	return v, is
 }
 
-// allMade returns a copy of what stands for all networks.
-func (f *facts) allMade() map[string]link.Device {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return maps.Clone(f.networks)
+// all returns a copy.
+func (k *known[V]) all() map[string]V {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return maps.Clone(k.by)
 }
 
-func (f *facts) forgetMade(networkID string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	delete(f.networks, networkID)
+func (k *known[V]) forget(id string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.by, id)
 }
 
-func (f *facts) setHostIndex(endpointID string, index int) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.hostIndex[endpointID] = index
-}
-
-// endpointIndex is 0 for an endpoint that isn't attached.
-func (f *facts) endpointIndex(endpointID string) int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.hostIndex[endpointID]
-}
-
-func (f *facts) forgetEndpoint(endpointID string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	delete(f.hostIndex, endpointID)
-}
-
-// attached returns a copy of the device index of every attached endpoint.
-func (f *facts) attached() map[string]int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return maps.Clone(f.hostIndex)
-}
-
-func (f *facts) setNamespace(sandboxID string, id netns.ID) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.adopted[sandboxID] = id
-}
-
-// namespace is the zero ID for a sandbox whose namespace isn't adopted, or wasn't found.
-func (f *facts) namespace(sandboxID string) netns.ID {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.adopted[sandboxID]
-}
-
-func (f *facts) forgetNamespace(sandboxID string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	delete(f.adopted, sandboxID)
-}
-
-func (f *facts) setHost(h datapath.Host) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.host = h
-}
-
+// hostNow is what the datapath was told of the host.
 func (f *facts) hostNow() datapath.Host {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.host
+	if h := f.host.Load(); h != nil {
+		return *h
+	}
+	return datapath.Host{}
 }

@@ -138,7 +138,7 @@ func (e *Engine) applyNetwork(ctx context.Context, n *model.Network) error {
 	if err != nil {
 		return fmt.Errorf("network %s: %w", n.Name, err)
 	}
-	e.facts.setMade(n.ID, made)
+	e.facts.made.set(n.ID, made)
 	if err := e.owner.PutNetwork(ctx, e.wish(n, made)); err != nil {
 		return fmt.Errorf("network %s: %w", n.Name, err)
 	}
@@ -166,7 +166,7 @@ func (e *Engine) tearDownNetwork(ctx context.Context, n *model.Network) error {
 	if err := d.Remove(ctx, n); err != nil {
 		return fmt.Errorf("network %s: %w", n.Name, err)
 	}
-	e.facts.forgetMade(n.ID)
+	e.facts.made.forget(n.ID)
 	return nil
 }
 

@@ -172,7 +172,7 @@ func (e *Engine) restoreEndpoints(ctx context.Context, sb *model.Sandbox) error 
 // restoreEndpoint takes over the endpoint's interface if it is as it was made, and makes
 // it again otherwise.
 func (e *Engine) restoreEndpoint(ctx context.Context, sb *model.Sandbox, a attachment) error {
-	if _, made := e.facts.made(a.net.ID); !made {
+	if _, made := e.facts.made.find(a.net.ID); !made {
 		// Its interface may be right; nobody can tell.
 		return fmt.Errorf("endpoint of %s on network %s: waits for the network's device", sb.Name, a.net.Name)
 	}

@@ -58,7 +58,7 @@ func (e *Engine) wakeUp() {
 func (e *Engine) tendDevices(ctx context.Context) {
 	// First what should be there, then what is: a device that is made between
 	// the two looks would seem to be lost otherwise.
-	made, attached := e.facts.allMade(), e.facts.attached()
+	made, attached := e.facts.made.all(), e.facts.attached.all()
 	seen, err := e.look()
 	if err != nil {
 		e.log.Error("devices not listed", "err", err)
@@ -113,7 +113,7 @@ func (e *Engine) tendSandbox(ctx context.Context, sb *model.Sandbox, attached ma
 		t := e.tending(a.net)
 		return should && t != nil && !t.EndpointWhole(a.ep, index, seen)
 	})
-	if lost || sb.Adopted && !e.facts.namespace(sb.ID).Is(sb.Netns) {
+	if lost || sb.Adopted && !e.facts.namespaces.get(sb.ID).Is(sb.Netns) {
 		e.mend(ctx, sb)
 	}
 }

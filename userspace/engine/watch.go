@@ -63,6 +63,6 @@ func (e *Engine) refreshHost(ctx context.Context, always bool) error {
 	}
 	e.hostInDoubt = false
 	e.tellUplinks(now)
-	e.facts.setHost(now)
+	e.facts.host.Store(&now)
 	return nil
 }
