@@ -30,7 +30,7 @@ func (w *Watcher) pass(ctx context.Context) {
 	})
 	w.owner.SaidAll(ctx, !w.settled())
 	if waiting {
-		w.lookLater()
+		w.retry.Raise()
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/fairway-project/fairway/userspace/docker/client"
 	"github.com/fairway-project/fairway/userspace/docker/facts"
 	"github.com/fairway-project/fairway/userspace/docker/proxies"
+	"github.com/fairway-project/fairway/userspace/pace"
 	"github.com/fairway-project/fairway/userspace/policy"
 	"github.com/fairway-project/fairway/userspace/wanted"
 )
@@ -31,7 +32,7 @@ func (w *Watcher) followEvents(ctx context.Context) {
 		}
 		w.owner.Report("engine", err)
 		w.startedUp()
-		sleep(ctx, pause)
+		pace.Sleep(ctx, pause)
 		pause = min(2*pause, maxPause)
 	}
 }
@@ -101,7 +102,7 @@ func (w *Watcher) follow(ctx context.Context) {
 		}
 		if err != nil {
 			w.Log.Debug("docker not asked", "err", err)
-			sleep(ctx, pause)
+			pace.Sleep(ctx, pause)
 			pause = min(2*pause, maxPause)
 			w.todo.add(q)
 			continue
@@ -230,18 +231,9 @@ func (w *Watcher) learn(ctx context.Context, edit func(*view)) {
 	w.pass(ctx)
 	changed := !before.equal(w.bridgeNames())
 	w.mu.Unlock()
-	w.inspectMissing()
-	w.refuseMissing()
+	w.inspect.Raise()
+	w.refuse.Raise()
 	if changed && w.BridgesChanged != nil {
 		w.BridgesChanged(ctx)
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/fairway-project/fairway/userspace/docker/client"
 	"github.com/fairway-project/fairway/userspace/docker/facts"
+	"github.com/fairway-project/fairway/userspace/pace"
 	"github.com/fairway-project/fairway/userspace/policy"
 )
 
@@ -28,22 +29,9 @@ const (
 	inspectPause = time.Second
 )
 
-// inspectMissing makes inspectAll look for containers to ask for.
-func (w *Watcher) inspectMissing() {
-	select {
-	case w.inspect <- struct{}{}:
-	default:
-	}
-}
-
-// inspectAll asks for what inspectMissing finds.
+// inspectAll asks for what is missing, whenever it is asked to look.
 func (w *Watcher) inspectAll(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-w.inspect:
-		}
+	for w.inspect.Await(ctx) {
 		failed := false
 		for _, id := range w.uninspected() {
 			failed = !w.inspectOne(ctx, id) || failed
@@ -52,8 +40,8 @@ func (w *Watcher) inspectAll(ctx context.Context) {
 			}
 		}
 		if failed {
-			sleep(ctx, inspectPause)
-			w.inspectMissing()
+			pace.Sleep(ctx, inspectPause)
+			w.inspect.Raise()
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/fairway-project/fairway/userspace/docker/device"
+	"github.com/fairway-project/fairway/userspace/pace"
 )
 
 // Pauses between two looks while a veth's endpoint isn't found.
@@ -32,7 +33,7 @@ func (w *Watcher) look(ctx context.Context) {
 	now, err := device.Look()
 	w.owner.Report("devices", err)
 	if err != nil {
-		w.lookLater()
+		w.retry.Raise()
 		return
 	}
 	w.devices = now
@@ -86,23 +87,10 @@ func (w *Watcher) appeared(v device.Veth) {
 // meanwhile, and endpoints are searched for when the engine has told of them.
 const settle = 20 * time.Millisecond
 
-// change notes that something is different; it doesn't wait.
-func (w *Watcher) change() {
-	select {
-	case w.changes <- struct{}{}:
-	default:
-	}
-}
-
 // followChanges looks again after changes, once for all within settle.
 func (w *Watcher) followChanges(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-w.changes:
-		}
-		sleep(ctx, settle)
+	for w.changes.Await(ctx) {
+		pace.Sleep(ctx, settle)
 		select {
 		case <-w.changes:
 		default:
@@ -200,14 +188,6 @@ func (w *Watcher) bindOne(networkID string, v device.Veth) bool {
 	return false
 }
 
-// lookLater asks for another look; it doesn't wait for it.
-func (w *Watcher) lookLater() {
-	select {
-	case w.retry <- struct{}{}:
-	default:
-	}
-}
-
 // retryLooks looks again, ever less often, while there is a reason to.
 func (w *Watcher) retryLooks(ctx context.Context) {
 	pause := minLook
@@ -223,7 +203,7 @@ func (w *Watcher) retryLooks(ctx context.Context) {
 		case <-w.retry:
 			idle.Stop()
 		}
-		sleep(ctx, pause)
+		pace.Sleep(ctx, pause)
 		pause = min(2*pause, maxLook)
 		if ctx.Err() == nil {
 			w.lookAgain()

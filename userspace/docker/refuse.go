@@ -13,26 +13,13 @@ import (
 // engineSockets is the name in troubles of what the engine itself listens on.
 const engineSockets = "the engine's own sockets"
 
-// refuseMissing makes refuseAll look at the engine's sockets.
-func (w *Watcher) refuseMissing() {
-	select {
-	case w.refuse <- struct{}{}:
-	default:
-	}
-}
-
 // refuseAll has the engine's own sockets refuse what isn't carried, whenever it is asked
 // to. Until the list of containers tells of a port, connections to it are completed by
 // the engine's socket and served by nobody: they are reset once the port is carried.
 func (w *Watcher) refuseAll(ctx context.Context) {
 	own := listeners.New()
 	defer own.Close()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-w.refuse:
-		}
+	for w.refuse.Await(ctx) {
 		if ports := w.unproxied(); len(ports) > 0 {
 			w.owner.Report(engineSockets, own.Refuse(ports))
 		}

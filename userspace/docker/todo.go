@@ -6,13 +6,15 @@ import (
 	"maps"
 	"slices"
 	"sync"
+
+	"github.com/fairway-project/fairway/userspace/pace"
 )
 
 // todo is what to ask the engine for. Many reasons make one question.
 type todo struct {
 	mu   sync.Mutex
 	next questions
-	wake chan struct{}
+	wake pace.Signal
 }
 
 // questions for the engine. All includes the others.
@@ -21,7 +23,7 @@ type questions struct {
 	networks        map[string]bool
 }
 
-func newTodo() *todo { return &todo{wake: make(chan struct{}, 1)} }
+func newTodo() *todo { return &todo{wake: pace.NewSignal()} }
 
 func (t *todo) everything() { t.add(questions{all: true}) }
 
@@ -40,10 +42,7 @@ func (t *todo) add(q questions) {
 	}
 	maps.Copy(t.next.networks, q.networks)
 	t.mu.Unlock()
-	select {
-	case t.wake <- struct{}{}:
-	default:
-	}
+	t.wake.Raise()
 }
 
 // take returns what there is to ask, and forgets it.

@@ -33,6 +33,7 @@ import (
 	"github.com/fairway-project/fairway/userspace/docker/facts"
 	"github.com/fairway-project/fairway/userspace/docker/proxies"
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/pace"
 	"github.com/fairway-project/fairway/userspace/policy"
 	"github.com/fairway-project/fairway/userspace/wanted"
 )
@@ -61,13 +62,13 @@ type Watcher struct {
 	held   *proxies.Table
 	todo   *todo
 	// retry asks for another look at the devices after some time.
-	retry chan struct{}
+	retry pace.Signal
 	// changes asks for another look once they have settled.
-	changes chan struct{}
+	changes pace.Signal
 	// inspect asks for a look at whose openings are missing.
-	inspect chan struct{}
+	inspect pace.Signal
 	// refuse asks for a look at what the engine itself listens on.
-	refuse chan struct{}
+	refuse pace.Signal
 	// first is closed when the engine has said everything for the first time, or
 	// can't be reached; once closes it.
 	first chan struct{}
@@ -122,8 +123,8 @@ func New(c Config) (*Watcher, error) {
 		return nil, err
 	}
 	w := &Watcher{
-		Config: c, client: cl, held: proxies.NewTable(), todo: newTodo(), retry: make(chan struct{}, 1), changes: make(chan struct{}, 1), first: make(chan struct{}),
-		inspect: make(chan struct{}, 1), refuse: make(chan struct{}, 1), openings: make(map[string][]policy.Opening),
+		Config: c, client: cl, held: proxies.NewTable(), todo: newTodo(), retry: pace.NewSignal(), changes: pace.NewSignal(), first: make(chan struct{}),
+		inspect: pace.NewSignal(), refuse: pace.NewSignal(), openings: make(map[string][]policy.Opening),
 		view:  view{networks: make(map[string]facts.Network), asked: make(map[string]uint64)},
 		since: make(map[int]appearance), bound: make(map[string]int),
 	}
@@ -146,7 +147,7 @@ func (w *Watcher) Start(ctx context.Context) error {
 	w.cancel = cancel
 	w.lookAgain()
 	w.background.Go(func() {
-		sub.Run(running, device.Reports{Appeared: w.appeared, Changed: w.change, Lost: w.lookAgain})
+		sub.Run(running, device.Reports{Appeared: w.appeared, Changed: w.changes.Raise, Lost: w.lookAgain})
 	})
 	w.background.Go(func() { w.followChanges(running) })
 	w.background.Go(func() { w.followEvents(running) })

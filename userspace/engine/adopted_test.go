@@ -108,7 +108,7 @@ func TestAdoptedBeforeReboot(t *testing.T) {
 func TestAdoptedPathChangesHands(t *testing.T) {
 	w, v := adopted(t)
 	bindOver(t, v.Netns)
-	w.wakeUp()
+	w.wake.Raise()
 	eventually(t, "the sandbox to have ended", func() bool { return w.view("vm").State.Status == model.StatusExited })
 	w.endedReplaced()
 }

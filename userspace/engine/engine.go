@@ -18,6 +18,7 @@ import (
 	"github.com/fairway-project/fairway/userspace/ipam"
 	"github.com/fairway-project/fairway/userspace/link"
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/pace"
 	"github.com/fairway-project/fairway/userspace/ports"
 	"github.com/fairway-project/fairway/userspace/request"
 	"github.com/fairway-project/fairway/userspace/sandbox"
@@ -102,7 +103,7 @@ type Engine struct {
 	uninstalled bool
 	purged      atomic.Bool
 	// wake asks tend to look now.
-	wake chan struct{}
+	wake pace.Signal
 	// background counts the goroutines that Close waits for.
 	background sync.WaitGroup
 	stop       context.CancelFunc
@@ -116,7 +117,7 @@ func New(c Config) *Engine {
 		boxes: c.Boxes, datapath: c.Datapath,
 		state: newState(), facts: new(facts), ipam: ipam.New(), ports: ports.NewAllocator(),
 		names: dns.NewRegistry(), resolvers: newResolvers(), dnsShares: dns.NewShares(), processes: c.Processes,
-		owner: c.Wanted.Owner(model.OwnerFairway, wanted.Options{}), drops: new(dropWindow), wake: make(chan struct{}, 1),
+		owner: c.Wanted.Owner(model.OwnerFairway, wanted.Options{}), drops: new(dropWindow), wake: pace.NewSignal(),
 	}
 	e.running, e.stop = context.WithCancel(context.Background())
 	return e

@@ -86,14 +86,14 @@ func TestAdoptedNamespaceThatCannotBeOpened(t *testing.T) {
 		func() { w.shut(); lead(path); w.open() },
 	} {
 		breaks()
-		w.wakeUp()
+		w.wake.Raise()
 		eventually(t, "the status to tell", func() bool { return !w.well() })
 		w.runsDegraded(v, syscall.ELOOP.Error())
 		lead(there)
 		eventually(t, "the sandbox to be taken over", w.well)
 	}
 	must(t, os.Remove(path))
-	w.wakeUp()
+	w.wake.Raise()
 	eventually(t, "the sandbox to have ended", func() bool { return w.view("vm").State.Status == model.StatusExited })
 }
 

@@ -45,14 +45,6 @@ func (e *Engine) keepPins() {
 	e.owner.Report("pinned objects", e.KeepPins())
 }
 
-// wakeUp makes tend look now; it doesn't wait for it.
-func (e *Engine) wakeUp() {
-	select {
-	case e.wake <- struct{}{}:
-	default:
-	}
-}
-
 // tendDevices compares what is there with what should be: a device that somebody deleted
 // is made again, one that somebody set down is set up, and gets back its addresses.
 func (e *Engine) tendDevices(ctx context.Context) {

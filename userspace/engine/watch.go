@@ -31,7 +31,7 @@ func (e *Engine) hostChanged(ctx context.Context) error {
 		return err
 	}
 	e.owner.Report("uplinks", err)
-	e.wakeUp()
+	e.wake.Raise()
 	return err
 }
 

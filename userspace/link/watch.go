@@ -4,13 +4,13 @@ package link
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"syscall"
 	"time"
 
 	"github.com/fairway-project/fairway/userspace/netns"
 	"github.com/fairway-project/fairway/userspace/nl"
+	"github.com/fairway-project/fairway/userspace/pace"
 	"github.com/vishvananda/netlink"
 	rtnl "github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -23,8 +23,6 @@ const (
 	// if it fails again.
 	retry        = time.Second
 	longestRetry = 30 * time.Second
-	// receiveBuffer in bytes; more than fits only makes one look superfluous.
-	receiveBuffer = 1 << 20
 )
 
 // Watcher tells when the host's uplinks or addresses may have changed. What the
@@ -34,13 +32,13 @@ type Watcher struct {
 	log    *slog.Logger
 	events *rtnl.NetlinkSocket
 	ns     *netns.NS
-	dirty  chan struct{}
+	dirty  pace.Signal
 }
 
 // NewWatcher subscribes to the host's devices and addresses. Run has to be
 // called, which also frees what the watcher holds; h stays open until then.
 func (h *Host) NewWatcher(log *slog.Logger) (*Watcher, error) {
-	w := &Watcher{log: log, ns: h.ns, dirty: make(chan struct{}, 1)}
+	w := &Watcher{log: log, ns: h.ns, dirty: pace.NewSignal()}
 	if err := w.subscribe(); err != nil {
 		return nil, err
 	}
@@ -48,12 +46,7 @@ func (h *Host) NewWatcher(log *slog.Logger) (*Watcher, error) {
 }
 
 // Refresh makes the watcher call look again, as when what Scope.Ignore says changed.
-func (w *Watcher) Refresh() {
-	select {
-	case w.dirty <- struct{}{}:
-	default:
-	}
-}
+func (w *Watcher) Refresh() { w.dirty.Raise() }
 
 // Run calls look at once and again after every change, never at the same time,
 // until ctx ends. After an error look is called again though nothing changed, at
@@ -84,7 +77,7 @@ func (w *Watcher) Run(ctx context.Context, look func(context.Context) error) {
 			again = time.After(pause)
 			pause = min(2*pause, longestRetry)
 		}
-		sleep(ctx, settle)
+		pace.Sleep(ctx, settle)
 	}
 }
 
@@ -94,7 +87,7 @@ func (w *Watcher) receive(ctx context.Context) {
 		if w.events == nil {
 			if err := w.subscribe(); err != nil {
 				w.log.Error("watching the host's devices", "err", err)
-				sleep(ctx, retry)
+				pace.Sleep(ctx, retry)
 				continue
 			}
 			w.Refresh()
@@ -120,21 +113,10 @@ func (w *Watcher) note(messages []syscall.NetlinkMessage) {
 }
 
 func (w *Watcher) subscribe() error {
-	var s *rtnl.NetlinkSocket
-	err := w.ns.Do(func() (err error) {
-		s, err = rtnl.Subscribe(unix.NETLINK_ROUTE,
-			unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR)
+	return w.ns.Do(func() (err error) {
+		w.events, err = nl.Subscribe()
 		return err
 	})
-	if err != nil {
-		return fmt.Errorf("subscribe to devices and addresses: %w", err)
-	}
-	if err := s.SetReceiveBufferSize(receiveBuffer, true); err != nil {
-		s.Close()
-		return fmt.Errorf("subscribe to devices and addresses: buffer of %d bytes: %w", receiveBuffer, err)
-	}
-	w.events = s
-	return nil
 }
 
 // noise reports whether m is about a device that can't be an uplink: attaching
@@ -150,13 +132,4 @@ func noise(m syscall.NetlinkMessage) bool {
 	}
 	l, err := netlink.LinkDeserialize((*unix.NlMsghdr)(&m.Header), m.Data)
 	return err == nil && ownOrDockers(l)
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
 }

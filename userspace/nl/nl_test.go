@@ -72,10 +72,10 @@ func TestLists(t *testing.T) {
 			t.Fatal("no device lo")
 		}
 		for what, list := range map[string]func() error{
-			"AddrList":         func() error { _, err := AddrList(h, lo, netlink.FAMILY_ALL); return err },
-			"NeighList":        func() error { _, err := NeighList(h, 0, netlink.FAMILY_V4); return err },
-			"QdiscList":        func() error { _, err := QdiscList(h, lo); return err },
-			"FilterList":       func() error { _, err := FilterList(h, lo, netlink.HANDLE_MIN_INGRESS); return err },
+			"AddrList":   func() error { _, err := AddrList(h, lo, netlink.FAMILY_ALL); return err },
+			"NeighList":  func() error { _, err := NeighList(h, 0, netlink.FAMILY_V4); return err },
+			"QdiscList":  func() error { _, err := QdiscList(h, lo); return err },
+			"FilterList": func() error { _, err := FilterList(h, lo, netlink.HANDLE_MIN_INGRESS); return err },
 			"RouteListFiltered": func() error {
 				_, err := RouteListFiltered(h, netlink.FAMILY_V6, &netlink.Route{Table: unix.RT_TABLE_LOCAL}, netlink.RT_FILTER_TABLE)
 				return err

@@ -37,7 +37,7 @@ func (o *Owner) settle(ctx context.Context) {
 		waits := !s.stopped && !o.done && !o.saidAll.IsZero()
 		s.mu.Unlock()
 		if waits {
-			o.again()
+			o.wake.Raise()
 		}
 		return
 	}
@@ -48,7 +48,7 @@ func (o *Owner) settle(ctx context.Context) {
 	o.report(leftoversSubject, err)
 	if o.unpruned = err != nil; o.unpruned {
 		o.done = false
-		o.again()
+		o.wake.Raise()
 	}
 	s.mu.Unlock()
 	o.logCounted()

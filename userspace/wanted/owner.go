@@ -14,6 +14,7 @@ import (
 	"github.com/fairway-project/fairway/userspace/audit"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/pace"
 	"github.com/fairway-project/fairway/userspace/policy"
 	"github.com/fairway-project/fairway/userspace/request"
 )
@@ -80,7 +81,8 @@ type Owner struct {
 	// running are the subjects at whose mends an attempt is under way.
 	running map[string]bool
 
-	wake       chan struct{}
+	// wake has run try again.
+	wake       pace.Signal
 	cancel     context.CancelFunc
 	background sync.WaitGroup
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/link"
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/pace"
 	"github.com/fairway-project/fairway/userspace/request"
 )
 
@@ -107,7 +108,7 @@ func (s *State) Owner(name model.Owner, options Options) *Owner {
 	o := &Owner{
 		Options: options, state: s, want: newObjects(), told: newObjects(), guarded: make(map[int]bool),
 		named:    make(map[string]Endpoint),
-		troubles: make(map[string]string), mends: make(map[string]*mend), running: make(map[string]bool), wake: make(chan struct{}, 1),
+		troubles: make(map[string]string), mends: make(map[string]*mend), running: make(map[string]bool), wake: pace.NewSignal(),
 	}
 	if options.Audit {
 		o.audit = audit.New(s.Log, name)

@@ -97,10 +97,10 @@ func (o *Owner) attempt(ctx context.Context, subject string) error {
 		// Forgotten meanwhile.
 	case err != nil:
 		o.report(subject, err)
-		o.again()
+		o.wake.Raise()
 	case now != m:
 		// What was put right isn't all that is asked for by now.
-		o.again()
+		o.wake.Raise()
 	default:
 		o.report(subject, nil)
 		delete(o.mends, subject)
@@ -142,14 +142,6 @@ func (s *State) Degraded() (all []string) {
 		all = append(all, o.Degraded()...)
 	}
 	return all
-}
-
-// again has run try again; it doesn't wait.
-func (o *Owner) again() {
-	select {
-	case o.wake <- struct{}{}:
-	default:
-	}
 }
 
 // run tries again what failed until ctx ends.

@@ -120,7 +120,7 @@ func (o *Owner) say(ctx context.Context) {
 	o.refused = r.failed
 	s.mu.Unlock()
 	if r.failed {
-		o.again()
+		o.wake.Raise()
 	}
 }
 
@@ -213,7 +213,7 @@ func (o *Owner) Guard(ctx context.Context, device string, index int) {
 		s.mu.Lock()
 		o.refused = true
 		s.mu.Unlock()
-		o.again()
+		o.wake.Raise()
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/fairway-project/fairway/maps/share"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/datapath/ebpf/expiry"
+	"github.com/fairway-project/fairway/userspace/pace"
 )
 
 const (
@@ -35,7 +36,7 @@ type collector struct {
 	endpoints *endpoint.Table
 	shares    *share.Table
 	interval  time.Duration
-	wake      chan struct{}
+	wake      pace.Signal
 	// conntrack is nil where netfilter sees no flows.
 	conntrack *conntrack
 
@@ -63,7 +64,7 @@ func newCollector(cfg Config, l *loader.Loader, flows *flow.Table, endpoints *en
 	c := &collector{
 		log: cfg.Logger, clock: l.Clock(), flows: flows, endpoints: endpoints, shares: shares,
 		timeouts: cfg.Timeouts.WithDefaults(), interval: cfg.CollectInterval,
-		wake: make(chan struct{}, 1), program: expired.New(l.Maps(), l.Programs()),
+		wake: pace.NewSignal(), program: expired.New(l.Maps(), l.Programs()),
 	}
 	if c.interval == 0 {
 		c.interval = defaultInterval
@@ -87,14 +88,6 @@ func (c *collector) run(ctx context.Context, after func() error) {
 			c.log.Error("collection of expired flows", "err", err)
 		}
 		timer.Reset(c.pause(took))
-	}
-}
-
-// kick makes the next pass begin now.
-func (c *collector) kick() {
-	select {
-	case c.wake <- struct{}{}:
-	default:
 	}
 }
 
@@ -167,5 +160,5 @@ func (c *collector) setTimeouts(t expiry.Timeouts) {
 	c.mu.Lock()
 	c.timeouts = t.WithDefaults()
 	c.mu.Unlock()
-	c.kick()
+	c.wake.Raise()
 }

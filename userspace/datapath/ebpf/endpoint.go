@@ -78,7 +78,7 @@ func (d *Datapath) DeleteEndpoint(_ context.Context, id string) error {
 	if err := d.endpoints.delete(id); err != nil {
 		return err
 	}
-	d.collector.kick()
+	d.collector.wake.Raise()
 	return errors.Join(d.shares.divide(d.endpoints.count()), d.programs.forgetGone())
 }
 

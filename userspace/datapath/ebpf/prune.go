@@ -40,7 +40,7 @@ func (d *Datapath) prune(want datapath.Desired) error {
 		d.followNetworks(),
 		d.programs.prune(d.endpoints.devices()),
 	)
-	d.collector.kick()
+	d.collector.wake.Raise()
 	if err != nil || want.Spare != nil {
 		return err
 	}
@@ -60,7 +60,7 @@ func (d *Datapath) switchOver() error {
 	d.collector.working.Lock()
 	err := d.programs.switchOver()
 	d.collector.working.Unlock()
-	d.collector.kick()
+	d.collector.wake.Raise()
 	return err
 }
 

@@ -24,7 +24,7 @@ func (d *Datapath) edit(change func() error) error {
 	closed := len(d.ports.closed) > 0
 	d.mu.Unlock()
 	if closed {
-		d.collector.kick()
+		d.collector.wake.Raise()
 	}
 	return errors.Join(err, d.repoint(moved), d.forgetSources(lost))
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/fairway-project/fairway/userspace/netns"
 	"github.com/fairway-project/fairway/userspace/nl"
+	"github.com/fairway-project/fairway/userspace/pace"
 )
 
 // rules is what first-packet mode needs of the host's netfilter: news of changed
@@ -97,21 +98,15 @@ func (r *rules) watch(ctx context.Context, changed func() error) <-chan struct{}
 
 // receive tells of changes until ctx ends, and then that it does so no more. Many at
 // once are one.
-func (r *rules) receive(ctx context.Context) (changes, over <-chan struct{}) {
-	told, done := make(chan struct{}, 1), make(chan struct{})
+func (r *rules) receive(ctx context.Context) (changes pace.Signal, over <-chan struct{}) {
+	told, done := pace.NewSignal(), make(chan struct{})
 	if r.events == nil {
 		close(done)
 		return told, done
 	}
-	tell := func() {
-		select {
-		case told <- struct{}{}:
-		default:
-		}
-	}
 	go func() {
 		defer close(done)
-		err := nl.Drain(ctx, r.events, tell, func([]syscall.NetlinkMessage) { tell() })
+		err := nl.Drain(ctx, r.events, told.Raise, func([]syscall.NetlinkMessage) { told.Raise() })
 		if ctx.Err() == nil {
 			r.log.Error("netfilter's events", "err", err)
 		}

@@ -4,7 +4,6 @@ package device
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"syscall"
 	"time"
@@ -14,14 +13,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/fairway-project/fairway/userspace/nl"
+	"github.com/fairway-project/fairway/userspace/pace"
 )
 
-const (
-	// receiveBuffer in bytes.
-	receiveBuffer = 1 << 20
-	// retry is the pause after the kernel refused a subscription.
-	retry = time.Second
-)
+// retry is the pause after the kernel refused a subscription.
+const retry = time.Second
 
 // Subscription tells of changes to bridges and veths.
 type Subscription struct {
@@ -32,21 +28,8 @@ type Subscription struct {
 // Subscribe begins to listen, so that what Look sees afterwards and what Run
 // tells leave no gap. Run has to be called, and frees what the subscription holds.
 func Subscribe(log *slog.Logger) (*Subscription, error) {
-	s := &Subscription{log: log}
-	return s, s.open()
-}
-
-func (s *Subscription) open() error {
-	events, err := rtnl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR)
-	if err != nil {
-		return fmt.Errorf("subscribe to devices: %w", err)
-	}
-	if err := events.SetReceiveBufferSize(receiveBuffer, true); err != nil {
-		events.Close()
-		return fmt.Errorf("subscribe to devices: buffer of %d bytes: %w", receiveBuffer, err)
-	}
-	s.events = events
-	return nil
+	events, err := nl.Subscribe()
+	return &Subscription{log, events}, err
 }
 
 // Reports are what a subscription calls, one at a time.
@@ -66,11 +49,11 @@ func (s *Subscription) Run(ctx context.Context, to Reports) {
 		err := nl.Drain(ctx, s.events, to.Lost, to.pass)
 		for ctx.Err() == nil {
 			s.log.Warn("watching Docker's devices: subscribing again", "err", err)
-			if err = s.open(); err == nil {
+			if s.events, err = nl.Subscribe(); err == nil {
 				to.Lost()
 				break
 			}
-			sleep(ctx, retry)
+			pace.Sleep(ctx, retry)
 		}
 	}
 }
@@ -95,14 +78,5 @@ func (r Reports) pass(messages []syscall.NetlinkMessage) {
 	}
 	if changed {
 		r.Changed()
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
 	}
 }
