@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/fairway-project/fairway/test/harness"
+	"github.com/fairway-project/fairway/userspace/docker/setup"
+	"github.com/fairway-project/fairway/userspace/store"
 )
 
 // A start that is refused leaves nothing, wherever it was refused, and its exit code
@@ -68,6 +70,37 @@ func TestRefusedStartLeavesNothing(t *testing.T) {
 		d.Args = nil
 		d.Start(t)
 	}, harness.NoDaemon(), harness.Prepare(func(t testing.TB, w *harness.Topology) { w.Host.IP(t, "link add brx type bridge") }))
+}
+
+// After a setup of a Docker Engine the first start finds a state file, which stays. However
+// often a start is refused then, nothing else is left.
+func TestRefusedStartAfterSetupLeavesNothing(t *testing.T) {
+	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
+		d := e.Daemon
+		if err := (setup.AtRest{Root: d.Root}).Keep(t.Context(), []byte("{}")); err != nil {
+			t.Fatal(err)
+		}
+		before := harness.LookAtHost(t, e)
+		for range 2 {
+			// Found out last of all, with everything made.
+			refuses(t, d, "socket that can't be", func() error { return os.MkdirAll(d.Socket, 0o700) })
+			if diff := before.Diff(harness.LookAtHost(t, e)); diff != "" {
+				t.Errorf("left:\n%s", diff)
+			}
+			state, err := store.Open(filepath.Join(d.Root, store.FileName))
+			if err != nil {
+				t.Fatal(err)
+			}
+			bare, err := state.Bare()
+			if err := errors.Join(err, state.Close()); err != nil || !bare {
+				t.Errorf("the state has networks (%v)", err)
+			}
+		}
+		if err := errors.Join(os.Remove(d.Socket), (setup.AtRest{Root: d.Root}).Forget(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		d.Start(t)
+	}, harness.NoDaemon())
 }
 
 // A start that is refused beside a state takes nothing from it, nor from what goes on.

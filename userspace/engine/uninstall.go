@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/fairway-project/fairway/userspace/model"
@@ -106,9 +108,9 @@ func (s *state) elsewhere(networkID string) (all []*model.Endpoint) {
 // Purged reports whether an uninstall asked for the removal of the state on disk.
 func (e *Engine) Purged() bool { return e.purged.Load() }
 
-// TakeBack removes from the kernel what Start made, for a daemon that is refused after
-// it in directories that were new, and that nobody has told to make anything. Devices
-// of Fairway's that it doesn't know stay, and so do rules that were there before it.
+// TakeBack removes from the kernel and from the store what Start made, for a daemon that
+// is refused after it with a state that was new, and that nobody has told to make anything.
+// Devices of Fairway's that it doesn't know stay, and so do rules that were there before it.
 func (e *Engine) TakeBack(ctx context.Context) error {
 	// Nobody is to make again what is missing.
 	e.stop()
@@ -122,5 +124,6 @@ func (e *Engine) TakeBack(ctx context.Context) error {
 	for _, n := range e.state.subnetted() {
 		errs = append(errs, e.tearDownNetwork(ctx, n))
 	}
-	return errors.Join(append(errs, e.Wanted.TakeBack(ctx), netns.RemoveEmptyDir(e.netnsDir()))...)
+	made := change{goneNetworks: slices.Collect(maps.Keys(e.state.networks))}
+	return errors.Join(append(errs, e.Wanted.TakeBack(ctx), e.commit(made), netns.RemoveEmptyDir(e.netnsDir()))...)
 }
