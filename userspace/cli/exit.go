@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"strconv"
 	"strings"
 
@@ -32,7 +31,7 @@ const exitCodes = `Exit codes:
   1    it failed: what was named doesn't exist or is in use, or the daemon can't be reached
   2    the command line can't work: unknown command, flag or filter, bad or missing value, on this side or the daemon's
   125, 126, 127
-       run and exec: Fairway failed, the command can't be executed, it doesn't exist; else the command's own code
+       run and exec: the daemon refused or failed, the command can't be executed, it doesn't exist; else the command's own code
 doctor, docker setup --check and daemon (78) say in their help what theirs mean.`
 
 // usageError is a command line that can't be understood.
@@ -84,7 +83,8 @@ func flagError(cmd *cobra.Command, err error) error {
 	return usagef(cmd, "%s", err)
 }
 
-// processError gives the errors of run and exec Docker's codes.
+// processError gives the errors of run and exec Docker's codes: a script tells what the daemon
+// refused from what the command said.
 func processError(err error) error {
 	var answer *api.Error
 	switch {
@@ -92,8 +92,7 @@ func processError(err error) error {
 		return nil
 	case errors.As(err, &answer) && answer.ExitCode != 0:
 		return &exitCode{answer.ExitCode, err}
-	case errors.As(err, &answer) && answer.Status >= http.StatusInternalServerError,
-		errors.Is(err, api.ErrUnreachable), errors.Is(err, api.ErrLost):
+	case errors.As(err, &answer), errors.Is(err, api.ErrUnreachable), errors.Is(err, api.ErrLost):
 		return &exitCode{exitDaemon, err}
 	}
 	return err
