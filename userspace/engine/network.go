@@ -182,7 +182,10 @@ func (e *Engine) RemoveNetwork(ctx context.Context, ref string) error {
 	return e.removeNetwork(ctx, n)
 }
 
-func (e *Engine) removeNetwork(ctx context.Context, n *model.Network) error {
+func (e *Engine) removeNetwork(ctx context.Context, n *model.Network) (err error) {
+	var u undo
+	// After the lock is given back, which mending takes.
+	defer u.onError(&err)
 	defer e.locks.network(n.ID)()
 	if e.state.network(n.ID) == nil {
 		return request.Errorf(request.ErrNotFound, "network %s not found", n.Name)
@@ -191,6 +194,7 @@ func (e *Engine) removeNetwork(ctx context.Context, n *model.Network) error {
 		return request.Errorf(request.ErrConflict, "error while removing network: network %s has active endpoints (%s)",
 			n.Name, strings.Join(users, ", "))
 	}
+	u.add(func() error { e.mendNetwork(context.WithoutCancel(ctx), n); return nil })
 	if err := e.tearDownNetwork(ctx, n); err != nil {
 		return err
 	}

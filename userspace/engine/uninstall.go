@@ -17,15 +17,20 @@ import (
 
 // Uninstall removes every sandbox, network and trace of the datapath from the
 // kernel; with purge, also the stored networks. It tells removed one line per thing
-// removed, one at a time. Meanwhile nothing new is made. Adopted namespaces stay,
-// without Fairway's interfaces.
+// removed, one at a time. Meanwhile nothing new is made, nor after an error once the
+// datapath is being removed; after an earlier one, networks that are left work again.
+// Adopted namespaces stay, without Fairway's interfaces.
 func (e *Engine) Uninstall(ctx context.Context, purge bool, removed func(string)) error {
 	if err := e.gate.close(); err != nil {
 		return err
 	}
-	err := e.uninstall(context.WithoutCancel(ctx), purge, removed)
+	ctx = context.WithoutCancel(ctx)
+	err := e.uninstall(ctx, purge, removed)
 	if err != nil {
 		e.gate.open()
+	}
+	if err != nil && !e.Wanted.Stopped() {
+		e.restoreNetworks(ctx)
 	}
 	return err
 }

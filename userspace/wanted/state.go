@@ -23,7 +23,7 @@ import (
 
 // ErrStopped is what an owner gets that wants something while Fairway is being
 // uninstalled.
-var ErrStopped = errors.New("fairway is being uninstalled")
+var ErrStopped = request.Errorf(request.ErrUnavailable, "fairway is being uninstalled")
 
 // Patience is how long leftovers stay at most because something is refused. One network
 // that can't be must not keep the tables of an earlier layout, or the ports of a
