@@ -25,7 +25,8 @@ static __always_inline void frag_key_of(bool v6, struct frag_key *key, const str
 	addr_copy(v6, key->daddr, p->daddr);
 	key->id = p->frag_id;
 	key->zone = zone;
-	key->proto = p->proto;
+	/* Only the first fragment has what follows the first extension header, if there is one. */
+	key->proto = v6 ? p->frag_proto : p->proto;
 	key->pad = v6;
 }
 
@@ -47,7 +48,7 @@ static __always_inline bool begins_many(__u32 slot)
 static __always_inline int frag_store(bool v6, const struct packet *p, __u16 zone, __u32 slot)
 {
 	struct frag_key key;
-	struct frag frag = { .sport = p->sport, .dport = p->dport, .echo = echo_of(p) };
+	struct frag frag = { .sport = p->sport, .dport = p->dport, .echo = echo_of(p), .proto = p->proto };
 
 	/* The sender, whoever receives it. */
 	if (zone != ZONE_WORLD)
@@ -99,6 +100,8 @@ static __always_inline int frag_load(bool v6, struct packet *p, __u16 zone)
 	p->sport = frag->sport;
 	p->dport = frag->dport;
 	p->flags |= PKT_RESOLVED | frag->echo;
+	if (v6)
+		p->proto = frag->proto;
 	return true;
 }
 

@@ -48,6 +48,7 @@ struct packet {
 	__u8 flags;     /* PKT_* */
 	__u8 icmp_type;
 	__u8 tos;
+	__u8 frag_proto; /* IPv6: what the fragment header says is next, in all fragments */
 };
 
 #define MAX_L4_OFF 0x1ff

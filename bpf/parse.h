@@ -209,6 +209,7 @@ __noinline int parse_ip6_ext(struct __sk_buff *ctx, struct packet *p)
 			if (off & 0xfff8)
 				p->flags |= PKT_LATER_FRAGMENT;
 			__builtin_memcpy(&p->frag_id, head + 4, 4);
+			p->frag_proto = head[0];
 			p->l4_off += 8;
 		} else {
 			p->l4_off += ((__u16)head[1] + 1) * 8;

@@ -434,8 +434,9 @@ struct frag_key {
 struct frag {
 	__be16 sport;
 	__be16 dport;
-	__u8 echo; /* enum flow_echo */
-	__u8 pad[3];
+	__u8 echo;  /* enum flow_echo */
+	__u8 proto; /* IPv6: behind the extension headers of the first fragment */
+	__u8 pad[2];
 };
 
 /* How many fragmented datagrams an endpoint began lately. */

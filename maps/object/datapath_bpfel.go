@@ -313,7 +313,8 @@ type DatapathFrag struct {
 	Sport uint16
 	Dport uint16
 	Echo  uint8
-	Pad   [3]uint8
+	Proto uint8
+	Pad   [2]uint8
 }
 
 type DatapathFragKey struct {
@@ -487,23 +488,25 @@ type DatapathScratch struct {
 		Mtu  uint16
 	}
 	Packet struct {
-		_        structs.HostLayout
-		Saddr    [4]uint32
-		Daddr    [4]uint32
-		Sport    uint16
-		Dport    uint16
-		FragId   uint32
-		TcpSeq   uint32
-		TcpAck   uint32
-		L4Off    uint16
-		L3Len    uint16
-		L4Len    uint16
-		Proto    uint8
-		Ttl      uint8
-		TcpFlags uint8
-		Flags    uint8
-		IcmpType uint8
-		Tos      uint8
+		_         structs.HostLayout
+		Saddr     [4]uint32
+		Daddr     [4]uint32
+		Sport     uint16
+		Dport     uint16
+		FragId    uint32
+		TcpSeq    uint32
+		TcpAck    uint32
+		L4Off     uint16
+		L3Len     uint16
+		L4Len     uint16
+		Proto     uint8
+		Ttl       uint8
+		TcpFlags  uint8
+		Flags     uint8
+		IcmpType  uint8
+		Tos       uint8
+		FragProto uint8
+		_         [3]byte
 	}
 	Inside struct {
 		_       structs.HostLayout
@@ -517,23 +520,25 @@ type DatapathScratch struct {
 	Quoted struct {
 		_        structs.HostLayout
 		Reversed struct {
-			_        structs.HostLayout
-			Saddr    [4]uint32
-			Daddr    [4]uint32
-			Sport    uint16
-			Dport    uint16
-			FragId   uint32
-			TcpSeq   uint32
-			TcpAck   uint32
-			L4Off    uint16
-			L3Len    uint16
-			L4Len    uint16
-			Proto    uint8
-			Ttl      uint8
-			TcpFlags uint8
-			Flags    uint8
-			IcmpType uint8
-			Tos      uint8
+			_         structs.HostLayout
+			Saddr     [4]uint32
+			Daddr     [4]uint32
+			Sport     uint16
+			Dport     uint16
+			FragId    uint32
+			TcpSeq    uint32
+			TcpAck    uint32
+			L4Off     uint16
+			L3Len     uint16
+			L4Len     uint16
+			Proto     uint8
+			Ttl       uint8
+			TcpFlags  uint8
+			Flags     uint8
+			IcmpType  uint8
+			Tos       uint8
+			FragProto uint8
+			_         [3]byte
 		}
 		L3Off uint32
 		L4Off uint32

@@ -4,6 +4,7 @@ package progrun
 
 import (
 	"encoding/binary"
+	"slices"
 	"testing"
 
 	"github.com/fairway-project/fairway/test/progrun/frame"
@@ -39,7 +40,45 @@ func fragmentCases(f family) []testCase {
 		steps = append(steps, pieces(func(in, out packet) step { return fromUplink(f.Eth0, in, delivered(f.Web), out) }, back, inside)...)
 		cases = append(cases, testCase{name: "masqueraded " + name, steps: steps, flows: 1})
 	}
+	if f.v6 {
+		cases = append(cases, fragmentOptions(f))
+	}
 	return append(cases, fragmentPublished(f), fragmentHairpin(f), fragmentAtomic(f), fragmentOrphans(f), fragmentForeign(f))
+}
+
+// withOptions cuts an IPv6 datagram into pieces with destination options before its
+// transport: these are part of what is cut, so only the first piece has them (RFC 8200, 4.5).
+func withOptions(in frame.Frame) [][]byte {
+	const lengthAt, nextAt, offsetAt, partAt, size = 18, 54, 56, 62, 8
+	all := in.Fragments(pieceSize - size)
+	for i, piece := range all {
+		if i == 0 {
+			options := []byte{piece[nextAt], 0, 1, 4, 0, 0, 0, 0}
+			piece = slices.Insert(piece, partAt, options...)
+			binary.BigEndian.PutUint16(piece[lengthAt:], binary.BigEndian.Uint16(piece[lengthAt:])+size)
+		} else {
+			binary.BigEndian.PutUint16(piece[offsetAt:], binary.BigEndian.Uint16(piece[offsetAt:])+size)
+		}
+		piece[nextAt] = 60
+		all[i] = piece
+	}
+	return all
+}
+
+func fragmentOptions(f family) testCase {
+	out := f.sends(f.Web, f.far()).UDP(5000, 53).Payload(4000)
+	wire := out.From(f.host(), 5000).Hop()
+	back := wire.Reply().MACs(f.RouterMAC, f.Eth0.MAC)
+	var steps []step
+	outs := withOptions(wire)
+	for i, piece := range withOptions(out) {
+		steps = append(steps, fromContainer(f.Web, raw(piece), forwarded(), raw(outs[i])))
+	}
+	ins := withOptions(f.into(f.Web, back.To(f.addr(f.Web), 5000)))
+	for i, piece := range withOptions(back) {
+		steps = append(steps, fromUplink(f.Eth0, raw(piece), delivered(f.Web), raw(ins[i])))
+	}
+	return testCase{name: "destination options behind the fragment header", flows: 1, steps: steps}
 }
 
 func fragmentPublished(f family) testCase {
