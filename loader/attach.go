@@ -46,6 +46,11 @@ type attacher interface {
 	// list returns all that is attached, and forgets what was on devices that
 	// are gone.
 	list() ([]Attachment, error)
+	// settle makes a program that is on the device stay there as well as it can.
+	settle(index int, p Program, prog loaded) error
+	// sweep forgets what was on devices that are gone, from a thread of any network
+	// namespace, and returns what it needn't ask a namespace for.
+	sweep() ([]Attachment, error)
 	// attached returns the programs that are on devices, with those on devices of other
 	// network namespaces that it knows of.
 	attached() (map[ebpf.ProgramID]bool, error)
@@ -55,7 +60,7 @@ type attacher interface {
 
 func newAttacher(cfg Config, tcxAvailable bool) (attacher, error) {
 	if tcxAvailable {
-		return &tcx{dir: cfg.linksDir()}, nil
+		return newStaged(cfg.linksDir()), nil
 	}
 	c := &clsact{dir: cfg.linksDir()}
 	var err error
@@ -66,7 +71,8 @@ func newAttacher(cfg Config, tcxAvailable bool) (attacher, error) {
 }
 
 // Attach attaches a program to the device with this ifindex, behind the programs
-// of others. Doing it again changes nothing.
+// of others. Doing it again changes nothing. Where that takes the kernel long, a container's
+// device gets a program in a quicker way at first; Settle makes it like others.
 func (l *Loader) Attach(index int, p Program) error {
 	prog, err := l.program(p)
 	if err != nil {
@@ -78,6 +84,31 @@ func (l *Loader) Attach(index int, p Program) error {
 	return nil
 }
 
+// Settle makes the programs of a container's device stay there as well as the kernel can have
+// it, which takes tens of milliseconds, in which no device can be changed. There is no moment
+// without them. While older programs wait for Switch it does nothing, nor where nothing is attached.
+func (l *Loader) Settle(index int) error {
+	if l.Switching() {
+		return nil
+	}
+	for _, p := range []Program{FromContainer, ToContainer} {
+		if err := l.devices.settle(index, p, l.programs[p]); err != nil {
+			return explain(fmt.Errorf("settle %s on device %d: %w", p, index, err))
+		}
+	}
+	return nil
+}
+
+// Sweep forgets what pins leave of programs whose devices are gone. Any thread may call it.
+func (l *Loader) Sweep() error {
+	_, err := l.devices.sweep()
+	if err != nil {
+		return err
+	}
+	_, err = l.xdpAttachments()
+	return err
+}
+
 // Detach removes a program from the device with this ifindex. Neither has to be
 // there.
 func (l *Loader) Detach(index int, p Program) error {
@@ -87,8 +118,8 @@ func (l *Loader) Detach(index int, p Program) error {
 	return nil
 }
 
-// Forget removes what pins leave of a program whose device is gone. With tcx a device
-// that went to another network namespace keeps its program.
+// Forget removes what pins leave of a program whose device is gone. A device that went to
+// another network namespace keeps its links.
 func (l *Loader) Forget(index int, p Program) error {
 	if err := l.devices.forget(index, p); err != nil {
 		return fmt.Errorf("forget %s on device %d: %w", p, index, err)

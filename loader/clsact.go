@@ -44,8 +44,13 @@ func (c *clsact) attach(index int, p Program, prog loaded, keep bool) error {
 	if err := c.ensureQdisc(index); err != nil {
 		return err
 	}
-	// With NLM_F_REPLACE the kernel changes the filter's program in one step.
-	err = netlink.FilterReplace(&netlink.BpfFilter{
+	return putFilter(index, p, prog)
+}
+
+// putFilter makes our filter, or gives it another program, which the kernel does in one step
+// (NLM_F_REPLACE).
+func putFilter(index int, p Program, prog loaded) error {
+	err := netlink.FilterReplace(&netlink.BpfFilter{
 		FilterAttrs:  filterAttrs(index, p),
 		Fd:           prog.FD(),
 		Name:         filterPrefix + string(p),
@@ -70,21 +75,33 @@ func (c *clsact) replace(index int, p Program, prog loaded) error {
 }
 
 func (c *clsact) detach(index int, p Program) error {
-	existing, err := c.find(index, p)
+	err := c.dropFilter(index, p)
 	if errors.Is(err, unix.ENODEV) {
 		return c.unmark(index)
 	}
 	if err != nil {
 		return err
 	}
-	if existing != nil {
-		err := netlink.FilterDel(&netlink.BpfFilter{FilterAttrs: filterAttrs(index, p)})
-		if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENODEV) {
-			return fmt.Errorf("clsact filter: %w", err)
-		}
-	}
 	return c.dropQdisc(index)
 }
+
+// dropFilter deletes our filter, if it is there.
+func (c *clsact) dropFilter(index int, p Program) error {
+	existing, err := c.find(index, p)
+	if existing == nil || err != nil {
+		return err
+	}
+	err = netlink.FilterDel(&netlink.BpfFilter{FilterAttrs: filterAttrs(index, p)})
+	if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENODEV) {
+		return fmt.Errorf("clsact filter: %w", err)
+	}
+	return nil
+}
+
+// settle has nothing to do: without tcx filters are all there is.
+func (c *clsact) settle(int, Program, loaded) error { return nil }
+
+func (c *clsact) sweep() ([]Attachment, error) { return c.list() }
 
 func (c *clsact) forget(index int, _ Program) error { return c.unmark(index) }
 
@@ -238,9 +255,17 @@ func (c *clsact) dropQdisc(index int) error {
 			return nil
 		}
 	}
+	if err := delQdisc(index); err != nil {
+		return err
+	}
+	return c.unmark(index)
+}
+
+// delQdisc is no error if the qdisc isn't there, or the device.
+func delQdisc(index int) error {
 	err := netlink.QdiscDel(qdisc(index))
 	if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENODEV) {
 		return fmt.Errorf("clsact qdisc: %w", err)
 	}
-	return c.unmark(index)
+	return nil
 }

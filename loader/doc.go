@@ -12,6 +12,7 @@
 //	<dir>/programs/<fingerprint>/<program>      programs, for the next start
 //	<dir>/links/<ifindex>-<program>             tcx links
 //	<dir>/links/cgroup-<program>                cgroup links
+//	<dir>/links/*-<ifindex>-clsact              marks of devices that have filters, or had
 //
 // A later process adopts the maps of each group that has the layout that it wants. If the
 // programs are what it would load, by a fingerprint of the object, its constants, the
@@ -42,6 +43,8 @@
 //     Config.Others, the maps that they use tell whose they are. If the BPF filesystem
 //     is unmounted while no process works, they stay, and drop what they have to
 //     go on with elsewhere, as new connections;
+//   - with tcx a container's device has filters too, until Settle. A device that goes to
+//     another network namespace before that loses them;
 //   - devices and filters are those of the calling thread's network namespace, and
 //     a directory is one namespace's: Open, Switch and Forget leave tcx links alone
 //     whose device is in another; XDP links are detached, and attached anew there;

@@ -44,7 +44,7 @@ func features() []Feature {
 			With:    "transport checksums are rewritten in place",
 			Without: "transport checksums are rewritten by helpers", probe: HaveKernCtx},
 		{Name: featureTCX, Since: "6.6",
-			With:    "programs are attached by pinned links",
+			With:    "programs are attached by pinned links, those of new containers after a moment",
 			Without: "programs are clsact filters", probe: haveTCX},
 		{Name: featureCsumIPv6, Since: "6.16",
 			With:    "the kernel keeps CHECKSUM_COMPLETE right when IPv6 addresses change",

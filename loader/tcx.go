@@ -32,33 +32,43 @@ func attachPoint(p Program) ebpf.AttachType {
 }
 
 func (t *tcx) attach(index int, p Program, prog loaded, keep bool) error {
+	there, err := t.renew(index, p, prog, keep)
+	if err != nil || there {
+		return err
+	}
+	return t.create(index, p, prog.Program)
+}
+
+// renew makes sure that a link that is on the device has the program, unless it is to keep
+// its own, and forgets one that was for a device that is gone.
+func (t *tcx) renew(index int, p Program, prog loaded, keep bool) (there bool, err error) {
 	path := t.path(index, p)
 	pinned, err := link.LoadPinnedLink(path, nil)
 	if errors.Is(err, fs.ErrNotExist) {
-		return t.create(index, p, prog.Program)
+		return false, nil
 	}
 	if err != nil {
-		return fmt.Errorf("pinned link %s: %w", path, err)
+		return false, fmt.Errorf("pinned link %s: %w", path, err)
 	}
 	defer pinned.Close()
-	there, err := onDevice(pinned, index, p)
+	there, err = onDevice(pinned, index, p)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if there {
 		if keep {
-			return nil
+			return true, nil
 		}
 		err = update(pinned, prog)
 	}
 	if there && !errors.Is(err, unix.ENOLINK) {
-		return err
+		return true, err
 	}
 	// The link was for a device that is gone; its number is another's now.
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("pinned link: %w", err)
+		return false, fmt.Errorf("pinned link: %w", err)
 	}
-	return t.create(index, p, prog.Program)
+	return false, nil
 }
 
 // replace doesn't attach where the link isn't on the device: the directory may be that
@@ -101,6 +111,11 @@ func (t *tcx) create(index int, p Program, prog *ebpf.Program) error {
 	}
 	return nil
 }
+
+// settle has nothing to do: what is attached is a link.
+func (t *tcx) settle(int, Program, loaded) error { return nil }
+
+func (t *tcx) sweep() ([]Attachment, error) { return t.list() }
 
 // checkRoom finds room: links of several instances are side by side on a device.
 func (t *tcx) checkRoom() error { return nil }

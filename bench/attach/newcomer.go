@@ -36,10 +36,10 @@ func (n *newcomer) start(ctx context.Context) (err error) {
 	if err := n.build(ctx); err != nil {
 		return err
 	}
-	if err := n.fill(ctx, n.present); err != nil {
+	if err := n.world.Meet(ctx, plan.IPv4); err != nil {
 		return err
 	}
-	if err := n.world.Meet(ctx, plan.IPv4); err != nil {
+	if err := n.fill(ctx, n.present); err != nil {
 		return err
 	}
 	ends, err := n.world.Ends(plan.ContainerToLAN, plan.IPv4)

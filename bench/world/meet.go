@@ -18,8 +18,12 @@ import (
 )
 
 // Meet has all neighbours find each other, so that no packet has to wait for that
-// later: few may wait, and the others are lost.
+// later: few may wait, and the others are lost. It waits, too, until containers' programs
+// are attached as they stay.
 func (w *World) Meet(ctx context.Context, f plan.Family) error {
+	if err := w.settle(ctx); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	everybody := w.everybody()

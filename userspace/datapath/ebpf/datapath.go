@@ -11,6 +11,7 @@ import (
 
 	"github.com/fairway-project/fairway/loader"
 	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/netns"
 )
 
 // Datapath implements datapath.Datapath. It works in the network namespace of the
@@ -43,6 +44,8 @@ type Datapath struct {
 	strict    strictness
 	// rules is nil unless netfilter judges.
 	rules *rules
+	// ns is the network namespace of the devices.
+	ns *netns.NS
 	// news is nil where XDP forwards nothing, or the kernel tells nothing.
 	news *frameNews
 
@@ -71,9 +74,13 @@ func New(ctx context.Context, cfg Config) (*Datapath, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ebpf datapath: %w", err)
 	}
-	d := &Datapath{log: cfg.Logger, loader: l, done: make(chan struct{})}
+	ns, err := netns.Current()
+	if err != nil {
+		return nil, fmt.Errorf("ebpf datapath: %w", errors.Join(err, l.Close()))
+	}
+	d := &Datapath{log: cfg.Logger, loader: l, ns: ns, done: make(chan struct{})}
 	if err := d.start(cfg); err != nil {
-		return nil, fmt.Errorf("ebpf datapath: %w", errors.Join(err, d.news.close(), d.rules.close(), d.listeners.close(), l.Close()))
+		return nil, fmt.Errorf("ebpf datapath: %w", errors.Join(err, d.news.close(), d.rules.close(), d.listeners.close(), d.ns.Close(), l.Close()))
 	}
 	return d, nil
 }
@@ -106,10 +113,12 @@ func (d *Datapath) start(cfg Config) error {
 		watched := d.rules.watch(run, d.newRules)
 		followed := d.news.watch(run, d.framesChanged, func(err error) { d.log.Error("devices that take frames", "err", err) })
 		heard := d.listeners.watch(run)
+		settled := d.programs.settleAll(run, d.ns, func(err error) { d.log.Error("programs stay as they were attached", "err", err) })
 		d.collector.run(run, func() error { return errors.Join(d.programs.sweepPins(), d.endClosed()) })
 		<-watched
 		<-followed
 		<-heard
+		<-settled
 	}()
 	return nil
 }
@@ -121,7 +130,7 @@ func (d *Datapath) Mode() datapath.Mode { return datapath.EBPF }
 func (d *Datapath) Close() error {
 	d.stop()
 	<-d.done
-	return errors.Join(d.endClosed(), d.news.close(), d.rules.close(), d.listeners.close(), d.loader.Close())
+	return errors.Join(d.endClosed(), d.news.close(), d.rules.close(), d.listeners.close(), d.ns.Close(), d.loader.Close())
 }
 
 // Uninstall removes every program, map and directory of this instance. The

@@ -509,7 +509,7 @@ func hasTCX(l *loader.Loader) bool {
 func TestProgramsStayOnAMovedDevice(t *testing.T) {
 	w := newWorld(t)
 	if !hasTCX(w.dp.loader) {
-		t.Skip("filters go with their qdisc when a device is moved")
+		t.Skip("filters go with their qdisc when a device is moved, and without tcx they stay filters")
 	}
 	e := w.endpoint(1)
 	elsewhere := filepath.Join(w.cfg.RunDir, "elsewhere")
@@ -527,6 +527,7 @@ func TestProgramsStayOnAMovedDevice(t *testing.T) {
 	}
 	defer there.Close()
 	w.ensure(w.networkIs(w.network()), w.endpointIs(e))
+	w.do(func() error { return w.dp.programs.settle(e.HostIndex) })
 	w.do(func() error {
 		return netlink.LinkSetNsFd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Index: e.HostIndex}}, int(there.Fd()))
 	})

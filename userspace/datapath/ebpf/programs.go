@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -19,16 +20,29 @@ type programs struct {
 	loader *loader.Loader
 	// leaving are devices without endpoint whose programs are still attached.
 	leaving map[int]bool
+	// unsettled are containers' devices whose programs were attached in the quickest way,
+	// and since when; guarded is when that was last so, settled when one was last taken.
+	unsettled        map[int]time.Time
+	guarded, settled time.Time
 }
 
 func newPrograms(l *loader.Loader) *programs {
-	return &programs{loader: l, leaving: make(map[int]bool)}
+	return &programs{loader: l, leaving: make(map[int]bool), unsettled: make(map[int]time.Time)}
 }
 
 // guard attaches the programs of a container's device. Without an endpoint they drop
 // everything.
 func (p *programs) guard(index int) error {
-	return p.attach(index, loader.FromContainer, loader.ToContainer)
+	if err := p.attach(index, loader.FromContainer, loader.ToContainer); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.guarded = time.Now()
+	if _, waits := p.unsettled[index]; !waits {
+		p.unsettled[index] = p.guarded
+	}
+	return nil
 }
 
 // serve attaches the programs of an uplink.
@@ -166,6 +180,5 @@ func (p *programs) sweepPins() error {
 	if len(p.leaving) == 0 {
 		return nil
 	}
-	_, err := p.loader.Attachments()
-	return err
+	return p.loader.Sweep()
 }

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ebpf
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/fairway-project/fairway/userspace/netns"
+)
+
+const (
+	// calm is how long no device may have been given programs before those that are new
+	// are settled: the kernel holds everybody up who changes a device meanwhile, as who
+	// starts many containers does all the time.
+	calm = time.Second
+	// patience is how long a device waits for calm at most. Those that have waited so long
+	// are settled one in every busyPause.
+	patience  = time.Minute
+	busyPause = 2 * time.Second
+	// settleEvery is the time between two devices, of which one takes 20 to 50 ms.
+	settleEvery = 250 * time.Millisecond
+)
+
+// settleAll settles devices in the network namespace ns until ctx ends, one at a time.
+func (p *programs) settleAll(ctx context.Context, ns *netns.NS, fail func(error)) <-chan struct{} {
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		tick := time.NewTicker(settleEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			index, due := p.due(time.Now())
+			if !due {
+				continue
+			}
+			if err := ns.Do(func() error { return p.settle(index) }); err != nil {
+				fail(fmt.Errorf("device %d: %w", index, err))
+			}
+		}
+	}()
+	return over
+}
+
+// due returns a device that is to be settled now.
+func (p *programs) due(now time.Time) (index int, due bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	calmly := now.Sub(p.guarded) >= calm
+	rested := now.Sub(p.settled) >= busyPause
+	for index, since := range p.unsettled {
+		if calmly || rested && now.Sub(since) >= patience {
+			p.settled = now
+			return index, true
+		}
+	}
+	return 0, false
+}
+
+// settle settles a device. It isn't tried again: what it has guards it as well.
+func (p *programs) settle(index int) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.loader.Switching() {
+		return nil
+	}
+	delete(p.unsettled, index)
+	return p.loader.Settle(index)
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ebpf
+
+import (
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+)
+
+// ways are how programs are attached to a device, sorted.
+func (w *world) ways(device string) []string {
+	w.t.Helper()
+	var ways []string
+	for _, a := range w.attached() {
+		if a.Device == device {
+			ways = append(ways, a.Program+" "+a.How)
+		}
+	}
+	slices.Sort(ways)
+	return ways
+}
+
+// settled settles all devices as if so much time had passed, and reports how many.
+func (w *world) settled(later time.Duration) (n int) {
+	w.t.Helper()
+	for {
+		index, due := w.dp.programs.due(time.Now().Add(later))
+		if !due {
+			return n
+		}
+		w.do(func() error { return w.dp.programs.settle(index) })
+		n++
+	}
+}
+
+// A device has filters at first, where the kernel has something better, and links when
+// nobody has attached anything for a while. A process that comes later settles what an
+// earlier one didn't, and leaves alone what is settled.
+func TestSettle(t *testing.T) {
+	w := newWorld(t)
+	better := "clsact"
+	if hasTCX(w.dp.loader) {
+		better = "tcx"
+	}
+	wants := func(when, device, how string) {
+		t.Helper()
+		if got, want := w.ways(device), []string{"from_container " + how, "to_container " + how}; !slices.Equal(got, want) {
+			t.Errorf("%s: %v on %s, want %v", when, got, device, want)
+		}
+	}
+	a, b := w.endpoint(1), w.endpoint(2)
+	w.ensure(w.networkIs(w.network()), w.endpointIs(a))
+	wants("attached", "veth1", "clsact")
+	if n := w.settled(0); n != 0 {
+		t.Errorf("%d devices are settled while others may be attached", n)
+	}
+	if n := w.settled(calm + time.Second); n != 1 {
+		t.Errorf("%d devices are settled, want 1", n)
+	}
+	wants("settled", "veth1", better)
+	w.ensure(w.endpointIs(b))
+	w.restart()
+	w.ensure(w.networkIs(w.network()), w.endpointIs(a), w.endpointIs(b))
+	wants("after a restart", "veth1", better)
+	wants("after a restart", "veth2", "clsact")
+	// However busy it is, but then not one after the other.
+	w.dp.programs.guarded = time.Now().Add(2 * patience)
+	for range 2 {
+		if n := w.settled(patience + time.Second); n != 1 {
+			t.Errorf("%d devices are settled, want 1", n)
+		}
+		w.dp.programs.settled = time.Time{}
+	}
+	wants("settled later", "veth1", better)
+	wants("settled later", "veth2", better)
+}
+
+// A device that goes before it is settled leaves no mark.
+func TestSettleGoneDevice(t *testing.T) {
+	w := newWorld(t)
+	e := w.endpoint(1)
+	w.ensure(w.networkIs(w.network()), w.endpointIs(e))
+	w.remove("veth1")
+	if n := w.settled(calm + time.Second); n != 1 {
+		t.Errorf("%d devices are settled, want 1", n)
+	}
+	if marks, err := filepath.Glob(filepath.Join(w.cfg.BPFFS, "links", "*-clsact")); err != nil || hasTCX(w.dp.loader) && len(marks) != 0 {
+		t.Errorf("marks are left: %v, %v", marks, err)
+	}
+}
