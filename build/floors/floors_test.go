@@ -40,9 +40,9 @@ var rules = []rule{
 	},
 	{
 		why: "the ground knows nothing of what stands on it",
-		of:  []string{"userspace/model", "userspace/netns", "userspace/nl"},
+		of:  []string{"userspace/link", "userspace/model", "userspace/netns", "userspace/nl", "userspace/pace"},
 		not: []string{"cmd", "userspace", "loader", "maps"},
-		but: []string{"userspace/model", "userspace/netns", "userspace/nl"},
+		but: []string{"userspace/model", "userspace/netns", "userspace/nl", "userspace/pace"},
 	},
 	{
 		why: "a datapath is told what is wanted: it asks nobody",

@@ -58,7 +58,7 @@ type Datapath interface {
 
 	// EnsureHost says which devices lead outside and which addresses are the
 	// host's own. It is called before the first network and on every change.
-	EnsureHost(ctx context.Context, h Host) error
+	EnsureHost(ctx context.Context, h model.Host) error
 
 	EnsureNetwork(ctx context.Context, n Network) error
 	DeleteNetwork(ctx context.Context, id string) error
@@ -91,25 +91,6 @@ type Datapath interface {
 	Close() error
 	// Uninstall removes every kernel object of this instance, links last.
 	Uninstall(ctx context.Context) error
-}
-
-// Host is what the datapath has to know of the host that it works in.
-type Host struct {
-	Uplinks []Uplink
-	// Addresses are all addresses of the host, of loopback and bridges too.
-	Addresses []netip.Addr
-}
-
-// Uplink is a device that leads outside.
-type Uplink struct {
-	Name  string
-	Index int
-	MAC   model.MAC
-	// L3 devices carry packets without an Ethernet header: tun, WireGuard, PPP.
-	L3 bool
-	// Addresses are the device's global addresses with their prefix lengths,
-	// primary ones first: candidates for the masquerade source.
-	Addresses []netip.Prefix
 }
 
 // Network is what is to be carried between its endpoints and others.

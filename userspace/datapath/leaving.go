@@ -6,6 +6,8 @@ import (
 	"context"
 	"fmt"
 	"iter"
+
+	"github.com/fairway-project/fairway/userspace/model"
 )
 
 // Leaving is the part of a Datapath that is only to be removed: it does nothing, and
@@ -21,7 +23,7 @@ func (l Leaving) EnsureEndpoint(_ context.Context, e Endpoint) error {
 func (l Leaving) Mode() Mode { return l.Of }
 
 // EnsureHost does nothing.
-func (Leaving) EnsureHost(context.Context, Host) error { return nil }
+func (Leaving) EnsureHost(context.Context, model.Host) error { return nil }
 
 // EnsureNetwork does nothing.
 func (Leaving) EnsureNetwork(context.Context, Network) error { return nil }

@@ -43,7 +43,7 @@ type facts struct {
 	// uplinks are the names that were asked for, mayLead the devices that would count
 	// without.
 	uplinks, mayLead []string
-	host             datapath.Host
+	host             model.Host
 
 	daemon daemonFacts
 	socket socketFacts

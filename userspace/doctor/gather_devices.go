@@ -14,12 +14,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/fairway-project/fairway/loader"
-	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/link"
+	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/nl"
 )
 
-func readDevices(host datapath.Host) ([]device, error) {
+func readDevices(host model.Host) ([]device, error) {
 	links, err := nl.LinkList(nil)
 	if err != nil {
 		return nil, err
@@ -34,7 +34,7 @@ func readDevices(host datapath.Host) ([]device, error) {
 		a := l.Attrs()
 		d := device{
 			name: a.Name, mtu: a.MTU, kind: l.Type(), ethernet: a.EncapType == "ether",
-			uplink: slices.ContainsFunc(host.Uplinks, func(u datapath.Uplink) bool { return u.Index == a.Index }),
+			uplink: slices.ContainsFunc(host.Uplinks, func(u model.Uplink) bool { return u.Index == a.Index }),
 		}
 		d.owner, _ = strings.CutPrefix(a.Alias, link.AliasPrefix)
 		if d.owner == a.Alias {

@@ -32,7 +32,7 @@ func healthy(mode datapath.Mode) *facts {
 			{name: "eth0", mtu: 1500, kind: "device", ethernet: true, uplink: true, gro: true},
 			{name: "br-1", mtu: 1500, kind: "bridge", owner: "n1", ethernet: true},
 		},
-		host:   datapath.Host{Uplinks: []datapath.Uplink{{Name: "eth0", Index: 2}}},
+		host:   model.Host{Uplinks: []model.Uplink{{Name: "eth0", Index: 2}}},
 		socket: socketFacts{path: "/run/fairway/fairway.sock", exists: true, mode: 0o660, directory: 0o750},
 		daemon: daemonFacts{known: map[string]bool{"n1": true}},
 	}
@@ -90,12 +90,12 @@ func TestJudgements(t *testing.T) {
 		}, "ip_forward", request.OK, "the daemon sets it"},
 		{"no forwarding in ebpf mode", datapath.EBPF, func(f *facts) { f.sysctls["net/ipv4/ip_forward"] = "0" }, "ip_forward", request.OK, "bridges alone"},
 		{"strict with two uplinks", both, func(f *facts) {
-			f.host.Uplinks = append(f.host.Uplinks, datapath.Uplink{Name: "eth1"})
+			f.host.Uplinks = append(f.host.Uplinks, model.Uplink{Name: "eth1"})
 			f.sysctls["net/ipv4/conf/eth1/rp_filter"] = "1"
 		}, "rp_filter", request.Warn, "eth1"},
 		{"strict with one uplink", both, func(f *facts) { f.sysctls["net/ipv4/conf/all/rp_filter"] = "1" }, "rp_filter", request.OK, ""},
 		{"loose wins over strict", both, func(f *facts) {
-			f.host.Uplinks = append(f.host.Uplinks, datapath.Uplink{Name: "eth1"})
+			f.host.Uplinks = append(f.host.Uplinks, model.Uplink{Name: "eth1"})
 			f.sysctls["net/ipv4/conf/all/rp_filter"], f.sysctls["net/ipv4/conf/eth1/rp_filter"] = "2", "1"
 		}, "rp_filter", request.OK, ""},
 		{"br_netfilter off", datapath.IPTables, func(f *facts) { delete(f.sysctls, "net/bridge/bridge-nf-call-iptables") }, "br_netfilter", request.Fail, "not loaded"},

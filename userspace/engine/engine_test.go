@@ -15,7 +15,6 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
-	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/netns"
 	"github.com/fairway-project/fairway/userspace/request"
@@ -371,8 +370,8 @@ func TestDatapathIsToldWhatTheHostIsNow(t *testing.T) {
 	eventually(t, "the datapath to know the address", told)
 
 	w.hostLook.Lock()
-	w.facts.host.Store(new(datapath.Host))
-	must(t, w.fake.EnsureHost(ctx, datapath.Host{}))
+	w.facts.host.Store(new(model.Host))
+	must(t, w.fake.EnsureHost(ctx, model.Host{}))
 	w.hostLook.Unlock()
 	must(t, netlink.AddrReplace(lo, address))
 	eventually(t, "the datapath to know the address again", told)

@@ -7,8 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/link"
+	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/netns"
 )
 
@@ -23,7 +23,7 @@ type facts struct {
 	// namespaces of others, by the sandbox that adopted them, which were found to be the
 	// right ones.
 	namespaces known[netns.ID]
-	host       atomic.Pointer[datapath.Host]
+	host       atomic.Pointer[model.Host]
 }
 
 // known are facts by the ID of what they are about.
@@ -68,9 +68,9 @@ func (k *known[V]) forget(id string) {
 }
 
 // hostNow is what the datapath was told of the host.
-func (f *facts) hostNow() datapath.Host {
+func (f *facts) hostNow() model.Host {
 	if h := f.host.Load(); h != nil {
 		return *h
 	}
-	return datapath.Host{}
+	return model.Host{}
 }

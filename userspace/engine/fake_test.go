@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/model"
 )
 
 // errInjected is what a fake datapath fails with on demand.
@@ -27,7 +28,7 @@ type fakeDatapath struct {
 	failHost bool
 	// onResolver is called before a resolver is taken.
 	onResolver func(datapath.Resolver)
-	host       datapath.Host
+	host       model.Host
 	networks   map[string]datapath.Network
 	endpoints  map[string]datapath.Endpoint
 	ports      map[string][]datapath.Port
@@ -85,7 +86,7 @@ func (f *fakeDatapath) setFailHost(fail bool) {
 	f.failHost = fail
 }
 
-func (f *fakeDatapath) hostNow() datapath.Host {
+func (f *fakeDatapath) hostNow() model.Host {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.host
@@ -139,7 +140,7 @@ func (f *fakeDatapath) content() map[string][]string {
 
 func (f *fakeDatapath) Mode() datapath.Mode { return datapath.IPTables }
 
-func (f *fakeDatapath) EnsureHost(_ context.Context, h datapath.Host) error {
+func (f *fakeDatapath) EnsureHost(_ context.Context, h model.Host) error {
 	err := f.take("host", func() { f.host = h })
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/link"
+	"github.com/fairway-project/fairway/userspace/model"
 )
 
 // errNoDevice is about an uplink that was named and isn't there. It may come yet.
@@ -43,7 +44,7 @@ func (e *Engine) checkUplinks(names []string) error {
 	}
 	host, err := e.links.Observe(link.Scope{Uplinks: names})
 	// The eBPF datapath can't use those without an Ethernet header yet.
-	usable := func(u datapath.Uplink) bool { return !u.L3 || e.datapath.Mode() != datapath.EBPF }
+	usable := func(u model.Uplink) bool { return !u.L3 || e.datapath.Mode() != datapath.EBPF }
 	if err == nil && !slices.ContainsFunc(host.Uplinks, usable) {
 		err = ErrNoUplink
 	}
@@ -59,7 +60,7 @@ func (e *Engine) swapUplinks(names []string) (before []string) {
 
 // tellUplinks has the log name the uplinks that the datapath has been told of, or that
 // they went. It needs hostLook.
-func (e *Engine) tellUplinks(now datapath.Host) {
+func (e *Engine) tellUplinks(now model.Host) {
 	have, had := uplinkNames(now), uplinkNames(e.facts.hostNow())
 	for _, name := range have {
 		if !slices.Contains(had, name) {
@@ -75,7 +76,7 @@ func (e *Engine) tellUplinks(now datapath.Host) {
 
 // tellMissing has the status and the log name the uplinks that were asked for and aren't
 // there. It needs hostLook.
-func (e *Engine) tellMissing(now datapath.Host) {
+func (e *Engine) tellMissing(now model.Host) {
 	have := uplinkNames(now)
 	e.owner.Forget(func(subject string) bool {
 		name, is := strings.CutPrefix(subject, uplinkPrefix)
@@ -88,7 +89,7 @@ func (e *Engine) tellMissing(now datapath.Host) {
 	}
 }
 
-func uplinkNames(h datapath.Host) (names []string) {
+func uplinkNames(h model.Host) (names []string) {
 	for _, u := range h.Uplinks {
 		names = append(names, u.Name)
 	}

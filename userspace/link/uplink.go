@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/nl"
 	"github.com/vishvananda/netlink"
@@ -47,25 +46,25 @@ var (
 )
 
 // Observe lists the devices that lead outside and the host's addresses.
-func (h *Host) Observe(scope Scope) (datapath.Host, error) {
+func (h *Host) Observe(scope Scope) (model.Host, error) {
 	links, err := nl.LinkList(h.nl)
 	if err != nil {
-		return datapath.Host{}, err
+		return model.Host{}, err
 	}
 	addrs, err := nl.AddrList(h.nl, nil, netlink.FAMILY_ALL)
 	if err != nil {
-		return datapath.Host{}, err
+		return model.Host{}, err
 	}
-	host := datapath.Host{Addresses: allAddresses(addrs)}
+	host := model.Host{Addresses: allAddresses(addrs)}
 	for _, l := range links {
 		a := l.Attrs()
 		if scope.uplink(l, links) {
-			host.Uplinks = append(host.Uplinks, datapath.Uplink{
+			host.Uplinks = append(host.Uplinks, model.Uplink{
 				Name: a.Name, Index: a.Index, MAC: macOf(a.HardwareAddr), L3: a.EncapType != "ether", Addresses: uplinkAddresses(addrs, a.Index),
 			})
 		}
 	}
-	slices.SortFunc(host.Uplinks, func(a, b datapath.Uplink) int { return cmp.Compare(a.Index, b.Index) })
+	slices.SortFunc(host.Uplinks, func(a, b model.Uplink) int { return cmp.Compare(a.Index, b.Index) })
 	return host, nil
 }
 

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/google/go-cmp/cmp"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -106,7 +106,7 @@ func TestUplinkAddressesPutTheBestFirst(t *testing.T) {
 }
 
 // reportTo looks at the host and passes on what it sees.
-func reportTo(reports chan<- datapath.Host, h *Host, scope Scope) func(context.Context) error {
+func reportTo(reports chan<- model.Host, h *Host, scope Scope) func(context.Context) error {
 	return func(context.Context) error {
 		now, err := h.Observe(scope)
 		if err == nil {
@@ -117,23 +117,23 @@ func reportTo(reports chan<- datapath.Host, h *Host, scope Scope) func(context.C
 }
 
 // watched collects what is seen when a watcher says so.
-func watched(t *testing.T, h *Host, scope Scope) (*Watcher, func(what string, is func(datapath.Host) bool)) {
+func watched(t *testing.T, h *Host, scope Scope) (*Watcher, func(what string, is func(model.Host) bool)) {
 	t.Helper()
 	w, err := h.NewWatcher(slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	reports, done := make(chan datapath.Host, 1000), make(chan struct{})
+	reports, done := make(chan model.Host, 1000), make(chan struct{})
 	go func() {
 		defer close(done)
 		w.Run(ctx, reportTo(reports, h, scope))
 	}()
 	t.Cleanup(func() { cancel(); <-done })
-	return w, func(what string, is func(datapath.Host) bool) {
+	return w, func(what string, is func(model.Host) bool) {
 		t.Helper()
 		timeout := time.After(time.Minute)
-		var last datapath.Host
+		var last model.Host
 		for {
 			select {
 			case last = <-reports:
@@ -147,7 +147,7 @@ func watched(t *testing.T, h *Host, scope Scope) (*Watcher, func(what string, is
 	}
 }
 
-func uplinkNames(h datapath.Host) []string {
+func uplinkNames(h model.Host) []string {
 	names := []string{}
 	for _, u := range h.Uplinks {
 		names = append(names, u.Name)
@@ -172,8 +172,8 @@ func TestWatcherFollowsTheHost(t *testing.T) {
 	lan, _ := newTestSandbox(t)
 	sb, _ := newTestSandbox(t)
 	_, next := watched(t, h, Scope{})
-	names := func(want ...string) func(datapath.Host) bool {
-		return func(h datapath.Host) bool { return slices.Equal(uplinkNames(h), want) }
+	names := func(want ...string) func(model.Host) bool {
+		return func(h model.Host) bool { return slices.Equal(uplinkNames(h), want) }
 	}
 	next("the host as it is", names())
 	eth0 := addLink(t, h, lan, "eth0")
@@ -183,12 +183,12 @@ func TestWatcherFollowsTheHost(t *testing.T) {
 	if err := h.nl.AddrAdd(eth0, &netlink.Addr{IPNet: ipNet(prefix)}); err != nil {
 		t.Fatal(err)
 	}
-	next("its address", func(h datapath.Host) bool {
+	next("its address", func(h model.Host) bool {
 		return len(h.Uplinks) == 1 && slices.Contains(h.Uplinks[0].Addresses, prefix) && slices.Contains(h.Addresses, prefix.Addr())
 	})
 	ensure(t, h, testBridge())
 	attach(t, h, sb, testVeth(), testInterface())
-	next("the gateway's address", func(h datapath.Host) bool {
+	next("the gateway's address", func(h model.Host) bool {
 		return slices.Contains(h.Addresses, gateway4.Addr()) && slices.Contains(h.Addresses, gateway6.Addr()) && names("eth0")(h)
 	})
 	addLink(t, h, lan, "eth1")
@@ -205,7 +205,7 @@ func TestWatcherFollowsTheHost(t *testing.T) {
 	if err := h.nl.AddrDel(eth0, &netlink.Addr{IPNet: ipNet(prefix)}); err != nil {
 		t.Fatal(err)
 	}
-	next("the address to vanish", func(h datapath.Host) bool { return !slices.Contains(h.Addresses, prefix.Addr()) })
+	next("the address to vanish", func(h model.Host) bool { return !slices.Contains(h.Addresses, prefix.Addr()) })
 	if err := h.nl.LinkDel(br0); err != nil {
 		t.Fatal(err)
 	}
@@ -274,7 +274,7 @@ func TestWatcherSurvivesAFlood(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	reports, done := make(chan datapath.Host, 100), make(chan struct{})
+	reports, done := make(chan model.Host, 100), make(chan struct{})
 	go func() {
 		defer close(done)
 		w.Run(ctx, reportTo(reports, h, Scope{}))
@@ -302,7 +302,7 @@ func TestWatcherSubscribesAgain(t *testing.T) {
 	w.events.Close()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	reports, done := make(chan datapath.Host, 100), make(chan struct{})
+	reports, done := make(chan model.Host, 100), make(chan struct{})
 	go func() {
 		defer close(done)
 		w.Run(ctx, reportTo(reports, h, Scope{}))
@@ -345,9 +345,9 @@ func TestRefreshAsksWhatIsIgnored(t *testing.T) {
 	adopted := make(chan bool, 1)
 	adopted <- false
 	w, next := watched(t, h, Scope{Ignore: func(string) bool { is := <-adopted; adopted <- is; return is }})
-	next("the bridge", func(h datapath.Host) bool { return len(h.Uplinks) == 1 })
+	next("the bridge", func(h model.Host) bool { return len(h.Uplinks) == 1 })
 	<-adopted
 	adopted <- true
 	w.Refresh()
-	next("the bridge to vanish", func(h datapath.Host) bool { return len(h.Uplinks) == 0 })
+	next("the bridge to vanish", func(h model.Host) bool { return len(h.Uplinks) == 0 })
 }

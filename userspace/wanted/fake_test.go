@@ -95,7 +95,7 @@ func (k *kernel) Guard(_ context.Context, device string, _ int) error {
 	return k.call("guard %s", device)
 }
 
-func (k *kernel) EnsureHost(context.Context, datapath.Host) error { return k.call("host") }
+func (k *kernel) EnsureHost(context.Context, model.Host) error { return k.call("host") }
 
 func (k *kernel) EnsureResolver(_ context.Context, r datapath.Resolver) error {
 	return k.call("resolver %s", r.SandboxID)

@@ -132,7 +132,7 @@ func TestRetire(t *testing.T) {
 	own := owner(t, s, model.OwnerFairway, Options{})
 	ctx := t.Context()
 	for _, err := range []error{
-		s.EnsureHost(ctx, datapath.Host{}), own.PutNetwork(ctx, network("n", "10.1.0.0/16", 1)),
+		s.EnsureHost(ctx, model.Host{}), own.PutNetwork(ctx, network("n", "10.1.0.0/16", 1)),
 		own.PutResolver(ctx, datapath.Resolver{SandboxID: "s"}),
 	} {
 		if err != nil {

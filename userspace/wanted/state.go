@@ -182,7 +182,7 @@ func (s *State) views() (all []View) {
 }
 
 // EnsureHost says which devices lead outside and which addresses are the host's own.
-func (s *State) EnsureHost(ctx context.Context, h datapath.Host) error {
+func (s *State) EnsureHost(ctx context.Context, h model.Host) error {
 	return s.Datapath.EnsureHost(ctx, h)
 }
 

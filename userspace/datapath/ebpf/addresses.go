@@ -7,7 +7,7 @@ import (
 	"net/netip"
 
 	"github.com/fairway-project/fairway/maps/host"
-	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/model"
 )
 
 // addresses are the host's, those of the networks' gateways among them.
@@ -26,7 +26,7 @@ func adoptAddresses(t *host.Table) (*addresses, error) {
 }
 
 // say notes what EnsureHost said.
-func (a *addresses) say(h datapath.Host) {
+func (a *addresses) say(h model.Host) {
 	a.own = map[netip.Addr]bool{netip.IPv6Loopback(): true}
 	for _, addr := range h.Addresses {
 		a.own[addr.Unmap().WithZone("")] = true

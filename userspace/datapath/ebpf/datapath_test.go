@@ -180,7 +180,7 @@ func TestPruneRemovesLeftovers(t *testing.T) {
 			t.Errorf("still attached: %+v", at)
 		}
 	}
-	w.ensure(w.pruned(datapath.Desired{}), w.hostIs(datapath.Host{}))
+	w.ensure(w.pruned(datapath.Desired{}), w.hostIs(model.Host{}))
 	equal(t, "with nothing wanted", w.snapshot(), snapshot{Addresses: map[netip.Addr]uint32{netip.IPv6Loopback(): 0}})
 }
 

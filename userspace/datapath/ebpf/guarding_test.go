@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/model"
 )
 
 func (w *world) guarded(device string) int {
@@ -99,7 +100,7 @@ func TestPruneRemovesWhatNobodyEnsured(t *testing.T) {
 func TestBridgeIsNoUplink(t *testing.T) {
 	w := newWorld(t)
 	h := w.host()
-	h.Uplinks = append(h.Uplinks, datapath.Uplink{Name: "br0", Index: w.bridgeIndex})
+	h.Uplinks = append(h.Uplinks, model.Uplink{Name: "br0", Index: w.bridgeIndex})
 	w.ensure(w.hostIs(h))
 	if w.guarded("br0") != 2 {
 		t.Error("a bridge of nobody's is not an uplink")

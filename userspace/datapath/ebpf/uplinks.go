@@ -11,7 +11,7 @@ import (
 
 	"github.com/fairway-project/fairway/loader"
 	"github.com/fairway-project/fairway/maps/host"
-	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/model"
 )
 
 // uplinks are the devices that lead outside.
@@ -35,7 +35,7 @@ func adoptUplinks(cfg Config, t *host.Table, p *programs) (*uplinks, error) {
 }
 
 // ensure serves these devices. Others are served until drop.
-func (u *uplinks) ensure(devices []datapath.Uplink) error {
+func (u *uplinks) ensure(devices []model.Uplink) error {
 	var errs []error
 	before := u.withoutXDP
 	u.l3, u.withoutXDP, u.names = nil, make(map[string]string), make(map[string]int)
@@ -52,7 +52,7 @@ func (u *uplinks) ensure(devices []datapath.Uplink) error {
 	return errors.Join(errs...)
 }
 
-func (u *uplinks) serve(device datapath.Uplink) error {
+func (u *uplinks) serve(device model.Uplink) error {
 	var want host.Uplink
 	for _, p := range device.Addresses {
 		if p.Addr().Is4() {

@@ -162,9 +162,9 @@ func (w *world) endpointOf(n byte) datapath.Endpoint {
 	}
 }
 
-func (w *world) host() datapath.Host {
-	return datapath.Host{
-		Uplinks: []datapath.Uplink{{
+func (w *world) host() model.Host {
+	return model.Host{
+		Uplinks: []model.Uplink{{
 			Name: "up0", Index: w.uplink,
 			Addresses: []netip.Prefix{netip.MustParsePrefix("192.0.2.10/24"), netip.MustParsePrefix("2001:db8::10/64")},
 		}},
@@ -187,7 +187,7 @@ func (w *world) ensure(calls ...func(context.Context) error) {
 	})
 }
 
-func (w *world) hostIs(h datapath.Host) func(context.Context) error {
+func (w *world) hostIs(h model.Host) func(context.Context) error {
 	return func(ctx context.Context) error { return w.dp.EnsureHost(ctx, h) }
 }
 

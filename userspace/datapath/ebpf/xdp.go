@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/fairway-project/fairway/loader"
-	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/model"
 )
 
 // XDP says whether uplinks run a program before the kernel makes packets of frames.
@@ -37,7 +37,7 @@ func (x XDP) forwards() bool { return x == XDPAuto || x == XDPNative }
 // ensureXDP gives the uplink the XDP program, or takes it away.
 //
 // A program of others stays: there is room for one, and theirs was there first.
-func (u *uplinks) ensureXDP(device datapath.Uplink, before map[string]string) error {
+func (u *uplinks) ensureXDP(device model.Uplink, before map[string]string) error {
 	if !u.xdp.enabled() {
 		return u.dropXDP(device.Index)
 	}
@@ -62,7 +62,7 @@ func (u *uplinks) ensureXDP(device datapath.Uplink, before map[string]string) er
 	return err
 }
 
-func (u *uplinks) attachXDP(device datapath.Uplink) error {
+func (u *uplinks) attachXDP(device model.Uplink) error {
 	if u.xdp.forwards() {
 		if err := readyForXDP(device.Name); err != nil {
 			return err

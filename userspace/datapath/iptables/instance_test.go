@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/model"
 )
 
 // There is one set of rules for each network namespace: while its owner may be at
@@ -27,13 +27,13 @@ func TestAnotherInstancesRules(t *testing.T) {
 		}
 		base := w.saveTables()
 		own := open("one", false)
-		must(t, own.EnsureHost(t.Context(), datapath.Host{}))
+		must(t, own.EnsureHost(t.Context(), model.Host{}))
 		mine := w.saveTables()
 		if mine == base {
 			t.Error("rules of a version that wrote no instance weren't taken over")
 		}
 		other := open("two", true)
-		if err := other.EnsureHost(t.Context(), datapath.Host{}); !errors.Is(err, ErrOccupied) {
+		if err := other.EnsureHost(t.Context(), model.Host{}); !errors.Is(err, ErrOccupied) {
 			t.Errorf("EnsureHost of another instance: %v, want ErrOccupied", err)
 		}
 		must(t, other.Uninstall(t.Context()))
@@ -46,8 +46,8 @@ func TestAnotherInstancesRules(t *testing.T) {
 		if diff := cmp.Diff(flushed, w.saveTables()); diff != "" {
 			t.Errorf("another instance changed after a flush (-before +after):\n%s", diff)
 		}
-		must(t, open("one", true).EnsureHost(t.Context(), datapath.Host{}))
-		must(t, open("two", false).EnsureHost(t.Context(), datapath.Host{}))
+		must(t, open("one", true).EnsureHost(t.Context(), model.Host{}))
+		must(t, open("two", false).EnsureHost(t.Context(), model.Host{}))
 		must(t, open("two", true).Uninstall(t.Context()))
 		if j := w.journal(); j != nil {
 			t.Errorf("after the uninstall of the one that took over there is a journal: %+v", j)

@@ -240,7 +240,7 @@ func TestForeignChainsAreRefused(t *testing.T) {
 			return err
 		})
 		defer d.Close()
-		if err := d.EnsureHost(t.Context(), datapath.Host{}); !errors.Is(err, ErrForeign) {
+		if err := d.EnsureHost(t.Context(), model.Host{}); !errors.Is(err, ErrForeign) {
 			t.Errorf("EnsureHost: %v, want ErrForeign", err)
 		}
 		must(t, d.Uninstall(t.Context()))
@@ -254,7 +254,7 @@ func TestMissingBinary(t *testing.T) {
 	d, err := New(Options{Binaries: Binaries{Restore4: "no-such-iptables-restore", Save4: "no-such-iptables-save"}})
 	must(t, err)
 	defer d.Close()
-	if err := d.EnsureHost(t.Context(), datapath.Host{}); err == nil || !strings.Contains(err.Error(), "not installed") {
+	if err := d.EnsureHost(t.Context(), model.Host{}); err == nil || !strings.Contains(err.Error(), "not installed") {
 		t.Errorf("EnsureHost: %v, want the program's name and what to do", err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/model"
 )
 
 // perFamily collects rules for both families.
@@ -20,7 +21,7 @@ func perFamily(rules func(Family) []Rule) [len(families)][]Rule {
 
 // EnsureHost remembers the host's addresses, by which flows to published ports
 // are told from others.
-func (d *Datapath) EnsureHost(ctx context.Context, h datapath.Host) error {
+func (d *Datapath) EnsureHost(ctx context.Context, h model.Host) error {
 	return d.inside(ctx, func(ctx context.Context) error {
 		d.state.host = h
 		return d.prepare(ctx)

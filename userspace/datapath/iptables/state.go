@@ -12,7 +12,7 @@ import (
 
 // state is what was asked for, by ID.
 type state struct {
-	host datapath.Host
+	host model.Host
 	// instance is Options.Instance.
 	instance string
 	// masquerade are the source ports for it; zero leaves them to netfilter.

@@ -106,7 +106,7 @@ func (w *world) open() *Datapath {
 		return err
 	})
 	w.t.Cleanup(func() { must(w.t, d.Close()) })
-	must(w.t, d.EnsureHost(w.t.Context(), datapath.Host{Addresses: []netip.Addr{
+	must(w.t, d.EnsureHost(w.t.Context(), model.Host{Addresses: []netip.Addr{
 		netip.MustParseAddr(hostAddr4), netip.MustParseAddr(hostAddr6),
 		netip.MustParseAddr("127.0.0.1"), netip.IPv6Loopback(),
 	}}))
