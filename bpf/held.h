@@ -90,23 +90,35 @@ static __always_inline struct flow6_key *held_reply_key(bool v6, const struct pa
  * can't push anything out, to have the next packet count as the first one again. Of tuples
  * that fall together the later one isn't held.
  */
-static __always_inline __u32 *heard_at(const struct flow6_key *key)
+static __always_inline struct heard *heard_at(const struct flow6_key *key, __u32 *hash)
 {
 	struct share *share = the_share();
 	const __u32 *words = (const __u32 *)key;
-	__u32 place = share ? share->seed : 0;
+	__u32 place;
 	unsigned int i;
 
+	*hash = share ? share->seed : 0;
 #pragma clang loop unroll(full)
 	for (i = 0; i < sizeof(*key) / sizeof(*words); i++)
-		place = mix(place, words[i]);
-	place &= HEARD_PLACES - 1;
+		*hash = mix(*hash, words[i]);
+	place = *hash & (HEARD_PLACES - 1);
 	return bpf_map_lookup_elem(&heard_tuples, &place);
 }
 
+/* Whether the host just heard the tuple of the scratch's key for the first time. */
+__noinline int host_heard(void)
+{
+	struct flow6_key *key = new_key();
+	__u32 hash = 0;
+	struct heard *heard = key ? heard_at(key, &hash) : NULL;
+
+	return heard && heard->hash == hash && is_recent(&heard->first, HEARD_SECONDS);
+}
+
 /*
- * Whether the host holds the tuple of the scratch's key, or all of the protocol, an index
- * in host_protocols. Linux 6.1 takes no argument of a function for a map's key.
+ * Whether the host holds the tuple of the scratch's key by what it sent, or all of the
+ * protocol, an index in host_protocols. Linux 6.1 takes no argument of a function for a
+ * map's key.
  */
 __noinline int host_holds(__u32 protocol)
 {
@@ -119,16 +131,15 @@ __noinline int host_holds(__u32 protocol)
 	    is_recent(bpf_map_lookup_elem(&host_protocols, &protocol), HELD_SECONDS))
 		return true;
 	return is_recent(bpf_map_lookup_elem(&host_tuples, key), HELD_SECONDS) ||
-	       is_recent(bpf_map_lookup_elem(&answer_tuples, key), HELD_SECONDS) ||
-	       is_recent(heard_at(key), HEARD_SECONDS);
+	       is_recent(bpf_map_lookup_elem(&answer_tuples, key), HELD_SECONDS);
 }
 
-/* Whether the host holds what the planned flow's replies would look like. */
+/* Whether the host holds, or just heard, what the planned flow's replies would look like. */
 static __always_inline bool host_holds_replies(bool v6, const struct packet *p,
 					       const struct flow_plan *plan)
 {
 	return is_told_by_use(v6, p->proto) && held_reply_key(v6, p, plan) &&
-	       host_holds(protocol_index(v6, p->proto));
+	       (host_holds(protocol_index(v6, p->proto)) || host_heard());
 }
 
 /*
@@ -160,10 +171,13 @@ __noinline int host_hold(__u32 apart)
 static __always_inline void host_hear(void)
 {
 	struct flow6_key *key = new_key();
-	__u32 now = flow_now(), *first = key ? heard_at(key) : NULL;
+	__u32 now = flow_now(), hash = 0;
+	struct heard *heard = key ? heard_at(key, &hash) : NULL;
 
-	if (first && (!*first || now - *first >= HELD_SECONDS * touch_jiffies))
-		*first = now;
+	if (heard && (!heard->first || now - heard->first >= HELD_SECONDS * touch_jiffies)) {
+		heard->hash = hash;
+		heard->first = now;
+	}
 }
 
 /* From now on the host holds the protocol. */
@@ -241,7 +255,10 @@ static __always_inline void host_hears(bool v6, const struct packet *p)
 		host_hear();
 }
 
-/* Takes back what the host holds, before a packet from outside is looked up. */
+/*
+ * Takes back what the host holds, before a packet from outside is looked up. What it only
+ * heard ends nothing: since the flow was opened it has taken all that is heard of its tuple.
+ */
 static __always_inline int host_reclaims(bool v6, const struct packet *p)
 {
 	if (held_key(v6, p, ZONE_WORLD) && host_holds(protocol_index(v6, p->proto)))

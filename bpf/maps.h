@@ -226,7 +226,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, HEARD_PLACES);
 	__type(key, __u32);
-	__type(value, __u32);
+	__type(value, struct heard);
 } heard_tuples SEC(".maps");
 
 /* What it sent to containers, and answered strangers: apart, because both can make it answer. */

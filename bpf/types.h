@@ -421,6 +421,12 @@ struct presented {
 	__u8 pad[3];
 };
 
+/* A tuple that the host only heard; see held.h. */
+struct heard {
+	__u32 hash;  /* tells it from others of its place */
+	__u32 first; /* jiffies of the first packet, 0: none */
+};
+
 /* Ports of a fragmented datagram, learned from its first fragment. */
 struct frag_key {
 	__be32 saddr[4];

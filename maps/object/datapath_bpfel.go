@@ -333,6 +333,12 @@ type DatapathFragRate struct {
 	Count uint32
 }
 
+type DatapathHeard struct {
+	_     structs.HostLayout
+	Hash  uint32
+	First uint32
+}
+
 type DatapathHostState struct {
 	_               structs.HostLayout
 	RouteGeneration uint16

@@ -47,6 +47,7 @@ func (p heldProto) cases() []testCase {
 	container := fromContainer(p.Web, out, forwarded(), wire)
 	refused := fromContainer(p.Web, out, dropped(noPort), nil)
 	toHost := fromUplink(p.Eth0, inbound, passed(), nil)
+	toOther := fromUplink(p.Eth0, p.frame(inbound.IP(p.far(), p.host())), passed(), nil)
 	toWeb := fromUplink(p.Eth0, inbound, delivered(p.Web), p.into(p.Web, inbound.To(p.addr(p.Web), out.Src().Port())))
 	speaks := toUplink(p.Eth0, "", own, passed(), nil)
 	// IPsec leaves the device that a forwarded packet came in by as it was.
@@ -62,6 +63,11 @@ func (p heldProto) cases() []testCase {
 		{name: name + "host heard first, and the remote goes on", flows: 1, steps: []step{
 			toHost, refused, aged(toHost, 8), refused, aged(toHost, 3), container, toWeb,
 		}},
+		{name: name + "host seems to have heard a flow's tuple", flows: 1, steps: []step{
+			toHost, aged(container, 11), rejuvenated(toWeb, 11), container,
+		}},
+		{name: name + "host heard others in all places", flows: 1, steps: []step{toOther, hearOthers(container), toWeb}},
+		{name: name + "host heard others in all places meanwhile", flows: 1, steps: []step{toOther, container, hearOthers(toWeb), toWeb}},
 		{name: name + "host heard again later", steps: []step{toHost, aged(toHost, 601), refused, toHost}},
 		{name: name + "container was first, then the host spoke", steps: []step{container, toWeb, speaks, toHost, refused, toHost}},
 		{name: name + "container was first, then a tunnel spoke", steps: []step{container, speaksForOthers, toHost, refused}},
@@ -85,6 +91,16 @@ func (p heldProto) cases() []testCase {
 // aged is a step before which so many seconds pass.
 func aged(s step, seconds uint32) step {
 	s.before = func(t *testing.T, h *rig.Host) { h.AgeHeld(t, seconds*jiffies) }
+	return s
+}
+
+// rejuvenated is a step before which what the host holds becomes so many seconds younger.
+func rejuvenated(s step, seconds uint32) step { return aged(s, -seconds) }
+
+// hearOthers is a step before which strangers have sent the host something for each place where
+// it remembers what it heard.
+func hearOthers(s step) step {
+	s.before = func(t *testing.T, h *rig.Host) { h.HearOthers(t) }
 	return s
 }
 

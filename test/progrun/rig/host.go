@@ -157,6 +157,13 @@ func (h *Host) AgeHeld(tb testing.TB, jiffies uint32) {
 	check(tb, h.Host.AgeHeld(jiffies))
 }
 
+// HearOthers makes it look as if the host had heard, when it heard something last, tuples that
+// nobody uses, one for each place.
+func (h *Host) HearOthers(tb testing.TB) {
+	tb.Helper()
+	check(tb, h.Host.HearOthers())
+}
+
 // Route leads dst, a prefix, out of another uplink, or deletes the route if via is invalid.
 func (h *Host) Route(tb testing.TB, dst string, u Uplink, via netip.Addr) {
 	tb.Helper()

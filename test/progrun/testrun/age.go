@@ -36,8 +36,18 @@ func (h *Host) AgeHeld(jiffies uint32) error {
 	return errors.Join(
 		age(h.HostTuples, func(_ *object.DatapathFlow6Key, used *uint32) { earlier(used) }),
 		age(h.AnswerTuples, func(_ *object.DatapathFlow6Key, used *uint32) { earlier(used) }),
-		ageArray(h.HeardTuples, earlier),
+		ageArray(h.HeardTuples, func(v *object.DatapathHeard) { earlier(&v.First) }),
 		age(h.HostProtocols, func(_, used *uint32) { earlier(used) }),
+	)
+}
+
+// HearOthers makes it look as if the host had heard, when it heard something last, tuples that
+// nobody uses, one for each place.
+func (h *Host) HearOthers() error {
+	var last uint32
+	return errors.Join(
+		ageArray(h.HeardTuples, func(v *object.DatapathHeard) { last = max(last, v.First) }),
+		ageArray(h.HeardTuples, func(v *object.DatapathHeard) { v.First, v.Hash = last, ^v.Hash }),
 	)
 }
 
@@ -50,8 +60,8 @@ func ageFlow(lastSeen, tcpAck *uint32, proto uint8, jiffies uint32) {
 }
 
 // ageArray is age for all of a large array at once.
-func ageArray(m *ebpf.Map, change func(*uint32)) error {
-	keys, values := make([]uint32, m.MaxEntries()), make([]uint32, m.MaxEntries())
+func ageArray[V any](m *ebpf.Map, change func(*V)) error {
+	keys, values := make([]uint32, m.MaxEntries()), make([]V, m.MaxEntries())
 	if _, err := m.BatchLookup(new(ebpf.MapBatchCursor), keys, values, nil); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 		return fmt.Errorf("read %s: %w", m, err)
 	}

@@ -30,7 +30,7 @@ func (h *Host) empty() error {
 	} {
 		errs = append(errs, zero(array, n))
 	}
-	errs = append(errs, ageArray(m.HeardTuples, func(first *uint32) { *first = 0 }))
+	errs = append(errs, ageArray(m.HeardTuples, func(v *object.DatapathHeard) { *v = object.DatapathHeard{} }))
 	return errors.Join(append(errs, m.FlowUses.Put(uint32(share.All), &object.DatapathFlowUse{}))...)
 }
 
