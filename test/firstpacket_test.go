@@ -244,8 +244,7 @@ func TestRulesCutRunningConnections(t *testing.T) {
 			defer in.close()
 			defer out.close()
 			fw.with(t, e.Host, f, []rule{drop(rule{src: f.LAN1}), drop(rule{dst: f.WAN})}, func() {
-				in.cut(t)
-				out.cut(t)
+				areCut(t, in, out)
 			})
 			in.mended(t)
 			out.mended(t)
@@ -298,22 +297,31 @@ func (r *running) exchange(limit time.Duration) error {
 	return nil
 }
 
-// cut waits until datagrams get no answer, and demands that a line gets none.
-func (r *running) cut(t *testing.T) {
+// areCut waits until datagrams get no answer, and demands that lines get none.
+func areCut(t *testing.T, all ...*running) {
 	t.Helper()
-	harness.Eventually(t, "datagrams to be cut off", func() error {
-		if r.exchange(harness.Silence) == nil {
-			return fmt.Errorf("answered")
-		}
-		return nil
-	})
-	time.Sleep(time.Second)
-	_ = r.tcp.SetDeadline(time.Now().Add(2 * time.Second))
-	if _, err := r.tcp.Write([]byte("held up\n")); err != nil {
-		t.Fatal(err)
+	for _, r := range all {
+		harness.Eventually(t, "datagrams to be cut off", func() error {
+			if r.exchange(harness.Silence) == nil {
+				return fmt.Errorf("answered")
+			}
+			return nil
+		})
 	}
-	if n, err := r.tcp.Read(make([]byte, 100)); err == nil {
-		t.Errorf("%d bytes came through", n)
+	// Without the daemon a flow asks again about once a second.
+	time.Sleep(time.Second)
+	// Lines are sent again after 0.2 s, 0.4 s more, and so on.
+	silence := time.Now().Add(time.Second)
+	for _, r := range all {
+		if _, err := r.tcp.Write([]byte("held up\n")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, r := range all {
+		_ = r.tcp.SetDeadline(silence)
+		if n, err := r.tcp.Read(make([]byte, 100)); err == nil {
+			t.Errorf("%d bytes came through", n)
+		}
 	}
 }
 
@@ -321,7 +329,7 @@ func (r *running) cut(t *testing.T) {
 func (r *running) mended(t *testing.T) {
 	t.Helper()
 	harness.Eventually(t, "datagrams to pass", func() error { return r.exchange(harness.Silence) })
-	_ = r.tcp.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = r.tcp.SetDeadline(time.Now().Add(harness.Patience))
 	buf := make([]byte, 100)
 	n, err := r.tcp.Read(buf)
 	if err != nil || string(buf[:n]) != "held up\n" {
