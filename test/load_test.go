@@ -51,26 +51,35 @@ func oneRequest(w walk, text string) error {
 	return c.Echo(text)
 }
 
-// NAT-26: of a large range any port leads to the port at the same place.
+// NAT-26: of a large range any port leads to the port at the same place. The time of
+// iptables-restore grows with the square of the range: a larger one is in the long tests.
 func TestPublishedLargeRange(t *testing.T) {
-	const size, probes = 2000, 25
 	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
-		e.Network(t, "a", numA)
-		c1 := e.Sandbox(t, "c1", "--network", "a", "-p", fmt.Sprintf("20000-%d:40000-%d", 20000+size-1, 40000+size-1))
-		for range probes {
-			i := rand.IntN(size)
-			t.Run(fmt.Sprint(i), func(t *testing.T) {
-				tag := fmt.Sprint("port-", 40000+i)
-				harness.ServeTCP(t, c1.Netns, 40000+i, tag)
-				for _, addr := range []string{harness.HostIP4, harness.HostIP6} {
-					if r, err := harness.GetTCP(e.LAN1, at(addr, 20000+i)); err != nil || r.Tag != tag {
-						t.Errorf("port %d leads to %q (%v), want %s", 20000+i, r.Tag, err, tag)
-					}
-				}
-			})
+		size := 2000
+		if e.Mode == harness.IPTables {
+			size = 500
 		}
-		harness.Misses(t, e.LAN1, harness.HostIP4, 20000+size)
+		publishedRange(t, e, size)
 	})
+}
+
+func publishedRange(t *testing.T, e *harness.Env, size int) {
+	const probes = 25
+	e.Network(t, "a", numA)
+	c1 := e.Sandbox(t, "c1", "--network", "a", "-p", fmt.Sprintf("20000-%d:40000-%d", 20000+size-1, 40000+size-1))
+	for range probes {
+		i := rand.IntN(size)
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			tag := fmt.Sprint("port-", 40000+i)
+			harness.ServeTCP(t, c1.Netns, 40000+i, tag)
+			for _, addr := range []string{harness.HostIP4, harness.HostIP6} {
+				if r, err := harness.GetTCP(e.LAN1, at(addr, 20000+i)); err != nil || r.Tag != tag {
+					t.Errorf("port %d leads to %q (%v), want %s", 20000+i, r.Tag, err, tag)
+				}
+			}
+		})
+	}
+	harness.Misses(t, e.LAN1, harness.HostIP4, 20000+size)
 }
 
 // NAT-21: what is unpublished, by disconnecting the gateway's network or by
