@@ -79,10 +79,7 @@ func member(i int) string { return fmt.Sprintf("m%d", i) }
 
 // Close implements plan.Instance.
 func (c *crowd) Close() error {
-	var errs []error
-	if c.world != nil {
-		errs = append(errs, c.world.Close())
-	}
+	errs := []error{c.world.Close()}
 	for _, name := range c.namespaces {
 		errs = append(errs, c.forget(name))
 	}

@@ -238,13 +238,7 @@ func (i *siege) Prove(ctx context.Context) (plan.Proof, error) {
 }
 
 // Close implements plan.Instance.
-func (i *siege) Close() error {
-	err := i.leave()
-	if i.world != nil {
-		err = errors.Join(err, i.world.Close())
-	}
-	return err
-}
+func (i *siege) Close() error { return errors.Join(i.leave(), i.world.Close()) }
 
 // leave ends what enter started, as far as there is any.
 func (i *siege) leave() error {

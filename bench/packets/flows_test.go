@@ -25,11 +25,11 @@ func (p *place) flows(t *testing.T) {
 			c.Flows = maxSources
 		}
 		t.Run(c.Name(), func(t *testing.T) {
-			p.forget(t)
-			s := subject(w, p.arm, c)
-			i := &opening{family: c.Family, steady: steady{world: p.world}}
-			defer leave(t, i.leave)
-			if err := i.enter(t.Context(), p.env, s); err != nil {
+			p.Forget(t)
+			s := subject(w, p.Arm, c)
+			i := &opening{family: c.Family, steady: steady{world: p.World}}
+			defer worldtest.Leave(t, i.leave)
+			if err := i.enter(t.Context(), p.Env, s); err != nil {
 				t.Fatal(err)
 			}
 			samples := plantest.Measure(t, i.measuring(s), s, short, 2)
@@ -54,8 +54,8 @@ func TestCollection(t *testing.T) {
 				t.Fatal(err)
 			}
 			i.world = worldtest.New(t, env, o)
-			defer leave(t, i.steady.leave)
-			defer leave(t, i.endSides)
+			defer worldtest.Leave(t, i.steady.leave)
+			defer worldtest.Leave(t, i.endSides)
 			if err := i.enter(t.Context(), env); err != nil {
 				t.Fatal(err)
 			}

@@ -35,37 +35,23 @@ func subject(w plan.Workload, arm plan.Arm, c plan.Case) plan.Subject {
 
 // place is a world that every case of this package fits into, but for those that want
 // connections to expire.
-type place struct {
-	arm   plan.Arm
-	env   plan.Env
-	world *world.World
-}
+type place struct{ worldtest.Place }
 
 func newPlace(t *testing.T, arm plan.Arm) *place {
 	t.Helper()
-	p := &place{arm: arm, env: plantest.WithFairway(t)}
 	o := world.Options{Arm: arm, Containers: containers(), Connections: spreadFlows}
 	o.Containers[0].Publish = append(o.Containers[0].Publish, floodPorts()...)
-	p.world = worldtest.New(t, p.env, o)
-	return p
-}
-
-// forget makes the place as it was before any connection.
-func (p *place) forget(t *testing.T) {
-	t.Helper()
-	if err := p.world.Forget(); err != nil {
-		t.Fatal(err)
-	}
+	return &place{worldtest.NewPlace(t, o)}
 }
 
 // steady measures established connections.
 func (p *place) steady(t *testing.T, w plan.Workload, c plan.Case) {
 	t.Run(w.Name()+"/"+c.Name(), func(t *testing.T) {
-		p.forget(t)
-		s := subject(w, p.arm, c)
-		i := &steady{world: p.world}
-		defer leave(t, i.leave)
-		if err := i.enter(t.Context(), p.env, s); err != nil {
+		p.Forget(t)
+		s := subject(w, p.Arm, c)
+		i := &steady{world: p.World}
+		defer worldtest.Leave(t, i.leave)
+		if err := i.enter(t.Context(), p.Env, s); err != nil {
 			t.Fatal(err)
 		}
 		if err := i.lane.open(t.Context()); err != nil {
@@ -73,13 +59,6 @@ func (p *place) steady(t *testing.T, w plan.Workload, c plan.Case) {
 		}
 		plantest.Measure(t, i, s, short, 2)
 	})
-}
-
-func leave(t *testing.T, f func() error) {
-	t.Helper()
-	if err := f(); err != nil {
-		t.Errorf("leave: %v", err)
-	}
 }
 
 // Every arm measures something, and the ones that the comparison is about do it on
@@ -120,9 +99,9 @@ func manyOn(arm plan.Arm) []plan.Case {
 // A path that loses packets has no figure. The world is of no use afterwards.
 func (p *place) lossFailsTheSlice(t *testing.T) {
 	t.Run("loss fails the slice", func(t *testing.T) {
-		i := &steady{world: p.world}
-		defer leave(t, i.leave)
-		if err := i.enter(t.Context(), p.env, subject(pps{}, p.arm, pps{}.newCase(plan.LANToPublished, plan.IPv4, 1))); err != nil {
+		i := &steady{world: p.World}
+		defer worldtest.Leave(t, i.leave)
+		if err := i.enter(t.Context(), p.Env, subject(pps{}, p.Arm, pps{}.newCase(plan.LANToPublished, plan.IPv4, 1))); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := i.Slice(t.Context(), short); err != nil {

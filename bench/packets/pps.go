@@ -151,13 +151,7 @@ func (i *steady) Prove(ctx context.Context) (plan.Proof, error) {
 }
 
 // Close implements plan.Instance.
-func (i *steady) Close() error {
-	err := i.leave()
-	if i.world != nil {
-		err = errors.Join(err, i.world.Close())
-	}
-	return err
-}
+func (i *steady) Close() error { return errors.Join(i.leave(), i.world.Close()) }
 
 // leave removes the lane, if there is one.
 func (i *steady) leave() error {

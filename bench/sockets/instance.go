@@ -182,13 +182,7 @@ func (i *instance) Prove(ctx context.Context) (plan.Proof, error) {
 }
 
 // Close implements plan.Instance.
-func (i *instance) Close() error {
-	err := i.leave()
-	if i.world != nil {
-		err = errors.Join(err, i.world.Close())
-	}
-	return err
-}
+func (i *instance) Close() error { return errors.Join(i.leave(), i.world.Close()) }
 
 // leave ends what enter started, as far as there is any.
 func (i *instance) leave() error {

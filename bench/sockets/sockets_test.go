@@ -37,22 +37,16 @@ func of(t *testing.T, k load.Kind) workload {
 }
 
 // place is a world that every case fits into.
-type place struct {
-	arm   plan.Arm
-	env   plan.Env
-	world *world.World
-}
+type place struct{ worldtest.Place }
 
 func newPlace(t *testing.T, arm plan.Arm) *place {
 	t.Helper()
-	p := &place{arm: arm, env: plantest.WithFairway(t)}
-	p.world = worldtest.New(t, p.env, world.Options{Arm: arm, Containers: []world.Container{
+	return &place{worldtest.NewPlace(t, world.Options{Arm: arm, Containers: []world.Container{
 		{Name: "c0", Publish: []world.Port{
 			{Proto: "tcp", Host: firstPort, Container: firstPort, Count: morePorts}, {Proto: "udp", Host: firstPort, Container: firstPort},
 		}},
 		{Name: "c1"},
-	}})
-	return p
+	}})}
 }
 
 // run runs a slice of a case, with what the workload adds to it.
@@ -63,17 +57,11 @@ func (p *place) run(t *testing.T, k load.Kind, c plan.Case) []plan.Sample {
 	w.finish(&c)
 	// Requests that each open a connection fill the table: what comes after them would be
 	// refused until the daemon notices.
-	if err := p.world.Forget(); err != nil {
-		t.Fatal(err)
-	}
-	i := &instance{kind: k, env: p.env, subject: plan.Subject{Case: c, Arm: p.arm}, world: p.world}
-	defer func() {
-		if err := i.leave(); err != nil {
-			t.Errorf("leave: %v", err)
-		}
-	}()
+	p.Forget(t)
+	i := &instance{kind: k, env: p.Env, subject: plan.Subject{Case: c, Arm: p.Arm}, world: p.World}
+	defer worldtest.Leave(t, i.leave)
 	if err := i.enter(t.Context()); err != nil {
-		t.Fatalf("%s on %s: %v", c.FullName(), p.arm, err)
+		t.Fatalf("%s on %s: %v", c.FullName(), p.Arm, err)
 	}
 	return plantest.Measure(t, i, i.subject, slice, 1)
 }

@@ -146,9 +146,12 @@ func (w *World) Host() string { return w.host }
 
 func (w *World) hasHost() bool { return w.Arm != plan.Veth && w.Arm != plan.VethXDP }
 
-// Close removes everything, also of a world that was never finished. It doesn't
-// look at the context that the world was built with.
+// Close removes everything, also of a world that was never finished; nil has nothing. It
+// doesn't look at the context that the world was built with.
 func (w *World) Close() error {
+	if w == nil {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	var errs []error

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/fairway-project/fairway/bench/plan"
+	"github.com/fairway-project/fairway/bench/plan/plantest"
 	"github.com/fairway-project/fairway/bench/world"
 )
 
@@ -30,4 +31,34 @@ func New(t testing.TB, env plan.Env, o world.Options) *world.World {
 		}
 	})
 	return w
+}
+
+// Place is a world of an arm that all cases of a package fit into.
+type Place struct {
+	Arm   plan.Arm
+	Env   plan.Env
+	World *world.World
+}
+
+// NewPlace builds a place with a daemon of this source, which the end of the test closes.
+func NewPlace(t testing.TB, o world.Options) Place {
+	t.Helper()
+	env := plantest.WithFairway(t)
+	return Place{o.Arm, env, New(t, env, o)}
+}
+
+// Forget makes the place as it was before any connection.
+func (p Place) Forget(t testing.TB) {
+	t.Helper()
+	if err := p.World.Forget(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Leave is to be deferred with what takes a workload out of a place again.
+func Leave(t testing.TB, leave func() error) {
+	t.Helper()
+	if err := leave(); err != nil {
+		t.Errorf("leave: %v", err)
+	}
 }
