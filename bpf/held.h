@@ -201,24 +201,38 @@ static __always_inline void forget_borrower(bool v6, const struct packet *p, __u
 
 #define SCTP_HEAD_LEN 12
 #define SCTP_INIT 1
+#define SCTP_ABORT 6
+#define SCTP_SHUTDOWN_COMPLETE 14
+
+/* What a packet of the host's own says of the host's use for its tuple. */
+enum host_use {
+	HOST_BEGINS,
+	HOST_ANSWERS, /* perhaps a stranger */
+	HOST_REFUSES, /* has none, or no more */
+};
 
 /*
- * Whether a packet of the host's own may be an answer. An association begins with INIT, all
- * else the stack sends to whoever spoke to it, an ABORT where nobody listens. Other
+ * An association begins with INIT, all else the stack sends to whoever spoke to it. Where
+ * nobody listens that is an ABORT, and for what is over SHUTDOWN COMPLETE: neither says that
+ * the host is at the tuple, and strangers and remotes of containers make it send them. Other
  * protocols than SCTP it doesn't answer.
  */
-static __always_inline bool may_answer_stranger(const struct __sk_buff *ctx, const struct packet *p)
+static __always_inline enum host_use host_use_of(const struct __sk_buff *ctx,
+						 const struct packet *p)
 {
 	__u8 chunk;
 
 	if (p->proto != IPPROTO_SCTP)
-		return false;
-	return bpf_skb_load_bytes(ctx, (p->l4_off & MAX_L4_OFF) + SCTP_HEAD_LEN, &chunk, 1) ||
-	       chunk != SCTP_INIT;
+		return HOST_BEGINS;
+	if (bpf_skb_load_bytes(ctx, (p->l4_off & MAX_L4_OFF) + SCTP_HEAD_LEN, &chunk, 1))
+		return HOST_ANSWERS;
+	if (chunk == SCTP_ABORT || chunk == SCTP_SHUTDOWN_COMPLETE)
+		return HOST_REFUSES;
+	return chunk == SCTP_INIT ? HOST_BEGINS : HOST_ANSWERS;
 }
 
 /*
- * A packet of the host's own, p reversed. Later fragments of SCTP have no ports to tell
+ * A packet of the host's own, p reversed, that uses the tuple. Later fragments of SCTP have no ports to tell
  * what they belong to; the first one has told.
  */
 static __always_inline int host_uses(bool v6, const struct packet *p, __u16 zone, bool answers)

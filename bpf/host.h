@@ -24,15 +24,17 @@ static __always_inline int host_begins(const struct __sk_buff *ctx, bool v6, str
 				       __u16 zone)
 {
 	struct flow *f, *twin;
+	enum host_use use;
 
 	if (!is_told_by_use(v6, p->proto) && !host_may_begin(v6, p))
 		return NEXT;
 	reverse(v6, p);
 	if (is_told_by_use(v6, p->proto)) {
-		if (v6)
-			host_uses6(p, zone, may_answer_stranger(ctx, p));
-		else
-			host_uses4(p, zone, may_answer_stranger(ctx, p));
+		use = host_use_of(ctx, p);
+		if (use != HOST_REFUSES && v6)
+			host_uses6(p, zone, use == HOST_ANSWERS);
+		else if (use != HOST_REFUSES)
+			host_uses4(p, zone, use == HOST_ANSWERS);
 		return NEXT;
 	}
 	f = flow_find(v6, p, zone);

@@ -85,6 +85,13 @@ func (p heldProto) cases() []testCase {
 			toUplink(p.Eth0, "tun0", p.frame(own.IP(p.tunnel(), p.client())), passed(), nil), container, toWeb,
 		}},
 	}
+	if p.proto == frame.SCTP {
+		refuses := func(chunk byte) step { return toUplink(p.Eth0, "", own.Content(chunk, 1, 0, 4), passed(), nil) }
+		cases = append(cases, testCase{name: name + "host refused what it heard", flows: 1, steps: []step{
+			toHost, refuses(sctpAbort), refuses(sctpShutdownComplete), aged(container, 11), toWeb,
+			refuses(sctpAbort), refuses(sctpShutdownComplete), toWeb, container,
+		}})
+	}
 	return append(cases, p.listenerCases(name, container, toWeb, toHost, refused)...)
 }
 
@@ -150,8 +157,13 @@ func heldHairpin(f family) testCase {
 	}
 }
 
-// sctpInit is the chunk that begins an association.
-const sctpInit = 1
+// Types of SCTP's chunks.
+const (
+	sctpInit             = 1
+	sctpInitAck          = 2
+	sctpAbort            = 6
+	sctpShutdownComplete = 14
+)
 
 // What strangers send doesn't push out what the host holds, however much it is; nor what
 // they, or a container, make the host answer.
@@ -163,17 +175,17 @@ func TestNobodyPushesOutWhatIsHeld(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			out := f.sends(f.Web, f.client()).SCTP(2905, 2905)
 			own := frame.Between(f.Eth0.MAC, f.RouterMAC).IP(f.host(), f.client()).SCTP(2905, 2905)
-			begins, abort := own.Content(sctpInit, 0, 0, 20), own.Content(6, 1, 0, 4)
+			begins, accepts := own.Content(sctpInit, 0, 0, 20), own.Content(sctpInitAck, 0, 0, 20)
 			steps := []step{toUplink(f.Eth0, "", begins, passed(), nil)}
 			for port := range uint16(1000) {
 				steps = append(steps, fromUplink(f.Eth0, f.arrives(f.client(), f.host()).SCTP(5000+port, 2905), passed(), nil))
 			}
 			runCase(t, h, testCase{steps: append(steps, fromContainer(f.Web, out, dropped(noPort), nil))})
 			// An answer is held, too, and what was begun is held on by what follows it.
-			runCase(t, h, testCase{steps: []step{toUplink(f.Eth0, "", abort, passed(), nil), fromContainer(f.Web, out, dropped(noPort), nil)}})
+			runCase(t, h, testCase{steps: []step{toUplink(f.Eth0, "", accepts, passed(), nil), fromContainer(f.Web, out, dropped(noPort), nil)}})
 			steps = []step{steps[0], aged(toUplink(f.Eth0, "", own, passed(), nil), 400)}
 			for port := range uint16(1000) {
-				answer := abort.IP(f.host(), f.far()).SCTP(2905, 5000+port)
+				answer := accepts.IP(f.host(), f.far()).SCTP(2905, 5000+port)
 				steps = append(steps, toUplink(f.Eth0, "", answer, passed(), nil))
 			}
 			steps[2] = aged(steps[2], 300)
