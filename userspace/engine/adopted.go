@@ -5,13 +5,12 @@ package engine
 import (
 	"errors"
 	"fmt"
-	"os"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/netns"
+	"github.com/fairway-project/fairway/userspace/sandbox"
 )
 
 // errReplaced says that an adopted namespace's path names another one now: a path of a
@@ -44,21 +43,15 @@ func identify(path string) (i identity, err error) {
 	if err != nil {
 		return i, err
 	}
-	i.boot, err = bootID()
+	i.boot, err = sandbox.BootID()
 	return i, err
-}
-
-// bootID is the kernel's name for the time since the machine started.
-func bootID() (string, error) {
-	raw, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	return strings.TrimSpace(string(raw)), err
 }
 
 // afterReboot says of an adopted namespace that is gone that the machine has started again
 // since. Whatever made it may make another at the same path, but nothing tells whether that
 // one is meant.
 func afterReboot(sb *model.Sandbox, why error) error {
-	now, err := bootID()
+	now, err := sandbox.BootID()
 	if err != nil || sb.NetnsBoot == "" || sb.NetnsBoot == now {
 		return why
 	}

@@ -27,7 +27,7 @@ func (e *Engine) ended(ctx context.Context, sandboxID string, exit func(*model.S
 	err = errors.Join(left, err)
 	now := *sb
 	now.Published, now.Former = nil, former(all)
-	now.State.Status, now.State.Pid, now.State.StartTime = model.StatusExited, 0, 0
+	now.State.Status, now.State.Pid, now.State.StartTime, now.State.Boot = model.StatusExited, 0, 0, ""
 	now.State.FinishedAt = time.Now().UTC()
 	if !sb.Adopted {
 		now.Netns = ""

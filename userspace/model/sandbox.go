@@ -91,8 +91,10 @@ type State struct {
 	// Pid in the daemon's PID namespace; 0 when no process runs.
 	Pid int `json:"pid,omitempty"`
 	// StartTime of Pid in clock ticks since boot (proc_pid_stat(5) field 22):
-	// tells the process from a later one with the same number.
+	// tells the process from a later one with the same number. Boot is the one that it
+	// began in (/proc/sys/kernel/random/boot_id); empty in records of an earlier version.
 	StartTime  uint64    `json:"startTime,omitempty"`
+	Boot       string    `json:"boot,omitempty"`
 	StartedAt  time.Time `json:"startedAt,omitzero"`
 	FinishedAt time.Time `json:"finishedAt,omitzero"`
 	// ExitCode is nil until the process has ended, and after that where the

@@ -5,7 +5,6 @@ package process
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"syscall"
 	"time"
@@ -45,7 +44,7 @@ func (p *process) Wait(ctx context.Context) (int, error) {
 	}
 	exit := p.Exit()
 	if !exit.Known {
-		return 0, fmt.Errorf("process %d: exit code is not known: the daemon was restarted while it ran", p.Process.Pid)
+		return 0, request.Errorf(request.ErrConflict, "process %d: exit code is not known: the daemon was restarted while it ran", p.Process.Pid)
 	}
 	return exit.Code, nil
 }

@@ -5,6 +5,7 @@ package process
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -86,13 +87,17 @@ func (r *Runner) Start(sb, owner *model.Sandbox, req request.Run, stdio *request
 		spec.Files = r.boxes.Files(owner.ID)
 		spec.Files.Log = log
 	}
+	boot, err := sandbox.BootID()
+	if err != nil {
+		return nil, model.State{}, err
+	}
 	started, err := r.boxes.Start(spec)
 	if err != nil {
 		return nil, model.State{}, err
 	}
 	p := newProcess(started)
 	r.keep(sb.ID, p)
-	return p, model.State{Status: model.StatusRunning, Pid: started.Pid, StartTime: started.StartTime, StartedAt: time.Now().UTC()}, nil
+	return p, model.State{Status: model.StatusRunning, Pid: started.Pid, StartTime: started.StartTime, Boot: boot, StartedAt: time.Now().UTC()}, nil
 }
 
 // Abandon kills the main process of a sandbox that came to nothing, and forgets it.
@@ -115,12 +120,25 @@ func (r *Runner) Find(sb *model.Sandbox) error {
 	if r.Has(sb.ID) {
 		return nil
 	}
-	p, err := r.boxes.Reattach(sb.ID, sb.State.Pid, sb.State.StartTime)
+	p, err := r.reattach(sb)
 	if err != nil {
 		return err
 	}
 	r.keep(sb.ID, newProcess(p))
 	return nil
+}
+
+// reattach finds a sandbox's main process by what its record says of it. After a reboot
+// another process may have its number, and have begun in the same tick.
+func (r *Runner) reattach(sb *model.Sandbox) (*sandbox.Process, error) {
+	boot, err := sandbox.BootID()
+	if err != nil {
+		return nil, err
+	}
+	if sb.State.Boot != "" && sb.State.Boot != boot {
+		return nil, fmt.Errorf("sandbox %s: process %d: the machine has started again: %w", sb.Name, sb.State.Pid, sandbox.ErrFinished)
+	}
+	return r.boxes.Reattach(sb.ID, sb.State.Pid, sb.State.StartTime)
 }
 
 // Watch calls ended, from a goroutine of its own, when the sandbox's main process has
@@ -177,7 +195,7 @@ func (r *Runner) KillMain(sb *model.Sandbox) error {
 	if sb.State.Pid == 0 {
 		return nil
 	}
-	p, err := r.boxes.Reattach(sb.ID, sb.State.Pid, sb.State.StartTime)
+	p, err := r.reattach(sb)
 	if errors.Is(err, sandbox.ErrFinished) {
 		return nil
 	}

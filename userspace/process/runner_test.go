@@ -174,7 +174,7 @@ func TestFind(t *testing.T) {
 	if e := <-ended; e.Known {
 		t.Errorf("the end is known: %+v", e)
 	}
-	if _, _, err := b.Runner.Wait(t.Context(), b.sb.ID); err == nil || !strings.Contains(err.Error(), "exit code is not known") {
+	if _, _, err := b.Runner.Wait(t.Context(), b.sb.ID); !errors.Is(err, request.ErrConflict) || !strings.Contains(err.Error(), "exit code is not known") {
 		t.Errorf("waited: %v", err)
 	}
 	select {
@@ -188,6 +188,26 @@ func TestFind(t *testing.T) {
 	}
 	if err := b.KillAll(&b.sb); err != nil {
 		t.Errorf("what has ended is killed: %v", err)
+	}
+}
+
+// After a reboot another process, here the test's own, may have the number and the start of
+// one that ended with the machine: it is neither taken over nor killed.
+func TestProcessOfAnotherBoot(t *testing.T) {
+	b := newBox(t)
+	b.run(":")
+	b.Close()
+	b.Runner = NewRunner(b.boxes, "")
+	before := b.sb
+	before.State.Boot = "another"
+	if err := b.Find(&before); !errors.Is(err, sandbox.ErrFinished) || b.Has(before.ID) {
+		t.Errorf("taken over: %v", err)
+	}
+	if err := b.KillMain(&before); err != nil {
+		t.Error(err)
+	}
+	if err := b.Find(&b.sb); err != nil {
+		t.Errorf("killed: %v", err)
 	}
 }
 

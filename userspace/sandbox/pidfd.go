@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -126,4 +127,10 @@ func startTime(pid int) (uint64, error) {
 		return 0, fmt.Errorf("process %d: start time: %w", pid, err)
 	}
 	return t, nil
+}
+
+// BootID is the kernel's name for the time since the machine started.
+func BootID() (string, error) {
+	raw, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	return strings.TrimSpace(string(raw)), err
 }
