@@ -23,18 +23,25 @@ type Env struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	// Files go to processes in the foreground.
-	Files  *request.Stdio
-	Getenv func(string) string
-	Now    func() time.Time
+	Files *request.Stdio
+	// LookupEnv is os.LookupEnv.
+	LookupEnv func(string) (value string, set bool)
+	Now       func() time.Time
+}
+
+// Getenv is os.Getenv.
+func (e Env) Getenv(name string) string {
+	value, _ := e.LookupEnv(name)
+	return value
 }
 
 // OSEnv is the process's own environment.
 func OSEnv() Env {
 	return Env{
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
-		Files:  &request.Stdio{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr},
-		Getenv: os.Getenv,
-		Now:    time.Now,
+		Files:     &request.Stdio{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr},
+		LookupEnv: os.LookupEnv,
+		Now:       time.Now,
 	}
 }
 

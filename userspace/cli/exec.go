@@ -27,7 +27,7 @@ func newExec(a *app) *cobra.Command {
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		args = withoutDashes(args)
-		req := request.Exec{Command: args[1:], Env: process.environment(a.env.Getenv), Workdir: process.workdir, TTY: process.tty}
+		req := request.Exec{Command: args[1:], Env: process.environment(a.env.LookupEnv), Workdir: process.workdir, TTY: process.tty}
 		if err := req.Validate(); err != nil {
 			return err
 		}

@@ -95,13 +95,7 @@ func TestExitCodes(t *testing.T) {
 		env := cli.Env{
 			Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stderr,
 			Files: &request.Stdio{Stdin: devNull, Stdout: devNull, Stderr: devNull},
-			Now:   time.Now,
-			Getenv: func(name string) string {
-				if name == "FAIRWAY_SOCKET" {
-					return socket
-				}
-				return ""
-			},
+			Now:   time.Now, LookupEnv: environ(map[string]string{"FAIRWAY_SOCKET": socket}),
 		}
 		if got := cli.Main(env, programs(), splitWords(tc.args)); got != tc.want {
 			t.Errorf("fairway %s: exit code %d; want %d\n%s", tc.args, got, tc.want, stderr.String())
@@ -136,7 +130,7 @@ func TestWrongSettingsAreToldApart(t *testing.T) {
 		"daemon x", "daemon --docker unix:///x", "--socket /x daemon", "daemon --datapath nft", "daemon --uplink a/b",
 	} {
 		var stdout, stderr bytes.Buffer
-		env := cli.Env{Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stderr, Now: time.Now, Getenv: func(string) string { return "" }}
+		env := cli.Env{Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stderr, Now: time.Now, LookupEnv: environ(nil)}
 		if got := cli.Main(env, programs(), splitWords(args)); got != 78 || strings.Count(stderr.String(), "\n") != 1 {
 			t.Errorf("fairway %s: exit code %d; want 78 and one line\n%s", args, got, stderr.String())
 		}

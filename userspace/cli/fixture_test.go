@@ -54,6 +54,11 @@ func fixture(t testing.TB) *apitest.Fake {
 	return f
 }
 
+// environ is os.LookupEnv where there are these variables.
+func environ(vars map[string]string) func(string) (string, bool) {
+	return func(name string) (string, bool) { value, set := vars[name]; return value, set }
+}
+
 func ptr[T any](v T) *T { return &v }
 
 func web() request.SandboxView {

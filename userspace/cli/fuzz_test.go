@@ -55,7 +55,7 @@ func FuzzListings(f *testing.F) {
 		var stderr bytes.Buffer
 		env := cli.Env{
 			Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: &stderr, Now: time.Now,
-			Getenv: func(name string) string { return map[string]string{"FAIRWAY_SOCKET": socket}[name] },
+			LookupEnv: environ(map[string]string{"FAIRWAY_SOCKET": socket}),
 		}
 		code := cli.Main(env, programs(), append(args, "--format", format))
 		if code != 0 && code != 1 && code != 2 {

@@ -33,18 +33,19 @@ func (p *processFlags) define(f *pflag.FlagSet) {
 
 // environment fills in the values of variables that were named only; one that
 // isn't set is left out, as Docker does. With a terminal it says which kind.
-func (p *processFlags) environment(getenv func(string) string) []string {
+func (p *processFlags) environment(lookup func(string) (string, bool)) []string {
 	var env []string
 	for _, e := range p.env {
 		if strings.Contains(e, "=") {
 			env = append(env, e)
-		} else if val := getenv(e); val != "" {
+		} else if val, set := lookup(e); set {
 			env = append(env, e+"="+val)
 		}
 	}
 	given := slices.ContainsFunc(p.env, func(e string) bool { return e == "TERM" || strings.HasPrefix(e, "TERM=") })
 	if p.tty && !given {
-		env = append(env, "TERM="+cmp.Or(getenv("TERM"), "xterm"))
+		term, _ := lookup("TERM")
+		env = append(env, "TERM="+cmp.Or(term, "xterm"))
 	}
 	return env
 }
@@ -79,7 +80,7 @@ func newRun(a *app) *cobra.Command {
 		}
 		req := request.Run{
 			SandboxConfig: config, Command: args, AutoRemove: rm, TTY: process.tty,
-			Env: process.environment(a.env.Getenv), Workdir: process.workdir,
+			Env: process.environment(a.env.LookupEnv), Workdir: process.workdir,
 		}
 		if err := req.Validate(); err != nil {
 			return err

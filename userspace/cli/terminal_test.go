@@ -93,10 +93,8 @@ func (s *screen) resize(rows, cols uint16) {
 func (s *screen) fairway(socket string, args ...string) <-chan int {
 	env := cli.Env{
 		Stdin: s.slave, Stdout: s.slave, Stderr: s.slave, Now: time.Now,
-		Files: &request.Stdio{Stdin: s.slave, Stdout: s.slave, Stderr: s.slave},
-		Getenv: func(name string) string {
-			return map[string]string{"FAIRWAY_SOCKET": socket, "TERM": "vt220"}[name]
-		},
+		Files:     &request.Stdio{Stdin: s.slave, Stdout: s.slave, Stderr: s.slave},
+		LookupEnv: environ(map[string]string{"FAIRWAY_SOCKET": socket, "TERM": "vt220"}),
 	}
 	code := make(chan int, 1)
 	go func() { code <- cli.Main(env, programs(), args) }()

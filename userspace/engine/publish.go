@@ -47,9 +47,14 @@ func wantedSpecs(sb *model.Sandbox) []model.PortSpec {
 	if !sb.PublishAll {
 		return specs
 	}
+	// A range of exposed ports may have all that there are.
+	has := make(map[model.Port]bool, len(specs))
+	for _, s := range specs {
+		has[s.Port] = true
+	}
 	for _, p := range sb.Exposed {
-		has := slices.ContainsFunc(specs, func(s model.PortSpec) bool { return s.Port == p })
-		if !has {
+		if !has[p] {
+			has[p] = true
 			specs = append(specs, model.PortSpec{Port: p})
 		}
 	}
