@@ -22,7 +22,7 @@ func TestFilesSurviveReplacementOnHost(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer w.Close()
-	log, err := os.OpenFile(spec.Files.Log, os.O_WRONLY|os.O_APPEND, 0)
+	log, err := os.OpenFile(spec.Files.Log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o640)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -65,7 +65,7 @@ func TestNothingOutlivesTheMainProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log, err := os.OpenFile(spec.Files.Log, os.O_WRONLY|os.O_APPEND, 0)
+	log, err := os.OpenFile(spec.Files.Log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o640)
 	if err != nil {
 		t.Fatal(err)
 	}

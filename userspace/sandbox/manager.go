@@ -107,7 +107,8 @@ func (m *Manager) Files(id string) Files {
 	}
 }
 
-// Create makes the sandbox's directory and empty files, keeping what is there.
+// Create makes the sandbox's directory and empty files, keeping what is there. The log is
+// made by a process that writes to it.
 func (m *Manager) Create(id string) (Files, error) {
 	f := m.Files(id)
 	for _, dir := range []string{filepath.Dir(f.Etc), f.Etc} {
@@ -115,7 +116,7 @@ func (m *Manager) Create(id string) (Files, error) {
 			return f, fmt.Errorf("directory of sandbox %s: %w", id, err)
 		}
 	}
-	for path, mode := range map[string]fs.FileMode{f.Hosts: 0o644, f.ResolvConf: 0o644, f.Hostname: 0o644, f.Log: 0o640} {
+	for path, mode := range map[string]fs.FileMode{f.Hosts: 0o644, f.ResolvConf: 0o644, f.Hostname: 0o644} {
 		file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, mode)
 		if err != nil {
 			return f, fmt.Errorf("file of sandbox %s: %w", id, err)
