@@ -78,6 +78,9 @@ func TestPlugin(t *testing.T) {
 			t.Errorf("eth0: %s", out)
 		}
 		d.noRules()
+		if out := d.Fairway(t, "doctor").Out; strings.Contains(out, "no daemon here owns") {
+			t.Errorf("doctor says\n%s", out)
+		}
 		d.docker("rm", "-f", "web", "cat", "alien")
 		d.closed(d.LAN1, harness.HostIP4+":7000")
 		bridge := "br-" + d.docker("network", "inspect", "-f", "{{slice .Id 0 12}}", "one")

@@ -55,10 +55,11 @@ type facts struct {
 type device struct {
 	name string
 	mtu  int
-	// owner is the ID in the alias of a device that Fairway made.
-	owner, kind string
-	ethernet    bool
-	uplink      bool
+	// owner is the ID in the alias of a device that Fairway made, master that of the bridge
+	// which it is a port of.
+	owner, master, kind string
+	ethernet            bool
+	uplink              bool
 	// programs are those of others, as HOOK NAME.
 	programs []string
 	lro, gro bool
@@ -72,6 +73,8 @@ type daemonFacts struct {
 	client request.Version
 	// known are the IDs of its networks and endpoints.
 	known map[string]bool
+	// carried are the IDs of networks of others, whose endpoints only their owners tell.
+	carried map[string]bool
 	// ports by whether a socket holds them.
 	ports []portFact
 }

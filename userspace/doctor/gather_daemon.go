@@ -22,7 +22,7 @@ const askTimeout = 5 * time.Second
 func askDaemon(ctx context.Context, socket string) daemonFacts {
 	ctx, stop := context.WithTimeout(ctx, askTimeout)
 	defer stop()
-	d := daemonFacts{client: request.BuildVersion(), known: make(map[string]bool)}
+	d := daemonFacts{client: request.BuildVersion(), known: make(map[string]bool), carried: make(map[string]bool)}
 	c := api.NewClient(socket)
 	defer c.Close()
 	if d.status, d.err = c.Status(ctx); d.err != nil {
@@ -41,6 +41,7 @@ func (d *daemonFacts) askNetworks(ctx context.Context, c *api.Client) error {
 		d.known[n.ID] = true
 		inspected, _, err := c.Network(ctx, n.ID)
 		if errors.Is(err, request.ErrNotFound) {
+			d.carried[n.ID] = true
 			continue
 		}
 		if err != nil {

@@ -29,6 +29,12 @@ func readDevices(host model.Host) ([]device, error) {
 		return nil, fmt.Errorf("devices: %w", err)
 	}
 	defer unix.Close(socket)
+	owners := make(map[int]string)
+	for _, l := range links {
+		if owner, made := strings.CutPrefix(l.Attrs().Alias, link.AliasPrefix); made {
+			owners[l.Attrs().Index] = owner
+		}
+	}
 	var all []device
 	for _, l := range links {
 		a := l.Attrs()
@@ -36,10 +42,7 @@ func readDevices(host model.Host) ([]device, error) {
 			name: a.Name, mtu: a.MTU, kind: l.Type(), ethernet: a.EncapType == "ether",
 			uplink: slices.ContainsFunc(host.Uplinks, func(u model.Uplink) bool { return u.Index == a.Index }),
 		}
-		d.owner, _ = strings.CutPrefix(a.Alias, link.AliasPrefix)
-		if d.owner == a.Alias {
-			d.owner = ""
-		}
+		d.owner, d.master = owners[a.Index], owners[a.MasterIndex]
 		if d.uplink {
 			d.programs = programsOfOthers(l)
 			d.lro, d.gro = offload(socket, a.Name)

@@ -64,7 +64,7 @@ func leftovers(f *facts) []request.Check {
 	var checks []request.Check
 	var stale []string
 	for _, d := range f.devices {
-		if d.owner != "" && !f.daemon.known[d.owner] {
+		if d.owner != "" && !f.daemon.known[d.owner] && !f.daemon.carried[d.master] {
 			stale = append(stale, d.name)
 		}
 	}

@@ -148,6 +148,13 @@ func TestJudgements(t *testing.T) {
 		{"open socket in a closed directory", both, func(f *facts) { f.socket.mode = 0o666 }, "socket", request.OK, ""},
 		{"port not reserved", both, func(f *facts) { f.daemon.ports = []portFact{port} }, "published ports", request.Warn, "0.0.0.0:8080->80/tcp of sandbox web: not reserved"},
 		{"stale device", both, func(f *facts) { f.daemon.known = nil }, "leftovers", request.Warn, "br-1"},
+		{"stale port of a network that is there", both, func(f *facts) {
+			f.devices = append(f.devices, device{name: "veth1", kind: "veth", owner: "e1", master: "n1"})
+		}, "leftovers", request.Warn, "veth1"},
+		{"port of another's network", both, func(f *facts) {
+			f.daemon.carried = map[string]bool{"n1": true}
+			f.devices = append(f.devices, device{name: "veth1", kind: "veth", owner: "e1", master: "n1"})
+		}, "leftovers", request.OK, ""},
 		{"two generations", datapath.EBPF, func(f *facts) { f.otherTables = []string{"a"} }, "leftovers", request.Warn, "other versions"},
 	} {
 		modes := []datapath.Mode{tc.mode}
