@@ -26,12 +26,17 @@ static __always_inline int begin_here(struct __sk_buff *ctx, bool v6, const stru
 }
 
 /*
- * Whether the stack had the packet from another device than the network's own: from a network
- * with the same addresses, or from a stranger. 0 is the stack itself.
+ * Whether the stack had the packet from another device than the network's own, or the
+ * endpoint's: from a network with the same addresses, or from a stranger. 0 is the stack
+ * itself. Pieces of a datagram that netfilter puts together on the bridge keep the number of
+ * the endpoint's device, all but the first.
  */
-static __always_inline bool is_foreign(const struct __sk_buff *ctx, const struct network *net)
+static __always_inline bool is_foreign(const struct __sk_buff *ctx, const struct network *net,
+				       const struct endpoint *ep)
 {
-	return ctx->ingress_ifindex && ctx->ingress_ifindex != net->bridge_ifindex;
+	__u32 ingress = ctx->ingress_ifindex;
+
+	return ingress && ingress != net->bridge_ifindex && ingress != ep->ifindex;
 }
 
 /* A packet with a source in a subnet of ours, whose network the scratch's inside tells. */
@@ -46,7 +51,7 @@ static __always_inline int private_source(struct __sk_buff *ctx, bool v6)
 	struct flow *f;
 	int action;
 
-	if (!net || is_foreign(ctx, net) || p->flags & PKT_ICMP_ERROR || !frag_resolve(v6, p, ep->network))
+	if (!net || is_foreign(ctx, net, ep) || p->flags & PKT_ICMP_ERROR || !frag_resolve(v6, p, ep->network))
 		return dropped(DROP_PRIVATE_SOURCE);
 	f = flow_find(v6, p, ep->network);
 	if (f && flow_is_current(f) && flow_touch(f, FLOW_SEEN, p->proto))

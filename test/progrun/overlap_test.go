@@ -92,6 +92,8 @@ func overlapCases(f family) []testCase {
 		}, steps: []step{fromUplink(o.Eth0, direct, delivered(o.Web), o.into(o.Web, direct))}},
 		{name: "out of the stack", world: both, flows: 1, steps: []step{
 			toUplink(o.Eth0, "br1", left, passed(), left.From(o.host(), 5000)),
+			toUplink(o.Eth0, o.Web.Name, left, passed(), left.From(o.host(), 5000)),
+			toUplink(o.Eth0, o.DB.Name, left, dropped(privateSource), nil),
 			toUplink(o.Eth0, "br2", left, dropped(privateSource), nil),
 			toUplink(o.Eth0, "eth1", left, dropped(privateSource), nil),
 		}},
