@@ -56,6 +56,8 @@ type attacher interface {
 	attached() (map[ebpf.ProgramID]bool, error)
 	// checkRoom refuses a network namespace that another instance has taken.
 	checkRoom() error
+	// close frees descriptors.
+	close() error
 }
 
 func newAttacher(cfg Config, tcxAvailable bool) (attacher, error) {

@@ -103,6 +103,8 @@ func (c *clsact) settle(int, Program, loaded) error { return nil }
 
 func (c *clsact) sweep() ([]Attachment, error) { return c.list() }
 
+func (c *clsact) close() error { return nil }
+
 func (c *clsact) forget(index int, _ Program) error { return c.unmark(index) }
 
 func (c *clsact) list() ([]Attachment, error) {

@@ -148,6 +148,9 @@ func (l *Loader) Close() error {
 	if l.clock != nil {
 		errs = append(errs, l.clock.Close())
 	}
+	if l.devices != nil {
+		errs = append(errs, l.devices.close())
+	}
 	return errors.Join(append(errs, l.objects.Close())...)
 }
 

@@ -32,6 +32,8 @@ import (
 type staged struct {
 	*tcx
 	filters clsact
+	// next leaves every packet to the next program; nil until a device is settled.
+	next *ebpf.Program
 }
 
 const (
@@ -156,14 +158,9 @@ func (s *staged) settle(index int, p Program, prog loaded) error {
 	if f == nil {
 		return s.unmarkGone(index)
 	}
-	next, err := nextProgram()
-	if err != nil {
-		return err
-	}
-	defer next.Close()
 	there, err := s.renew(index, p, loaded{}, true)
 	if err == nil && !there {
-		err = s.create(index, p, next)
+		err = s.createIdle(index, p)
 	}
 	if err == nil {
 		_, err = s.renew(index, p, prog, false)
@@ -174,13 +171,27 @@ func (s *staged) settle(index int, p Program, prog loaded) error {
 	return s.drop(index, p)
 }
 
-// nextProgram leaves every packet to the next program.
-func nextProgram() (*ebpf.Program, error) {
-	const tcxNext = -1
-	return ebpf.NewProgram(&ebpf.ProgramSpec{
-		Name: "next", Type: ebpf.SchedCLS, License: "Dual BSD/GPL",
-		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, tcxNext), asm.Return()},
-	})
+// createIdle makes a link to a program that does nothing.
+func (s *staged) createIdle(index int, p Program) error {
+	if s.next == nil {
+		const tcxNext = -1
+		next, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+			Name: "next", Type: ebpf.SchedCLS, License: "Dual BSD/GPL",
+			Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, tcxNext), asm.Return()},
+		})
+		if err != nil {
+			return err
+		}
+		s.next = next
+	}
+	return s.create(index, p, s.next)
+}
+
+func (s *staged) close() error {
+	if s.next == nil {
+		return nil
+	}
+	return s.next.Close()
 }
 
 func ignoreGone(err error) error {

@@ -34,6 +34,11 @@ func newStage(t *testing.T) *stage {
 		from: identified(t, passProgram(t)), to: identified(t, passProgram(t)),
 		from2: identified(t, passProgram(t)), to2: identified(t, passProgram(t)),
 	}
+	t.Cleanup(func() {
+		if err := st.s.close(); err != nil {
+			t.Error(err)
+		}
+	})
 	st.do(t, st.attach)
 	return st
 }
@@ -190,16 +195,9 @@ func TestStagedReplace(t *testing.T) {
 // is always a program.
 func TestStagedKilledBetweenSteps(t *testing.T) {
 	for name, steps := range map[string]func(st *stage) error{
-		"link without a program": func(st *stage) error {
-			next, err := nextProgram()
-			if err != nil {
-				return err
-			}
-			defer next.Close()
-			return st.s.create(st.dev, FromContainer, next)
-		},
-		"link and filter": func(st *stage) error { return st.s.create(st.dev, FromContainer, st.from.Program) },
-		"one of two":      func(st *stage) error { return st.s.settle(st.dev, FromContainer, st.from) },
+		"link without a program": func(st *stage) error { return st.s.createIdle(st.dev, FromContainer) },
+		"link and filter":        func(st *stage) error { return st.s.create(st.dev, FromContainer, st.from.Program) },
+		"one of two":             func(st *stage) error { return st.s.settle(st.dev, FromContainer, st.from) },
 		"filters without a mark of what they are": func(st *stage) error {
 			return errors.Join(st.s.settle(st.dev, FromContainer, st.from), st.s.create(st.dev, ToContainer, st.to.Program), st.s.filters.dropFilter(st.dev, ToContainer))
 		},

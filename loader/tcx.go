@@ -120,6 +120,8 @@ func (t *tcx) sweep() ([]Attachment, error) { return t.list() }
 // checkRoom finds room: links of several instances are side by side on a device.
 func (t *tcx) checkRoom() error { return nil }
 
+func (t *tcx) close() error { return nil }
+
 func (t *tcx) detach(index int, p Program) error {
 	return unpin(t.path(index, p))
 }
