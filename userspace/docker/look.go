@@ -30,9 +30,11 @@ func (w *Watcher) look(ctx context.Context) {
 		return
 	}
 	w.looks++
+	w.stale = false
 	now, err := device.Look()
 	w.owner.Report("devices", err)
 	if err != nil {
+		w.stale = true
 		w.retry.Raise()
 		return
 	}
@@ -45,8 +47,58 @@ func (w *Watcher) look(ctx context.Context) {
 	for _, v := range now.Veths {
 		w.meet(v)
 	}
+	w.follows(ctx)
+}
+
+// follows applies what is known of the devices. It needs the lock.
+func (w *Watcher) follows(ctx context.Context) {
 	w.pass(ctx)
 	w.askOfStrangers()
+}
+
+// lookIfStale looks at all devices only where what changed isn't known from the kernel's
+// reports, which tell of veths: there may be hundreds. retry says to ask for those whose
+// endpoint isn't found, since the kernel doesn't report where their other ends are.
+func (w *Watcher) lookIfStale(retry bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	ctx := context.Background()
+	if w.stale {
+		w.look(ctx)
+		return
+	}
+	if w.Wanted.Stopped() {
+		return
+	}
+	if retry {
+		w.lookAtStrangers()
+	}
+	w.follows(ctx)
+}
+
+// lookAtStrangers looks at the devices that have no endpoint.
+func (w *Watcher) lookAtStrangers() {
+	taken := w.taken()
+	for index := range w.devices.Veths {
+		if taken[index] {
+			continue
+		}
+		v, is, err := device.At(index)
+		switch {
+		case err != nil:
+			w.stale = true
+			w.retry.Raise()
+		case is:
+			w.devices.Veths[index] = v
+		default:
+			w.forgetDevice(index)
+		}
+	}
+}
+
+func (w *Watcher) forgetDevice(index int) {
+	delete(w.devices.Veths, index)
+	delete(w.since, index)
 }
 
 // meet asks the engine whose a device is that wasn't seen before.
@@ -64,7 +116,7 @@ func (w *Watcher) meet(v device.Veth) {
 }
 
 // appeared guards a new device without looking at all the others, of which there may
-// be hundreds: they are looked at once for many changes, which this one is too.
+// be hundreds.
 func (w *Watcher) appeared(v device.Veth) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -75,10 +127,34 @@ func (w *Watcher) appeared(v device.Veth) {
 		w.look(context.Background())
 		return
 	}
+	if known, is := w.devices.Veths[v.Index]; is && known == v {
+		return
+	}
 	w.devices.Veths[v.Index] = v
 	w.meet(v)
 	if w.view.complete && w.networkOn(v.Bridge) != "" {
 		w.owner.Guard(context.Background(), v.Name, v.Index)
+	}
+	w.changes.Raise()
+}
+
+// left takes note of a device that is gone.
+func (w *Watcher) left(index int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, known := w.devices.Veths[index]; known {
+		w.forgetDevice(index)
+		w.changes.Raise()
+	}
+}
+
+// changed takes note of a bridge that is another, or of addresses, which matter on bridges.
+func (w *Watcher) changed(index int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, port := w.devices.Veths[index]; !port {
+		w.stale = true
+		w.changes.Raise()
 	}
 }
 
@@ -96,7 +172,7 @@ func (w *Watcher) followChanges(ctx context.Context) {
 		default:
 		}
 		if ctx.Err() == nil {
-			w.lookAgain()
+			w.lookIfStale(false)
 		}
 	}
 }
@@ -206,7 +282,7 @@ func (w *Watcher) retryLooks(ctx context.Context) {
 		pace.Sleep(ctx, pause)
 		pause = min(2*pause, maxLook)
 		if ctx.Err() == nil {
-			w.lookAgain()
+			w.lookIfStale(true)
 		}
 	}
 }

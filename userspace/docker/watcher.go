@@ -78,6 +78,8 @@ type Watcher struct {
 	mu      sync.Mutex
 	view    view
 	devices device.Devices
+	// stale says that devices are to be listed anew.
+	stale bool
 	// looks counts the times that all devices were listed.
 	looks int
 	// clock counts the devices that appeared; since tells when each did, by index.
@@ -147,7 +149,7 @@ func (w *Watcher) Start(ctx context.Context) error {
 	w.cancel = cancel
 	w.lookAgain()
 	w.background.Go(func() {
-		sub.Run(running, device.Reports{Appeared: w.appeared, Changed: w.changes.Raise, Lost: w.lookAgain})
+		sub.Run(running, device.Reports{Appeared: w.appeared, Left: w.left, Changed: w.changed, Lost: w.lookAgain})
 	})
 	w.background.Go(func() { w.followChanges(running) })
 	w.background.Go(func() { w.followEvents(running) })

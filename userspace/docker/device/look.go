@@ -93,6 +93,20 @@ func Look() (Devices, error) {
 	return d, nil
 }
 
+// At looks at one device: it is false for one that is gone, or isn't a host-side one
+// of Docker's that is a port of a bridge.
+func At(index int) (v Veth, is bool, err error) {
+	l, err := netlink.LinkByIndex(index)
+	if _, gone := errors.AsType[netlink.LinkNotFoundError](err); gone || errors.Is(err, unix.ENODEV) {
+		return v, false, nil
+	}
+	if err != nil {
+		return v, false, fmt.Errorf("device %d: %w", index, err)
+	}
+	v, is = vethOf(l)
+	return v, is, nil
+}
+
 // vethOf returns the device as a host-side one of Docker's that is a port of a bridge.
 func vethOf(l netlink.Link) (v Veth, is bool) {
 	a := l.Attrs()

@@ -37,8 +37,10 @@ type Reports struct {
 	// Appeared gets a host-side device that the kernel has just reported as a port
 	// of a bridge, new or not.
 	Appeared func(Veth)
-	// Changed is called after anything else that may matter. It must return soon.
-	Changed func()
+	// Left gets the index of a device that is gone, or isn't one for Appeared any more.
+	Left func(index int)
+	// Changed gets the index of a bridge, or of a device whose addresses are others now.
+	Changed func(index int)
 	// Lost is called when reports were lost, new devices among them perhaps.
 	Lost func()
 }
@@ -60,23 +62,39 @@ func (s *Subscription) Run(ctx context.Context, to Reports) {
 
 // pass reports what the kernel said in one go.
 func (r Reports) pass(messages []syscall.NetlinkMessage) {
-	changed := false
+	changed := make(map[int]bool)
 	for _, m := range messages {
-		if m.Header.Type != unix.RTM_NEWLINK && m.Header.Type != unix.RTM_DELLINK {
-			changed = true
-			continue
+		switch m.Header.Type {
+		case unix.RTM_NEWLINK, unix.RTM_DELLINK:
+			r.link(m, changed)
+		case unix.RTM_NEWADDR, unix.RTM_DELADDR:
+			if len(m.Data) >= unix.SizeofIfAddrmsg {
+				changed[int(rtnl.DeserializeIfAddrmsg(m.Data).Index)] = true
+			}
 		}
-		l, err := netlink.LinkDeserialize((*unix.NlMsghdr)(&m.Header), m.Data)
-		if err != nil {
-			changed = true
-			continue
-		}
-		if v, is := vethOf(l); is && m.Header.Type == unix.RTM_NEWLINK {
-			r.Appeared(v)
-		}
-		changed = changed || l.Type() == "bridge" || l.Type() == "veth"
 	}
-	if changed {
-		r.Changed()
+	for index := range changed {
+		r.Changed(index)
+	}
+}
+
+func (r Reports) link(m syscall.NetlinkMessage, changed map[int]bool) {
+	if len(m.Data) < unix.SizeofIfInfomsg || m.Data[0] == unix.AF_BRIDGE {
+		// What a bridge says of its ports; that they are some is said of them, too.
+		return
+	}
+	index := int(rtnl.DeserializeIfInfomsg(m.Data).Index)
+	l, err := netlink.LinkDeserialize((*unix.NlMsghdr)(&m.Header), m.Data)
+	if err != nil {
+		changed[index] = true
+		return
+	}
+	switch v, is := vethOf(l); {
+	case is && m.Header.Type == unix.RTM_NEWLINK:
+		r.Appeared(v)
+	case l.Type() == "veth":
+		r.Left(index)
+	case l.Type() == "bridge":
+		changed[index] = true
 	}
 }
