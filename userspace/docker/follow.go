@@ -19,6 +19,8 @@ import (
 const (
 	minPause = 50 * time.Millisecond
 	maxPause = 2 * time.Second
+	// longestRest bounds how long an engine that answered is left alone.
+	longestRest = 200 * time.Millisecond
 )
 
 // followEvents turns the engine's events into questions, and connects again
@@ -96,6 +98,7 @@ func (w *Watcher) follow(ctx context.Context) {
 		if q.none() {
 			continue
 		}
+		asked := time.Now()
 		err := w.ask(ctx, q)
 		if ctx.Err() != nil {
 			return
@@ -111,6 +114,9 @@ func (w *Watcher) follow(ctx context.Context) {
 		if q.all {
 			w.startedUp()
 		}
+		// An engine that starts many containers has better things to do than to answer all
+		// the time. What happens meanwhile is one question more.
+		pace.Sleep(ctx, min(time.Since(asked), longestRest))
 	}
 }
 
