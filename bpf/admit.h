@@ -12,6 +12,14 @@ static __always_inline bool network_trusts(__u32 slot, const struct network *net
 	return net->flags & NETWORK_TRUSTS && bpf_map_lookup_elem(&trusted_devices, &key);
 }
 
+/* Whether the network in slot lets anything in that comes from the device. */
+static __always_inline bool may_admit(bool v6, __u32 slot, const struct network *net, __u32 ifindex)
+{
+	return !(net->flags & NETWORK_INTERNAL) &&
+	       (network_is_open(net, v6) || network_is_routed(net, v6) ||
+		network_trusts(slot, net, ifindex));
+}
+
 /*
  * Whether the network in slot lets a packet from the device in. Docker's rules:
  * nat-unprotected admits everything, routed published ports and echo, nat what

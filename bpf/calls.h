@@ -30,7 +30,9 @@ enum call {
 	CALL_PRIVATE_SOURCE = 14, /* about to leave an uplink with a container's address */
 	CALL_LET_IN = 16,         /* first-packet mode: let in by netfilter */
 	CALL_REFUSE = 18,         /* first-packet mode: an ICMP error of the host's own */
-	CALL_MAX = 20,
+	CALL_PARK = 20,           /* a later fragment whose first one wasn't seen */
+	CALL_UNPARK = 22,         /* a first fragment that others may wait for */
+	CALL_MAX = 24,
 };
 
 int container_odd4(struct __sk_buff *ctx);
@@ -53,6 +55,10 @@ int let_in4(struct __sk_buff *ctx);
 int let_in6(struct __sk_buff *ctx);
 int refuse4(struct __sk_buff *ctx);
 int refuse6(struct __sk_buff *ctx);
+int park4(struct __sk_buff *ctx);
+int park6(struct __sk_buff *ctx);
+int unpark4(struct __sk_buff *ctx);
+int unpark6(struct __sk_buff *ctx);
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
@@ -71,6 +77,8 @@ struct {
 		[CALL_PRIVATE_SOURCE] = private_source4, private_source6,
 		[CALL_LET_IN] = let_in4,               let_in6,
 		[CALL_REFUSE] = refuse4,               refuse6,
+		[CALL_PARK] = park4,                   park6,
+		[CALL_UNPARK] = unpark4,               unpark6,
 	},
 };
 

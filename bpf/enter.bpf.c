@@ -4,6 +4,7 @@
  * the flow says from then on.
  */
 #include "open.h"
+#include "park.h"
 
 /* Whether the source that the plan gives its packets is an address of the host. */
 static __always_inline bool has_host_source(const struct flow_plan *plan)
@@ -46,12 +47,21 @@ static __always_inline int enter(struct __sk_buff *ctx, bool v6, enum program pr
 	return apply_any(ctx, v6, p, f, plan->zone);
 }
 
+/* At an uplink's egress the stack has put what it sends in order. */
+static __always_inline int leave_entered(struct __sk_buff *ctx, enum program program, bool v6,
+					 int outcome)
+{
+	if (program == PROG_TO_UPLINK)
+		return leave(ctx, program, outcome);
+	return leave_first(ctx, program, v6, outcome);
+}
+
 SEC("tc")
 int enter4(struct __sk_buff *ctx)
 {
 	enum program program = whose();
 
-	return leave(ctx, program, enter(ctx, false, program));
+	return leave_entered(ctx, program, false, enter(ctx, false, program));
 }
 
 SEC("tc")
@@ -59,5 +69,5 @@ int enter6(struct __sk_buff *ctx)
 {
 	enum program program = whose();
 
-	return leave(ctx, program, enter(ctx, true, program));
+	return leave_entered(ctx, program, true, enter(ctx, true, program));
 }

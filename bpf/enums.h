@@ -23,6 +23,7 @@ struct enums {
 	enum flow_last_seen flow_last_seen;
 	enum flow_netfilter flow_netfilter;
 	enum carry_outcome carry_outcome;
+	enum park_mark park_mark;
 };
 
 volatile const struct enums enums = {};

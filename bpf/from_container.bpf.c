@@ -6,6 +6,7 @@
  */
 #include "guard.h"
 #include "open.h"
+#include "park.h"
 #include "peer.h"
 
 /* To one of the host's own addresses. */
@@ -31,7 +32,43 @@ static __always_inline int to_host(bool v6, const struct packet *p, __u32 slot,
 	return NEXT;
 }
 
-/* The first packet of what may become a flow: policy decides. A verdict, or OPEN. */
+/*
+ * The same of what may be a fragment. A later one may be for a published port, if its first
+ * one hasn't come.
+ */
+static __always_inline int to_host_any(bool v6, const struct packet *p, __u32 slot,
+				       const struct endpoint *ep, const struct network *net,
+				       __u32 gateway_of_network)
+{
+	int action = to_host(v6, p, slot, ep, net, gateway_of_network);
+
+	if (!(p->flags & PKT_FRAGMENT) || net->flags & NETWORK_INTERNAL)
+		return action;
+	if (is_orphan(p))
+		return action == NEXT ? PARK_COPY : PARK;
+	if (action == NEXT)
+		frag_remember_own(v6, p, ep->network);
+	return action;
+}
+
+/* Whether a later fragment's first one may still come, and be let through. */
+static __always_inline bool may_follow(bool v6, const struct packet *p, const struct network *net,
+				       __u32 target)
+{
+	struct network *target_net;
+
+	if (!is_orphan(p) || net->flags & NETWORK_INTERNAL)
+		return false;
+	if (target == MAX_NETWORKS)
+		return true;
+	target_net = network_at(target);
+	return target_net && may_admit(v6, target, target_net, net->bridge_ifindex);
+}
+
+/*
+ * The first packet of what may become a flow: policy decides. A verdict, OPEN, PARK or
+ * PARK_COPY.
+ */
 static __always_inline int begin(struct __sk_buff *ctx, bool v6, const struct packet *p)
 {
 	__u32 slot = 0, *gateway;
@@ -48,7 +85,7 @@ static __always_inline int begin(struct __sk_buff *ctx, bool v6, const struct pa
 		return NEXT;
 	gateway = host_addr(v6, p->daddr);
 	if (gateway)
-		return to_host(v6, p, slot, ep, net, *gateway);
+		return to_host_any(v6, p, slot, ep, net, *gateway);
 	if (network_holds(v6, net, p->daddr)) {
 		__u32 peer_slot = 0;
 		struct endpoint *peer = endpoint_of_addr(v6, ep->network, p->daddr, &peer_slot);
@@ -63,7 +100,7 @@ static __always_inline int begin(struct __sk_buff *ctx, bool v6, const struct pa
 		/* Its first one waits in the stack for the rest, perhaps. */
 		if (first_packet && p->flags & PKT_RESOLVED && target == MAX_NETWORKS)
 			return netfilter_ask(ctx);
-		return dropped(DROP_FRAGMENT);
+		return may_follow(v6, p, net, target) ? PARK : dropped(DROP_FRAGMENT);
 	}
 	if (p->flags & PKT_ICMP_ERROR)
 		return dropped(DROP_NO_FLOW);
@@ -81,19 +118,21 @@ static __always_inline int container_new(struct __sk_buff *ctx, bool v6)
 	if (!p)
 		return TC_ACT_SHOT;
 	action = begin(ctx, v6, p);
+	if (action == PARK || action == PARK_COPY)
+		return go_on_parking(ctx, PROG_FROM_CONTAINER, v6, action == PARK_COPY);
 	return action == OPEN ? go_on_as(ctx, PROG_FROM_CONTAINER, v6, CALL_ENTER) : action;
 }
 
 SEC("tc")
 int container_new4(struct __sk_buff *ctx)
 {
-	return leave(ctx, PROG_FROM_CONTAINER, container_new(ctx, false));
+	return leave_first(ctx, PROG_FROM_CONTAINER, false, container_new(ctx, false));
 }
 
 SEC("tc")
 int container_new6(struct __sk_buff *ctx)
 {
-	return leave(ctx, PROG_FROM_CONTAINER, container_new(ctx, true));
+	return leave_first(ctx, PROG_FROM_CONTAINER, true, container_new(ctx, true));
 }
 
 /*
@@ -229,13 +268,13 @@ static __always_inline int container_odd(struct __sk_buff *ctx, bool v6)
 SEC("tc")
 int container_odd4(struct __sk_buff *ctx)
 {
-	return leave(ctx, PROG_FROM_CONTAINER, container_odd(ctx, false));
+	return leave_first(ctx, PROG_FROM_CONTAINER, false, container_odd(ctx, false));
 }
 
 SEC("tc")
 int container_odd6(struct __sk_buff *ctx)
 {
-	return leave(ctx, PROG_FROM_CONTAINER, container_odd(ctx, true));
+	return leave_first(ctx, PROG_FROM_CONTAINER, true, container_odd(ctx, true));
 }
 
 /* Neither IP nor ARP: nothing that icc=false could judge, so it isn't let through. */

@@ -5,6 +5,7 @@
  */
 #include "judge.h"
 #include "open.h"
+#include "park.h"
 
 /* What a look at addresses and ports says beside verdicts: led inside, perhaps. */
 #define OPEN_INSIDE (-3)
@@ -21,6 +22,8 @@ static __always_inline int direct(struct __sk_buff *ctx, bool v6, const struct p
 		return dropped(DROP_INTERNAL);
 	if (first_packet && p->flags & PKT_RESOLVED)
 		return netfilter_ask(ctx);
+	if (is_orphan(p) && may_admit(v6, to->network, net, ctx->ifindex))
+		return PARK;
 	if (p->flags & PKT_LATER_FRAGMENT || !admits(v6, p, to->network, net, ctx->ifindex))
 		return dropped(DROP_DIRECT_ROUTING);
 	if (!endpoint_of_addr(v6, to->network, p->daddr, &to->slot))
@@ -71,19 +74,21 @@ static __always_inline int uplink_new(struct __sk_buff *ctx, bool v6)
 		host_hears(v6, p);
 	if (action == OPEN_INSIDE)
 		action = open_inside(ctx, v6, p, to);
+	if (action == PARK)
+		return go_on_parking(ctx, PROG_FROM_UPLINK, v6, false);
 	return action == OPEN ? go_on_as(ctx, PROG_FROM_UPLINK, v6, CALL_ENTER) : action;
 }
 
 SEC("tc")
 int uplink_new4(struct __sk_buff *ctx)
 {
-	return leave(ctx, PROG_FROM_UPLINK, uplink_new(ctx, false));
+	return leave_first(ctx, PROG_FROM_UPLINK, false, uplink_new(ctx, false));
 }
 
 SEC("tc")
 int uplink_new6(struct __sk_buff *ctx)
 {
-	return leave(ctx, PROG_FROM_UPLINK, uplink_new(ctx, true));
+	return leave_first(ctx, PROG_FROM_UPLINK, true, uplink_new(ctx, true));
 }
 
 /*
@@ -140,6 +145,22 @@ static __always_inline enum flow_fate uplink_follow(struct __sk_buff *ctx, bool 
 	return flow_follow(ctx, v6, p, ZONE_WORLD, f);
 }
 
+/*
+ * A packet of no flow. A later fragment to an address of the host may be for a container,
+ * too, if its first one hasn't come.
+ */
+static __always_inline int judge_odd(struct __sk_buff *ctx, bool v6, const struct packet *p)
+{
+	int action = judge(ctx, v6, p);
+
+	if (action != NEXT || !(p->flags & PKT_FRAGMENT) || !host_addr(v6, p->daddr))
+		return action;
+	if (is_orphan(p))
+		return go_on_parking(ctx, PROG_FROM_UPLINK, v6, true);
+	frag_remember_own(v6, p, ZONE_WORLD);
+	return action;
+}
+
 /* What from_uplink_ip() leaves here; the IP header is parsed. */
 static __always_inline int uplink_odd(struct __sk_buff *ctx, bool v6)
 {
@@ -156,19 +177,19 @@ static __always_inline int uplink_odd(struct __sk_buff *ctx, bool v6)
 	fate = uplink_follow(ctx, v6, p, &f);
 	if (fate == FLOW_FOUND)
 		return apply_any(ctx, v6, p, f, ZONE_WORLD);
-	return fate == FLOW_LOST ? dropped(DROP_FLOW_EXPIRING) : judge(ctx, v6, p);
+	return fate == FLOW_LOST ? dropped(DROP_FLOW_EXPIRING) : judge_odd(ctx, v6, p);
 }
 
 SEC("tc")
 int uplink_odd4(struct __sk_buff *ctx)
 {
-	return leave(ctx, PROG_FROM_UPLINK, uplink_odd(ctx, false));
+	return leave_first(ctx, PROG_FROM_UPLINK, false, uplink_odd(ctx, false));
 }
 
 SEC("tc")
 int uplink_odd6(struct __sk_buff *ctx)
 {
-	return leave(ctx, PROG_FROM_UPLINK, uplink_odd(ctx, true));
+	return leave_first(ctx, PROG_FROM_UPLINK, true, uplink_odd(ctx, true));
 }
 
 static __always_inline int from_uplink_frame(struct __sk_buff *ctx)

@@ -203,6 +203,56 @@ struct {
 	__type(value, struct frag_rate);
 } frag_rates SEC(".maps");
 
+/*
+ * Later fragments that wait for their first one; see park.bpf.c. The rows of outside come
+ * first, then those of containers, and of each side the one that the busy share last.
+ */
+#define PARK_ALL_ROWS (2 * (PARK_ROWS + 1))
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, PARK_ALL_ROWS);
+	__type(key, __u32);
+	__type(value, struct parked_row);
+} parked_rows SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, PARK_ALL_ROWS * PARK_PLACES);
+	__type(key, __u32); /* row * PARK_PLACES + place */
+	__type(value, struct parked_frame);
+} parked_frames SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, PARK_ALL_ROWS * PARK_LARGE_PLACES);
+	__type(key, __u32); /* row * PARK_LARGE_PLACES + place - PARK_PLACES */
+	__type(value, struct parked_large);
+} parked_larges SEC(".maps");
+
+/* How many pieces an endpoint has parked lately, or a sender outside. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MAX_ENDPOINTS + PARK_STRANGERS);
+	__type(key, __u32); /* endpoint slot, or MAX_ENDPOINTS + hash of the address */
+	__type(value, struct frag_rate);
+} park_rates SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct spare_frame);
+} spare_frames SEC(".maps");
+
+/* Fragments that were parked. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, DIR_MAX);
+	__type(key, __u32); /* enum direction */
+	__type(value, struct counter);
+} parked_counts SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);

@@ -56,6 +56,15 @@ struct answer {
 	__u16 mtu;
 };
 
+/* A fragment that waits, or for which others do; see park.bpf.c. */
+struct parking {
+	int outcome;         /* what becomes of the packet otherwise */
+	__u32 awaited;       /* the datagram's other pieces may be parked */
+	__u32 mark;          /* what their places have */
+	__u32 spared;        /* length of the frame that is in spare_frames, or 0 */
+	struct frag_key key; /* of the datagram */
+};
+
 #define ICMP_QUOTE_MAX 88 /* multiple of 4, covers IPv6 and 48 bytes more */
 
 #define ICMP_ERROR_MAX 48 /* an IP header and an ICMP header */
@@ -72,6 +81,7 @@ struct scratch {
 	struct flow_plan plan;
 	struct flow6 flow; /* an IPv4 flow fits into it */
 	struct flow6_key key;
+	struct parking parking;
 };
 
 struct {

@@ -37,7 +37,7 @@ enum drop_reason {
 	DROP_NO_PORT = 16,          /* no free source port, or tuple, towards this destination */
 	DROP_NO_ROUTE = 17,         /* no route, or one that leads to no uplink */
 	DROP_NO_ADDRESS = 18,       /* the uplink has no address to masquerade with */
-	DROP_FRAGMENT = 19,         /* fragment whose first part wasn't seen */
+	DROP_FRAGMENT = 19,         /* fragment whose first part wasn't seen, or not in time */
 	DROP_UNSUPPORTED = 20,      /* header chain or protocol that can't be translated */
 	DROP_ENDPOINT_GONE = 21,    /* no endpoint is there, or not any more */
 	DROP_PRIVATE_SOURCE = 22,   /* container address about to leave an uplink */
@@ -101,6 +101,14 @@ enum limit {
 	CARRY_BATCH = 1024,
 	NEIGHBOUR_BITS = 10, /* of the index of a slot in neighbours */
 	PROTOCOLS = 256,     /* of a family */
+
+	/* Later fragments that wait; see park.bpf.c. All but the frames are powers of two. */
+	PARK_ROWS = 16,    /* of outside and of containers, beside the one that the busy share */
+	PARK_PLACES = 64,  /* of a row */
+	PARK_FRAME = 1536, /* bytes that fit there */
+	PARK_LARGE_PLACES = 8,   /* for longer ones */
+	PARK_LARGE_FRAME = 9216, /* bytes that fit there */
+	PARK_STRANGERS = 4096,   /* places of senders outside, by a hash of the address */
 };
 
 enum device_flag {
@@ -443,12 +451,51 @@ struct frag {
 	__u8 echo;  /* enum flow_echo */
 	__u8 proto; /* IPv6: behind the extension headers of the first fragment */
 	__u8 pad[2];
+	__u32 since; /* jiffies, low 32 bits */
 };
 
-/* How many fragmented datagrams an endpoint began lately. */
+/* How many fragmented datagrams a sender began lately, or how many pieces it has parked. */
 struct frag_rate {
 	__u32 since; /* jiffies, low 32 bits */
 	__u32 count;
+};
+
+/* What a place of a parked_row may hold beside the hash of a frag_key. */
+enum park_mark {
+	PARK_FREE = 0,
+	PARK_BUSY = 1,  /* a program is writing or reading the frame */
+	PARK_TAKEN = 2, /* set in every hash */
+};
+
+/* Places of later fragments that wait for their first one; see park.bpf.c. */
+struct parked_row {
+	__u32 since; /* jiffies of the last one; 0: there was none */
+	__u32 next;  /* place for the next, modulo PARK_PLACES */
+	__u32 next_large;
+	__u32 marks[PARK_PLACES + PARK_LARGE_PLACES];
+};
+
+struct parked {
+	struct frag_key key;
+	__u32 ifindex; /* where it came in */
+	__u32 length;  /* of the frame */
+	__u32 since;   /* jiffies, low 32 bits */
+	__u32 passed;  /* 1: this is a copy, the host's stack has got the fragment too */
+};
+
+struct parked_frame {
+	struct parked head;
+	__u8 frame[PARK_FRAME];
+};
+
+struct parked_large {
+	struct parked head;
+	__u8 frame[PARK_LARGE_FRAME];
+};
+
+/* Room for the frame of a first fragment while others take its place. */
+struct spare_frame {
+	__u8 frame[PARK_LARGE_FRAME];
 };
 
 /* Where a socket of the host was going before it was sent to a container. */

@@ -153,6 +153,8 @@ func TestExpendableMapsAreBegunAnew(t *testing.T) {
 	for _, name := range []string{
 		object.DatapathMapScratches, object.DatapathMapVerdicts, object.DatapathMapDrops,
 		object.DatapathMapFrags, object.DatapathMapBusyFrags, object.DatapathMapFragRates,
+		object.DatapathMapParkedRows, object.DatapathMapParkedFrames, object.DatapathMapParkedLarges, object.DatapathMapParkRates,
+		object.DatapathMapSpareFrames, object.DatapathMapParkedCounts,
 	} {
 		replaceMap(t, i.pin(t, name))
 	}

@@ -69,6 +69,8 @@ func groups() []group {
 	for _, name := range []string{
 		object.DatapathMapNeighbours, object.DatapathMapPresented,
 		object.DatapathMapFrags, object.DatapathMapBusyFrags, object.DatapathMapFragRates,
+		object.DatapathMapParkedRows, object.DatapathMapParkedFrames, object.DatapathMapParkedLarges, object.DatapathMapParkRates,
+		object.DatapathMapSpareFrames, object.DatapathMapParkedCounts,
 		object.DatapathMapHostTuples, object.DatapathMapHeardTuples, object.DatapathMapAnswerTuples,
 		object.DatapathMapHostProtocols, object.DatapathMapHostListeners,
 		object.DatapathMapDrops, object.DatapathMapVerdicts, object.DatapathMapEndpointStats,

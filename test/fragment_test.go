@@ -4,6 +4,7 @@ package test
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 	"syscall"
 	"testing"
@@ -52,6 +53,116 @@ func TestFragments(t *testing.T) {
 			}
 		})
 	})
+}
+
+// FRG-05: the pieces of a datagram arrive whatever their order (RFC 4787, REQ-14): from
+// outside, from a container outwards and to a published port, and answers to a container.
+func TestReversedFragments(t *testing.T) { reversedFragments(t) }
+
+// The same where netfilter judges the pieces.
+func TestReversedFragmentsPastNetfilter(t *testing.T) {
+	reversedFragments(t, harness.FirstPacket())
+}
+
+func reversedFragments(t *testing.T, opts ...harness.Option) {
+	t.Helper()
+	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
+		e.Network(t, "a", numA)
+		e.Network(t, "b", numB)
+		c1 := e.Sandbox(t, "c1", "--network", "a", "-p", "8080:80/udp")
+		c3 := e.Sandbox(t, "c3", "--network", "b")
+		serve(t, c1.Netns, 80, "c1")
+		serve(t, e.WAN, 80, "wan")
+		e.EachFamily(t, func(t *testing.T, f harness.Family) {
+			lan1 := harness.Ethernet(harness.HardwareAddr(t, e.LAN1, "eth0"), harness.HardwareAddr(t, e.Host, "eth0"), f)
+			reversals(t, "published", e.LAN1, lan1, f.LAN1, f.Host, 8080)
+			reversals(t, "masqueraded", c1.Netns, harness.Ethernet(c1.MAC(t, "a"), bridgeMAC(t, e, c1, f), f), c1.IP(t, "a", f), f.WAN, 80)
+			reversals(t, "hairpin", c3.Netns, harness.Ethernet(c3.MAC(t, "b"), harness.HardwareAddr(t, e.Host, bridgeOf(t, e, "b")), f), c3.IP(t, "b", f), f.Host, 8080)
+		})
+	}, opts...)
+}
+
+// reversals sends datagrams in pieces, in several orders, from a device eth0 to an echo
+// server at a port.
+func reversals(t *testing.T, what string, n *harness.Netns, eth *layers.Ethernet, src, dst string, port uint16) {
+	t.Helper()
+	const size = 1200
+	answers := harness.Sniff(t, n, "eth0", nil)
+	for i, order := range [][]int{{2, 1, 0}, {1, 0, 2}, {2, 0, 1}, {1, 2, 1, 0}, {0, 2, 1}} {
+		name := fmt.Sprintf("%s-%d", what, i)
+		pieces := frame.Between(model.MAC(eth.SrcMAC), model.MAC(eth.DstMAC)).IP(netip.MustParseAddr(src), netip.MustParseAddr(dst)).
+			ID(uint16(0x5000+i)).UDP(uint16(42000+i), port).Content(append([]byte(" "+name+" "), make([]byte, 3000)...)...).Fragments(size)
+		var frames [][]byte
+		for _, at := range order {
+			frames = append(frames, pieces[at])
+		}
+		harness.Inject(t, n, "eth0", frames...)
+		answers.Wait(t, "answer to "+name, harness.Contains(" "+name+" "))
+	}
+}
+
+// FRG-05: the same of what real sockets send, to a published port and back to a container.
+func TestReversedDatagrams(t *testing.T) {
+	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
+		e.Network(t, "a", numA)
+		c1 := e.Sandbox(t, "c1", "--network", "a", "-p", "8080:80/udp")
+		serve(t, c1.Netns, 80, "c1")
+		serve(t, e.LAN1, 80, "lan1")
+		e.ReverseLAN1(t)
+		e.EachFamily(t, func(t *testing.T, f harness.Family) {
+			for _, size := range []int{64, 4000, 60000} {
+				exchange(t, "published", walk{e.LAN1, at(f.Host, 8080)}, size)
+				exchange(t, "answered", walk{c1.Netns, at(f.LAN1, 80)}, size)
+			}
+		})
+	}, harness.Own())
+}
+
+// CAP-04: pieces of datagrams that never become whole, far more than there is room for,
+// keep no other datagram from a container, in order or not; nor do a container's own.
+func TestIncompleteDatagrams(t *testing.T) {
+	const incomplete = 100_000
+	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
+		e.Network(t, "a", numA)
+		c1 := e.Sandbox(t, "c1", "--network", "a", "-p", "8080:80/udp")
+		c2 := e.Sandbox(t, "c2", "--network", "a")
+		serve(t, c1.Netns, 80, "c1")
+		e.EachFamily(t, func(t *testing.T, f harness.Family) {
+			lan1 := harness.Ethernet(harness.HardwareAddr(t, e.LAN1, "eth0"), harness.HardwareAddr(t, e.Host, "eth0"), f)
+			lan2 := harness.Ethernet(harness.HardwareAddr(t, e.LAN2, "eth0"), harness.HardwareAddr(t, e.Host, "eth0"), f)
+			spray(t, e.LAN2, lan2, f.LAN2, f.Host, incomplete)
+			spray(t, c2.Netns, harness.Ethernet(c2.MAC(t, "a"), bridgeMAC(t, e, c2, f), f), c2.IP(t, "a", f), f.WAN, incomplete)
+			c, err := harness.DialUDP(e.LAN1, at(f.Host, 8080))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if e.Protects("CAP-04") {
+				if _, err := c.Exchange(4000, harness.Patience); err != nil {
+					t.Errorf("datagram in pieces: %v", err)
+				}
+				reversals(t, "published", e.LAN1, lan1, f.LAN1, f.Host, 8080)
+				return
+			}
+			if _, err := c.Exchange(4000, harness.Silence); err == nil {
+				t.Error("a datagram in pieces is answered")
+			}
+		})
+	}, harness.Own())
+}
+
+// spray sends the last pieces of many datagrams from a device eth0.
+func spray(t *testing.T, n *harness.Netns, eth *layers.Ethernet, src, dst string, count int) {
+	t.Helper()
+	datagram := frame.Between(model.MAC(eth.SrcMAC), model.MAC(eth.DstMAC)).IP(netip.MustParseAddr(src), netip.MustParseAddr(dst)).UDP(43000, 8080).Payload(600)
+	id := 0
+	taken := harness.Spray(t, n, "eth0", count, func() []byte {
+		id++
+		return datagram.ID(uint16(id)).Fragments(400)[1]
+	})
+	if taken < count/2 {
+		t.Errorf("%d of %d pieces were sent", taken, count)
+	}
 }
 
 func exchange(t *testing.T, name string, w walk, size int, opts ...harness.DialOption) {

@@ -33,19 +33,24 @@ type Endpoint struct {
 	FlowsRefused, PortsRefused uint64
 }
 
-// Table is the verdict and endpoint counters.
+// Table is the counters of verdicts, of endpoints and of parked fragments.
 type Table struct {
-	verdicts, endpoints *ebpf.Map
+	verdicts, endpoints, parked *ebpf.Map
 }
 
 // New returns the table in these maps, which stay the caller's.
 func New(m *object.DatapathMaps) *Table {
-	return &Table{verdicts: m.Verdicts, endpoints: m.EndpointStats}
+	return &Table{verdicts: m.Verdicts, endpoints: m.EndpointStats, parked: m.ParkedCounts}
 }
 
 // Verdicts returns how often a program gave a verdict.
 func (t *Table) Verdicts(p object.DatapathProgram, v object.DatapathVerdict) (Counter, error) {
 	return Read(t.verdicts, uint32(p)*uint32(object.DatapathVerdictVERDICT_MAX)+uint32(v))
+}
+
+// Parked returns how many fragments waited for the first one of their datagram.
+func (t *Table) Parked(d object.DatapathDirection) (Counter, error) {
+	return Read(t.parked, uint32(d))
 }
 
 // Endpoint returns the counters of an endpoint's slot.

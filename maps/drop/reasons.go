@@ -37,7 +37,7 @@ func Reasons() []Reason {
 		{object.DatapathDropReasonDROP_NO_PORT, "no_port", "no free source port towards this destination, or the host holds the tuple or the protocol"},
 		{object.DatapathDropReasonDROP_NO_ROUTE, "no_route", "no route, or one that leads to no uplink"},
 		{object.DatapathDropReasonDROP_NO_ADDRESS, "no_address", "the uplink has no address to masquerade with"},
-		{object.DatapathDropReasonDROP_FRAGMENT, "fragment", "a fragment whose first part wasn't seen"},
+		{object.DatapathDropReasonDROP_FRAGMENT, "fragment", "a fragment whose first part wasn't seen; one that waited for it counts when its place is needed"},
 		{object.DatapathDropReasonDROP_UNSUPPORTED, "unsupported", "a header chain or protocol that can't be translated"},
 		{object.DatapathDropReasonDROP_ENDPOINT_GONE, "endpoint_gone", "the destination endpoint was removed"},
 		{object.DatapathDropReasonDROP_PRIVATE_SOURCE, "private_source", "a container address about to leave an uplink"},

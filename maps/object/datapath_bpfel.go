@@ -158,6 +158,7 @@ type DatapathEnums struct {
 	FlowLastSeen  uint32
 	FlowNetfilter uint32
 	CarryOutcome  uint32
+	ParkMark      uint32
 }
 
 type DatapathExpired struct {
@@ -315,6 +316,7 @@ type DatapathFrag struct {
 	Echo  uint8
 	Proto uint8
 	Pad   [2]uint8
+	Since uint32
 }
 
 type DatapathFragKey struct {
@@ -348,19 +350,25 @@ type DatapathHostState struct {
 type DatapathLimit uint32
 
 const (
-	DatapathLimitDEVICE_SLOTS   DatapathLimit = 65536
-	DatapathLimitMAX_ENDPOINTS  DatapathLimit = 8192
-	DatapathLimitALL_ENDPOINTS  DatapathLimit = 8192
-	DatapathLimitPORT_USES      DatapathLimit = 65536
-	DatapathLimitHEARD_PLACES   DatapathLimit = 4096
-	DatapathLimitMAX_NETWORKS   DatapathLimit = 4096
-	DatapathLimitMAX_PUBLISHED  DatapathLimit = 262144
-	DatapathLimitUPLINK_ADDRS   DatapathLimit = 4
-	DatapathLimitPORT_WORDS     DatapathLimit = 1024
-	DatapathLimitCOLLECT_BATCH  DatapathLimit = 1024
-	DatapathLimitCARRY_BATCH    DatapathLimit = 1024
-	DatapathLimitNEIGHBOUR_BITS DatapathLimit = 10
-	DatapathLimitPROTOCOLS      DatapathLimit = 256
+	DatapathLimitDEVICE_SLOTS      DatapathLimit = 65536
+	DatapathLimitMAX_ENDPOINTS     DatapathLimit = 8192
+	DatapathLimitALL_ENDPOINTS     DatapathLimit = 8192
+	DatapathLimitPORT_USES         DatapathLimit = 65536
+	DatapathLimitHEARD_PLACES      DatapathLimit = 4096
+	DatapathLimitMAX_NETWORKS      DatapathLimit = 4096
+	DatapathLimitMAX_PUBLISHED     DatapathLimit = 262144
+	DatapathLimitUPLINK_ADDRS      DatapathLimit = 4
+	DatapathLimitPORT_WORDS        DatapathLimit = 1024
+	DatapathLimitCOLLECT_BATCH     DatapathLimit = 1024
+	DatapathLimitCARRY_BATCH       DatapathLimit = 1024
+	DatapathLimitNEIGHBOUR_BITS    DatapathLimit = 10
+	DatapathLimitPROTOCOLS         DatapathLimit = 256
+	DatapathLimitPARK_ROWS         DatapathLimit = 16
+	DatapathLimitPARK_PLACES       DatapathLimit = 64
+	DatapathLimitPARK_FRAME        DatapathLimit = 1536
+	DatapathLimitPARK_LARGE_PLACES DatapathLimit = 8
+	DatapathLimitPARK_LARGE_FRAME  DatapathLimit = 9216
+	DatapathLimitPARK_STRANGERS    DatapathLimit = 4096
 )
 
 type DatapathLinkKey struct {
@@ -422,6 +430,48 @@ const (
 	DatapathNetworkFlagNETWORK_ROUTED6  DatapathNetworkFlag = 512
 	DatapathNetworkFlagNETWORK_TRUSTS   DatapathNetworkFlag = 1024
 )
+
+type DatapathParkMark uint32
+
+const (
+	DatapathParkMarkPARK_FREE  DatapathParkMark = 0
+	DatapathParkMarkPARK_BUSY  DatapathParkMark = 1
+	DatapathParkMarkPARK_TAKEN DatapathParkMark = 2
+)
+
+type DatapathParkedFrame struct {
+	_    structs.HostLayout
+	Head struct {
+		_       structs.HostLayout
+		Key     DatapathFragKey
+		Ifindex uint32
+		Length  uint32
+		Since   uint32
+		Passed  uint32
+	}
+	Frame [1536]uint8
+}
+
+type DatapathParkedLarge struct {
+	_    structs.HostLayout
+	Head struct {
+		_       structs.HostLayout
+		Key     DatapathFragKey
+		Ifindex uint32
+		Length  uint32
+		Since   uint32
+		Passed  uint32
+	}
+	Frame [9216]uint8
+}
+
+type DatapathParkedRow struct {
+	_         structs.HostLayout
+	Since     uint32
+	Next      uint32
+	NextLarge uint32
+	Marks     [72]uint32
+}
 
 type DatapathPresented struct {
 	_     structs.HostLayout
@@ -572,8 +622,16 @@ type DatapathScratch struct {
 		Kind             uint8
 		Pad              [3]uint8
 	}
-	Flow DatapathFlow6
-	Key  DatapathFlow6Key
+	Flow    DatapathFlow6
+	Key     DatapathFlow6Key
+	Parking struct {
+		_       structs.HostLayout
+		Outcome int32
+		Awaited uint32
+		Mark    uint32
+		Spared  uint32
+		Key     DatapathFragKey
+	}
 }
 
 type DatapathShare struct {
@@ -598,6 +656,11 @@ type DatapathSocketOrigin struct {
 	Addr [16]uint8
 	Port uint16
 	Pad  uint16
+}
+
+type DatapathSpareFrame struct {
+	_     structs.HostLayout
+	Frame [9216]uint8
 }
 
 type DatapathSubnetKey struct {
@@ -670,6 +733,11 @@ const (
 	DatapathMapIccLinks          = "icc_links"
 	DatapathMapNeighbours        = "neighbours"
 	DatapathMapNetworks          = "networks"
+	DatapathMapParkRates         = "park_rates"
+	DatapathMapParkedCounts      = "parked_counts"
+	DatapathMapParkedFrames      = "parked_frames"
+	DatapathMapParkedLarges      = "parked_larges"
+	DatapathMapParkedRows        = "parked_rows"
 	DatapathMapPortBitmap        = "port_bitmap"
 	DatapathMapPortUses          = "port_uses"
 	DatapathMapPresented         = "presented"
@@ -681,6 +749,7 @@ const (
 	DatapathMapScratches         = "scratches"
 	DatapathMapShares            = "shares"
 	DatapathMapSocketOrigins     = "socket_origins"
+	DatapathMapSpareFrames       = "spare_frames"
 	DatapathMapSubnets           = "subnets"
 	DatapathMapTrustedDevices    = "trusted_devices"
 	DatapathMapUplinks           = "uplinks"
@@ -705,6 +774,8 @@ const (
 	DatapathProgGetpeername6     = "getpeername6"
 	DatapathProgLetIn4           = "let_in4"
 	DatapathProgLetIn6           = "let_in6"
+	DatapathProgPark4            = "park4"
+	DatapathProgPark6            = "park6"
 	DatapathProgPrivateSource4   = "private_source4"
 	DatapathProgPrivateSource6   = "private_source6"
 	DatapathProgRecvmsg4         = "recvmsg4"
@@ -715,6 +786,8 @@ const (
 	DatapathProgSendmsg6         = "sendmsg6"
 	DatapathProgToContainer      = "to_container"
 	DatapathProgToUplink         = "to_uplink"
+	DatapathProgUnpark4          = "unpark4"
+	DatapathProgUnpark6          = "unpark6"
 	DatapathProgUplinkNew4       = "uplink_new4"
 	DatapathProgUplinkNew6       = "uplink_new6"
 	DatapathProgUplinkOdd4       = "uplink_odd4"
@@ -794,6 +867,8 @@ type DatapathProgramSpecs struct {
 	Getpeername6     *ebpf.ProgramSpec `ebpf:"getpeername6"`
 	LetIn4           *ebpf.ProgramSpec `ebpf:"let_in4"`
 	LetIn6           *ebpf.ProgramSpec `ebpf:"let_in6"`
+	Park4            *ebpf.ProgramSpec `ebpf:"park4"`
+	Park6            *ebpf.ProgramSpec `ebpf:"park6"`
 	PrivateSource4   *ebpf.ProgramSpec `ebpf:"private_source4"`
 	PrivateSource6   *ebpf.ProgramSpec `ebpf:"private_source6"`
 	Recvmsg4         *ebpf.ProgramSpec `ebpf:"recvmsg4"`
@@ -804,6 +879,8 @@ type DatapathProgramSpecs struct {
 	Sendmsg6         *ebpf.ProgramSpec `ebpf:"sendmsg6"`
 	ToContainer      *ebpf.ProgramSpec `ebpf:"to_container"`
 	ToUplink         *ebpf.ProgramSpec `ebpf:"to_uplink"`
+	Unpark4          *ebpf.ProgramSpec `ebpf:"unpark4"`
+	Unpark6          *ebpf.ProgramSpec `ebpf:"unpark6"`
 	UplinkNew4       *ebpf.ProgramSpec `ebpf:"uplink_new4"`
 	UplinkNew6       *ebpf.ProgramSpec `ebpf:"uplink_new6"`
 	UplinkOdd4       *ebpf.ProgramSpec `ebpf:"uplink_odd4"`
@@ -842,6 +919,11 @@ type DatapathMapSpecs struct {
 	IccLinks        *ebpf.MapSpec `ebpf:"icc_links"`
 	Neighbours      *ebpf.MapSpec `ebpf:"neighbours"`
 	Networks        *ebpf.MapSpec `ebpf:"networks"`
+	ParkRates       *ebpf.MapSpec `ebpf:"park_rates"`
+	ParkedCounts    *ebpf.MapSpec `ebpf:"parked_counts"`
+	ParkedFrames    *ebpf.MapSpec `ebpf:"parked_frames"`
+	ParkedLarges    *ebpf.MapSpec `ebpf:"parked_larges"`
+	ParkedRows      *ebpf.MapSpec `ebpf:"parked_rows"`
 	PortBitmap      *ebpf.MapSpec `ebpf:"port_bitmap"`
 	PortUses        *ebpf.MapSpec `ebpf:"port_uses"`
 	Presented       *ebpf.MapSpec `ebpf:"presented"`
@@ -853,6 +935,7 @@ type DatapathMapSpecs struct {
 	Scratches       *ebpf.MapSpec `ebpf:"scratches"`
 	Shares          *ebpf.MapSpec `ebpf:"shares"`
 	SocketOrigins   *ebpf.MapSpec `ebpf:"socket_origins"`
+	SpareFrames     *ebpf.MapSpec `ebpf:"spare_frames"`
 	Subnets         *ebpf.MapSpec `ebpf:"subnets"`
 	TrustedDevices  *ebpf.MapSpec `ebpf:"trusted_devices"`
 	Uplinks         *ebpf.MapSpec `ebpf:"uplinks"`
@@ -920,6 +1003,11 @@ type DatapathMaps struct {
 	IccLinks        *ebpf.Map `ebpf:"icc_links"`
 	Neighbours      *ebpf.Map `ebpf:"neighbours"`
 	Networks        *ebpf.Map `ebpf:"networks"`
+	ParkRates       *ebpf.Map `ebpf:"park_rates"`
+	ParkedCounts    *ebpf.Map `ebpf:"parked_counts"`
+	ParkedFrames    *ebpf.Map `ebpf:"parked_frames"`
+	ParkedLarges    *ebpf.Map `ebpf:"parked_larges"`
+	ParkedRows      *ebpf.Map `ebpf:"parked_rows"`
 	PortBitmap      *ebpf.Map `ebpf:"port_bitmap"`
 	PortUses        *ebpf.Map `ebpf:"port_uses"`
 	Presented       *ebpf.Map `ebpf:"presented"`
@@ -931,6 +1019,7 @@ type DatapathMaps struct {
 	Scratches       *ebpf.Map `ebpf:"scratches"`
 	Shares          *ebpf.Map `ebpf:"shares"`
 	SocketOrigins   *ebpf.Map `ebpf:"socket_origins"`
+	SpareFrames     *ebpf.Map `ebpf:"spare_frames"`
 	Subnets         *ebpf.Map `ebpf:"subnets"`
 	TrustedDevices  *ebpf.Map `ebpf:"trusted_devices"`
 	Uplinks         *ebpf.Map `ebpf:"uplinks"`
@@ -965,6 +1054,11 @@ func (m *DatapathMaps) Close() error {
 		m.IccLinks,
 		m.Neighbours,
 		m.Networks,
+		m.ParkRates,
+		m.ParkedCounts,
+		m.ParkedFrames,
+		m.ParkedLarges,
+		m.ParkedRows,
 		m.PortBitmap,
 		m.PortUses,
 		m.Presented,
@@ -976,6 +1070,7 @@ func (m *DatapathMaps) Close() error {
 		m.Scratches,
 		m.Shares,
 		m.SocketOrigins,
+		m.SpareFrames,
 		m.Subnets,
 		m.TrustedDevices,
 		m.Uplinks,
@@ -1022,6 +1117,8 @@ type DatapathPrograms struct {
 	Getpeername6     *ebpf.Program `ebpf:"getpeername6"`
 	LetIn4           *ebpf.Program `ebpf:"let_in4"`
 	LetIn6           *ebpf.Program `ebpf:"let_in6"`
+	Park4            *ebpf.Program `ebpf:"park4"`
+	Park6            *ebpf.Program `ebpf:"park6"`
 	PrivateSource4   *ebpf.Program `ebpf:"private_source4"`
 	PrivateSource6   *ebpf.Program `ebpf:"private_source6"`
 	Recvmsg4         *ebpf.Program `ebpf:"recvmsg4"`
@@ -1032,6 +1129,8 @@ type DatapathPrograms struct {
 	Sendmsg6         *ebpf.Program `ebpf:"sendmsg6"`
 	ToContainer      *ebpf.Program `ebpf:"to_container"`
 	ToUplink         *ebpf.Program `ebpf:"to_uplink"`
+	Unpark4          *ebpf.Program `ebpf:"unpark4"`
+	Unpark6          *ebpf.Program `ebpf:"unpark6"`
 	UplinkNew4       *ebpf.Program `ebpf:"uplink_new4"`
 	UplinkNew6       *ebpf.Program `ebpf:"uplink_new6"`
 	UplinkOdd4       *ebpf.Program `ebpf:"uplink_odd4"`
@@ -1062,6 +1161,8 @@ func (p *DatapathPrograms) Close() error {
 		p.Getpeername6,
 		p.LetIn4,
 		p.LetIn6,
+		p.Park4,
+		p.Park6,
 		p.PrivateSource4,
 		p.PrivateSource6,
 		p.Recvmsg4,
@@ -1072,6 +1173,8 @@ func (p *DatapathPrograms) Close() error {
 		p.Sendmsg6,
 		p.ToContainer,
 		p.ToUplink,
+		p.Unpark4,
+		p.Unpark6,
 		p.UplinkNew4,
 		p.UplinkNew6,
 		p.UplinkOdd4,

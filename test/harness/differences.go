@@ -17,6 +17,7 @@ type Difference struct {
 func Differences() []Difference {
 	return []Difference{
 		{"CAP-02", IPTables},
+		{"CAP-04", IPTables},
 		{"NAT-06", IPTables},
 		{"NAT-14", IPTables},
 		{"NAT-27", EBPF},

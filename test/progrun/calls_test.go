@@ -32,6 +32,7 @@ func TestMissingPrograms(t *testing.T) {
 			"error":          fromContainer(f.Web, timeExceeded(f, f.sends(f.Web, f.far()), in.UDP(1, 2)), dropped(noFlow), nil),
 			"uplink_new":     fromUplink(f.Eth0, in.TCP(50000, 8080, "S"), delivered(f.Web), nil),
 			"uplink_odd":     fromUplink(f.Eth0, raw(in.UDP(50000, 9).Payload(2000).Fragments(pieceSize)[0]), passed(), nil),
+			"park":           fromContainer(f.Web, raw(big.Fragments(pieceSize)[1]), parked(), nil),
 			"private_source": toUplink(f.Eth0, "br1", out.UDP(5000, 53), passed(), nil),
 		}
 		judged := map[string]step{
@@ -63,6 +64,27 @@ func missing(t *testing.T, h *rig.Host, f family, program string, s step) {
 	back()
 	restore()
 	runStep(t, h, 1, s)
+}
+
+// A first piece needs one more program if others wait for it.
+func TestMissingUnpark(t *testing.T) {
+	h := rig.New(t, rig.Options{})
+	for name, f := range families() {
+		t.Run(name, func(t *testing.T) {
+			h.Restore(t)
+			d := datagrams(f, 2000)["masqueraded"]
+			steps := d.pieces()
+			tap := h.Tap(t, f.Web.Name)
+			runStep(t, h, 0, d.early(steps[1]))
+			back := remove(t, h, f.call("unpark"))
+			without := steps[0]
+			without.want = dropped(incomplete)
+			runStep(t, h, 1, without)
+			back()
+			runStep(t, h, 2, steps[0])
+			again(t, h, tap, steps[1:])
+		})
+	}
 }
 
 // remove takes a program out of the array, and puts it back.

@@ -55,11 +55,19 @@ type verdict struct {
 	reason reason
 	// to is the slot of the endpoint that is counted as the receiver; 0: none.
 	to uint16
+	// parked is set where a copy of the packet waits.
+	parked bool
 }
 
 func dropped(r reason) verdict { return verdict{action: rig.Drop, reason: r} }
 
 func delivered(e rig.Endpoint) verdict { return verdict{action: rig.Redirect, to: e.Slot} }
+
+// parked packets wait: they are dropped for no reason yet.
+func parked() verdict { return verdict{action: rig.Drop, parked: true} }
+
+// passedParked is passed, and a copy waits.
+func passedParked() verdict { return verdict{action: rig.Next, parked: true} }
 
 // forwarded packets leave by an uplink.
 func forwarded() verdict { return verdict{action: rig.Redirect} }

@@ -32,6 +32,8 @@ func dropName(r reason, d object.DatapathDirection) string {
 	return fmt.Sprintf("drop %d direction %d", r, d)
 }
 
+func parkedName(d object.DatapathDirection) string { return fmt.Sprintf("parked, direction %d", d) }
+
 func receiveName(slot uint16) string { return fmt.Sprintf("endpoint %d received", slot) }
 
 // directionOf a program is the way that its packets go, seen from a container.
@@ -49,7 +51,10 @@ func expectedCounters(s step) counters {
 		n = 1
 	}
 	want := counters{verdictName(s.run.Program, s.want.action): n}
-	if s.want.action == rig.Drop {
+	if s.want.parked {
+		want[parkedName(directionOf(s.run.Program))] = n
+	}
+	if s.want.action == rig.Drop && !s.want.parked {
 		want[dropName(s.want.reason, directionOf(s.run.Program))] = n
 	}
 	if s.want.to != 0 {
@@ -72,6 +77,11 @@ func readCounters(tb testing.TB, h *rig.Host) counters {
 	check(tb, err)
 	for _, d := range drops {
 		c[dropName(d.Reason.Value, d.Direction)] = d.Packets
+	}
+	for d := range object.DatapathDirectionDIR_MAX {
+		n, err := h.Counters.Parked(d)
+		check(tb, err)
+		c[parkedName(d)] = n.Packets
 	}
 	// Those of the world, and one more that a test may put.
 	for slot := h.Web.Slot; slot <= h.DB.Slot+1; slot++ {

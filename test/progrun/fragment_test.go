@@ -43,7 +43,7 @@ func fragmentCases(f family) []testCase {
 	if f.v6 {
 		cases = append(cases, fragmentOptions(f))
 	}
-	return append(cases, fragmentPublished(f), fragmentHairpin(f), fragmentAtomic(f), fragmentOrphans(f), fragmentForeign(f))
+	return append(cases, fragmentPublished(f), fragmentHairpin(f), fragmentAtomic(f), fragmentOrphans(f), fragmentForeign(f), fragmentOwn(f))
 }
 
 // withOptions cuts an IPv6 datagram into pieces with destination options before its
@@ -114,8 +114,22 @@ func fragmentOrphans(f family) testCase {
 	later := f.sends(f.Web, f.far()).UDP(5000, 53).Payload(2000).Fragments(pieceSize)[1]
 	in := f.arrives(f.client(), f.host()).UDP(50000, 8080).Payload(2000).Fragments(pieceSize)[1]
 	return testCase{name: "first part not seen", world: publishAny(f, protoUDP), steps: []step{
-		fromContainer(f.Web, raw(later), dropped(fragmentReason), nil),
-		fromUplink(f.Eth0, raw(in), passed(), nil),
+		fromContainer(f.Web, raw(later), parked(), nil),
+		fromUplink(f.Eth0, raw(in), passedParked(), nil),
+		// Where no first part would be let through none is waited for.
+		{run: rig.Run{Program: rig.FromContainer, Device: f.Web.Name}, in: raw(later), want: dropped(fragmentReason),
+			before: func(t *testing.T, h *rig.Host) { h.PutNetwork(t, f.Net1, rig.Default|rig.Internal) }},
+		fromContainer(f.Web, raw(f.sends(f.Web, f.addr(f.DB)).UDP(5000, 53).Payload(2000).Fragments(pieceSize)[1]), dropped(fragmentReason), nil),
+	}}
+}
+
+// What is the host's own needn't wait when its first piece has been there.
+func fragmentOwn(f family) testCase {
+	in := f.arrives(f.client(), f.host()).UDP(50000, 9999).Payload(2000).Fragments(pieceSize)
+	return testCase{name: "the host's own", steps: []step{
+		fromUplink(f.Eth0, raw(in[1]), passedParked(), nil),
+		fromUplink(f.Eth0, raw(in[0]), passed(), nil),
+		fromUplink(f.Eth0, raw(in[1]), passed(), nil),
 	}}
 }
 
@@ -126,8 +140,8 @@ func fragmentForeign(f family) testCase {
 	elsewhere := out.To(f.client(), 53).Fragments(pieceSize)[1]
 	return testCase{name: "of another datagram", flows: 1, steps: []step{
 		fromContainer(f.Web, raw(out.Fragments(pieceSize)[0]), forwarded(), raw(out.From(f.host(), 5000).Hop().Fragments(pieceSize)[0])),
-		fromContainer(f.Web, raw(other), dropped(fragmentReason), nil),
-		fromContainer(f.Web, raw(elsewhere), dropped(fragmentReason), nil),
+		fromContainer(f.Web, raw(other), parked(), nil),
+		fromContainer(f.Web, raw(elsewhere), parked(), nil),
 	}}
 }
 

@@ -18,6 +18,9 @@ func toHostCases(f family) []testCase {
 			fromContainer(f.Web, gateway.Echo(1), passed(), nil),
 			fromContainer(f.Web, gateway.TCP(1, 22, "S"), passed(), nil),
 			fromContainer(f.Web, gateway.UDP(1, 53), passed(), nil),
+			fromContainer(f.Web, raw(gateway.UDP(1, 53).Payload(2000).Fragments(1480)[1]), passedParked(), nil),
+			// It is known whose it is when the first one was the host's.
+			fromContainer(f.Web, raw(gateway.UDP(1, 53).Payload(2000).Fragments(1480)[0]), passed(), nil),
 			fromContainer(f.Web, raw(gateway.UDP(1, 53).Payload(2000).Fragments(1480)[1]), passed(), nil),
 		}},
 		{name: "uplink's address", steps: []step{

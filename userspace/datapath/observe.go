@@ -107,9 +107,12 @@ type Stats struct {
 	Flows     uint64             `json:"flows"`
 	FlowLimit uint64             `json:"flowLimit"`
 	// EarlyDropped counts connections that gave way to others in full tables.
-	EarlyDropped uint64     `json:"earlyDropped"`
-	Maps         []Fill     `json:"maps"`
-	Collection   Collection `json:"collection"`
+	EarlyDropped uint64 `json:"earlyDropped"`
+	// Parked counts fragments that came before the first one of their datagram and were
+	// kept for it. Those for which it never came count as drops later.
+	Parked     map[Direction]Counter `json:"parked,omitempty"`
+	Maps       []Fill                `json:"maps"`
+	Collection Collection            `json:"collection"`
 	// Programs counts the runs of each program since it was attached, where known.
 	Programs []ProgramStats `json:"programs,omitempty"`
 }
@@ -118,7 +121,7 @@ type Stats struct {
 type ProgramStats struct {
 	Name string `json:"name"`
 	// Runs is the sum of the others: packets sent on past the host's stack, left to
-	// the next program and the stack, and refused.
+	// the next program and the stack, and refused or, as fragments, parked.
 	Runs       uint64 `json:"runs"`
 	Redirected uint64 `json:"redirected"`
 	Passed     uint64 `json:"passed"`

@@ -29,6 +29,7 @@ type families struct {
 	transmitPackets, transmitBytes                                      family
 	forwardedPackets, forwardedBytes                                    family
 	droppedPackets, droppedBytes                                        family
+	fragmentsParked                                                     family
 	mapEntries, mapMaxEntries                                           family
 	programRuns                                                         family
 	collectionRuns, collectionSeconds, collectionExpired                family
@@ -56,6 +57,7 @@ func newFamilies() families {
 		forwardedBytes:    counter("forwarded_bytes_total", "Bytes of containers by how they were forwarded.", "path"),
 		droppedPackets:    counter("dropped_packets_total", "Packets refused, by reason and by direction as seen from the container.", "reason", "direction"),
 		droppedBytes:      counter("dropped_bytes_total", "Bytes of refused packets, by reason and direction.", "reason", "direction"),
+		fragmentsParked:   counter("fragments_parked_total", "Fragments that came before the first one of their datagram and were kept for it, by direction as seen from the container.", "direction"),
 		mapEntries:        gauge("map_entries", "Entries in use of a table of the datapath.", "map"),
 		mapMaxEntries:     gauge("map_max_entries", "Entries that a table of the datapath has room for.", "map"),
 		programRuns:       counter("program_runs_total", "Runs of a program of the datapath since its tables exist, by what it did with the packet.", "program", "verdict"),
@@ -71,7 +73,7 @@ func (f *families) all() []family {
 	return []family{
 		f.buildInfo, f.degraded, f.networks, f.sandboxes, f.endpoints, f.publishedPorts, f.flows, f.flowsLimit, f.flowsEarlyDropped,
 		f.receivePackets, f.receiveBytes, f.transmitPackets, f.transmitBytes, f.containerFlows, f.containerRefused,
-		f.forwardedPackets, f.forwardedBytes, f.droppedPackets, f.droppedBytes,
+		f.forwardedPackets, f.forwardedBytes, f.droppedPackets, f.droppedBytes, f.fragmentsParked,
 		f.mapEntries, f.mapMaxEntries, f.programRuns,
 		f.collectionRuns, f.collectionSeconds, f.collectionExpired, f.scrapeErrors,
 	}

@@ -63,6 +63,9 @@ func (s *scrape) stats(st datapath.Stats) {
 		s.add(s.forwardedBytes, float64(c.Bytes), string(path))
 	}
 	s.drops(st.Drops)
+	for _, d := range []datapath.Direction{datapath.Receive, datapath.Transmit} {
+		s.add(s.fragmentsParked, float64(st.Parked[d].Packets), string(d))
+	}
 	for _, m := range st.Maps {
 		s.add(s.mapEntries, float64(m.Entries), m.Map)
 		s.add(s.mapMaxEntries, float64(m.Max), m.Map)

@@ -60,6 +60,19 @@ func (h *Host) Run(tb testing.TB, r Run) Result {
 	return res
 }
 
+// Tap sees what comes in on a device, until the end of the test.
+func (h *Host) Tap(tb testing.TB, device string) *testrun.Tap {
+	tb.Helper()
+	tap, err := h.Host.Tap(device)
+	check(tb, err)
+	tb.Cleanup(func() {
+		if err := tap.Close(); err != nil {
+			tb.Errorf("rig: %v", err)
+		}
+	})
+	return tap
+}
+
 // Restore empties every map and fills in the standard world.
 func (h *Host) Restore(tb testing.TB) {
 	tb.Helper()

@@ -18,7 +18,7 @@ func (h *Host) empty() error {
 	var errs []error
 	for _, hash := range []*ebpf.Map{
 		m.EndpointMacs, m.EndpointAddrs, m.Subnets, m.HostAddrs, m.Uplinks, m.PublishedPorts, m.IccLinks, m.TrustedDevices,
-		m.Flows4, m.Flows6, m.Frags, m.Presented, m.SocketOrigins, m.Resolvers, m.HostTuples, m.AnswerTuples,
+		m.Flows4, m.Flows6, m.Frags, m.BusyFrags, m.Presented, m.SocketOrigins, m.Resolvers, m.HostTuples, m.AnswerTuples,
 	} {
 		errs = append(errs, deleteAll(hash))
 	}
@@ -26,6 +26,7 @@ func (h *Host) empty() error {
 		m.Endpoints: slots, m.Networks: slots, m.EndpointStats: slots, m.HostState: 1, m.Pressures: 2,
 		m.FlowUses: slots, m.FlowCorrections: slots, m.Shares: 1,
 		m.PortBitmap: m.PortBitmap.MaxEntries(), m.HostProtocols: m.HostProtocols.MaxEntries(), m.HostListeners: m.HostListeners.MaxEntries(),
+		m.ParkedRows: m.ParkedRows.MaxEntries(), m.ParkedCounts: m.ParkedCounts.MaxEntries(),
 		m.Drops: m.Drops.MaxEntries(), m.Verdicts: m.Verdicts.MaxEntries(),
 	} {
 		errs = append(errs, zero(array, n))

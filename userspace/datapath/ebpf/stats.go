@@ -49,7 +49,7 @@ func (m *meter) stats(ids map[owner]string) (datapath.Stats, error) {
 		{Map: object.DatapathMapFlows4, Entries: f.v4, Max: uint64(max4)},
 		{Map: object.DatapathMapFlows6, Entries: f.v6, Max: uint64(max6)},
 	}
-	return s, errors.Join(counted, pressure, m.readVerdicts(&s), m.readDrops(&s), m.readEndpoints(&s, ids))
+	return s, errors.Join(counted, pressure, m.readVerdicts(&s), m.readDrops(&s), m.readParked(&s), m.readEndpoints(&s, ids))
 }
 
 func (m *meter) readVerdicts(s *datapath.Stats) error {
@@ -101,15 +101,30 @@ func countRuns(s *datapath.ProgramStats, v object.DatapathVerdict, packets uint6
 func (m *meter) readDrops(s *datapath.Stats) error {
 	counts, err := m.drops.Counts()
 	for _, c := range counts {
-		direction := datapath.Receive
-		if c.Direction == object.DatapathDirectionDIR_TRANSMIT {
-			direction = datapath.Transmit
-		}
 		s.Drops = append(s.Drops, datapath.Drop{
-			Reason: c.Reason.Name, Direction: direction, Counter: datapath.Counter(c.Counter),
+			Reason: c.Reason.Name, Direction: directionOf(c.Direction), Counter: datapath.Counter(c.Counter),
 		})
 	}
 	return err
+}
+
+func (m *meter) readParked(s *datapath.Stats) error {
+	s.Parked = make(map[datapath.Direction]datapath.Counter)
+	for d := range object.DatapathDirectionDIR_MAX {
+		c, err := m.counters.Parked(d)
+		if err != nil {
+			return err
+		}
+		s.Parked[directionOf(d)] = datapath.Counter(c)
+	}
+	return nil
+}
+
+func directionOf(d object.DatapathDirection) datapath.Direction {
+	if d == object.DatapathDirectionDIR_TRANSMIT {
+		return datapath.Transmit
+	}
+	return datapath.Receive
 }
 
 func (m *meter) readEndpoints(s *datapath.Stats, ids map[owner]string) error {
