@@ -92,10 +92,13 @@ func (c *Client) RemoveNetwork(ctx context.Context, ref string) error {
 	return c.call(ctx, "DELETE", networkPath(ref), nil, nil, nil)
 }
 
-// PruneNetworks removes unused networks and returns their names.
+// PruneNetworks removes unused networks and returns their names, also along with an error.
 func (c *Client) PruneNetworks(ctx context.Context, filters []string) ([]string, error) {
 	var answer Pruned
 	err := c.call(ctx, "POST", "/v1/networks/prune", filterQuery(filters), nil, &answer)
+	if err == nil && answer.Error != "" {
+		err = errors.New(answer.Error)
+	}
 	return answer.NetworksDeleted, err
 }
 

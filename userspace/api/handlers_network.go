@@ -19,6 +19,8 @@ type NetworkCreated struct {
 type Pruned struct {
 	// NetworksDeleted are names.
 	NetworksDeleted []string `json:"networks_deleted"`
+	// Error says why others couldn't be removed; empty if there are none.
+	Error string `json:"error,omitempty"`
 }
 
 // empty is the answer where there is nothing to say.
@@ -60,10 +62,14 @@ func (h *handlers) pruneNetworks(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	names, err := h.backend.PruneNetworks(r.Context(), match)
-	if err != nil {
+	if err != nil && len(names) == 0 {
 		return err
 	}
-	return writeJSON(w, http.StatusOK, Pruned{NetworksDeleted: append([]string{}, names...)})
+	answer := Pruned{NetworksDeleted: append([]string{}, names...)}
+	if err != nil {
+		answer.Error = err.Error()
+	}
+	return writeJSON(w, http.StatusOK, answer)
 }
 
 func (h *handlers) inspectNetwork(w http.ResponseWriter, r *http.Request) error {

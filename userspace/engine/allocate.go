@@ -3,7 +3,6 @@
 package engine
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/fairway-project/fairway/userspace/ipam"
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/policy"
 	"github.com/fairway-project/fairway/userspace/request"
 )
 
@@ -53,7 +53,7 @@ func (e *Engine) allocate(sb *model.Sandbox, n *model.Network, w request.Endpoin
 	}
 	ep.MAC = w.MAC
 	if ep.MAC == (model.MAC{}) {
-		ep.MAC = defaultMAC(ep.IPv4.Addr())
+		ep.MAC = policy.MAC(ep.IPv4.Addr(), func(m model.MAC) bool { _, taken := e.state.macOwner(n.ID, m); return taken })
 	} else if owner, taken := e.state.macOwner(n.ID, ep.MAC); taken {
 		return nil, request.Errorf(request.ErrConflict, "mac address %s: already in use by %s on network %s", ep.MAC, owner, n.Name)
 	}
@@ -101,19 +101,6 @@ func (s *state) macOwner(networkID string, mac model.MAC) (owner string, taken b
 		}
 	}
 	return "", false
-}
-
-// defaultMAC is made from the IPv4 address, as Docker's was until version 28,
-// so that peers' caches stay right when an address comes back; else random.
-func defaultMAC(a netip.Addr) model.MAC {
-	m := model.MAC{0x02, 0x42}
-	if a.Is4() {
-		raw := a.As4()
-		copy(m[2:], raw[:])
-		return m
-	}
-	rand.Read(m[2:])
-	return m
 }
 
 // freeIfName returns the first of prefix0, prefix1... that isn't taken.

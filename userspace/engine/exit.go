@@ -126,6 +126,10 @@ func (e *Engine) Remove(ctx context.Context, ref string, force bool) error {
 			return err
 		}
 	}
+	if sb.State.Status == model.StatusCreated {
+		// Nobody makes it any more, and it couldn't be taken back.
+		return e.discard(ctx, sb)
+	}
 	return e.remove(sb.ID)
 }
 

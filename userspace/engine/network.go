@@ -4,6 +4,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -235,14 +236,18 @@ func (e *Engine) PruneNetworks(ctx context.Context, match func(model.Network) bo
 		return nil, err
 	}
 	var removed []string
+	var errs []error
 	for _, v := range views {
 		if v.Predefined() || len(v.Endpoints) > 0 || !match(v.Network) {
 			continue
 		}
-		if err := e.removeNetwork(ctx, &v.Network); err != nil {
-			return removed, err
+		switch err := e.removeNetwork(ctx, &v.Network); {
+		case err == nil:
+			removed = append(removed, v.Name)
+		case !errors.Is(err, request.ErrConflict) && !errors.Is(err, request.ErrNotFound):
+			// Else somebody joined or removed it meanwhile.
+			errs = append(errs, err)
 		}
-		removed = append(removed, v.Name)
 	}
-	return removed, nil
+	return removed, errors.Join(errs...)
 }

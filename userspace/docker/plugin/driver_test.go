@@ -87,6 +87,18 @@ func TestAddressGivenAgain(t *testing.T) {
 	}
 }
 
+// A MAC that is made from an address may be one that a user chose for another endpoint.
+func TestChosenMAC(t *testing.T) {
+	_, h, _ := world(t)
+	must(t, h, "CreateNetwork", networkBody(""))
+	const chosen = "02:42:c6:33:64:03" // 198.51.100.3
+	must(t, h, "CreateEndpoint", ref(ep1, `,"Interface":{"Address":"198.51.100.2/24","MacAddress":"`+chosen+`"}`))
+	code, got := post(h, "/NetworkDriver.CreateEndpoint", ref(ep2, `,"Interface":{"Address":"198.51.100.3/24"}`))
+	if code != http.StatusOK || !strings.Contains(got, `"02:42:`) || strings.Contains(got, chosen) {
+		t.Errorf("%d %s", code, got)
+	}
+}
+
 // A network that Docker doesn't repeat is the same, and one that it does too.
 func TestSecondRequests(t *testing.T) {
 	_, h, _ := world(t)

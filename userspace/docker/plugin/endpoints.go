@@ -4,11 +4,12 @@ package plugin
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/policy"
 )
 
 // createEndpoint takes note of an endpoint. Its devices are made by Join.
@@ -23,7 +24,7 @@ func (d *Driver) createEndpoint(ctx context.Context, r createEndpoint) (createEn
 	if n == nil {
 		return none, fmt.Errorf("%w: network %s: not known", errRequest, shortID(r.NetworkID))
 	}
-	e, err := planEndpoint(n, r)
+	e, err := planEndpoint(n, r, d.endpointsOf(n.ID))
 	if err != nil {
 		return none, fmt.Errorf("%w: network %s: endpoint %s: %w", errRequest, n.Name, shortID(r.EndpointID), err)
 	}
@@ -64,7 +65,7 @@ func (d *Driver) replaceFormer(ctx context.Context, e *endpoint) error {
 	return nil
 }
 
-func planEndpoint(n *network, r createEndpoint) (*endpoint, error) {
+func planEndpoint(n *network, r createEndpoint, others []*endpoint) (*endpoint, error) {
 	if err := checkID("endpoint", r.EndpointID); err != nil {
 		return nil, err
 	}
@@ -85,7 +86,10 @@ func planEndpoint(n *network, r createEndpoint) (*endpoint, error) {
 		return nil, fmt.Errorf("no address: want one of Docker's IPAM")
 	}
 	if r.Interface.MacAddress == "" {
-		e.MAC = chooseMAC(e.IPv4.Addr())
+		e.MAC = policy.MAC(e.IPv4.Addr(), func(m model.MAC) bool {
+			// Who has its address is about to go.
+			return slices.ContainsFunc(others, func(o *endpoint) bool { return o.MAC == m && o.IPv4 != e.IPv4 })
+		})
 		return e, nil
 	}
 	e.MAC, err = model.ParseMAC(r.Interface.MacAddress)
@@ -106,20 +110,6 @@ func addressIn(s *model.Subnet, text string) (netip.Prefix, error) {
 		return p, fmt.Errorf("address %s: not one of the network's for endpoints", text)
 	}
 	return netip.PrefixFrom(p.Addr(), s.Prefix.Bits()), nil
-}
-
-// chooseMAC makes the address from an IPv4 address as Docker did up to 27, so that
-// neighbours needn't learn a new one, else at random.
-func chooseMAC(a netip.Addr) model.MAC {
-	m := model.MAC{0x02, 0x42}
-	if a.Is4() {
-		b := a.As4()
-		copy(m[2:], b[:])
-		return m
-	}
-	// Never fails (crypto/rand).
-	_, _ = rand.Read(m[2:])
-	return m
 }
 
 // deleteEndpoint removes an endpoint, whether Leave came before or not.
