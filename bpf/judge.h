@@ -12,8 +12,8 @@ static __always_inline bool may_be_published(bool v6, const struct packet *p)
 	if (p->flags & (PKT_NO_PORTS | PKT_LATER_FRAGMENT) &&
 	    !(first_packet && p->flags & PKT_RESOLVED))
 		return false;
-	/* No container could answer a client that is known on one link only; nor does Docker. */
-	if (v6 && addr6_is_link_local(p->saddr))
+	/* No container could answer; nor does Docker. */
+	if (!may_be_forwarded(v6, p->saddr))
 		return false;
 	return port_is_published(p->proto, p->dport) && host_addr(v6, p->daddr);
 }
@@ -32,6 +32,8 @@ static __always_inline int judge(struct __sk_buff *ctx, bool v6, const struct pa
 	to->network = network_of_addr(v6, p->daddr);
 	if (to->network != MAX_NETWORKS && host_addr(v6, p->daddr))
 		to->network = MAX_NETWORKS;
+	if (to->network != MAX_NETWORKS && !may_be_forwarded(v6, p->saddr))
+		return dropped(DROP_MARTIAN);
 	if (to->network != MAX_NETWORKS || may_be_published(v6, p))
 		return go_on(ctx, v6, CALL_UPLINK_NEW);
 	host_hears(v6, p);

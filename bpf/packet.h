@@ -185,6 +185,16 @@ static __always_inline bool addr6_is_link_local(const __be32 *a)
 	return (a[0] & bpf_htonl(0xffc00000)) == bpf_htonl(0xfe800000);
 }
 
+/*
+ * Whether a packet from the address may be forwarded, as the kernel's own forwarding has it
+ * (RFC 4291, 2.5.2 and 2.5.6): what is sent to :: arrives on the sender's loopback device,
+ * and a link-local address is somebody else's on each link.
+ */
+static __always_inline bool may_be_forwarded(bool v6, const __be32 *saddr)
+{
+	return !addr_is_zero(v6, saddr) && !(v6 && addr6_is_link_local(saddr));
+}
+
 static __always_inline __u8 icmp_proto(bool v6)
 {
 	return v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP;

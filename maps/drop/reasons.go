@@ -31,7 +31,7 @@ func Reasons() []Reason {
 		{object.DatapathDropReasonDROP_ICC, "icc", "to a peer of a network with icc=false"},
 		{object.DatapathDropReasonDROP_INTERNAL, "internal", "out of, or into, an internal network"},
 		{object.DatapathDropReasonDROP_DIRECT_ROUTING, "direct_routing", "from outside straight to a container address"},
-		{object.DatapathDropReasonDROP_MARTIAN, "martian", "a loopback address on the wire"},
+		{object.DatapathDropReasonDROP_MARTIAN, "martian", "a loopback address on the wire, or a sender whose address can't be answered from another link"},
 		{object.DatapathDropReasonDROP_NO_FLOW, "no_flow", "belongs to no tracked connection and can't begin one"},
 		{object.DatapathDropReasonDROP_FLOW_TABLE_FULL, "flow_table_full", "no room for a new flow; existing ones are unharmed"},
 		{object.DatapathDropReasonDROP_NO_PORT, "no_port", "no free source port towards this destination, or the host holds the tuple or the protocol"},

@@ -56,6 +56,11 @@ func directCases(f family) []testCase {
 		{name: "open, nobody's address", world: open, steps: []step{
 			fromUplink(f.Eth0, in.To(f.pick("172.18.0.99", "fd00:1::99"), 80), dropped(endpointGone), nil),
 		}},
+		{name: "open, client who can't be answered", world: open, steps: []step{
+			fromUplink(f.Eth0, f.arrives(f.pick("0.0.0.0", "::"), f.addr(f.Web)).TCP(1, 80, "S"), dropped(martian), nil),
+			fromUplink(f.Eth0, f.arrives(f.pick("0.0.0.0", "fe80::9"), f.addr(f.Web)).TCP(1, 80, "S"), dropped(martian), nil),
+			fromUplink(f.Eth0, f.arrives(f.pick("0.0.0.0", "fe80::9"), f.addr(f.Web)).Proto(frame.GRE), dropped(martian), nil),
+		}},
 		{name: "open, answer of nothing", world: open, steps: []step{fromUplink(f.Eth0, in.Flags("SA"), dropped(noFlow), nil)}},
 		{name: "routed", world: routed, flows: 2, steps: append(both,
 			fromUplink(f.Eth0, in.TCP(50000, 81, "S"), dropped(directRouting), nil),

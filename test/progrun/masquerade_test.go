@@ -109,6 +109,41 @@ func routedOut(f family) testCase {
 	}
 }
 
+// linkLocalCases: a container may use its link-local address on its link, and nothing that
+// comes from there goes further.
+func linkLocalCases(f family) []testCase {
+	if !f.v6 {
+		return nil
+	}
+	own := netip.MustParseAddr("fe80::42:acff:fe12:2")
+	from := func(to netip.Addr) frame.Frame { return f.sends(f.Web, to).IP(own, to).UDP(5000, 53) }
+	outside := []step{
+		fromContainer(f.Web, from(f.far()), dropped(martian), nil),
+		fromContainer(f.Web, from(f.far()).Proto(frame.GRE), dropped(martian), nil),
+		fromContainer(f.Web, from(f.client()).TCP(40000, 443, "S"), dropped(martian), nil),
+	}
+	return []testCase{
+		{name: "outside", steps: outside},
+		{name: "outside, not masqueraded", steps: outside, world: func(t *testing.T, h *rig.Host) {
+			h.PutNetwork(t, f.Net1, rig.IPv4|rig.IPv6|rig.ICC)
+		}},
+		{name: "another network that is open", steps: []step{fromContainer(f.Web, from(f.addr(f.DB)), dropped(martian), nil)}, world: func(t *testing.T, h *rig.Host) {
+			h.PutNetwork(t, f.Net2, rig.Default|rig.Open6)
+		}},
+		{
+			name:  "host and link",
+			world: func(t *testing.T, h *rig.Host) { h.Publish(t, rig.Any(true), 53, protoUDP, f.DB, 53) },
+			steps: []step{
+				fromContainer(f.Web, from(f.host()), passed(), nil),
+				fromContainer(f.Web, from(f.Net1.Gateway(true)), passed(), nil),
+				fromContainer(f.Web, from(netip.MustParseAddr("fe80::1")), passed(), nil),
+				fromContainer(f.Web, from(f.addr(f.App)), passed(), nil),
+				fromContainer(f.Web, from(f.addr(f.App)).MACs(f.Web.MAC, f.App.MAC), delivered(f.App), nil),
+			},
+		},
+	}
+}
+
 func masqueradeRefusedCases(f family) []testCase {
 	syn := func(to netip.Addr) frame.Frame { return f.sends(f.Web, to).TCP(40000, 443, "S") }
 	noAddress := func(t *testing.T, h *rig.Host) { check(t, h.State.PutUplink(h.Index["eth0"], host.Uplink{})) }

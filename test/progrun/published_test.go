@@ -132,6 +132,9 @@ func publishedRefusedCases(f family) []testCase {
 		{name: "client known on one link only", world: publishAny(f, protoTCP), steps: []step{
 			fromUplink(f.Eth0, f.arrives(f.pick("203.0.113.9", "fe80::9"), f.host()).TCP(1, flagOf[uint16](f, 8081, 8080), "S"), passed(), nil),
 		}},
+		{name: "client without an address", world: publishAny(f, protoTCP), steps: []step{
+			fromUplink(f.Eth0, f.arrives(f.pick("0.0.0.0", "::"), f.host()).TCP(1, 8080, "S"), flagOf(f, dropped(martian), passed()), nil),
+		}},
 		{name: "to loopback", world: publishAny(f, protoTCP), steps: []step{
 			fromUplink(f.Eth0, in.To(f.pick("127.0.0.1", "::1"), 8080), dropped(martian), nil),
 			fromUplink(f.Eth0, f.arrives(f.pick("127.0.0.1", "::1"), f.host()).TCP(1, 8080, "S"), dropped(martian), nil),

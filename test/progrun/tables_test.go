@@ -20,6 +20,7 @@ func tables() []table {
 	return []table{
 		{"masquerade", masqueradeCases},
 		{"masquerade refused", masqueradeRefusedCases},
+		{"from a link-local address", linkLocalCases},
 		{"published", publishedCases},
 		{"published refused", publishedRefusedCases},
 		{"hairpin", hairpinCases},
