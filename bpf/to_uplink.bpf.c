@@ -29,7 +29,8 @@ static __always_inline int begin_here(struct __sk_buff *ctx, bool v6, const stru
  * Whether the stack had the packet from another device than the network's own, or the
  * endpoint's: from a network with the same addresses, or from a stranger. 0 is the stack
  * itself. Pieces of a datagram that netfilter puts together on the bridge keep the number of
- * the endpoint's device, all but the first.
+ * the endpoint's device, all but the first; so does what a program forwarded to an uplink on
+ * top of this one, where no address was translated.
  */
 static __always_inline bool is_foreign(const struct __sk_buff *ctx, const struct network *net,
 				       const struct endpoint *ep)
@@ -45,13 +46,14 @@ static __always_inline int private_source(struct __sk_buff *ctx, bool v6)
 	struct packet *p = the_packet();
 	struct inside *from = the_inside();
 	__u32 slot = 0;
-	struct endpoint *ep =
-		p && from ? endpoint_of_addr(v6, from->network, p->saddr, &slot) : NULL;
+	struct endpoint *ep = p && from ? endpoint_of_addr(v6, from->network, p->saddr, &slot) :
+					  NULL;
 	struct network *net = ep ? network_at(ep->network) : NULL;
 	struct flow *f;
 	int action;
 
-	if (!net || is_foreign(ctx, net, ep) || p->flags & PKT_ICMP_ERROR || !frag_resolve(v6, p, ep->network))
+	if (!net || is_foreign(ctx, net, ep) || p->flags & PKT_ICMP_ERROR ||
+	    !frag_resolve(v6, p, ep->network))
 		return dropped(DROP_PRIVATE_SOURCE);
 	f = flow_find(v6, p, ep->network);
 	if (f && flow_is_current(f) && flow_touch(f, FLOW_SEEN, p->proto))

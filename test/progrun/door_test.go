@@ -61,6 +61,7 @@ func (f family) leaves(from, to netip.Addr) frame.Frame {
 func toUplinkCases(f family) []testCase {
 	own := f.leaves(f.host(), f.far()).TCP(40000, 443, "S")
 	web := f.leaves(f.addr(f.Web), f.far()).UDP(5000, 53)
+	sent := f.sends(f.Web, f.far()).UDP(5000, 53)
 	wire := web.From(f.host(), 5000)
 	back := wire.Reply().MACs(f.RouterMAC, f.Eth0.MAC)
 	nobody := f.pick("172.18.0.99", "fd00:1::99")
@@ -104,6 +105,23 @@ func toUplinkCases(f family) []testCase {
 			name: "not masqueraded", flows: 1, steps: []step{toUplink(f.Eth0, "br1", web, passed(), nil)},
 			world: func(t *testing.T, h *rig.Host) { h.PutNetwork(t, f.Net1, rig.IPv4|rig.IPv6|rig.ICC) },
 		},
+		{
+			name: "not masqueraded, through an uplink on another", flows: 1, steps: []step{
+				fromContainer(f.Web, sent, forwarded(), sent.Hop()),
+				toUplink(f.Eth0, f.Web.Name, sent.Hop(), passed(), nil),
+				toUplink(f.Eth0, f.App.Name, sent.Hop(), dropped(privateSource), nil),
+			},
+			world: func(t *testing.T, h *rig.Host) { h.PutNetwork(t, f.Net1, rig.IPv4|rig.IPv6|rig.ICC) },
+		},
+		{name: "container's address, from a stranger's device", steps: []step{
+			toUplink(f.Eth0, "tun0", web, dropped(privateSource), nil),
+			toUplink(f.Eth0, "tun0", web.TCP(6379, 443, "S"), dropped(privateSource), nil),
+			toUplink(f.Eth0, "br2", web, dropped(privateSource), nil),
+		}},
+		{name: "container's flow, from a stranger's device", flows: 1, steps: []step{
+			toUplink(f.Eth0, "br1", web, passed(), wire),
+			toUplink(f.Eth0, "tun0", web, dropped(privateSource), nil),
+		}},
 		{name: "arp", steps: []step{toUplink(f.Eth0, "", frame.Between(f.Eth0.MAC, broadcast).ARP(frame.ARP{}), passed(), nil)}},
 	}
 	if f.v6 {
