@@ -32,6 +32,8 @@ type fakeEngine struct {
 	asked []string
 	// silent keeps every answer but the event stream back until it is closed.
 	silent chan struct{}
+	// broken answers all but the event stream with an error.
+	broken bool
 	// streams end when their channel is closed.
 	streams []chan client.Event
 	server  *http.Server
@@ -104,7 +106,12 @@ func (e *fakeEngine) answer(w http.ResponseWriter, r *http.Request, what func() 
 	e.mu.Lock()
 	v := what()
 	raw, err := json.Marshal(v)
+	broken := e.broken
 	e.mu.Unlock()
+	if broken {
+		http.Error(w, `{"message":"broken"}`, http.StatusInternalServerError)
+		return
+	}
 	if v == nil || err != nil {
 		http.Error(w, `{"message":"no such network"}`, http.StatusNotFound)
 		return

@@ -19,6 +19,8 @@ import (
 const (
 	minPause = 50 * time.Millisecond
 	maxPause = 2 * time.Second
+	// toldAfter is how many questions in a row fail before that is a trouble.
+	toldAfter = 3
 	// longestRest bounds how long an engine that answered is left alone.
 	longestRest = 200 * time.Millisecond
 )
@@ -84,7 +86,7 @@ func (w *Watcher) note(e client.Event) {
 func (w *Watcher) follow(ctx context.Context) {
 	ticker := time.NewTicker(relistEvery)
 	defer ticker.Stop()
-	pause := minPause
+	pause, failed := minPause, 0
 	for {
 		select {
 		case <-ctx.Done():
@@ -105,12 +107,17 @@ func (w *Watcher) follow(ctx context.Context) {
 		}
 		if err != nil {
 			w.Log.Debug("docker not asked", "err", err)
+			if failed++; failed >= toldAfter {
+				// Until it has said everything again.
+				w.owner.Report(w.client.Socket(), err)
+				q.all = true
+			}
 			pace.Sleep(ctx, pause)
 			pause = min(2*pause, maxPause)
 			w.todo.add(q)
 			continue
 		}
-		pause = minPause
+		pause, failed = minPause, 0
 		if q.all {
 			w.startedUp()
 		}
@@ -216,7 +223,7 @@ func (w *Watcher) translate(n client.Network, all map[string]facts.Network) {
 	addrs := w.devices.Bridges[policy.BridgeName(n.ID, n.Options)].Addresses
 	w.mu.Unlock()
 	t, err := facts.BridgeNetwork(n, addrs)
-	w.owner.Report(wanted.NetworkSubject(n.Name), err)
+	w.owner.Report(answerPrefix+wanted.NetworkSubject(n.Name), err)
 	if err == nil {
 		all[n.ID] = t
 	}
@@ -234,6 +241,7 @@ func (w *Watcher) learn(ctx context.Context, edit func(*view)) {
 	w.mu.Lock()
 	before := w.bridgeNames()
 	edit(&w.view)
+	w.view.nameAll()
 	w.pass(ctx)
 	changed := !before.equal(w.bridgeNames())
 	w.mu.Unlock()

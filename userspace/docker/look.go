@@ -242,7 +242,10 @@ func (w *Watcher) bind() (waiting bool) {
 			// The answer may be of another container with the same address.
 			continue
 		}
-		waiting = !w.bindOne(id, v) || waiting
+		if !w.bindOne(id, v) {
+			// One that an engine left behind is nobody's, however often it is looked at.
+			waiting = waiting || time.Since(w.since[index].at) < eventIsLost || w.unbound(id)
+		}
 	}
 	return waiting
 }

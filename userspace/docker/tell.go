@@ -28,15 +28,23 @@ func (w *Watcher) bridgeNames() names {
 func (w *Watcher) NamesOf(endpointID string) (container, network string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, n := range w.view.networks {
+	names := w.view.names[endpointID]
+	return names.container, names.network
+}
+
+// nameAll needs the lock.
+func (v *view) nameAll() {
+	v.names = make(map[string]endpointNames)
+	for _, n := range v.networks {
 		for _, e := range n.Endpoints {
-			if e.ID == endpointID {
-				return e.Name, n.Name
-			}
+			v.names[e.ID] = endpointNames{e.Name, n.Name}
 		}
 	}
-	return "", ""
 }
+
+// answerPrefix is for a network that can't be read, in troubles; that one is refused is
+// another trouble.
+const answerPrefix = "answer about "
 
 // containerPrefix is for what a container was told to publish, in troubles.
 const containerPrefix = "ports of container "
@@ -59,6 +67,7 @@ func (w *Watcher) forgetNetworks(list []client.Network) {
 		there[wanted.NetworkSubject(n.Name)] = true
 	}
 	w.owner.Forget(func(subject string) bool {
+		subject = strings.TrimPrefix(subject, answerPrefix)
 		return !there[subject] && strings.HasPrefix(subject, wanted.NetworkSubject(""))
 	})
 }

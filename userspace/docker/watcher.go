@@ -101,12 +101,17 @@ type appearance struct {
 	at    time.Time
 }
 
+// endpointNames are the names that belong to an endpoint.
+type endpointNames struct{ container, network string }
+
 // view is what the engine said last.
 type view struct {
 	networks map[string]facts.Network
 	// asked is the clock when the question was sent that a network is the answer to.
 	asked      map[string]uint64
 	containers []client.Container
+	// names are those of endpoints, by ID: a list of flows asks for each.
+	names map[string]endpointNames
 	// complete is set by the first full listing.
 	complete bool
 }

@@ -374,6 +374,51 @@ func TestSweepThoughANetworkIsRefused(t *testing.T) {
 	}
 }
 
+// That a network can be read doesn't mean that it isn't refused.
+func TestRefusedNetworkStaysToldOf(t *testing.T) {
+	w := newWorldWith(t, time.Hour, func(w *world) { w.dp.refused = "net" })
+	w.eventually("the network is told", func() bool { return len(w.state.Degraded()) == 1 })
+	before := w.state.Degraded()
+	w.watcher.translate(w.engine.networks[netID], make(map[string]facts.Network))
+	if now := w.state.Degraded(); !slices.Equal(now, before) {
+		t.Errorf("told %q, then %q", before, now)
+	}
+}
+
+// An engine that tells of events and answers nothing else is told of.
+func TestEngineThatAnswersEventsOnly(t *testing.T) {
+	w := newWorld(t)
+	w.eventually("the first listing", func() bool { return w.state.Owns(w.bridge.Name) })
+	w.engine.edit(func() { w.engine.broken = true })
+	w.engine.tell("connect", netID)
+	w.eventually("the trouble is told", func() bool { return strings.Contains(fmt.Sprint(w.state.Degraded()), "broken") })
+	w.engine.edit(func() { w.engine.broken = false })
+	w.eventually("and forgotten", func() bool { return len(w.state.Degraded()) == 0 })
+}
+
+// A device that an engine left behind isn't looked at for ever.
+func TestDeviceOfNobody(t *testing.T) {
+	w := newWorld(t)
+	w.veth("veth0000001")
+	bind := func() bool {
+		w.watcher.mu.Lock()
+		defer w.watcher.mu.Unlock()
+		return w.watcher.bind()
+	}
+	w.eventually("its endpoint is waited for", bind)
+	w.watcher.mu.Lock()
+	for index, seen := range w.watcher.since {
+		w.watcher.since[index] = appearance{seen.clock, seen.at.Add(-eventIsLost)}
+	}
+	w.watcher.mu.Unlock()
+	if bind() {
+		t.Error("it is waited for still")
+	}
+	w.attach("e1")
+	w.engine.tell("connect", netID)
+	w.eventually("the endpoint has its device", w.has(map[string]string{"e1": "veth0000001"}))
+}
+
 func TestNamesAndTroubles(t *testing.T) {
 	w := newWorld(t)
 	w.attach("e1")
