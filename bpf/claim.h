@@ -38,7 +38,6 @@ static __always_inline long flow4_insert_reply(const struct __sk_buff *ctx, cons
 	flow_flip(p, plan, &f->flow);
 	f->saddr = p->daddr[0];
 	f->daddr = p->saddr[0];
-	f->nexthop = plan->nexthop[0];
 	flow4_reply_key(&key, p, plan);
 	err = bpf_map_update_elem(&flows4, &key, f, BPF_NOEXIST);
 	if (!err)
@@ -58,7 +57,6 @@ static __always_inline long flow4_insert_origin(const struct __sk_buff *ctx, con
 	flow_fill_origin(false, ctx, p, plan, &f->flow);
 	f->saddr = plan->saddr[0];
 	f->daddr = plan->daddr[0];
-	f->nexthop = plan->nexthop[0];
 	flow4_key_of(&key, p, plan->zone);
 	err = bpf_map_update_elem(&flows4, &key, f, BPF_NOEXIST);
 	if (!err)
@@ -88,7 +86,6 @@ static __always_inline long flow6_insert_reply(const struct __sk_buff *ctx, cons
 	flow_flip(p, plan, &f->flow);
 	addr6_copy(f->saddr, p->daddr);
 	addr6_copy(f->daddr, p->saddr);
-	addr6_copy(f->nexthop, plan->nexthop);
 	flow6_reply_key(key, p, plan);
 	err = bpf_map_update_elem(&flows6, key, f, BPF_NOEXIST);
 	if (!err)
@@ -108,7 +105,6 @@ static __always_inline long flow6_insert_origin(const struct __sk_buff *ctx, con
 	flow_fill_origin(true, ctx, p, plan, &f->flow);
 	addr6_copy(f->saddr, plan->saddr);
 	addr6_copy(f->daddr, plan->daddr);
-	addr6_copy(f->nexthop, plan->nexthop);
 	flow6_key_of(key, p, plan->zone);
 	err = bpf_map_update_elem(&flows6, key, f, BPF_NOEXIST);
 	if (!err)

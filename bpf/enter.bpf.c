@@ -12,6 +12,12 @@ static __always_inline bool has_host_source(const struct flow_plan *plan)
 	return kind_takes_ports(plan->kind);
 }
 
+/* Whether packets of either direction leave by an uplink. */
+static __always_inline bool plan_forwards(const struct flow_plan *plan)
+{
+	return plan->origin_action == FLOW_FORWARD || plan->reply_action == FLOW_FORWARD;
+}
+
 /* Enters the planned flow. DROP_NONE, or why not. */
 static __always_inline enum drop_reason open_plan(struct __sk_buff *ctx, bool v6,
 						  const struct packet *p, struct flow_plan *plan)
@@ -36,6 +42,8 @@ static __always_inline int enter(struct __sk_buff *ctx, bool v6, enum program pr
 	if (!p || !plan)
 		return TC_ACT_SHOT;
 	make_room(v6);
+	if (plan_forwards(plan))
+		plan->hop = nexthop_of(plan, family_of(v6));
 	reason = open_plan(ctx, v6, p, plan);
 	if (reason)
 		return dropped(reason);

@@ -4,9 +4,9 @@
 
 #include "frag.h"
 #include "icmp_reply.h"
+#include "leg.h"
 #include "marks.h"
 #include "nat.h"
-#include "neighbour.h"
 #include "netfilter.h"
 
 /*
@@ -22,34 +22,21 @@ static __always_inline int deliver(struct __sk_buff *ctx, const struct endpoint 
 	return bpf_redirect_peer(ep->ifindex, 0);
 }
 
-/* The neighbour layer writes the MACs, and queues while it resolves. */
-static __always_inline int forward_by_layer(bool v6, const struct flow *f)
+/*
+ * Out of an uplink. The neighbour layer writes the MACs that aren't known, and queues while
+ * it resolves.
+ */
+static __always_inline int forward(struct __sk_buff *ctx, struct leg *leg)
 {
-	struct bpf_redir_neigh neigh = {};
-
-	if (v6) {
-		neigh.nh_family = AF_INET6;
-		addr6_copy(neigh.ipv6_nh, ((const struct flow6 *)f)->nexthop);
-	} else {
-		neigh.nh_family = AF_INET;
-		neigh.ipv4_nh = ((const struct flow4 *)f)->nexthop;
-	}
-	return bpf_redirect_neigh(f->oif, &neigh, sizeof(neigh), 0);
-}
-
-/* Out of an uplink. p is the packet as it came. */
-static __always_inline int forward(struct __sk_buff *ctx, bool v6, const struct packet *p,
-				   const struct flow *f)
-{
-	const struct neighbour *n = neighbour_of(ctx, v6, p, f);
 	struct ethhdr *eth = data_of(ctx);
 
 	mark_forwarded(ctx);
-	if (!n || (void *)(eth + 1) > data_end_of(ctx))
-		return forward_by_layer(v6, f);
-	rewrite_macs(eth, &(const struct macs){ .dst = n->mac, .src = n->own_mac });
-	/* Not the flow's device, which another CPU may have changed since. */
-	return bpf_redirect(n->oif, 0);
+	if (!leg->has_macs)
+		return bpf_redirect_neigh(leg->oif, &leg->neigh, sizeof(leg->neigh), 0);
+	if ((void *)(eth + 1) > data_end_of(ctx))
+		return dropped(DROP_REWRITE_FAILED);
+	rewrite_macs(eth, &(const struct macs){ .dst = leg->mac.mac, .src = leg->own_mac.mac });
+	return bpf_redirect(leg->oif, 0);
 }
 
 static __always_inline int apply_deliver(struct __sk_buff *ctx, bool v6, const struct packet *p,
@@ -70,38 +57,6 @@ static __always_inline int apply_deliver(struct __sk_buff *ctx, bool v6, const s
 	if (flow_rewrite(ctx, v6, p, f, &macs, true))
 		return dropped(DROP_REWRITE_FAILED);
 	return deliver(ctx, ep, slot);
-}
-
-/*
- * Asks the FIB again for a flow whose route counts as outdated.
- * Two CPUs may do so at once: they write the same.
- */
-static __always_inline enum route_result refresh_route(struct __sk_buff *ctx, bool v6,
-						       const struct packet *p, struct flow *f)
-{
-	struct flow_plan *plan = new_plan();
-	struct endpoint *ep = endpoint_at(f->endpoint);
-	struct network *net = ep ? network_at(ep->network) : NULL;
-	__be32 saddr[4], daddr[4];
-	enum route_result route;
-
-	if (!net || !plan)
-		return ROUTE_NONE;
-	flow_route_addrs(v6, p, f, saddr, daddr);
-	route = route_lookup(ctx, v6, saddr, daddr, net->bridge_ifindex, plan);
-	if (route != ROUTE_UPLINK) {
-		/* Each second counts it down: it mustn't come round to the present one. */
-		f->route_generation = route_generation() - 1;
-		return route;
-	}
-	f->oif = plan->oif;
-	f->mtu = plan->mtu;
-	if (v6)
-		addr6_copy(((struct flow6 *)f)->nexthop, plan->nexthop);
-	else
-		((struct flow4 *)f)->nexthop = plan->nexthop[0];
-	f->route_generation = route_generation_of(plan);
-	return ROUTE_UPLINK;
 }
 
 /*
@@ -139,10 +94,10 @@ static __always_inline int apply_forward(struct __sk_buff *ctx, bool v6, const s
 					 struct flow *f, __u16 zone)
 {
 	const struct macs macs = {};
-	enum route_result route = ROUTE_UPLINK;
+	enum route_result route;
+	struct leg leg = {};
 
-	if (f->route_generation != route_generation())
-		route = refresh_route(ctx, v6, p, f);
+	route = find_leg(ctx, v6, p, f, &leg);
 	if (route != ROUTE_UPLINK)
 		return apply_rerouted(v6, p, zone, route);
 	if (is_too_big(ctx, p, f->mtu)) {
@@ -153,7 +108,7 @@ static __always_inline int apply_forward(struct __sk_buff *ctx, bool v6, const s
 	}
 	if (flow_rewrite(ctx, v6, p, f, &macs, true))
 		return dropped(DROP_REWRITE_FAILED);
-	return forward(ctx, v6, p, f);
+	return forward(ctx, &leg);
 }
 
 /* The program where packets of the zone come in. */

@@ -232,9 +232,13 @@ static __always_inline int send_translated_error(struct __sk_buff *ctx, bool v6,
 	__u32 slot = f->endpoint;
 	struct endpoint *ep;
 	struct network *net;
+	struct leg leg = {};
 
-	if (f->action == FLOW_FORWARD)
-		return forward(ctx, v6, p, f);
+	if (f->action == FLOW_FORWARD) {
+		if (find_leg(ctx, v6, p, f, &leg) != ROUTE_UPLINK)
+			return dropped(DROP_NO_ROUTE);
+		return forward(ctx, &leg);
+	}
 	if (f->action != FLOW_DELIVER)
 		return dropped(DROP_UNSUPPORTED);
 	ep = endpoint_at(slot);

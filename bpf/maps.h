@@ -175,11 +175,11 @@ struct {
 } port_uses SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1 << NEIGHBOUR_BITS);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, NEXTHOPS);
 	__type(key, __u32);
-	__type(value, struct neighbour);
-} neighbours SEC(".maps");
+	__type(value, struct nexthop);
+} nexthops SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);

@@ -1,103 +1,123 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Next hops' MAC addresses, remembered for an eighth of a second, so that most packets
- * leave an uplink without a visit to the neighbour layer, which costs about as much as
- * all that the program does otherwise.
+ * Next hops that are neighbours of an uplink. Their MAC addresses are remembered for an
+ * eighth of a second, so that most packets leave without a visit to the neighbour layer,
+ * which costs about as much as all that the program does otherwise.
  *
  * The layer stays in charge: the first packet in each such time takes its way, which
  * keeps the neighbour in use and has it probed when it is due. What the FIB says of
  * the MAC then counts until the time is over; so changes of it, and its loss, are
  * followed with the daemon dead too.
- *
- * Each CPU has slots of its own, so that nobody reads what another is writing. Two
- * next hops may share a slot: one of them has it, the other one's packets take the
- * layer's way.
  */
 #pragma once
 
+#include "nexthop.h"
 #include "route.h"
 
-static __always_inline __u16 family_of(bool v6)
-{
-	return v6 ? AF_INET6 : AF_INET;
-}
+/* How a packet leaves. */
+struct leg {
+	struct nexthop_mac mac, own_mac;
+	__u32 oif;
+	struct bpf_redir_neigh neigh; /* for the neighbour layer */
+	bool has_macs;                /* else neigh counts */
+};
 
-static __always_inline bool neighbour_is_fresh(const struct neighbour *n)
+static __always_inline void leg_by_layer(bool v6, struct leg *leg, __u32 oif, const __be32 *nexthop)
 {
-	return flow_now() - n->asked < touch_jiffies / 8;
-}
-
-static __always_inline void flow_nexthop(bool v6, const struct flow *f, __be32 *nexthop)
-{
-	__builtin_memset(nexthop, 0, 16);
+	leg->oif = oif;
+	leg->has_macs = false;
+	leg->neigh.nh_family = family_of(v6);
 	if (v6)
-		addr6_copy(nexthop, ((const struct flow6 *)f)->nexthop);
+		addr6_copy(leg->neigh.ipv6_nh, nexthop);
 	else
-		nexthop[0] = ((const struct flow4 *)f)->nexthop;
-}
-
-static __always_inline struct neighbour *neighbour_slot(__u32 oif, const __be32 *nexthop)
-{
-	/* 2^32 over the golden ratio spreads what differs in few bits. */
-	const __u32 golden = 0x9e3779b1;
-	__u32 slot = ((nexthop[0] ^ nexthop[1] ^ nexthop[2] ^ nexthop[3]) + oif) * golden;
-
-	slot = slot >> (32 - NEIGHBOUR_BITS);
-	return bpf_map_lookup_elem(&neighbours, &slot);
+		leg->neigh.ipv4_nh = nexthop[0];
 }
 
 /* Looks the flow's route up once more, this time with the neighbour. */
 static __always_inline bool neighbour_lookup(struct __sk_buff *ctx, bool v6, const struct packet *p,
-					     const struct flow *f, const __be32 *nexthop,
-					     struct neighbour *n)
+					     const struct flow *f, const struct nexthop *hop,
+					     __u64 head, struct bpf_fib_lookup *fib)
 {
-	struct bpf_fib_lookup *fib = new_fib_lookup();
 	struct endpoint *ep = endpoint_at(f->endpoint);
 	struct network *net = ep ? network_at(ep->network) : NULL;
 	__be32 saddr[4], daddr[4];
 
-	if (!net || !fib)
+	if (!net)
 		return false;
 	flow_route_addrs(v6, p, f, saddr, daddr);
 	route_query(fib, v6, saddr, daddr, net->bridge_ifindex);
 	if (bpf_fib_lookup(ctx, fib, sizeof(*fib), 0) != BPF_FIB_LKUP_RET_SUCCESS)
 		return false;
-	if (fib->ifindex != f->oif || fib->family != family_of(v6) ||
-	    !addr_equal(v6, v6 ? fib->ipv6_dst : &fib->ipv4_dst, nexthop))
-		return false;
-	__builtin_memcpy(n->mac, fib->dmac, ETH_ALEN);
-	__builtin_memcpy(n->own_mac, fib->smac, ETH_ALEN);
-	return true;
+	return fib->ifindex == head_of(head).oif && fib->family == family_of(v6) &&
+	       addr_equal(v6, v6 ? fib->ipv6_dst : &fib->ipv4_dst, hop->addr);
 }
 
-/* Gives the slot to the flow's next hop, whose MAC may not be known. */
+/*
+ * Has the FIB tell the MAC of a hop that had this head, which may turn out not to be known. If
+ * the slot was given away meanwhile, what is written counts for nobody.
+ */
 static __always_inline void neighbour_ask(struct __sk_buff *ctx, bool v6, const struct packet *p,
-					  const struct flow *f, const __be32 *nexthop,
-					  struct neighbour *n)
+					  const struct flow *f, struct nexthop *hop, __u64 head)
 {
-	n->asked = flow_now();
-	n->oif = f->oif;
-	addr6_copy(n->nexthop, nexthop);
-	n->family = neighbour_lookup(ctx, v6, p, f, nexthop, n) ? family_of(v6) : 0;
+	struct bpf_fib_lookup *fib = new_fib_lookup();
+	__u64 mac = 0, own_mac = 0;
+
+	if (!fib)
+		return;
+	if (neighbour_lookup(ctx, v6, p, f, hop, head, fib)) {
+		mac = word_of_mac(fib->dmac, head_of(head).generation);
+		own_mac = word_of_mac(fib->smac, head_of(head).generation);
+	}
+	set_word(&hop->mac, mac);
+	set_word(&hop->own_mac, own_mac);
 }
 
-/* The flow's next hop if its MAC is known; NULL sends the packet to the neighbour layer. */
-static __always_inline const struct neighbour *neighbour_of(struct __sk_buff *ctx, bool v6,
-							    const struct packet *p,
-							    const struct flow *f)
+__noinline int neighbour_ask4(struct __sk_buff *ctx, const struct packet *p, const struct flow4 *f,
+			      struct nexthop *hop, __u64 head)
 {
-	__be32 nexthop[4];
-	struct neighbour *n;
+	if (p && f && hop)
+		neighbour_ask(ctx, false, p, &f->flow, hop, head);
+	return 0;
+}
 
-	flow_nexthop(v6, f, nexthop);
-	n = neighbour_slot(f->oif, nexthop);
-	if (!n)
-		return NULL;
-	if (!neighbour_is_fresh(n)) {
-		neighbour_ask(ctx, v6, p, f, nexthop, n);
-		return NULL;
+__noinline int neighbour_ask6(struct __sk_buff *ctx, const struct packet *p, const struct flow6 *f,
+			      struct nexthop *hop, __u64 head)
+{
+	if (p && f && hop)
+		neighbour_ask(ctx, true, p, &f->flow, hop, head);
+	return 0;
+}
+
+/* Whether it is time to ask, and for this CPU to do it. */
+static __always_inline bool neighbour_is_due(struct nexthop *hop)
+{
+	__u32 asked = hop->asked, now = flow_now();
+
+	return now - asked >= touch_jiffies / 8 &&
+	       __sync_val_compare_and_swap(&hop->asked, asked, now) == asked;
+}
+
+/* The way to the hop, which had this head; false if the slot is another's by now. */
+static __always_inline bool neighbour_leg(struct __sk_buff *ctx, bool v6, const struct packet *p,
+					  const struct flow *f, struct nexthop *hop, __u64 head,
+					  struct leg *leg)
+{
+	__u16 generation = head_of(head).generation;
+
+	if (neighbour_is_due(hop)) {
+		if (v6)
+			neighbour_ask6(ctx, p, (const struct flow6 *)f, hop, head);
+		else
+			neighbour_ask4(ctx, p, (const struct flow4 *)f, hop, head);
+	} else {
+		leg->mac = mac_of(word_at(&hop->mac));
+		leg->own_mac = mac_of(word_at(&hop->own_mac));
+		leg->oif = head_of(head).oif;
+		leg->has_macs = leg->mac.generation == generation &&
+				leg->own_mac.generation == generation;
+		if (leg->has_macs)
+			return true;
 	}
-	if (n->family != family_of(v6) || n->oif != f->oif || !addr6_equal(n->nexthop, nexthop))
-		return NULL;
-	return n;
+	leg_by_layer(v6, leg, head_of(head).oif, hop->addr);
+	return nexthop_has(hop, head);
 }

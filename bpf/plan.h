@@ -45,6 +45,7 @@ static __always_inline void flow_fill_origin(bool v6, const struct __sk_buff *ct
 		*flow_begun(f) = f->last_seen;
 	}
 	f->oif = plan->twin_zone == ZONE_WORLD ? plan->oif : plan->twin_zone;
+	f->nexthop = plan->hop;
 	f->route_generation = route_generation_of(plan);
 	f->sport = plan->sport;
 	f->dport = plan->dport;

@@ -14,10 +14,11 @@
 struct flow_plan {
 	__be32 saddr[4]; /* after translation */
 	__be32 daddr[4];
-	__be32 nexthop[4]; /* of whichever direction is FLOW_FORWARD */
+	__be32 nexthop[4]; /* of whichever direction is FLOW_FORWARD; IPv4: first word only */
 	__be16 sport;
 	__be16 dport;
 	__u32 oif;
+	__u32 hop; /* as flow.nexthop */
 	__u16 mtu;
 	__u16 zone; /* of the origin's packets, and of the replies */
 	__u16 twin_zone;

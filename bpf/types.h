@@ -99,8 +99,10 @@ enum limit {
 	PORT_WORDS = 1024, /* of 64 bits, one bit per port */
 	COLLECT_BATCH = 1024,
 	CARRY_BATCH = 1024,
-	NEIGHBOUR_BITS = 10, /* of the index of a slot in neighbours */
-	PROTOCOLS = 256,     /* of a family */
+	NEXTHOP_BITS = 12, /* of the number of slots in nexthops, at most 16 */
+	NEXTHOPS = 1 << NEXTHOP_BITS,
+	NEXTHOP_PLACES = 8, /* where a next hop may be, beginning with that of its hash */
+	PROTOCOLS = 256,    /* of a family */
 
 	/* Later fragments that wait; see park.bpf.c. All but the frames are powers of two. */
 	PARK_ROWS = 16,    /* of outside and of containers, beside the one that the busy share */
@@ -284,16 +286,38 @@ struct pressure {
 	__u32 pad;
 };
 
-/* A next hop of the uplinks; see neighbour.h. */
-struct neighbour {
-	__be32 nexthop[4]; /* IPv4: first word only */
-	__u32 oif;
-	__u32 asked;  /* jiffies */
-	__u16 family; /* AF_*; 0: the MAC isn't known */
-	__u8 mac[6];
-	__u8 own_mac[6]; /* the uplink's */
-	__u16 pad;
+enum nexthop_kind {
+	NEXTHOP_NONE = 0,      /* nobody's, or about to become somebody's */
+	NEXTHOP_NEIGHBOUR = 1, /* of an uplink; see neighbour.h */
 };
+
+/* Whose a slot of nexthops is; all 0: never anybody's. */
+struct nexthop_head {
+	__u32 oif;
+	__u16 generation; /* changes with each new owner; never 0 */
+	__u8 kind;        /* enum nexthop_kind */
+	__u8 family;      /* AF_* */
+};
+
+/* A MAC, which counts if the generation is the head's. */
+struct nexthop_mac {
+	__u8 mac[6];
+	__u16 generation;
+};
+
+/*
+ * Where flows go that leave the host; see nexthop.h. Heads and MACs are read and written
+ * as one word each.
+ */
+struct nexthop {
+	struct nexthop_head head;
+	struct nexthop_mac mac;
+	struct nexthop_mac own_mac; /* the device's */
+	__be32 addr[4];             /* IPv4: first word only */
+	__u32 asked;                /* jiffies: when the FIB was asked for the MAC */
+	__u32 used;                 /* jiffies: when a flow asked for the slot, a second coarse */
+	__u8 room[80]; /* other kinds: IPv6, UDP and VXLAN around a packet are 56 bytes */
+} __attribute__((aligned(8)));
 
 /*
  * Flow table. Every connection owns two entries, one per direction, each with
@@ -383,8 +407,8 @@ enum flow_netfilter {
 /*
  * Nothing that follows from the key and the rest is kept, such as the checksum's
  * differences: the size is what bounds how many connections fit into memory. The
- * generations may wrap around, because no entry relies on one for longer than a
- * second (flow_touch).
+ * generations, the next hop's too, may wrap around, because no entry relies on one for
+ * longer than a second (flow_touch).
  */
 struct flow {
 	__u32 last_seen; /* jiffies, low 32 bits; FLOW_DEAD when condemned */
@@ -392,6 +416,7 @@ struct flow {
 	__u32 tcp_ack;   /* last acknowledgement sent in this direction; see flow_begun() */
 	__u32 tcp_end;   /* sequence number after the last segment sent */
 	__u32 oif;       /* ifindex to redirect to; FLOW_DELIVER: zone of the other entry */
+	__u32 nexthop;   /* slot in nexthops, and its generation above; 0: ask the FIB */
 	__u16 route_generation;
 	__u16 netfilter; /* rules that let this direction pass, and FLOW_SETTLED */
 	__be16 sport;    /* ports after translation */
@@ -407,14 +432,12 @@ struct flow4 {
 	struct flow flow;
 	__be32 saddr; /* addresses after translation */
 	__be32 daddr;
-	__be32 nexthop;
 };
 
 struct flow6 {
 	struct flow flow;
 	__be32 saddr[4];
 	__be32 daddr[4];
-	__be32 nexthop[4];
 };
 
 /*
@@ -552,9 +575,10 @@ struct collect_request {
 _Static_assert(sizeof(struct device) == 16, "device");
 _Static_assert(sizeof(struct flow4_key) == 16, "flow4_key");
 _Static_assert(sizeof(struct flow6_key) == 40, "flow6_key");
-_Static_assert(sizeof(struct flow) == 36, "flow");
+_Static_assert(sizeof(struct nexthop) == 128, "nexthop");
+_Static_assert(sizeof(struct flow) == 40, "flow");
 _Static_assert(sizeof(struct flow4) == 48, "flow4");
-_Static_assert(sizeof(struct flow6) == 84, "flow6");
+_Static_assert(sizeof(struct flow6) == 72, "flow6");
 _Static_assert(sizeof(struct endpoint) == 36, "endpoint");
 _Static_assert(sizeof(struct endpoint_addr_key) == 20, "endpoint_addr_key");
 _Static_assert(sizeof(struct published_key) == 24, "published_key");

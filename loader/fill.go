@@ -29,6 +29,10 @@ func fillers(revision int, at whereabouts) map[string]filler {
 		all[object.DatapathMapFlows4+".key.echo"] = fillEcho
 		all[object.DatapathMapFlows6+".key.echo"] = fillEcho
 	}
+	if revision < 3 {
+		all[object.DatapathMapFlows4+".value.flow.nexthop"] = fillNothing
+		all[object.DatapathMapFlows6+".value.flow.nexthop"] = fillNothing
+	}
 	return all
 }
 
@@ -124,6 +128,9 @@ func addrOf(v view, path string) netip.Addr {
 	}
 	return netip.AddrFrom16([16]byte(v.raw[v.fields[path+".0"].at:]))
 }
+
+// fillNothing leaves 0. Packets of a flow without a next hop ask the FIB for it.
+func fillNothing(entry) {}
 
 // fillEcho tells an echo's request and reply: flows of ICMP were begun by requests, but
 // for other queries to routed containers, which have no identifier.

@@ -51,10 +51,10 @@ const flowGroup = "flows"
 // directory of a group that isn't here is refused as a later version's.
 func groups() []group {
 	all := []group{
-		{flowGroup, 2, []string{
+		{flowGroup, 3, []string{
 			object.DatapathMapFlows4, object.DatapathMapFlows6, object.DatapathMapRecent4, object.DatapathMapRecent6,
 			object.DatapathMapPressures, object.DatapathMapFlowUses, object.DatapathMapFlowCorrections,
-			object.DatapathMapShares, object.DatapathMapPortUses,
+			object.DatapathMapShares, object.DatapathMapPortUses, object.DatapathMapNexthops,
 		}, merged},
 		{"endpoints", 2, []string{
 			object.DatapathMapDevices, object.DatapathMapEndpoints, object.DatapathMapNetworks, object.DatapathMapEndpointMacs,
@@ -67,7 +67,7 @@ func groups() []group {
 		{"sockets", 1, []string{object.DatapathMapSocketOrigins}, copied},
 	}
 	for _, name := range []string{
-		object.DatapathMapNeighbours, object.DatapathMapPresented,
+		object.DatapathMapPresented,
 		object.DatapathMapFrags, object.DatapathMapBusyFrags, object.DatapathMapFragRates,
 		object.DatapathMapParkedRows, object.DatapathMapParkedFrames, object.DatapathMapParkedLarges, object.DatapathMapParkRates,
 		object.DatapathMapSpareFrames, object.DatapathMapParkedCounts,

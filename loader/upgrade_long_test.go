@@ -59,7 +59,7 @@ func TestLongKilledInUpgrade(t *testing.T) {
 	}
 	want := connections(20)
 	for steps, done := 1, false; !done; steps++ {
-		o := i.becomesOlder(t, "flows-0")
+		o := i.becomesOlder(t, 0)
 		for _, h := range want {
 			o.put(t, h)
 		}

@@ -30,29 +30,42 @@ import (
 const legacy = "0123456789abcdef"
 
 // older is an instance that an older version works in: its programs are attached, and its
-// flow tables have an earlier layout.
+// flow tables, in dir, have an earlier layout.
 type older struct {
 	*instance
-	tables map[string]*ebpf.Map // of flows
-	fields map[string][2]map[string]field
+	revision int
+	dir      string
+	tables   map[string]*ebpf.Map // of flows
+	fields   map[string][2]map[string]field
 }
 
-// becomesOlder makes what a closed loader leaves look as if an older version had left it.
-func (i *instance) becomesOlder(t *testing.T, revision string) *older {
+// becomesOlder makes what a closed loader leaves look as if a version had left it whose
+// flow tables have that revision.
+func (i *instance) becomesOlder(t *testing.T, revision int) *older {
 	t.Helper()
-	o := &older{instance: i, tables: make(map[string]*ebpf.Map), fields: make(map[string][2]map[string]field)}
-	dir := filepath.Join(i.cfg.mapsDir(), legacy)
-	specs := frozen(t, revision)
-	pins, err := filepath.Glob(filepath.Join(i.cfg.mapsDir(), "*-*", "*"))
+	o := &older{instance: i, revision: revision, tables: make(map[string]*ebpf.Map), fields: make(map[string][2]map[string]field)}
+	name := fmt.Sprintf("%s-%d", flowGroup, revision)
+	concerns := name + "-" + legacy
+	pattern := flowGroup + "-*"
+	if revision == 0 { // there were no groups
+		concerns, pattern = legacy, "*-*"
+	}
+	o.dir = filepath.Join(i.cfg.mapsDir(), concerns)
+	specs := frozen(t, name)
+	homes, err := filepath.Glob(filepath.Join(i.cfg.mapsDir(), pattern))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Mkdir(dir, 0o700); err != nil {
+	pins, err := filepath.Glob(filepath.Join(i.cfg.mapsDir(), pattern, "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(o.dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	for _, pin := range pins {
 		name := filepath.Base(pin)
-		to := filepath.Join(dir, name)
+		to := filepath.Join(o.dir, name)
 		if ms := specs[name]; ms != nil {
 			if sizedByFlows(name) {
 				ms.MaxEntries = 4096
@@ -73,7 +86,6 @@ func (i *instance) becomesOlder(t *testing.T, revision string) *older {
 			t.Fatal(err)
 		}
 	}
-	homes, err := filepath.Glob(filepath.Join(i.cfg.mapsDir(), "*-*"))
 	for _, home := range append(homes, i.cfg.programsDir()) {
 		err = errors.Join(err, os.RemoveAll(home))
 	}
@@ -100,8 +112,10 @@ func (o *older) put(t *testing.T, h flow.Half) {
 	newKey, newValue := carry.Bytes(&carried, h.IPv6())
 	back.apply(newKey, newValue, key, value)
 	was := view{key, back.key}
-	unfillZone(view{newKey, back.oldKey}, was)
-	if was.uint("zone") == oldWorld {
+	for _, unfill := range unfillers(o.revision) {
+		unfill(view{newKey, back.oldKey}, was)
+	}
+	if o.revision < 2 && was.uint("zone") == oldWorld {
 		view{value, back.value}.set("flow.oif", 7)
 	}
 	if err := m.Put(key, value); err != nil {
@@ -171,9 +185,27 @@ func expect(t *testing.T, l *Loader, want []flow.Half) {
 	}
 }
 
+// revisions are those that the flow tables had.
+func revisions() (all []int) {
+	for _, g := range groups() {
+		if g.name == flowGroup {
+			for revision := range g.revision {
+				all = append(all, revision)
+			}
+		}
+	}
+	return all
+}
+
 // Connections in tables of every earlier layout come into this version's, count there, and
 // go on when programs are replaced; the older tables go.
 func TestConnectionsAreCarriedOver(t *testing.T) {
+	for _, revision := range revisions() {
+		t.Run(fmt.Sprint(revision), func(t *testing.T) { areCarriedOver(t, revision) })
+	}
+}
+
+func areCarriedOver(t *testing.T, revision int) {
 	i := newInstance(t)
 	dev := i.device(t, "up0")
 	i.cfg.Build = "v1 earlier"
@@ -184,7 +216,7 @@ func TestConnectionsAreCarriedOver(t *testing.T) {
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
-	o := i.becomesOlder(t, "flows-0")
+	o := i.becomesOlder(t, revision)
 	want := connections(50)
 	for _, h := range want {
 		o.put(t, h)
@@ -213,13 +245,19 @@ func TestConnectionsAreCarriedOver(t *testing.T) {
 // Connections that older programs open while those are replaced are found by the ring,
 // with their reply's half, and a walk at the end brings what their packets told.
 func TestConnectionsFollow(t *testing.T) {
+	for _, revision := range revisions() {
+		t.Run(fmt.Sprint(revision), func(t *testing.T) { follow(t, revision) })
+	}
+}
+
+func follow(t *testing.T, revision int) {
 	i := newInstance(t)
 	first := i.open(t)
 	inhabit(t, first)
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
-	o := i.becomesOlder(t, "flows-0")
+	o := i.becomesOlder(t, revision)
 	want := connections(3)
 	for _, h := range want {
 		o.put(t, h)
@@ -227,14 +265,13 @@ func TestConnectionsFollow(t *testing.T) {
 	second := i.open(t)
 	defer second.Close()
 	// As if it were still there.
-	dir := filepath.Join(i.cfg.mapsDir(), legacy)
-	if err := os.Mkdir(dir, 0o700); err != nil {
+	if err := os.Mkdir(o.dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	for name, m := range o.tables {
 		again, err := m.Clone()
 		if err == nil {
-			err = errors.Join(again.Pin(filepath.Join(dir, name)), again.Close())
+			err = errors.Join(again.Pin(filepath.Join(o.dir, name)), again.Close())
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -248,7 +285,7 @@ func TestConnectionsFollow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := second.openCarrying(s, []string{dir})
+	c, err := second.openCarrying(s, []string{o.dir})
 	if err != nil || len(c.parts) != 2 {
 		t.Fatalf("%d older tables, %v", len(c.parts), err)
 	}
@@ -393,7 +430,7 @@ func TestZonesBecomeNetworks(t *testing.T) {
 		t.Fatal(err)
 	}
 	i.becomes(t, "flows-1")
-	o := &older{instance: i, tables: make(map[string]*ebpf.Map), fields: make(map[string][2]map[string]field)}
+	o := &older{instance: i, revision: 1, tables: make(map[string]*ebpf.Map), fields: make(map[string][2]map[string]field)}
 	for name, ms := range frozen(t, "flows-1") {
 		m, err := ebpf.LoadPinnedMap(i.pin(t, name), nil)
 		if err != nil {
@@ -452,7 +489,7 @@ func TestFailedUpgradeLeavesNothing(t *testing.T) {
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
-	i.becomesOlder(t, "flows-0")
+	i.becomesOlder(t, 0)
 	// What the control plane says of endpoints can't be converted.
 	spec, err := object.LoadDatapath()
 	if err != nil {

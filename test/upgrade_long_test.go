@@ -30,6 +30,16 @@ func TestLongUpgradeBringsNetworks(t *testing.T) {
 	harness.ForEach(t, func(t *testing.T, e *harness.Env) { upgrade(t, e, older, nil) }, harness.NoDaemon())
 }
 
+// withoutNextHops is the last version whose flows had the address of their next hop:
+// revision 2.
+const withoutNextHops = "1e9f66bf23b8fbd782045a242650a7a1c7d81618"
+
+// The same from there.
+func TestLongUpgradeBringsNextHops(t *testing.T) {
+	older := buildOlder(t, withoutNextHops)
+	harness.ForEach(t, func(t *testing.T, e *harness.Env) { upgrade(t, e, older, nil) }, harness.NoDaemon())
+}
+
 // An upgrade from the first layout of flows to this one, with 204 TCP and 54 UDP flows
 // through published ports, masquerade and hairpin: none is lost, no datagram neither. Once
 // it is left alone, and once the new version is killed on its way again and again.

@@ -52,6 +52,7 @@ func from4(k *object.DatapathFlow4Key, v *object.DatapathFlow4) Half {
 	h.Action, h.RouteGeneration = Action(v.Flow.Action), v.Flow.RouteGeneration
 	h.OutIndex, h.TwinZone = outOrTwin(h.Flags, v.Flow.Oif)
 	h.Endpoint, h.EndpointGeneration, h.Netfilter = v.Flow.Endpoint, v.Flow.EndpointGeneration, v.Flow.Netfilter
+	h.NextHop = v.Flow.Nexthop
 	return h
 }
 
@@ -65,6 +66,7 @@ func from6(k *object.DatapathFlow6Key, v *object.DatapathFlow6) Half {
 	h.Action, h.RouteGeneration = Action(v.Flow.Action), v.Flow.RouteGeneration
 	h.OutIndex, h.TwinZone = outOrTwin(h.Flags, v.Flow.Oif)
 	h.Endpoint, h.EndpointGeneration, h.Netfilter = v.Flow.Endpoint, v.Flow.EndpointGeneration, v.Flow.Netfilter
+	h.NextHop = v.Flow.Nexthop
 	return h
 }
 
@@ -74,6 +76,7 @@ func to4(h *Half) object.DatapathFlow4 {
 	v.Flow.LastSeen, v.Flow.State, v.Flow.Flags = h.LastSeen, uint32(h.State), uint8(h.Flags)
 	v.Flow.Action, v.Flow.Oif, v.Flow.RouteGeneration = uint8(h.Action), h.OutIndex|uint32(h.TwinZone), h.RouteGeneration
 	v.Flow.Endpoint, v.Flow.EndpointGeneration, v.Flow.Netfilter = h.Endpoint, h.EndpointGeneration, h.Netfilter
+	v.Flow.Nexthop = h.NextHop
 	v.Flow.Sport, v.Flow.Dport = wire.Port(h.NATSrc.Port()), wire.Port(h.NATDst.Port())
 	return v
 }
@@ -84,6 +87,7 @@ func to6(h *Half) object.DatapathFlow6 {
 	v.Flow.LastSeen, v.Flow.State, v.Flow.Flags = h.LastSeen, uint32(h.State), uint8(h.Flags)
 	v.Flow.Action, v.Flow.Oif, v.Flow.RouteGeneration = uint8(h.Action), h.OutIndex|uint32(h.TwinZone), h.RouteGeneration
 	v.Flow.Endpoint, v.Flow.EndpointGeneration, v.Flow.Netfilter = h.Endpoint, h.EndpointGeneration, h.Netfilter
+	v.Flow.Nexthop = h.NextHop
 	v.Flow.Sport, v.Flow.Dport = wire.Port(h.NATSrc.Port()), wire.Port(h.NATDst.Port())
 	return v
 }

@@ -69,7 +69,10 @@ type Half struct {
 	// OutIndex is the ifindex that packets are redirected to; 0 where they are delivered.
 	OutIndex uint32
 	// TwinZone is that of the other direction's half.
-	TwinZone        Zone
+	TwinZone Zone
+	// NextHop is a slot of the table of next hops, with its generation in the upper half;
+	// 0 if the next packet is to ask the FIB.
+	NextHop         uint32
 	RouteGeneration uint16
 	// Netfilter is the generation of rules that let this direction pass, shifted by
 	// FLOW_RULES_SHIFT, and FLOW_SETTLED.

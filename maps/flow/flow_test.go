@@ -21,7 +21,7 @@ func half(src, dst, natSrc, natDst string) Half {
 		Key:    Key{Src: netip.MustParseAddrPort(src), Dst: netip.MustParseAddrPort(dst), Proto: 6, Zone: object.DatapathZoneZONE_WORLD},
 		NATSrc: netip.MustParseAddrPort(natSrc), NATDst: netip.MustParseAddrPort(natDst),
 		LastSeen: 1, State: 2, Flags: object.DatapathFlowFlagFLOW_ORIGIN | 2<<object.DatapathFlowFlagFLOW_KIND_SHIFT,
-		Action: object.DatapathFlowActionFLOW_DELIVER, TwinZone: 4, RouteGeneration: 5, Endpoint: 6, EndpointGeneration: 7, Netfilter: 9,
+		Action: object.DatapathFlowActionFLOW_DELIVER, TwinZone: 4, NextHop: 3, RouteGeneration: 5, Endpoint: 6, EndpointGeneration: 7, Netfilter: 9,
 	}
 }
 

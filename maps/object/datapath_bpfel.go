@@ -179,6 +179,7 @@ type DatapathFlow4 struct {
 		TcpAck             uint32
 		TcpEnd             uint32
 		Oif                uint32
+		Nexthop            uint32
 		RouteGeneration    uint16
 		Netfilter          uint16
 		Sport              uint16
@@ -189,9 +190,8 @@ type DatapathFlow4 struct {
 		Action             uint8
 		Flags              uint8
 	}
-	Saddr   uint32
-	Daddr   uint32
-	Nexthop uint32
+	Saddr uint32
+	Daddr uint32
 }
 
 type DatapathFlow4Key struct {
@@ -214,6 +214,7 @@ type DatapathFlow6 struct {
 		TcpAck             uint32
 		TcpEnd             uint32
 		Oif                uint32
+		Nexthop            uint32
 		RouteGeneration    uint16
 		Netfilter          uint16
 		Sport              uint16
@@ -224,9 +225,8 @@ type DatapathFlow6 struct {
 		Action             uint8
 		Flags              uint8
 	}
-	Saddr   [4]uint32
-	Daddr   [4]uint32
-	Nexthop [4]uint32
+	Saddr [4]uint32
+	Daddr [4]uint32
 }
 
 type DatapathFlow6Key struct {
@@ -361,7 +361,9 @@ const (
 	DatapathLimitPORT_WORDS        DatapathLimit = 1024
 	DatapathLimitCOLLECT_BATCH     DatapathLimit = 1024
 	DatapathLimitCARRY_BATCH       DatapathLimit = 1024
-	DatapathLimitNEIGHBOUR_BITS    DatapathLimit = 10
+	DatapathLimitNEXTHOP_BITS      DatapathLimit = 12
+	DatapathLimitNEXTHOPS          DatapathLimit = 4096
+	DatapathLimitNEXTHOP_PLACES    DatapathLimit = 8
 	DatapathLimitPROTOCOLS         DatapathLimit = 256
 	DatapathLimitPARK_ROWS         DatapathLimit = 16
 	DatapathLimitPARK_PLACES       DatapathLimit = 64
@@ -385,17 +387,6 @@ type DatapathMacKey struct {
 	_       structs.HostLayout
 	Network uint32
 	Mac     [6]uint8
-	Pad     uint16
-}
-
-type DatapathNeighbour struct {
-	_       structs.HostLayout
-	Nexthop [4]uint32
-	Oif     uint32
-	Asked   uint32
-	Family  uint16
-	Mac     [6]uint8
-	OwnMac  [6]uint8
 	Pad     uint16
 }
 
@@ -430,6 +421,31 @@ const (
 	DatapathNetworkFlagNETWORK_ROUTED6  DatapathNetworkFlag = 512
 	DatapathNetworkFlagNETWORK_TRUSTS   DatapathNetworkFlag = 1024
 )
+
+type DatapathNexthop struct {
+	_    structs.HostLayout
+	Head struct {
+		_          structs.HostLayout
+		Oif        uint32
+		Generation uint16
+		Kind       uint8
+		Family     uint8
+	}
+	Mac struct {
+		_          structs.HostLayout
+		Mac        [6]uint8
+		Generation uint16
+	}
+	OwnMac struct {
+		_          structs.HostLayout
+		Mac        [6]uint8
+		Generation uint16
+	}
+	Addr  [4]uint32
+	Asked uint32
+	Used  uint32
+	Room  [80]uint8
+}
 
 type DatapathParkMark uint32
 
@@ -610,6 +626,7 @@ type DatapathScratch struct {
 		Sport            uint16
 		Dport            uint16
 		Oif              uint32
+		Hop              uint32
 		Mtu              uint16
 		Zone             uint16
 		TwinZone         uint16
@@ -731,8 +748,8 @@ const (
 	DatapathMapHostState         = "host_state"
 	DatapathMapHostTuples        = "host_tuples"
 	DatapathMapIccLinks          = "icc_links"
-	DatapathMapNeighbours        = "neighbours"
 	DatapathMapNetworks          = "networks"
+	DatapathMapNexthops          = "nexthops"
 	DatapathMapParkRates         = "park_rates"
 	DatapathMapParkedCounts      = "parked_counts"
 	DatapathMapParkedFrames      = "parked_frames"
@@ -917,8 +934,8 @@ type DatapathMapSpecs struct {
 	HostState       *ebpf.MapSpec `ebpf:"host_state"`
 	HostTuples      *ebpf.MapSpec `ebpf:"host_tuples"`
 	IccLinks        *ebpf.MapSpec `ebpf:"icc_links"`
-	Neighbours      *ebpf.MapSpec `ebpf:"neighbours"`
 	Networks        *ebpf.MapSpec `ebpf:"networks"`
+	Nexthops        *ebpf.MapSpec `ebpf:"nexthops"`
 	ParkRates       *ebpf.MapSpec `ebpf:"park_rates"`
 	ParkedCounts    *ebpf.MapSpec `ebpf:"parked_counts"`
 	ParkedFrames    *ebpf.MapSpec `ebpf:"parked_frames"`
@@ -1001,8 +1018,8 @@ type DatapathMaps struct {
 	HostState       *ebpf.Map `ebpf:"host_state"`
 	HostTuples      *ebpf.Map `ebpf:"host_tuples"`
 	IccLinks        *ebpf.Map `ebpf:"icc_links"`
-	Neighbours      *ebpf.Map `ebpf:"neighbours"`
 	Networks        *ebpf.Map `ebpf:"networks"`
+	Nexthops        *ebpf.Map `ebpf:"nexthops"`
 	ParkRates       *ebpf.Map `ebpf:"park_rates"`
 	ParkedCounts    *ebpf.Map `ebpf:"parked_counts"`
 	ParkedFrames    *ebpf.Map `ebpf:"parked_frames"`
@@ -1052,8 +1069,8 @@ func (m *DatapathMaps) Close() error {
 		m.HostState,
 		m.HostTuples,
 		m.IccLinks,
-		m.Neighbours,
 		m.Networks,
+		m.Nexthops,
 		m.ParkRates,
 		m.ParkedCounts,
 		m.ParkedFrames,

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/fairway-project/fairway/maps/network"
+	"github.com/fairway-project/fairway/maps/object"
 	"github.com/fairway-project/fairway/maps/publish"
 	"github.com/fairway-project/fairway/test/progrun/testrun"
 	"github.com/fairway-project/fairway/userspace/model"
@@ -209,6 +210,12 @@ func (h *Host) NoNeighbour(tb testing.TB, u Uplink, addr netip.Addr) {
 func (h *Host) ForgetNeighbours(tb testing.TB) {
 	tb.Helper()
 	check(tb, h.Host.ForgetNeighbours())
+}
+
+// ChangeNextHops changes slots of the table of next hops.
+func (h *Host) ChangeNextHops(tb testing.TB, change func(slot int, hop *object.DatapathNexthop)) {
+	tb.Helper()
+	check(tb, h.Host.ChangeNextHops(change))
 }
 
 // DeleteAddress takes an address from a device.

@@ -61,12 +61,16 @@ func ageFlow(lastSeen, tcpAck *uint32, proto uint8, jiffies uint32) {
 
 // ageArray is age for all of a large array at once.
 func ageArray[V any](m *ebpf.Map, change func(*V)) error {
+	return changeArray(m, func(_ int, v *V) { change(v) })
+}
+
+func changeArray[V any](m *ebpf.Map, change func(int, *V)) error {
 	keys, values := make([]uint32, m.MaxEntries()), make([]V, m.MaxEntries())
 	if _, err := m.BatchLookup(new(ebpf.MapBatchCursor), keys, values, nil); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 		return fmt.Errorf("read %s: %w", m, err)
 	}
 	for i := range values {
-		change(&values[i])
+		change(int(keys[i]), &values[i])
 	}
 	if _, err := m.BatchUpdate(keys, values, nil); err != nil {
 		return fmt.Errorf("write %s: %w", m, err)

@@ -191,9 +191,17 @@ func (h *Host) NoNeighbour(u Uplink, addr netip.Addr) (err error) {
 	return wrap(err, "neighbour", addr.String())
 }
 
-// ForgetNeighbours empties what the programs remember of them.
+// ForgetNeighbours makes what the programs remember of them outdated.
 func (h *Host) ForgetNeighbours() error {
-	return zero(h.DatapathMaps.Neighbours, h.DatapathMaps.Neighbours.MaxEntries())
+	return h.ChangeNextHops(func(_ int, hop *object.DatapathNexthop) {
+		hop.Mac.Generation, hop.OwnMac.Generation = 0, 0
+		hop.Asked -= 1 << 20
+	})
+}
+
+// ChangeNextHops changes slots of the table of next hops.
+func (h *Host) ChangeNextHops(change func(slot int, hop *object.DatapathNexthop)) error {
+	return changeArray(h.Nexthops, change)
 }
 
 // AddAddress gives a device one more address.
