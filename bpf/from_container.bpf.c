@@ -18,7 +18,7 @@ static __always_inline int to_host(bool v6, const struct packet *p, __u32 slot,
 	struct endpoint *target;
 
 	if (!(p->flags & (PKT_NO_PORTS | PKT_LATER_FRAGMENT)) && begins_connection(p) &&
-	    may_be_forwarded(v6, p->saddr))
+	    (!v6 || may_be_forwarded(true, p->saddr)))
 		pub = publish_resolve(v6, p->daddr, p->dport, p->proto, FOR_PACKET, &target);
 	if (pub) {
 		if (net->flags & NETWORK_INTERNAL)
@@ -96,7 +96,8 @@ static __always_inline int begin(struct __sk_buff *ctx, bool v6, const struct pa
 			return dropped(peer ? DROP_ICC : DROP_NO_ROUTE);
 		return NEXT;
 	}
-	if (!may_be_forwarded(v6, p->saddr))
+	/* Of IPv4 the guard has let through the endpoint's own address only. */
+	if (v6 && !may_be_forwarded(true, p->saddr))
 		return dropped(DROP_MARTIAN);
 	target = network_of_addr(v6, p->daddr);
 	if (p->flags & PKT_LATER_FRAGMENT) {
