@@ -4,6 +4,7 @@ package test
 
 import (
 	"net"
+	"path/filepath"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -51,7 +52,9 @@ func TestUninstallWithoutDaemon(t *testing.T) {
 		e.Network(t, "a", numA)
 		e.Sandbox(t, "c1", "--network", "a", "-p", "8080:80")
 		e.Daemon.Kill(t)
-		if r := e.Daemon.UninstallKeepingState(t); r.Code != 0 {
+		// The datapath is the one that was used last, what else the settings say is for daemons.
+		settings := e.File(t, "plugin.yaml", "datapath: ebpf\ndocker_plugin: "+filepath.Join(e.Daemon.RunDir, "plugin.sock")+"\n")
+		if r := e.Fairway(t, append([]string{"uninstall", "-f", "--config", settings}, e.Daemon.Dirs()...)...); r.Code != 0 {
 			t.Fatalf("uninstall: exit %d: %s", r.Code, r.Err)
 		}
 		if diff := before.Diff(harness.LookAtHost(t, e)); diff != "" {

@@ -32,8 +32,9 @@ func Uninstall(ctx context.Context, c Config, purge bool, removed func(string)) 
 	if len(used) > 0 {
 		c.Datapath = used[0]
 	}
-	// What it has is Docker's own, but for what the datapath knows of it.
-	c.Docker, c.Netfilter = "", ""
+	// What it has is Docker's own, but for what the datapath knows of it; what its driver
+	// made is removed as whatever else is left.
+	c.Docker, c.DockerPlugin, c.Netfilter = "", "", ""
 	d := newDaemon(c, Parts{})
 	// What it opens was there before, and is what it removes.
 	d.sweep, d.ready = true, true
