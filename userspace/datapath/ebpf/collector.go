@@ -125,11 +125,12 @@ func (c *collector) stats() (datapath.Collection, fill) {
 	return c.totals, c.fill
 }
 
-// recount collects if that was too long ago for what it counted to be true.
+// recount collects if that was too long ago for what it counted to be true, as long as
+// that may take so much of the time: it is asked for as often as somebody wants to know.
 func (c *collector) recount() error {
 	const old = time.Second
 	c.mu.Lock()
-	recent := time.Since(c.counted) < old
+	recent := time.Since(c.counted) < max(old, c.totals.LastTime*maxLoad)
 	c.mu.Unlock()
 	if recent {
 		return nil

@@ -107,6 +107,29 @@ func flowWorld(t *testing.T) (*world, datapath.Endpoint) {
 	return w, e
 }
 
+// However often somebody wants to know, flows are counted no more often than passes may
+// take of the time.
+func TestRecountIsBounded(t *testing.T) {
+	w, _ := flowWorld(t)
+	c := w.dp.collector
+	for _, s := range []struct {
+		took time.Duration
+		runs uint64
+	}{{time.Microsecond, 1}, {time.Minute, 0}} {
+		w.collect()
+		c.mu.Lock()
+		before := c.totals.Runs
+		c.totals.LastTime, c.counted = s.took, c.counted.Add(-time.Minute)
+		c.mu.Unlock()
+		if err := c.recount(); err != nil {
+			t.Fatal(err)
+		}
+		if totals, _ := c.stats(); totals.Runs-before != s.runs {
+			t.Errorf("a minute after a pass of %s: %d more, want %d", s.took, totals.Runs-before, s.runs)
+		}
+	}
+}
+
 func TestCollectsWhatExpired(t *testing.T) {
 	w, e := flowWorld(t)
 	const fresh, stale, halfFresh, fresh6, stale6 = "198.51.100.1:1", "198.51.100.2:2", "198.51.100.3:3", "[2001:db8::1]:1", "[2001:db8::2]:2"
