@@ -20,6 +20,11 @@ func TestSetupTakesOver(t *testing.T) {
 		// FORWARD at DROP, which setup doesn't touch: the host would become a router.
 		d.Host.Sysctl(t, "ipv4/ip_forward", "1")
 		d.args, d.own = nil, true
+		config := filepath.Join(d.dir, "daemon.json")
+		before, err := os.ReadFile(config)
+		if err != nil {
+			t.Fatal(err)
+		}
 		d.start()
 		d.importImage()
 		d.serve("web", "-p", "7000:80", "--restart", "always")
@@ -49,8 +54,8 @@ func TestSetupTakesOver(t *testing.T) {
 		if r := setup("--undo"); r.Code != 0 {
 			t.Errorf("undo: exit %d\n%s%s", r.Code, r.Out, r.Err)
 		}
-		if raw, err := os.ReadFile(filepath.Join(d.dir, "daemon.json")); err != nil || string(raw) != "{}" {
-			t.Errorf("daemon.json after the undo: %q, %v", raw, err)
+		if raw, err := os.ReadFile(config); err != nil || string(raw) != string(before) {
+			t.Errorf("daemon.json after the undo: %q, %v, before it %q", raw, err, before)
 		}
 		// What a daemon that ran keeps is there when none does.
 		if r := setup("--force"); r.Code != 0 {
