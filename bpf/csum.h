@@ -93,6 +93,32 @@ static __always_inline __u32 checksum_state(struct __sk_buff *ctx)
 	return BPF_CORE_READ_BITFIELD(skb, ip_summed);
 }
 
+/* Where the sum that is still to be finished begins, from the start of the frame. */
+static __always_inline __u32 checksum_start(const struct sk_buff___fairway *skb)
+{
+	return skb->csum_start - (__u32)((long)skb->data - (long)skb->head);
+}
+
+/*
+ * Whether it is a UDP datagram's own checksum that is still to be finished, and not that of
+ * what a tunnel carries in it (local checksum offload), whose own is complete then, but not
+ * where a device is to cut the packet into segments. Not inline, for the size of programs.
+ */
+__noinline int udp_checksum_is_partial(struct __sk_buff *ctx, __u32 l4_off)
+{
+	if (!have_kern_ctx || ctx->gso_size)
+		return true;
+	return checksum_start(bpf_cast_to_kern_ctx(ctx)) == l4_off;
+}
+
+/* Whether the field of the transport's checksum holds the pseudo-header's sum. */
+static __always_inline bool checksum_is_partial(struct __sk_buff *ctx, const struct packet *p,
+						__u32 state)
+{
+	return state == CHECKSUM_PARTIAL &&
+	       (p->proto != IPPROTO_UDP || udp_checksum_is_partial(ctx, p->l4_off));
+}
+
 /* linux/sctp.h: struct sctphdr */
 #define SCTP_CHECKSUM_OFFSET 8
 
@@ -125,7 +151,7 @@ static __always_inline bool checksum_is_in_place(struct __sk_buff *ctx, const st
 	skb = bpf_cast_to_kern_ctx(ctx);
 	if (BPF_CORE_READ_BITFIELD(skb, ip_summed) != CHECKSUM_PARTIAL)
 		return true;
-	start = skb->csum_start - (__u32)((long)skb->data - (long)skb->head);
+	start = checksum_start(skb);
 	if (start == p->l4_off && skb->csum_offset == offset)
 		return true;
 	return start < ctx->len && is_own_affair(p, start);

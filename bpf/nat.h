@@ -132,7 +132,7 @@ static __always_inline int rewrite_checksum(struct __sk_buff *ctx, bool v6, cons
 		return rewrite_checksum_any(ctx, v6, p, at, addr_diff, port_diff);
 	if ((void *)(check + 1) > data_end_of(ctx))
 		return -1;
-	csum_in_place(check, p->proto, state == CHECKSUM_PARTIAL,
+	csum_in_place(check, p->proto, checksum_is_partial(ctx, p, state),
 		      p->proto == IPPROTO_ICMP ? 0 : addr_diff, port_diff);
 	return 0;
 }

@@ -42,8 +42,8 @@ static __always_inline __u32 udp_pseudo_sum(bool v6, const struct packet *p,
  * One complete checksum in 65,536 looks the same, and its packet takes the
  * slower way.
  */
-static __always_inline bool checksum_is_partial(bool v6, const struct packet *p,
-						const struct udphdr *udp)
+static __always_inline bool may_be_partial(bool v6, const struct packet *p,
+					   const struct udphdr *udp)
 {
 	return udp->check == (__u16)~csum_fold(udp_pseudo_sum(v6, p, udp));
 }
@@ -85,7 +85,7 @@ static __always_inline int forward_frame(const struct frame *frame, bool v6, con
 	if (!net || f->action != FLOW_DELIVER || p->ttl <= 1 || !flow_is_current(f) ||
 	    !(ep->flags & ENDPOINT_TAKES_FRAMES) || frame->len > (__u32)net->mtu + ETH_HLEN)
 		return XDP_PASS;
-	if ((void *)(udp + 1) > frame->end || checksum_is_partial(v6, p, udp) || is_tunnel(p, f))
+	if ((void *)(udp + 1) > frame->end || may_be_partial(v6, p, udp) || is_tunnel(p, f))
 		return XDP_PASS;
 	/* Not every kernel's veth takes frames in several pieces. */
 	if (frame->end - frame->data != frame->len)

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/fairway-project/fairway/loader"
 	"github.com/fairway-project/fairway/test/harness"
 	"github.com/fairway-project/fairway/test/progrun/frame"
 	"github.com/fairway-project/fairway/userspace/model"
@@ -302,6 +303,35 @@ func TestZeroUDPChecksum(t *testing.T) {
 			t.Errorf("the checksum became %#x", sum)
 		}
 	})
+}
+
+// CSM-01: the checksum of a tunnel in UDP stays right where a device is to finish only that of
+// what it carries (local checksum offload).
+func TestTunnelChecksum(t *testing.T) {
+	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
+		if e.Mode == harness.EBPF && loader.HaveKernCtx() != nil {
+			t.Skip("before Linux 6.2 no program can tell")
+		}
+		_, c2 := pair(t, e)
+		e.Host.Must(t, "ethtool", "-K", "eth0", "tx", "off") // so that the kernel finishes them
+		out := harness.Sniff(t, e.LAN1, "eth0", nil)
+		e.EachFamily(t, func(t *testing.T, f harness.Family) {
+			const text, field = "what a tunnel carries!", 2
+			inside := 14 + 20 + 8
+			if f.Is6() {
+				inside += 20
+			}
+			// Finished, all of the inside adds up to the opposite of what the field held before.
+			finished := []byte(checksummed("\x00\x00\x00\x00" + text))
+			packet := harness.UDPFrame(t, f, harness.Ethernet(c2.MAC(t, "a"), bridgeMAC(t, e, c2, f), f),
+				c2.IP(t, "a", f), f.LAN1, 5000, 9999, string(finished))
+			copy(packet[inside+field:], "\x00\x00")
+			harness.InjectUnfinished(t, c2.Netns, "eth0", packet, uint16(inside), field)
+			p := out.Wait(t, "tunnel's datagram", harness.All(harness.SrcIP(f.Host), harness.Contains(text)))
+			err := frame.Check(p.Data())
+			e.Expect(t, "CSM-01", fmt.Sprintf("a tunnel's checksum is damaged: %v", err), err == nil)
+		})
+	}, harness.Own())
 }
 
 // CSM-01: a transfer's content is right with segmentation and checksum offloads

@@ -18,6 +18,7 @@ func Differences() []Difference {
 	return []Difference{
 		{"CAP-02", IPTables},
 		{"CAP-04", IPTables},
+		{"CSM-01", IPTables},
 		{"NAT-06", IPTables},
 		{"NAT-14", IPTables},
 		{"NAT-27", EBPF},
