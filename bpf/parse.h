@@ -275,6 +275,16 @@ static __always_inline enum drop_reason parse_transport(struct __sk_buff *ctx, b
 	return parse_l4(&f, v6, p);
 }
 
+/*
+ * Whether a transport header that is wanted isn't in the packet, but in what Ethernet pads
+ * it with. Of fragments others would take the real one from another piece.
+ */
+static __always_inline bool l4_is_padding(const struct __sk_buff *ctx, bool v6,
+					  const struct packet *p)
+{
+	return p->l3_len && !ctx->gso_size && p->l4_off + l4_want(v6, p) > ETH_HLEN + p->l3_len;
+}
+
 /* What parse_l3() leaves, with extension headers in between. */
 static __always_inline enum drop_reason parse_rest(struct __sk_buff *ctx, bool v6, struct packet *p)
 {
@@ -282,6 +292,8 @@ static __always_inline enum drop_reason parse_rest(struct __sk_buff *ctx, bool v
 
 	if (v6 && has_ip6_ext(p))
 		reason = parse_ip6_ext(ctx, p);
+	if (!reason && l4_is_padding(ctx, v6, p))
+		reason = DROP_MALFORMED;
 	return reason ? reason : parse_transport(ctx, v6, p);
 }
 

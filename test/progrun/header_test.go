@@ -18,6 +18,11 @@ func headerCases(f family) []testCase {
 		{name: "udp without checksum", flows: 1, steps: roundTrip(f, out.UDP(1, 2).NoChecksum())},
 		{name: "udp sum of zero", flows: 1, steps: []step{zeroSum(f)}},
 		{name: "don't fragment", flows: 1, steps: roundTrip(f, out.UDP(1, 2).DontFragment())},
+		{name: "first fragment with its transport header in the padding", steps: []step{
+			fromContainer(f.Web, firstInPadding(f, out.UDP(1, 2)), dropped(malformed), nil),
+			fromContainer(f.Web, firstInPadding(f, out.TCP(1, 2, "S")), dropped(malformed), nil),
+			fromUplink(f.Eth0, firstInPadding(f, in), passed(), nil),
+		}},
 		{name: "identification zero", flows: 1, steps: roundTrip(f, out.UDP(1, 2).ID(0))},
 	}
 	if f.v6 {
@@ -38,6 +43,22 @@ func headerCases(f family) []testCase {
 		testCase{name: "options", flows: 1, steps: roundTrip(f, out.TCP(1, 2, "S").Options(alert...))},
 		testCase{name: "longest options", flows: 1, steps: roundTrip(f, out.UDP(1, 2).Options(longest...))},
 		testCase{name: "options to a published port", flows: 1, world: publishAny(f, protoTCP), steps: visit(f, in.Options(alert...), f.Web, 80)})
+}
+
+// firstInPadding is a first fragment that ends before its transport header.
+func firstInPadding(f family, whole frame.Frame) raw {
+	const ip = 14
+	if !f.v6 {
+		b := whole.Bytes()
+		b[ip+2], b[ip+3] = 0, 20 // total length
+		b[ip+6] |= 0x20          // more fragments
+		return b
+	}
+	const fragment, header = 44, 40
+	b := whole.Extensions(fragment).Bytes()
+	b[ip+4], b[ip+5] = 0, 8                 // payload length
+	b[ip+header+2], b[ip+header+3] = 0, 0x1 // offset, more fragments
+	return b
 }
 
 // zeroSum is a datagram whose checksum is zero after translation, which UDP has
