@@ -136,12 +136,31 @@ func (s *staged) ensureQdisc(index int, marked bool) error {
 	case s.has(emptyMark, index):
 		err = os.Rename(s.mark(emptyMark, index), s.mark(filtersMark, index))
 	default:
-		return errQdiscTaken
+		ours, found := s.hasFilters(index)
+		if found != nil {
+			return found
+		}
+		if !ours {
+			return errQdiscTaken
+		}
+		// The mark went with the pins. The filters' programs go on with others in an array
+		// that the kernel has emptied, and drop what links let pass.
+		err = os.MkdirAll(s.mark(filtersMark, index), 0o700)
 	}
 	if err != nil {
 		return fmt.Errorf("mark of filters: %w", err)
 	}
 	return nil
+}
+
+// hasFilters reports whether one of the device's filters is ours.
+func (s *staged) hasFilters(index int) (bool, error) {
+	for _, p := range []Program{FromContainer, ToContainer} {
+		if f, err := s.filters.find(index, p); f != nil || err != nil {
+			return f != nil, err
+		}
+	}
+	return false, nil
 }
 
 // settle puts a link in the place of a filter. First comes a link to a program that does
@@ -209,10 +228,8 @@ func (s *staged) drop(index int, p Program) error {
 	if err := s.filters.dropFilter(index, p); err != nil {
 		return ignoreGone(err)
 	}
-	for _, p := range []Program{FromContainer, ToContainer} {
-		if f, err := s.filters.find(index, p); f != nil || err != nil {
-			return err
-		}
+	if some, err := s.hasFilters(index); some || err != nil {
+		return err
 	}
 	if err := os.Rename(s.mark(filtersMark, index), s.mark(emptyMark, index)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("mark of filters: %w", err)

@@ -293,3 +293,17 @@ func TestStagedQdiscDeletedByOthers(t *testing.T) {
 	st.do(t, func() error { return netlink.QdiscDel(qdisc(st.dev)) })
 	st.has(t, "settled and deleted", both, nil)
 }
+
+// A process that finds its BPF filesystem empty takes over the filters that an earlier one
+// left: they would drop what their programs have to go on with elsewhere.
+func TestStagedMarksGone(t *testing.T) {
+	st := newStage(t)
+	if err := os.RemoveAll(st.s.dir); err != nil {
+		t.Fatal(err)
+	}
+	st.from, st.to = st.from2, st.to2
+	st.do(t, st.attach)
+	st.has(t, "attached again", nil, []ebpf.ProgramID{st.from2.id, st.to2.id})
+	st.do(t, st.settle)
+	st.has(t, "settled", []ebpf.ProgramID{st.from2.id, st.to2.id}, nil)
+}
