@@ -183,8 +183,7 @@ static __always_inline int open_between(bool v6, const struct packet *p, __u32 s
 
 	if (net->flags & NETWORK_INTERNAL)
 		return dropped(DROP_INTERNAL);
-	if (!plan || !target_net ||
-	    !admits(v6, p, to, target_net, net->bridge_ifindex))
+	if (!plan || !target_net || !admits(v6, p, to, target_net, net->bridge_ifindex))
 		return dropped(DROP_ISOLATED);
 	if (!begins_connection(p) && !continues_connection(p))
 		return dropped(DROP_NO_FLOW);
