@@ -74,13 +74,19 @@ func newAttacher(cfg Config, tcxAvailable bool) (attacher, error) {
 
 // Attach attaches a program to the device with this ifindex, behind the programs
 // of others. Doing it again changes nothing. Where that takes the kernel long, a container's
-// device gets a program in a quicker way at first; Settle makes it like others.
+// device gets a program in a quicker way at first; Settle makes it like others. While the
+// directory's BPF filesystem is unmounted it fails with ErrNotMounted.
 func (l *Loader) Attach(index int, p Program) error {
 	prog, err := l.program(p)
 	if err != nil {
 		return err
 	}
-	if err := l.devices.attach(index, p, prog, l.Switching()); err != nil {
+	// A filter needs no pin, but goes on with programs that are pinned.
+	err = l.checkMounted()
+	if err == nil {
+		err = l.devices.attach(index, p, prog, l.Switching())
+	}
+	if err != nil {
 		return explain(fmt.Errorf("attach %s to device %d: %w", p, index, err))
 	}
 	return nil
@@ -89,9 +95,13 @@ func (l *Loader) Attach(index int, p Program) error {
 // Settle makes the programs of a container's device stay there as well as the kernel can have
 // it, which takes tens of milliseconds, in which no device can be changed. There is no moment
 // without them. While older programs wait for Switch it does nothing, nor where nothing is attached.
+// While the directory's BPF filesystem is unmounted it fails with ErrNotMounted.
 func (l *Loader) Settle(index int) error {
 	if l.Switching() {
 		return nil
+	}
+	if err := l.checkMounted(); err != nil {
+		return fmt.Errorf("settle device %d: %w", index, err)
 	}
 	for _, p := range []Program{FromContainer, ToContainer} {
 		if err := l.devices.settle(index, p, l.programs[p]); err != nil {

@@ -170,8 +170,10 @@ func (c *clsact) forgetMarks(there map[int]bool) error {
 	return err
 }
 
+var errForeignFilter = errors.New("a filter that isn't ours is in the place of ours")
+
 // find returns our filter on the device, nil if there is none. A filter of
-// somebody else in our place is an error.
+// somebody else in our place is errForeignFilter.
 func (c *clsact) find(index int, p Program) (*netlink.BpfFilter, error) {
 	device := &netlink.Dummy{LinkAttrs: netlink.LinkAttrs{Index: index}}
 	filters, err := nl.FilterList(nil, device, parent(p))
@@ -187,7 +189,7 @@ func (c *clsact) find(index int, p Program) (*netlink.BpfFilter, error) {
 		}
 		b, ok := f.(*netlink.BpfFilter)
 		if !ok || !strings.HasPrefix(b.Name, filterPrefix) {
-			return nil, fmt.Errorf("device %d: a filter that isn't ours has priority %d and handle %#x", index, filterPriority, filterHandle)
+			return nil, fmt.Errorf("device %d: %w, with priority %d and handle %#x", index, errForeignFilter, filterPriority, filterHandle)
 		}
 		if strings.TrimPrefix(b.Name, filterPrefix) == string(p) {
 			return b, nil

@@ -17,6 +17,18 @@ import (
 // ErrPinsDeleted is returned where nothing is left to be pinned again.
 var ErrPinsDeleted = errors.New("the directory of pinned objects was deleted, and what isn't in use went with it; restart the daemon")
 
+// ErrNotMounted is returned until PinAgain where somebody unmounted the BPF filesystem:
+// what is attached would end with this process.
+var ErrNotMounted = errors.New("the BPF filesystem was unmounted, and nothing can be pinned there")
+
+func (l *Loader) checkMounted() error {
+	mounted, err := OnBPFFS(l.cfg.Dir)
+	if err == nil && !mounted {
+		err = fmt.Errorf("%s: %w", l.cfg.Dir, ErrNotMounted)
+	}
+	return err
+}
+
 // InPlace reports whether held, an open directory of pinned objects, is what is at dir.
 // It isn't once its BPF filesystem was unmounted, which "umount -l" does although it
 // is in use: what is pinned there then lasts no longer than held is open.

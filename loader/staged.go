@@ -136,16 +136,11 @@ func (s *staged) ensureQdisc(index int, marked bool) error {
 	case s.has(emptyMark, index):
 		err = os.Rename(s.mark(emptyMark, index), s.mark(filtersMark, index))
 	default:
-		ours, found := s.hasFilters(index)
-		if found != nil {
-			return found
+		var ours bool
+		if ours, err = s.filtersMarked(index); err == nil && !ours {
+			err = errQdiscTaken
 		}
-		if !ours {
-			return errQdiscTaken
-		}
-		// The mark went with the pins. The filters' programs go on with others in an array
-		// that the kernel has emptied, and drop what links let pass.
-		err = os.MkdirAll(s.mark(filtersMark, index), 0o700)
+		return err
 	}
 	if err != nil {
 		return fmt.Errorf("mark of filters: %w", err)
@@ -153,11 +148,35 @@ func (s *staged) ensureQdisc(index int, marked bool) error {
 	return nil
 }
 
+// filtersMarked reports whether the device is marked to have filters, and marks it where
+// it has some of ours whose mark went with the pins. Their programs may go on with others in
+// an array that the kernel has emptied, and drop what links let pass.
+func (s *staged) filtersMarked(index int) (bool, error) {
+	if s.has(filtersMark, index) {
+		return true, nil
+	}
+	if s.has(emptyMark, index) {
+		return false, nil
+	}
+	ours, err := s.hasFilters(index)
+	if err != nil || !ours {
+		return false, ignoreGone(err)
+	}
+	if err := os.MkdirAll(s.mark(filtersMark, index), 0o700); err != nil {
+		return false, fmt.Errorf("mark of filters: %w", err)
+	}
+	return true, nil
+}
+
 // hasFilters reports whether one of the device's filters is ours.
 func (s *staged) hasFilters(index int) (bool, error) {
 	for _, p := range []Program{FromContainer, ToContainer} {
-		if f, err := s.filters.find(index, p); f != nil || err != nil {
-			return f != nil, err
+		f, err := s.filters.find(index, p)
+		if err != nil && !errors.Is(err, errForeignFilter) {
+			return false, err
+		}
+		if f != nil {
+			return true, nil
 		}
 	}
 	return false, nil
@@ -167,8 +186,9 @@ func (s *staged) hasFilters(index int) (bool, error) {
 // nothing, which is what takes long, and then that becomes the link of prog: for no longer
 // than it takes to delete the filter both see a packet, and there is no moment in which none does.
 func (s *staged) settle(index int, p Program, prog loaded) error {
-	if !s.has(filtersMark, index) {
-		return nil
+	marked, err := s.filtersMarked(index)
+	if !marked || err != nil {
+		return err
 	}
 	f, err := s.filters.find(index, p)
 	if err != nil {
@@ -222,8 +242,11 @@ func ignoreGone(err error) error {
 
 // drop deletes a filter where there is one, and leaves the qdisc.
 func (s *staged) drop(index int, p Program) error {
-	if !p.ofContainer() || !s.has(filtersMark, index) {
+	if !p.ofContainer() {
 		return nil
+	}
+	if marked, err := s.filtersMarked(index); !marked || err != nil {
+		return err
 	}
 	if err := s.filters.dropFilter(index, p); err != nil {
 		return ignoreGone(err)

@@ -307,3 +307,38 @@ func TestStagedMarksGone(t *testing.T) {
 	st.do(t, st.settle)
 	st.has(t, "settled", []ebpf.ProgramID{st.from2.id, st.to2.id}, nil)
 }
+
+// A device whose mark is gone is settled all the same, and where a process was killed between
+// link and filter the next one deletes the filter.
+func TestStagedMarkGone(t *testing.T) {
+	for name, next := range map[string]func(st *stage) error{
+		"settled": (*stage).settle,
+		"attached again with links": func(st *stage) error {
+			return errors.Join(st.s.create(st.dev, FromContainer, st.from.Program), st.s.create(st.dev, ToContainer, st.to.Program), st.attach())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			st := newStage(t)
+			if err := os.Remove(st.s.mark(filtersMark, st.dev)); err != nil {
+				t.Fatal(err)
+			}
+			st.do(t, func() error { return next(st) })
+			st.has(t, name, []ebpf.ProgramID{st.from.id, st.to.id}, nil)
+			st.marks(t, name, 0, 1)
+		})
+	}
+}
+
+// A qdisc of somebody else with a filter in the place of ours is left alone.
+func TestStagedBesideFilterOfOthers(t *testing.T) {
+	st := newStage(t)
+	st.dev = st.device(t, "c1")
+	foreign := &netlink.BpfFilter{FilterAttrs: filterAttrs(st.dev, FromContainer), Fd: st.from2.FD(), Name: "foreign", DirectAction: true}
+	st.do(t, func() error { return errors.Join(netlink.QdiscAdd(qdisc(st.dev)), netlink.FilterAdd(foreign)) })
+	st.do(t, func() error {
+		return errors.Join(st.attach(), st.settle(), st.attach(), st.s.detach(st.dev, FromContainer), st.s.detach(st.dev, ToContainer))
+	})
+	if got := st.filters(t, st.dev); !cmp.Equal(got, []string{"foreign"}) {
+		t.Errorf("filters %v, want the foreign one", got)
+	}
+}

@@ -82,7 +82,7 @@ func Remove(cfg Config) error {
 	}
 	if !mounted {
 		// Nothing is pinned, and files below the directory are others'.
-		return errors.Join(detachAll(devices), cfg.removeName(), removePrivateCgroup(cfg.cgroupDir()))
+		return errors.Join(detachAll(devices), dropUnmarked(cfg, devices), cfg.removeName(), removePrivateCgroup(cfg.cgroupDir()))
 	}
 	return uninstall(cfg, devices)
 }
@@ -93,7 +93,7 @@ func uninstall(cfg Config, devices attacher) error {
 	if err := os.RemoveAll(cfg.mapsDir()); err != nil {
 		errs = append(errs, fmt.Errorf("maps: %w", err))
 	}
-	errs = append(errs, detachAll(devices))
+	errs = append(errs, detachAll(devices), dropUnmarked(cfg, devices))
 	remaining, err := names(links)
 	errs = append(errs, err)
 	for _, name := range remaining {
@@ -117,4 +117,14 @@ func detachAll(devices attacher) error {
 		errs = append(errs, devices.detach(a.Index, a.Program))
 	}
 	return errors.Join(errs...)
+}
+
+// dropUnmarked deletes filters of containers' devices whose marks went with the pins, where
+// attachers need marks to find them. Where another instance may be at work nothing tells whose
+// they are.
+func dropUnmarked(cfg Config, devices attacher) error {
+	if _, marks := devices.(*staged); !marks || cfg.Others {
+		return nil
+	}
+	return detachAll(&clsact{dir: cfg.linksDir()})
 }

@@ -4,9 +4,11 @@ package ebpf
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	"github.com/fairway-project/fairway/loader"
 	"github.com/fairway-project/fairway/userspace/netns"
 )
 
@@ -63,13 +65,19 @@ func (p *programs) due(now time.Time) (index int, due bool) {
 	return 0, false
 }
 
-// settle settles a device. It isn't tried again: what it has guards it as well.
+// settle settles a device. What it has guards it as well, so it isn't tried again, but where
+// nothing can be pinned for the moment.
 func (p *programs) settle(index int) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.loader.Switching() {
 		return nil
 	}
+	err := p.loader.Settle(index)
+	if errors.Is(err, loader.ErrNotMounted) {
+		// Who pins all again tells of it.
+		return nil
+	}
 	delete(p.unsettled, index)
-	return p.loader.Settle(index)
+	return err
 }

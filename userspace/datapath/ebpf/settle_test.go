@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // ways are how programs are attached to a device, sorted.
@@ -88,5 +90,33 @@ func TestSettleGoneDevice(t *testing.T) {
 	}
 	if marks, err := filepath.Glob(filepath.Join(w.cfg.BPFFS, "links", "*-clsact")); err != nil || hasTCX(w.dp.loader) && len(marks) != 0 {
 		t.Errorf("marks are left: %v, %v", marks, err)
+	}
+}
+
+// A device whose turn comes while nothing can be pinned is settled later.
+func TestSettleWhileUnmounted(t *testing.T) {
+	w := newWorld(t)
+	if !hasTCX(w.dp.loader) {
+		t.Skip("without tcx there is nothing to settle")
+	}
+	e := w.endpoint(1)
+	w.ensure(w.networkIs(w.network()), w.endpointIs(e))
+	filters := []string{"from_container clsact", "to_container clsact"}
+	// What covers the directory hides that there is a BPF filesystem below.
+	if err := unix.Mount("cover", w.cfg.BPFFS, "tmpfs", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	w.do(func() error { return w.dp.programs.settle(e.HostIndex) })
+	if err := unix.Unmount(w.cfg.BPFFS, 0); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.ways("veth1"); !slices.Equal(got, filters) {
+		t.Errorf("settled while nothing could be pinned: %v, want %v", got, filters)
+	}
+	if n := w.settled(calm + time.Second); n != 1 {
+		t.Errorf("%d devices are settled afterwards, want 1", n)
+	}
+	if got, want := w.ways("veth1"), []string{"from_container tcx", "to_container tcx"}; !slices.Equal(got, want) {
+		t.Errorf("settled afterwards: %v, want %v", got, want)
 	}
 }
