@@ -97,7 +97,7 @@ static __always_inline int apply_forward(struct __sk_buff *ctx, bool v6, const s
 	enum route_result route;
 	struct leg leg = {};
 
-	route = find_leg(ctx, v6, p, f, &leg);
+	route = find_route(ctx, v6, p, f, &leg);
 	if (route != ROUTE_UPLINK)
 		return apply_rerouted(v6, p, zone, route);
 	if (is_too_big(ctx, p, f->mtu)) {
@@ -108,7 +108,7 @@ static __always_inline int apply_forward(struct __sk_buff *ctx, bool v6, const s
 	}
 	if (flow_rewrite(ctx, v6, p, f, &macs, true))
 		return dropped(DROP_REWRITE_FAILED);
-	return forward(ctx, &leg);
+	return find_leg(ctx, v6, p, f, &leg) ? forward(ctx, &leg) : dropped(DROP_NO_ROUTE);
 }
 
 /* The program where packets of the zone come in. */

@@ -173,6 +173,15 @@ static __always_inline bool is_orphan(const struct packet *p)
 	return (p->flags & (PKT_LATER_FRAGMENT | PKT_RESOLVED)) == PKT_LATER_FRAGMENT;
 }
 
+/* Before a packet is looked at that may be a first fragment: another one's word is void. */
+static __always_inline void frag_begin(void)
+{
+	struct scratch *s = scratch();
+
+	if (s)
+		s->parking.awaited = false;
+}
+
 /*
  * Lets the datagram's other fragments find the first one's ports. slot is that of the
  * endpoint that a packet from outside is for. Those that wait are for leave_first() to

@@ -43,7 +43,8 @@ static __always_inline int to_host_any(bool v6, const struct packet *p, __u32 sl
 {
 	int action = to_host(v6, p, slot, ep, net, gateway_of_network);
 
-	if (!(p->flags & PKT_FRAGMENT) || net->flags & NETWORK_INTERNAL)
+	if (!(p->flags & PKT_FRAGMENT) || net->flags & NETWORK_INTERNAL ||
+	    (v6 && !may_be_forwarded(true, p->saddr)))
 		return action;
 	if (is_orphan(p))
 		return action == NEXT ? PARK_COPY : PARK;
@@ -250,6 +251,7 @@ static __always_inline int container_odd(struct __sk_buff *ctx, bool v6)
 	enum drop_reason reason;
 	__u8 dmac[ETH_ALEN];
 
+	frag_begin();
 	if (!net || !p)
 		return dropped(DROP_UNMANAGED);
 	reason = parse_rest(ctx, v6, p);

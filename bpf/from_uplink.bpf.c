@@ -168,6 +168,7 @@ static __always_inline int uplink_odd(struct __sk_buff *ctx, bool v6)
 	enum flow_fate fate;
 	struct flow *f;
 
+	frag_begin();
 	if (!p)
 		return TC_ACT_SHOT;
 	if (parse_rest(ctx, v6, p))

@@ -235,7 +235,8 @@ static __always_inline int send_translated_error(struct __sk_buff *ctx, bool v6,
 	struct leg leg = {};
 
 	if (f->action == FLOW_FORWARD) {
-		if (find_leg(ctx, v6, p, f, &leg) != ROUTE_UPLINK)
+		if (find_route(ctx, v6, p, f, &leg) != ROUTE_UPLINK ||
+		    !find_leg(ctx, v6, p, f, &leg))
 			return dropped(DROP_NO_ROUTE);
 		return forward(ctx, &leg);
 	}

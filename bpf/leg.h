@@ -74,29 +74,39 @@ static __always_inline enum route_result refreshed(struct __sk_buff *ctx, bool v
 		    refresh_route4(ctx, p, (struct flow4 *)f);
 }
 
-/* How the flow's packet leaves; no way but for ROUTE_UPLINK. */
-static __always_inline enum route_result find_leg(struct __sk_buff *ctx, bool v6,
-						  const struct packet *p, struct flow *f,
-						  struct leg *leg)
+/* Asks the FIB if the flow's route is outdated, or its next hop isn't there any more. */
+static __always_inline enum route_result find_route(struct __sk_buff *ctx, bool v6,
+						    const struct packet *p, struct flow *f,
+						    struct leg *leg)
 {
-	__u64 head = 0;
-	struct nexthop *hop = nexthop_named(f->nexthop, &head);
-	bool asks = !head || f->route_generation != route_generation();
 	enum route_result route = ROUTE_UPLINK;
+
+	leg->hop = nexthop_named(f->nexthop, &leg->head);
+	leg->asked = !leg->head || f->route_generation != route_generation();
+	if (leg->asked) {
+		route = refreshed(ctx, v6, p, f);
+		leg->hop = nexthop_named(f->nexthop, &leg->head);
+	}
+	return route;
+}
+
+/*
+ * How a packet leaves whose route was found; false if there is no way. It comes last: a packet
+ * that is the first in a while has to reach the neighbour layer.
+ */
+static __always_inline bool find_leg(struct __sk_buff *ctx, bool v6, const struct packet *p,
+				     struct flow *f, struct leg *leg)
+{
 	struct flow_plan *plan;
 
-	if (asks) {
-		route = refreshed(ctx, v6, p, f);
-		hop = nexthop_named(f->nexthop, &head);
-	}
-	if (route != ROUTE_UPLINK || (hop && head && nexthop_leg(ctx, v6, p, f, hop, head, leg)))
-		return route;
+	if (leg->hop && leg->head && nexthop_leg(ctx, v6, p, f, leg->hop, leg->head, leg))
+		return true;
 	/* Given away this very moment. */
-	if (!asks)
-		route = refreshed(ctx, v6, p, f);
+	if (!leg->asked && refreshed(ctx, v6, p, f) != ROUTE_UPLINK)
+		return false;
 	plan = the_plan();
 	if (!plan)
-		return ROUTE_NONE;
+		return false;
 	leg_by_layer(v6, leg, plan->oif, plan->nexthop);
-	return route;
+	return true;
 }

@@ -16,6 +16,9 @@
 
 /* How a packet leaves. */
 struct leg {
+	struct nexthop *hop; /* with this head, or NULL */
+	__u64 head;
+	bool asked; /* the FIB, for this packet */
 	struct nexthop_mac mac, own_mac;
 	__u32 oif;
 	struct bpf_redir_neigh neigh; /* for the neighbour layer */
@@ -64,6 +67,8 @@ static __always_inline void neighbour_ask(struct __sk_buff *ctx, bool v6, const 
 
 	if (!fib)
 		return;
+	/* Other CPUs take the layer's way meanwhile: what was known may be old. */
+	set_word(&hop->mac, 0);
 	if (neighbour_lookup(ctx, v6, p, f, hop, head, fib)) {
 		mac = word_of_mac(fib->dmac, head_of(head).generation);
 		own_mac = word_of_mac(fib->smac, head_of(head).generation);

@@ -99,7 +99,8 @@ static __always_inline struct nexthop *nexthop_at(__u32 slot)
 
 static __always_inline __u32 nexthop_hash(const struct flow_plan *plan)
 {
-	__u32 hash = mix(0, plan->oif);
+	struct share *share = the_share();
+	__u32 hash = mix(share ? share->seed : 0, plan->oif);
 	int i;
 
 #pragma clang loop unroll(full)
@@ -115,10 +116,16 @@ static __always_inline bool nexthop_is(const struct nexthop *hop, __u64 head,
 	       head_of(head).family == family && addr6_equal(hop->addr, plan->nexthop);
 }
 
-/* Notes that a flow goes there. */
-static __always_inline void nexthop_use(struct nexthop *hop, __u32 now)
+/* Whether the MAC of the hop that has the head is known. */
+static __always_inline bool nexthop_has_mac(const struct nexthop *hop, __u64 head)
 {
-	if (now - hop->used >= touch_jiffies)
+	return mac_of(word_at(&hop->mac)).generation == head_of(head).generation;
+}
+
+/* Notes that a flow goes there. Who tries dead neighbours again and again keeps no place. */
+static __always_inline void nexthop_use(struct nexthop *hop, __u64 head, __u32 now)
+{
+	if (now - hop->used >= touch_jiffies && nexthop_has_mac(hop, head))
 		hop->used = now;
 }
 
@@ -131,17 +138,17 @@ static __always_inline void nexthop_use(struct nexthop *hop, __u32 now)
  */
 static __always_inline bool nexthop_is_spare(const struct nexthop *hop, __u64 head, __u32 now)
 {
-	__u32 idle = now - hop->used;
+	/* Another CPU may have noted it later than now. */
+	__s32 idle = now - hop->used;
 
 	if (!head)
 		return true;
 	/* Another CPU is giving it away. */
 	if (head_of(head).kind == NEXTHOP_NONE)
 		return false;
-	if (idle >= NEXTHOP_IDLE_SECONDS * touch_jiffies)
+	if (idle >= (__s32)(NEXTHOP_IDLE_SECONDS * touch_jiffies))
 		return true;
-	return idle >= 2 * touch_jiffies &&
-	       mac_of(word_at(&hop->mac)).generation != head_of(head).generation;
+	return idle >= (__s32)(2 * touch_jiffies) && !nexthop_has_mac(hop, head);
 }
 
 /* Gives the slot to the plan's hop. Its name, or 0 if another CPU was faster. */
@@ -193,7 +200,7 @@ __noinline int nexthop_of(const struct flow_plan *plan, __u32 family)
 		/* Twice, since it may have been given away between the head and the address. */
 		if (nexthop_is(hop, head, plan, family) && nexthop_has(hop, head) &&
 		    nexthop_is(hop, head, plan, family)) {
-			nexthop_use(hop, now);
+			nexthop_use(hop, head, now);
 			return nexthop_name(slot, head);
 		}
 	}

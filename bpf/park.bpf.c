@@ -99,7 +99,7 @@ static __always_inline __u32 *park_in(struct __sk_buff *ctx, const struct parkin
 	bool large = ctx->len > PARK_FRAME, done = false;
 	__u32 place, index, was, *mark;
 
-	if (!row)
+	if (!row || ctx->len > PARK_LARGE_FRAME)
 		return NULL;
 	place = next_place(row, large);
 	asm volatile("" : "+r"(place));

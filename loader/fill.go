@@ -16,6 +16,10 @@ import (
 // revision may be the one that is replaced. They may ask where endpoints are.
 func fillers(revision int, at whereabouts) map[string]filler {
 	all := make(map[string]filler)
+	// Its table is of the group and begins empty, so the name may be another hop's by now.
+	for _, table := range []string{object.DatapathMapFlows4, object.DatapathMapFlows6} {
+		all[table+".value.flow.nexthop"] = fillNothing
+	}
 	if revision < 2 {
 		all[object.DatapathMapEndpointAddrs+".key.network"] = at.fillAddress
 		all[object.DatapathMapIccLinks+".key.network"] = at.fillLink
@@ -28,10 +32,6 @@ func fillers(revision int, at whereabouts) map[string]filler {
 	if revision < 1 {
 		all[object.DatapathMapFlows4+".key.echo"] = fillEcho
 		all[object.DatapathMapFlows6+".key.echo"] = fillEcho
-	}
-	if revision < 3 {
-		all[object.DatapathMapFlows4+".value.flow.nexthop"] = fillNothing
-		all[object.DatapathMapFlows6+".value.flow.nexthop"] = fillNothing
 	}
 	return all
 }

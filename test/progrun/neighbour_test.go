@@ -63,6 +63,13 @@ func nextHopCases(f family) []testCase {
 	inside := f.into(f.Web, in.To(f.addr(f.Web), 80))
 	answer := inside.Reply()
 	client := f.client()
+	header := flagOf(f, 20, 40)
+	narrow := f.sends(f.Web, f.narrow()).UDP(5000, 53).DontFragment().Payload(1400 - header - 8)
+	narrowWire := narrow.From(f.host(), 5000).Hop()
+	tooLong := f.sends(f.Web, f.narrow()).UDP(5000, 53).DontFragment().Payload(1401 - header - 8)
+	refused := fromContainer(f.Web, tooLong, delivered(f.Web), tooBig(f, fromGateway(f).ID(0), tooLong, 1400, quoteMax))
+	narrowByLayer := fromContainer(f.Web, narrow, forwarded(), narrowWire)
+	narrowByMAC := fromContainer(f.Web, narrow, forwarded(), narrowWire.MACs(f.Eth0.MAC, mac))
 	return []testCase{
 		{name: "nobody knows it", flows: 1, world: unknown(f.Eth0, router), steps: []step{byLayer, byLayer}},
 		{name: "known", flows: 1, world: known(mac), steps: []step{byLayer, byMAC, byMAC}},
@@ -72,6 +79,15 @@ func nextHopCases(f family) []testCase {
 		}},
 		{name: "another next hop", flows: 2, world: known(mac), steps: []step{
 			byLayer, byMAC, fromContainer(f.Web, other, forwarded(), other.From(f.host(), 5000).Hop()), byMAC,
+		}},
+		// What is refused doesn't reach the layer, so it isn't the first packet in a while.
+		{name: "after a packet that is too big", flows: 1, world: func(t *testing.T, h *rig.Host) {
+			h.Neighbour(t, f.Eth0, f.narrow(), mac)
+			h.Neighbour(t, f.Eth0, router, mac)
+		}, steps: []step{
+			narrowByLayer, narrowByMAC,
+			afterwards(refused, func(t *testing.T, h *rig.Host) { h.ForgetNeighbours(t) }),
+			narrowByLayer, narrowByMAC,
 		}},
 		{name: "answer of a published port", flows: 1, world: func(t *testing.T, h *rig.Host) {
 			publishAny(f, protoUDP)(t, h)

@@ -274,6 +274,36 @@ func TestNextHopsWithoutMACGiveWay(t *testing.T) {
 	})
 }
 
+// Nor do they if packets are sent to them all the time.
+func TestNextHopsWithoutMACGiveWayInUse(t *testing.T) {
+	onLAN(t, func(t *testing.T, l lan) {
+		a, b, home := l.pair(t)
+		l.know(t, b)
+		l.byLayer(t, a)
+		l.crowd(t, a)
+		for range 2 {
+			l.idle(t, longSecond, home)
+			l.outdate(t)
+			l.byLayer(t, a)
+		}
+		l.byLayer(t, b)
+		l.byMAC(t, b)
+		if slot, named := l.hop(t, b); slot != home || !named {
+			t.Errorf("the next hop is in %d (named %t), want %d", slot, named, home)
+		}
+	})
+}
+
+// outdate has all flows ask for their routes, and so for their next hops.
+func (l lan) outdate(t *testing.T) {
+	t.Helper()
+	for h, err := range l.Flows.All() {
+		check(t, err)
+		h.RouteGeneration--
+		check(t, l.Flows.Put(h))
+	}
+}
+
 // What isn't of the slot's present owner, or of a kind that nobody knows, sends no packet
 // anywhere; nor is a name ever that of no next hop.
 func TestNextHopIsMeantByItsGeneration(t *testing.T) {

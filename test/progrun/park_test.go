@@ -194,6 +194,34 @@ func arrive(t *testing.T, h *rig.Host, d datagram, order []int) bool {
 	return true
 }
 
+// A first fragment that others may wait for is answered as too big. What it left doesn't have
+// the next one, which is refused, bring back the pieces of a neighbour.
+func TestAnsweredFirstFragmentBringsNothingBack(t *testing.T) {
+	const long = 1432
+	h := rig.New(t, rig.Options{})
+	stayOnCPU(t, h)
+	for name, f := range families() {
+		t.Run(name, func(t *testing.T) {
+			f.prepare(t, h)
+			tap := h.Tap(t, f.App.Name)
+			theirs := f.sends(f.App, f.far()).UDP(6000, 53).Payload(2 * pieceSize).Fragments(pieceSize)
+			own := f.sends(f.Web, f.narrow()).UDP(5001, 53).DontFragment().Payload(2 * long).Fragments(long)
+			forged := f.sends(f.Web, f.far()).From(f.addr(f.App), 6000).UDP(6000, 53).Payload(2 * pieceSize).Fragments(pieceSize)
+			for i, s := range []step{
+				fromContainer(f.App, raw(theirs[1]), parked(), nil),
+				fromContainer(f.Web, raw(own[1]), parked(), nil),
+			} {
+				if !runStep(t, h, i, s) {
+					return
+				}
+			}
+			h.Run(t, rig.Run{Program: rig.FromContainer, Device: f.Web.Name, Frame: own[0]})
+			runStep(t, h, 2, fromContainer(f.Web, raw(forged[0]), dropped(spoofedAddress), nil))
+			none(t, tap)
+		})
+	}
+}
+
 // Whatever comes first, all of a datagram arrives, and each piece as if it had come in order.
 func TestFragmentsInAnyOrder(t *testing.T) {
 	orders := map[string][]int{
