@@ -74,22 +74,6 @@ static __always_inline int apply_rerouted(bool v6, const struct packet *p, __u16
 	return own || route == ROUTE_NONE ? dropped(DROP_NO_ROUTE) : NEXT;
 }
 
-/* linux/skbuff.h: the lengths are those of the packets in the list. */
-#define GSO_BY_FRAGS 0xffff
-
-/*
- * Whether the route is too narrow. SCTP in one piece (GSO) isn't judged: its sender
- * has cut it to the path's MTU, in lengths that no program sees, and what it sends
- * again, it sends packet by packet.
- */
-static __always_inline bool is_too_big(const struct __sk_buff *ctx, const struct packet *p,
-				       __u32 mtu)
-{
-	if (!mtu || ctx->len <= mtu + ETH_HLEN || ctx->gso_size == GSO_BY_FRAGS)
-		return false;
-	return segment_len(ctx, p) > mtu;
-}
-
 static __always_inline int apply_forward(struct __sk_buff *ctx, bool v6, const struct packet *p,
 					 struct flow *f, __u16 zone)
 {
@@ -97,18 +81,18 @@ static __always_inline int apply_forward(struct __sk_buff *ctx, bool v6, const s
 	enum route_result route;
 	struct leg leg = {};
 
-	route = find_route(ctx, v6, p, f, &leg);
-	if (route != ROUTE_UPLINK)
-		return apply_rerouted(v6, p, zone, route);
-	if (is_too_big(ctx, p, f->mtu)) {
+	route = find_leg(ctx, v6, p, f, &leg);
+	if (route == ROUTE_NARROW) {
 		if (p->flags & PKT_DONT_FRAGMENT)
 			return reply_too_big(ctx, PROG_FROM_CONTAINER, v6, f->mtu);
 		/* The stack fragments it, and to_uplink translates the pieces. */
 		return NEXT;
 	}
+	if (route != ROUTE_UPLINK)
+		return apply_rerouted(v6, p, zone, route);
 	if (flow_rewrite(ctx, v6, p, f, &macs, true))
 		return dropped(DROP_REWRITE_FAILED);
-	return find_leg(ctx, v6, p, f, &leg) ? forward(ctx, &leg) : dropped(DROP_NO_ROUTE);
+	return forward(ctx, &leg);
 }
 
 /* The program where packets of the zone come in. */

@@ -235,8 +235,7 @@ static __always_inline int send_translated_error(struct __sk_buff *ctx, bool v6,
 	struct leg leg = {};
 
 	if (f->action == FLOW_FORWARD) {
-		if (find_route(ctx, v6, p, f, &leg) != ROUTE_UPLINK ||
-		    !find_leg(ctx, v6, p, f, &leg))
+		if (find_leg(ctx, v6, p, f, &leg) != ROUTE_UPLINK)
 			return dropped(DROP_NO_ROUTE);
 		return forward(ctx, &leg);
 	}

@@ -74,39 +74,53 @@ static __always_inline enum route_result refreshed(struct __sk_buff *ctx, bool v
 		    refresh_route4(ctx, p, (struct flow4 *)f);
 }
 
-/* Asks the FIB if the flow's route is outdated, or its next hop isn't there any more. */
-static __always_inline enum route_result find_route(struct __sk_buff *ctx, bool v6,
-						    const struct packet *p, struct flow *f,
-						    struct leg *leg)
-{
-	enum route_result route = ROUTE_UPLINK;
+/* linux/skbuff.h: the lengths are those of the packets in the list. */
+#define GSO_BY_FRAGS 0xffff
 
-	leg->hop = nexthop_named(f->nexthop, &leg->head);
-	leg->asked = !leg->head || f->route_generation != route_generation();
-	if (leg->asked) {
-		route = refreshed(ctx, v6, p, f);
-		leg->hop = nexthop_named(f->nexthop, &leg->head);
-	}
-	return route;
+/*
+ * Whether the route is too narrow. SCTP in one piece (GSO) isn't judged: its sender
+ * has cut it to the path's MTU, in lengths that no program sees, and what it sends
+ * again, it sends packet by packet.
+ */
+static __always_inline bool is_too_big(const struct __sk_buff *ctx, const struct packet *p,
+				       __u32 mtu)
+{
+	if (!mtu || ctx->len <= mtu + ETH_HLEN || ctx->gso_size == GSO_BY_FRAGS)
+		return false;
+	return segment_len(ctx, p) > mtu;
 }
 
 /*
- * How a packet leaves whose route was found; false if there is no way. It comes last: a packet
- * that is the first in a while has to reach the neighbour layer.
+ * How the flow's packet leaves; no way but for ROUTE_UPLINK. What the route is too narrow for
+ * is told before the next hop is looked at: who is the first in a while has to reach the
+ * neighbour layer.
  */
-static __always_inline bool find_leg(struct __sk_buff *ctx, bool v6, const struct packet *p,
-				     struct flow *f, struct leg *leg)
+static __always_inline enum route_result find_leg(struct __sk_buff *ctx, bool v6,
+						  const struct packet *p, struct flow *f,
+						  struct leg *leg)
 {
+	__u64 head = 0;
+	struct nexthop *hop = nexthop_named(f->nexthop, &head);
+	bool asks = !head || f->route_generation != route_generation();
+	enum route_result route = ROUTE_UPLINK;
 	struct flow_plan *plan;
 
-	if (leg->hop && leg->head && nexthop_leg(ctx, v6, p, f, leg->hop, leg->head, leg))
-		return true;
+	if (asks) {
+		route = refreshed(ctx, v6, p, f);
+		hop = nexthop_named(f->nexthop, &head);
+	}
+	if (route != ROUTE_UPLINK)
+		return route;
+	if (is_too_big(ctx, p, f->mtu))
+		return ROUTE_NARROW;
+	if (hop && head && nexthop_leg(ctx, v6, p, f, hop, head, leg))
+		return route;
 	/* Given away this very moment. */
-	if (!leg->asked && refreshed(ctx, v6, p, f) != ROUTE_UPLINK)
-		return false;
+	if (!asks)
+		route = refreshed(ctx, v6, p, f);
 	plan = the_plan();
 	if (!plan)
-		return false;
+		return ROUTE_NONE;
 	leg_by_layer(v6, leg, plan->oif, plan->nexthop);
-	return true;
+	return route;
 }

@@ -16,9 +16,6 @@
 
 /* How a packet leaves. */
 struct leg {
-	struct nexthop *hop; /* with this head, or NULL */
-	__u64 head;
-	bool asked; /* the FIB, for this packet */
 	struct nexthop_mac mac, own_mac;
 	__u32 oif;
 	struct bpf_redir_neigh neigh; /* for the neighbour layer */

@@ -9,6 +9,7 @@ enum route_result {
 	ROUTE_STACK,  /* let the stack forward it: something the plan can't say */
 	ROUTE_LOCAL,  /* the stack's to deliver or to refuse with an ICMP error */
 	ROUTE_NONE,   /* leads to no uplink */
+	ROUTE_NARROW, /* the packet is too big for it; of find_leg() */
 };
 
 /* BPF_FIB_LOOKUP_SKIP_NEIGH of Linux 6.3: resolving is redirect_neigh's business. */

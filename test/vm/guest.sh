@@ -27,7 +27,7 @@ build_tests() {
 	# Recording wants nothing else, and is ready in a minute.
 	[ -z "${FAIRWAY_RECORD_INSNS:-}" ] || return 0
 	cat >>"$1/list" <<-EOF
-		loader ./loader.test -test.v=test2json -test.timeout=0
+		loader ./loader.test -test.v=test2json -test.timeout=0 -test.short
 		ebpf ./ebpf.test -test.v=test2json -test.timeout=0 -test.run '^TestTunnelsListen$'
 		e2e FAIRWAY_BIN=/tests/fairway FAIRWAY_E2E_PEER=/tests/e2e-peer ./e2e.test -test.v=test2json -test.timeout=0 -test.parallel=1 -test.run '$SMOKE'
 	EOF
