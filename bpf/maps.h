@@ -255,7 +255,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 16384);
+	__uint(max_entries, 4096);
 	__type(key, struct flow6_key); /* an IPv4 one lies in its first 16 bytes */
 	__type(value, struct presented);
 } presented SEC(".maps");
@@ -282,7 +282,7 @@ struct {
 /* What it sent to containers, and answered strangers: apart, because both can make it answer. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 16384);
+	__uint(max_entries, 8192);
 	__type(key, struct flow6_key);
 	__type(value, __u32);
 } answer_tuples SEC(".maps");

@@ -6,9 +6,9 @@
  *
  * Room is bounded, and divided by who takes it. A sender's fragments go to one of a few rows,
  * round and round; who parks many within a second has the rest in a row that such senders
- * share. So nobody overwrites what another one parked less than a second ago, unless several
- * who share a row work together, or one outside claims the addresses of many. Containers and
- * outside have rows of their own.
+ * share. So it takes several who share a row, one who parks in bursts or long frames, or one
+ * outside who claims the addresses of many, to overwrite what another one has just parked.
+ * Containers and outside have rows of their own.
  *
  * A fragment that is overwritten, or whose first one comes too late, counts as dropped then.
  * Frames longer than PARK_LARGE_FRAME don't wait.

@@ -105,7 +105,7 @@ enum limit {
 	PROTOCOLS = 256,    /* of a family */
 
 	/* Later fragments that wait; see park.bpf.c. All but the frames are powers of two. */
-	PARK_ROWS = 16,    /* of outside and of containers, beside the one that the busy share */
+	PARK_ROWS = 8,     /* of outside and of containers, beside the one that the busy share */
 	PARK_PLACES = 64,  /* of a row */
 	PARK_FRAME = 1536, /* bytes that fit there */
 	PARK_LARGE_PLACES = 8,   /* for longer ones */

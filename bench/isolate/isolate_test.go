@@ -178,7 +178,7 @@ func TestKilledOutsideEndsInside(t *testing.T) {
 	if _, err := os.Stat(cgroupOf(cmd)); err != nil {
 		t.Fatal(err)
 	}
-	if err := cell.Clean(); err != nil {
+	if err := cell.CleanRun(cmd.Process.Pid); err != nil {
 		t.Error(err)
 	}
 	if _, err := os.Stat(cgroupOf(cmd)); err == nil {

@@ -145,9 +145,10 @@ func (i *opening) Prove(ctx context.Context) (plan.Proof, error) {
 	return i.world.Prove(ctx, i.before, t)
 }
 
-// began waits for the count of connections: Fairway's own is up to a second old.
+// began waits for the count of connections. Fairway's own is a second old or more, for as long
+// as counting took fifty times over.
 func (i *opening) began(ctx context.Context, want uint64) error {
-	deadline := time.Now().Add(3 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	for {
 		now, err := i.world.Counters(ctx)
 		if err != nil {

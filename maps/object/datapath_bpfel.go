@@ -365,7 +365,7 @@ const (
 	DatapathLimitNEXTHOPS          DatapathLimit = 4096
 	DatapathLimitNEXTHOP_PLACES    DatapathLimit = 8
 	DatapathLimitPROTOCOLS         DatapathLimit = 256
-	DatapathLimitPARK_ROWS         DatapathLimit = 16
+	DatapathLimitPARK_ROWS         DatapathLimit = 8
 	DatapathLimitPARK_PLACES       DatapathLimit = 64
 	DatapathLimitPARK_FRAME        DatapathLimit = 1536
 	DatapathLimitPARK_LARGE_PLACES DatapathLimit = 8

@@ -41,6 +41,9 @@ func Clean() error {
 	return errors.Join(errs...)
 }
 
+// CleanRun removes the control groups of one run that was killed, whatever else runs.
+func CleanRun(pid int) error { return removeDead(cgroups(fmt.Sprintf("%s%d-*", Prefix, pid))) }
+
 // removeDead removes those that are named after a run that has ended. One with processes is
 // of a run in another process namespace, whose name can't be seen here.
 func removeDead(dirs []string) error {

@@ -29,25 +29,17 @@ const (
 
 // setLimits raises the limit of open files and bounds the heap, and returns the
 // limit of open files that the daemon was started with. GOMEMLIMIT and GOGC win
-// where they are set. Until collectGarbage, only the memory limit has garbage collected:
-// a start makes much that is needed once, and would spend a third of its time on that.
+// where they are set.
 func setLimits(log *slog.Logger) (inherited unix.Rlimit) {
 	inherited = inheritedFiles()
 	raiseFiles(log)
 	if os.Getenv("GOMEMLIMIT") == "" {
 		followHeap()
 	}
-	setGCPercent(-1)
-	return inherited
-}
-
-// collectGarbage is for when the daemon is ready.
-func collectGarbage() { setGCPercent(gcPercent) }
-
-func setGCPercent(percent int) {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(percent)
+		debug.SetGCPercent(gcPercent)
 	}
+	return inherited
 }
 
 // inheritedFiles finds out the limit of open files that this process was started

@@ -39,7 +39,6 @@ func (d *daemon) serve(ctx context.Context, s signals) error {
 	}
 	go func() { failed <- server.Serve(listener) }()
 	d.ready = true
-	collectGarbage()
 	d.tellSystemd("READY=1")
 	d.log.Info("daemon is ready", "socket", socket, "datapath", d.config.Datapath)
 	err = d.wait(ctx, s, failed)
