@@ -22,7 +22,7 @@ const (
 	EnvPeer = "FAIRWAY_E2E_PEER"
 )
 
-// packages of the programs, in the module.
+// packageOf returns the import path of a program.
 func packageOf(env string) string {
 	const module = "github.com/fairway-project/fairway/"
 	switch env {
