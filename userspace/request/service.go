@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package request
+
+import (
+	"net/netip"
+
+	"github.com/fairway-project/fairway/userspace/model"
+)
+
+// ServiceCreate asks for a service.
+type ServiceCreate struct {
+	Name string `json:"name"`
+	// Networks are names, IDs or ID prefixes; the first is the default for backends.
+	Networks []string `json:"networks"`
+	// IPv4 and IPv6 are addresses wanted in the first network.
+	IPv4 netip.Addr `json:"ipv4,omitzero"`
+	IPv6 netip.Addr `json:"ipv6,omitzero"`
+	// EndpointMode is "vip" where it is empty.
+	EndpointMode model.EndpointMode `json:"endpoint_mode,omitempty"`
+	ServiceSpec
+}
+
+// ServiceSpec is what can be changed of a service.
+type ServiceSpec struct {
+	// Ports hold PORT[:TARGET][/PROTO], Publish [[IP:]HOSTPORT:]PORT[/PROTO].
+	Ports   []string `json:"ports,omitempty"`
+	Publish []string `json:"publish,omitempty"`
+	// Selector picks sandboxes by labels, Backends hold NAME|ADDRESS[:PORT][,weight=N].
+	Selector map[string]string `json:"selector,omitempty"`
+	Backends []string          `json:"backends,omitempty"`
+	// Scheduler is "maglev" where it is empty.
+	Scheduler model.Scheduler `json:"scheduler,omitempty"`
+	// Affinity is none or client-ip[,timeout=DURATION].
+	Affinity string `json:"affinity,omitempty"`
+	// Health is none, tcp or http:PATH, with [,port=,interval=,timeout=,rise=,fall=].
+	Health string `json:"health,omitempty"`
+	// NoPassive has the datapath not judge backends by their answers.
+	NoPassive bool `json:"no_passive,omitempty"`
+	// Drain is a duration as time.ParseDuration reads it; 30s where it is empty.
+	Drain   string            `json:"drain,omitempty"`
+	Sources []netip.Prefix    `json:"sources,omitempty"`
+	Labels  map[string]string `json:"labels,omitempty"`
+}
+
+// ServiceUpdate changes a service: what is nil stays as it is.
+type ServiceUpdate struct {
+	Ports     *[]string          `json:"ports,omitempty"`
+	Publish   *[]string          `json:"publish,omitempty"`
+	Selector  *map[string]string `json:"selector,omitempty"`
+	Backends  *[]string          `json:"backends,omitempty"`
+	Scheduler *model.Scheduler   `json:"scheduler,omitempty"`
+	Affinity  *string            `json:"affinity,omitempty"`
+	Health    *string            `json:"health,omitempty"`
+	NoPassive *bool              `json:"no_passive,omitempty"`
+	Drain     *string            `json:"drain,omitempty"`
+	Sources   *[]netip.Prefix    `json:"sources,omitempty"`
+	Labels    *map[string]string `json:"labels,omitempty"`
+}
+
+// ServiceDrain has a backend get no new flows, or get them again.
+type ServiceDrain struct {
+	// Backend is a sandbox's name or ID, or an address.
+	Backend string `json:"backend"`
+	// Undo ends the draining.
+	Undo bool `json:"undo,omitempty"`
+}
+
+// ServiceView is a service with its backends.
+type ServiceView struct {
+	model.Service
+	// Owner is who made the service; empty for Fairway itself.
+	Owner    model.Owner
+	Networks []ServiceNetworkView
+	Backends []ServiceBackendView
+	// Warnings say what keeps the service from serving: a selector that matches
+	// nothing, a backend that is in none of its networks, a port that is taken.
+	Warnings []string
+}
+
+// ServiceNetworkView is a service's network with its name.
+type ServiceNetworkView struct {
+	model.ServiceNetwork
+	Name string
+}
+
+// ServiceBackendView is a backend as it is now.
+type ServiceBackendView struct {
+	// SandboxID and Name are empty for an address outside.
+	SandboxID string
+	Name      string
+	IPv4      netip.Addr
+	IPv6      netip.Addr
+	// Port is 0 for the targets of the service's ports.
+	Port   uint16
+	Weight int
+	State  model.BackendState
+	// Reason says why the state isn't active: the last check's error for one.
+	Reason string
+}
