@@ -14,6 +14,7 @@ type Carried struct {
 	Networks []NetworkView
 	// Containers are those that run and have an endpoint.
 	Containers []SandboxView
+	Services   []ServiceView
 }
 
 // CarriedCount is how much of one owner's is carried.
@@ -22,6 +23,7 @@ type CarriedCount struct {
 	Networks  int         `json:"networks"`
 	Endpoints int         `json:"endpoints"`
 	Ports     int         `json:"ports"`
+	Services  int         `json:"services"`
 }
 
 // Counts returns the counts by owner, in their alphabetical order.
@@ -42,6 +44,9 @@ func (c Carried) Counts() []CarriedCount {
 		count := of(v.Owner)
 		count.Endpoints += len(v.Endpoints)
 		count.Ports += len(v.Published)
+	}
+	for _, v := range c.Services {
+		of(v.Owner).Services++
 	}
 	slices.SortFunc(all, func(a, b CarriedCount) int { return cmp.Compare(a.Owner, b.Owner) })
 	return all

@@ -84,7 +84,7 @@ func New(c Config) (*State, error) {
 type View interface {
 	// NamesOf returns the names that belong to an endpoint, empty for an unknown one.
 	NamesOf(endpointID string) (container, network string)
-	// Carried returns the networks and the containers on them.
+	// Carried returns the networks, the containers on them and the services.
 	Carried(context.Context) request.Carried
 }
 
@@ -166,6 +166,7 @@ func (s *State) Carried(ctx context.Context) (all request.Carried) {
 		c := v.Carried(ctx)
 		all.Networks = append(all.Networks, c.Networks...)
 		all.Containers = append(all.Containers, c.Containers...)
+		all.Services = append(all.Services, c.Services...)
 	}
 	return all
 }
