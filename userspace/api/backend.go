@@ -61,6 +61,20 @@ type SandboxBackend interface {
 	Wait(ctx context.Context, ref string) (int, error)
 }
 
+// ServiceBackend keeps the services: names and addresses in front of many sandboxes. A ref
+// that is a name of services in several networks is ErrInvalid.
+type ServiceBackend interface {
+	CreateService(ctx context.Context, req request.ServiceCreate) (request.ServiceView, error)
+	UpdateService(ctx context.Context, ref string, req request.ServiceUpdate) (request.ServiceView, error)
+	// Services returns all, ordered by name.
+	Services(ctx context.Context) ([]request.ServiceView, error)
+	Service(ctx context.Context, ref string) (request.ServiceView, error)
+	// DrainService has a backend get no new flows, or get them again. It fails with
+	// ErrNotFound for what is no backend.
+	DrainService(ctx context.Context, ref string, req request.ServiceDrain) error
+	RemoveService(ctx context.Context, ref string) error
+}
+
 // HostBackend tells of the host and the daemon.
 type HostBackend interface {
 	// Flows lists the tracked connections.
