@@ -13,6 +13,9 @@ import (
 const (
 	// ttl of local records in seconds, as Docker has it.
 	ttl = 600
+	// backendTTL is that of the addresses of a service's backends, which come and go;
+	// Kubernetes' DNS has the same.
+	backendTTL = 5
 	// maxUDP is the largest UDP payload in IPv4.
 	maxUDP = 65507
 )
@@ -31,10 +34,10 @@ func (s scope) answer(query *mdns.Msg) *mdns.Msg {
 	// which for AAAA makes clients use IPv4 and for MX is the implicit MX of RFC 5321.
 	reply := success(query)
 	if wants(q, mdns.TypeA) {
-		reply.Answer = addresses(reply.Answer, q.Name, h.v4)
+		reply.Answer = addresses(reply.Answer, q.Name, h.ttl(), h.v4)
 	}
 	if wants(q, mdns.TypeAAAA) {
-		reply.Answer = addresses(reply.Answer, q.Name, h.v6)
+		reply.Answer = addresses(reply.Answer, q.Name, h.ttl(), h.v6)
 	}
 	return reply
 }
@@ -58,9 +61,16 @@ func service(q mdns.Question) string {
 	return parts[2]
 }
 
+func (h hosts) ttl() uint32 {
+	if h.brief {
+		return backendTTL
+	}
+	return ttl
+}
+
 // addresses appends records for addrs in random order, which spreads the
-// clients over the endpoints that share an alias.
-func addresses(rrs []mdns.RR, name string, addrs []netip.Addr) []mdns.RR {
+// clients over the endpoints that share an alias and over a service's backends.
+func addresses(rrs []mdns.RR, name string, ttl uint32, addrs []netip.Addr) []mdns.RR {
 	for _, i := range rand.Perm(len(addrs)) {
 		a := addrs[i]
 		hdr := mdns.RR_Header{Name: name, Class: mdns.ClassINET, Ttl: ttl}

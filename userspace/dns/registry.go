@@ -39,21 +39,25 @@ func Names(name string, aliases []string, sandboxID, hostname string) []string {
 // from several goroutines.
 type Registry struct {
 	mu       sync.RWMutex
-	records  map[string]*Record // by endpoint
+	records  map[string]*Record          // by endpoint
+	services map[string][]*serviceRecord // by service
 	networks map[string]*zone
 }
 
 // zone holds the records of one network. An address or a name may have several:
 // an alias can be shared, and during a replacement so can an address.
 type zone struct {
-	records int
-	names   map[string][]*Record // by lower-case name
-	addrs   map[netip.Addr][]*Record
+	// records counts those of endpoints and services.
+	records  int
+	names    map[string][]*Record // by lower-case name
+	addrs    map[netip.Addr][]*Record
+	services map[string][]*serviceRecord // by lower-case name
+	vips     map[netip.Addr][]*serviceRecord
 }
 
 // NewRegistry returns an empty Registry.
 func NewRegistry() *Registry {
-	return &Registry{records: map[string]*Record{}, networks: map[string]*zone{}}
+	return &Registry{records: map[string]*Record{}, services: map[string][]*serviceRecord{}, networks: map[string]*zone{}}
 }
 
 // Set registers rec, in place of what its endpoint had before.
@@ -63,13 +67,30 @@ func (r *Registry) Set(rec Record) {
 	defer r.mu.Unlock()
 	r.remove(rec.EndpointID)
 	r.records[rec.EndpointID] = &rec
-	z := r.networks[rec.NetworkID]
-	if z == nil {
-		z = &zone{names: map[string][]*Record{}, addrs: map[netip.Addr][]*Record{}}
-		r.networks[rec.NetworkID] = z
-	}
+	z := r.zone(rec.NetworkID)
 	z.records++
 	z.add(&rec)
+}
+
+// zone returns that of a network, made if need be.
+func (r *Registry) zone(networkID string) *zone {
+	z := r.networks[networkID]
+	if z == nil {
+		z = &zone{
+			names: map[string][]*Record{}, addrs: map[netip.Addr][]*Record{},
+			services: map[string][]*serviceRecord{}, vips: map[netip.Addr][]*serviceRecord{},
+		}
+		r.networks[networkID] = z
+	}
+	return z
+}
+
+// unzone drops one record of a network's, and the zone with its last.
+func (r *Registry) unzone(networkID string) {
+	z := r.networks[networkID]
+	if z.records--; z.records == 0 {
+		delete(r.networks, networkID)
+	}
 }
 
 // Remove forgets the endpoint; one that isn't registered is no error.
@@ -85,11 +106,8 @@ func (r *Registry) remove(endpointID string) {
 		return
 	}
 	delete(r.records, endpointID)
-	z := r.networks[rec.NetworkID]
-	z.remove(rec)
-	if z.records--; z.records == 0 {
-		delete(r.networks, rec.NetworkID)
-	}
+	r.networks[rec.NetworkID].remove(rec)
+	r.unzone(rec.NetworkID)
 }
 
 func (z *zone) add(rec *Record) {
@@ -111,8 +129,8 @@ func (z *zone) remove(rec *Record) {
 }
 
 // without takes rec out of m[key], and key out of m with its last record.
-func without[K comparable](m map[K][]*Record, key K, rec *Record) {
-	m[key] = slices.DeleteFunc(m[key], func(o *Record) bool { return o == rec })
+func without[K, V comparable](m map[K][]V, key K, rec V) {
+	m[key] = slices.DeleteFunc(m[key], func(o V) bool { return o == rec })
 	if len(m[key]) == 0 {
 		delete(m, key)
 	}
@@ -133,34 +151,38 @@ func (rec *Record) addrs() []netip.Addr {
 	return slices.DeleteFunc([]netip.Addr{rec.IPv4, rec.IPv6}, func(a netip.Addr) bool { return !a.IsValid() })
 }
 
-// byName returns the addresses of name, in lower case, on a network, and
-// whether the network knows the name at all.
-func (r *Registry) byName(networkID, name string) (v4, v6 []netip.Addr, known bool) {
+// byName returns what name, in lower case, stands for on a network.
+func (r *Registry) byName(networkID, name string) hosts {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	z := r.networks[networkID]
 	if z == nil {
-		return nil, nil, false
+		return hosts{}
 	}
+	if h, ok := z.service(name); ok {
+		return h
+	}
+	var h hosts
 	for _, rec := range z.names[name] {
-		known = true
-		if rec.IPv4.IsValid() {
-			v4 = append(v4, rec.IPv4)
-		}
-		if rec.IPv6.IsValid() {
-			v6 = append(v6, rec.IPv6)
+		h.found = true
+		for _, a := range rec.addrs() {
+			h.add(a)
 		}
 	}
-	return v4, v6, known
+	return h
 }
 
-// byAddr returns the first name of the endpoint that has addr on a network.
+// byAddr returns the name of the service that has addr on a network, else the first
+// one of the endpoint.
 func (r *Registry) byAddr(networkID string, addr netip.Addr) (string, bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	z := r.networks[networkID]
 	if z == nil {
 		return "", false
+	}
+	if recs := z.vips[addr]; len(recs) > 0 {
+		return recs[0].Name, true
 	}
 	for _, rec := range z.addrs[addr] {
 		if len(rec.Names) > 0 {

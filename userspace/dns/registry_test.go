@@ -52,10 +52,10 @@ func TestRegistryModel(t *testing.T) {
 		}
 		for _, net := range []string{"n1", "n2"} {
 			for _, name := range []string{"a", "b", "c"} {
-				v4, _, known := r.byName(net, name)
+				h := r.byName(net, name)
 				want, wantKnown := search(model, net, name)
-				if slices.SortFunc(v4, netip.Addr.Compare); known != wantKnown || !slices.Equal(v4, want) {
-					t.Fatalf("%s on %s: %v %v, want %v %v", name, net, v4, known, want, wantKnown)
+				if slices.SortFunc(h.v4, netip.Addr.Compare); h.found != wantKnown || !slices.Equal(h.v4, want) {
+					t.Fatalf("%s on %s: %v %v, want %v %v", name, net, h.v4, h.found, want, wantKnown)
 				}
 			}
 		}

@@ -18,6 +18,16 @@ type scope struct {
 type hosts struct {
 	v4, v6 []netip.Addr
 	found  bool
+	// brief is set where the addresses change as backends of a service come and go.
+	brief bool
+}
+
+func (h *hosts) add(a netip.Addr) {
+	if a.Is4() {
+		h.v4 = append(h.v4, a)
+	} else {
+		h.v6 = append(h.v6, a)
+	}
 }
 
 // resolve looks name up, first as it is in all networks, then as name.network
@@ -45,13 +55,13 @@ func (s scope) lookup(name, network string) hosts {
 		if network != "" && !strings.EqualFold(network, n.Name) {
 			continue
 		}
-		v4, v6, known := s.names.byName(n.ID, name)
-		h.found = h.found || known
+		on := s.names.byName(n.ID, name)
+		h.found, h.brief = h.found || on.found, h.brief || on.brief
 		if len(h.v4) == 0 {
-			h.v4 = v4
+			h.v4 = on.v4
 		}
 		if len(h.v6) == 0 {
-			h.v6 = v6
+			h.v6 = on.v6
 		}
 	}
 	return h
