@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package service
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/health"
+	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/policy"
+)
+
+// entry is a service.
+type entry struct {
+	// telling orders what the owner is told; it comes before Manager.mu. told is the last
+	// of it; watched says that backends are checked.
+	telling sync.Mutex
+	told    *datapath.Service
+	watched bool
+
+	// The rest is guarded by Manager.mu. spec is replaced, never changed.
+	spec     *model.Service
+	backends map[string]*backend
+	// due says that a verdict is to be told still.
+	due  bool
+	gone bool
+}
+
+// backend is one of a service.
+type backend struct {
+	// member is nil for an address outside, which spec has.
+	member *Member
+	spec   model.ServiceBackend
+	// verdict is nil while there is none.
+	verdict *health.Verdict
+	// leaving runs while the backend has left the service and drains; over says that it
+	// has drained.
+	leaving *time.Timer
+	over    bool
+}
+
+func (b *backend) stay() {
+	if b.leaving != nil {
+		b.leaving.Stop()
+	}
+	b.leaving, b.over = nil, false
+}
+
+func (e *entry) stopTimers() {
+	for _, b := range e.backends {
+		b.stay()
+	}
+}
+
+// gather makes the backends those that the service has now. It needs mu.
+func (m *Manager) gather(e *entry) {
+	now := make(map[string]model.ServiceBackend)
+	members := make(map[string]*Member)
+	if len(e.spec.Selector) > 0 {
+		for id, mb := range m.carrying[firstLabel(e.spec.Selector)] {
+			if policy.Selects(e.spec.Selector, mb.Labels) {
+				now[id], members[id] = model.ServiceBackend{Name: mb.Name, Weight: 1}, mb
+			}
+		}
+	}
+	for _, b := range e.spec.Backends {
+		if b.Addr.IsValid() {
+			now[b.Addr.String()] = b
+		} else if mb := m.named[b.Name]; mb != nil {
+			now[mb.ID], members[mb.ID] = b, mb
+		}
+	}
+	if e.backends == nil {
+		e.backends = make(map[string]*backend, len(now))
+	}
+	for key, spec := range now {
+		b := e.backends[key]
+		if b == nil {
+			b = new(backend)
+			e.backends[key] = b
+		}
+		if b.leaving != nil || b.over {
+			leave(m.draining, key, e.spec.ID)
+		}
+		b.stay()
+		b.spec, b.member = spec, members[key]
+	}
+	for key, b := range e.backends {
+		if _, stays := now[key]; !stays && b.leaving == nil && !b.over {
+			m.drain(e, key, b)
+		}
+	}
+}
+
+// desired is what a datapath is told of the service. It needs mu.
+func (m *Manager) desired(e *entry) datapath.Service {
+	backends := make([]policy.Backend, 0, len(e.backends))
+	for key, b := range e.backends {
+		backends = append(backends, b.policy(e.spec, key))
+	}
+	return policy.Serve(e.spec, backends)
+}
+
+func (b *backend) policy(s *model.Service, key string) policy.Backend {
+	state, _ := b.state(s, key)
+	p := policy.Backend{Addr: b.spec.Addr, Port: b.spec.Port, Weight: b.spec.Weight, State: state}
+	if b.member != nil {
+		p.Endpoints = b.member.Endpoints
+	}
+	return p
+}
+
+// state says what a backend gets, and why that isn't everything.
+func (b *backend) state(s *model.Service, key string) (state model.BackendState, reason string) {
+	checked := health.Checked(s.Health)
+	switch {
+	case b.over:
+		return model.BackendDown, "left the service, and its time to drain is over"
+	case checked && b.verdict == nil:
+		return model.BackendDown, "wasn't checked yet"
+	case checked && !b.verdict.Healthy:
+		return model.BackendDown, cmp.Or(b.verdict.Reason, "isn't healthy")
+	case b.leaving != nil:
+		return model.BackendDraining, "left the service"
+	case b.member != nil && b.member.Leaving:
+		return model.BackendDraining, "its sandbox is being stopped"
+	case slices.Contains(s.Drained, key):
+		return model.BackendDraining, "drained by hand"
+	}
+	return model.BackendActive, ""
+}
+
+// targets is what is to be checked, by backend. It needs mu.
+func (m *Manager) targets(e *entry) map[string]health.Target {
+	if !health.Checked(e.spec.Health) {
+		return nil
+	}
+	all := make(map[string]health.Target, len(e.backends))
+	for key, b := range e.backends {
+		p := b.policy(e.spec, key)
+		at := policy.HealthTarget(e.spec, &p)
+		if !at.IsValid() || b.over {
+			continue
+		}
+		t := health.Target{Addr: at, Check: e.spec.Health}
+		if b.verdict != nil {
+			t.Before = health.Unhealthy
+			if b.verdict.Healthy {
+				t.Before = health.Healthy
+			}
+		}
+		all[key] = t
+	}
+	return all
+}
+
+// watch has the backends checked. It needs telling.
+func (m *Manager) watch(serviceID string, e *entry, targets map[string]health.Target) {
+	if len(targets) > 0 || e.watched {
+		m.checks.Set(serviceID, targets)
+	}
+	e.watched = len(targets) > 0
+}
+
+// judge takes a verdict in, and has it told by another goroutine: whoever checks isn't to
+// wait for the datapath.
+func (m *Manager) judge(v health.Verdict) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e := m.services[v.Group]
+	if m.closed || e == nil || e.backends[v.Target] == nil {
+		return
+	}
+	e.backends[v.Target].verdict = &v
+	m.tellSoon(e)
+}
+
+// tellSoon needs mu.
+func (m *Manager) tellSoon(e *entry) {
+	if e.due || m.held {
+		return
+	}
+	e.due = true
+	m.background.Go(func() { m.tellAll(m.running, []*entry{e}) })
+}
+
+// drain has a backend drain that isn't the service's any more. It needs mu.
+func (m *Manager) drain(e *entry, key string, b *backend) {
+	if m.held || e.spec.Drain == 0 {
+		m.end(e, key, b)
+		return
+	}
+	var t *time.Timer
+	t = time.AfterFunc(e.spec.Drain, func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if !m.closed && b.leaving == t {
+			m.end(e, key, b)
+		}
+	})
+	b.leaving = t
+	enter(m.draining, key, e.spec.ID, e)
+}
+
+// end has the flows of a backend end, and forgets it. It needs mu.
+func (m *Manager) end(e *entry, key string, b *backend) {
+	b.leaving, b.over = nil, true
+	if m.held {
+		delete(e.backends, key)
+		return
+	}
+	enter(m.draining, key, e.spec.ID, e)
+	m.background.Go(func() {
+		// Down for the datapath to see, then gone.
+		m.tellAll(m.running, []*entry{e})
+		m.mu.Lock()
+		if e.backends[key] == b && b.over {
+			delete(e.backends, key)
+			leave(m.draining, key, e.spec.ID)
+		}
+		m.mu.Unlock()
+		m.tellAll(m.running, []*entry{e})
+	})
+}
