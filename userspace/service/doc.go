@@ -5,11 +5,13 @@
 // (Owner), which has the datapath follow.
 //
 // An owner of services says what they are (Put, Remove) and which sandboxes run with which
-// endpoints (SetMember, RemoveMember). What health checks find comes in by Checks.
+// endpoints (SetMember, RemoveMember). Backends are asked whether they serve (package
+// health), and what is found is remembered over restarts before it is told (Memory).
 //
 // A backend is active while its sandbox runs and is healthy. It drains when it is told to,
 // when its sandbox is being stopped, and when it leaves the service; after the service's
-// drain time it is down for a moment, so that its flows end, and then gone.
+// drain time it is down for a moment, so that its flows end, and then gone. While it
+// drains no check ends its flows: a process that is about to end listens no more.
 //
 // Be aware:
 //   - nothing is told before Begin: what is known is complete then, so that no flow ends

@@ -50,6 +50,18 @@ func (b *backend) stay() {
 	b.leaving, b.over = nil, false
 }
 
+// trust takes the backends for healthy that served without checks, if there begin to be
+// some, and returns their keys. What is known stays where checks are others.
+func (e *entry) trust(begin bool) (served []string) {
+	for key, b := range e.backends {
+		if begin {
+			b.verdict = &health.Verdict{Healthy: true}
+			served = append(served, key)
+		}
+	}
+	return served
+}
+
 func (e *entry) stopTimers() {
 	for _, b := range e.backends {
 		b.stay()
@@ -120,16 +132,17 @@ func (b *backend) state(s *model.Service, key string) (state model.BackendState,
 	switch {
 	case b.over:
 		return model.BackendDown, "left the service, and its time to drain is over"
-	case checked && b.verdict == nil:
-		return model.BackendDown, "wasn't checked yet"
-	case checked && !b.verdict.Healthy:
-		return model.BackendDown, cmp.Or(b.verdict.Reason, "isn't healthy")
+	// Whoever is about to end listens no more, and serves the flows that it has.
 	case b.leaving != nil:
 		return model.BackendDraining, "left the service"
 	case b.member != nil && b.member.Leaving:
 		return model.BackendDraining, "its sandbox is being stopped"
 	case slices.Contains(s.Drained, key):
 		return model.BackendDraining, "drained by hand"
+	case checked && b.verdict == nil:
+		return model.BackendDown, "wasn't checked yet"
+	case checked && !b.verdict.Healthy:
+		return model.BackendDown, cmp.Or(b.verdict.Reason, "isn't healthy")
 	}
 	return model.BackendActive, ""
 }
@@ -169,14 +182,40 @@ func (m *Manager) watch(serviceID string, e *entry, targets map[string]health.Ta
 // judge takes a verdict in, and has it told by another goroutine: whoever checks isn't to
 // wait for the datapath.
 func (m *Manager) judge(v health.Verdict) {
+	if m.Memory != nil && m.news(v) {
+		m.Memory.Save(v.Group, []string{v.Target}, v.Healthy)
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	e := m.services[v.Group]
-	if m.closed || e == nil || e.backends[v.Target] == nil {
-		return
+	if b := m.judged(v); b != nil {
+		b.verdict = &v
+		m.tellSoon(m.services[v.Group])
 	}
-	e.backends[v.Target].verdict = &v
-	m.tellSoon(e)
+}
+
+// news reports whether a verdict is another than the one before it, no verdict being that
+// nobody is healthy.
+func (m *Manager) news(v health.Verdict) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	b := m.judged(v)
+	return b != nil && v.Healthy != (b.verdict != nil && b.verdict.Healthy)
+}
+
+// judged is the backend that a verdict is about, nil if it is gone. It needs mu.
+func (m *Manager) judged(v health.Verdict) *backend {
+	e := m.services[v.Group]
+	if m.closed || e == nil {
+		return nil
+	}
+	return e.backends[v.Target]
+}
+
+// forget has the Memory forget a backend that is no more. It needs mu.
+func (m *Manager) forget(e *entry, key string) {
+	if m.Memory != nil {
+		m.Memory.Forget(e.spec.ID, key)
+	}
 }
 
 // tellSoon needs mu.
@@ -211,6 +250,7 @@ func (m *Manager) end(e *entry, key string, b *backend) {
 	b.leaving, b.over = nil, true
 	if m.held {
 		delete(e.backends, key)
+		m.forget(e, key)
 		return
 	}
 	enter(m.draining, key, e.spec.ID, e)
@@ -220,6 +260,7 @@ func (m *Manager) end(e *entry, key string, b *backend) {
 		m.mu.Lock()
 		if e.backends[key] == b && b.over {
 			delete(e.backends, key)
+			m.forget(e, key)
 			leave(m.draining, key, e.spec.ID)
 		}
 		m.mu.Unlock()

@@ -35,6 +35,9 @@ type Member struct {
 // Config is what a Manager works with.
 type Config struct {
 	Owner Owner
+	// Memory is what checks found before the daemon was started; nil takes everybody for
+	// healthy who serves.
+	Memory Memory
 	// Probe replaces how backends are asked whether they serve; nil asks them (package
 	// health).
 	Probe func(ctx context.Context, t health.Target) error
@@ -99,9 +102,9 @@ func (m *Manager) Close() {
 }
 
 // Load takes services and members in as an earlier process left them. What was healthy is
-// believed to be so until a check says otherwise; unhealthy says what wasn't. It is for the
-// time before Begin.
-func (m *Manager) Load(services []*model.Service, members []Member, unhealthy func(serviceID, backend string) bool) {
+// believed to be so until a check says otherwise, and what wasn't (Memory) isn't. It is for
+// the time before Begin.
+func (m *Manager) Load(services []*model.Service, members []Member) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, mb := range members {
@@ -114,7 +117,7 @@ func (m *Manager) Load(services []*model.Service, members []Member, unhealthy fu
 		m.gather(e)
 		for key, b := range e.backends {
 			b.verdict = &health.Verdict{Healthy: true}
-			if unhealthy(s.ID, key) {
+			if m.Memory != nil && !m.Memory.Healthy(s.ID, key) {
 				b.verdict = &health.Verdict{Reason: "wasn't healthy before the daemon started"}
 			}
 		}
@@ -147,14 +150,14 @@ func (m *Manager) Put(ctx context.Context, s *model.Service) error {
 	}
 	before := e.spec
 	e.spec = s
-	if before != nil && before.Health != s.Health {
-		for _, b := range e.backends {
-			b.verdict = nil
-		}
-	}
+	begin := before != nil && !health.Checked(before.Health) && health.Checked(s.Health)
+	served := e.trust(begin)
 	m.indexService(e)
 	m.gather(e)
 	m.mu.Unlock()
+	if m.Memory != nil && begin {
+		m.Memory.Save(s.ID, served, true)
+	}
 	return m.tell(ctx, e)
 }
 
@@ -191,6 +194,9 @@ func (m *Manager) Remove(ctx context.Context, id string) error {
 	e.stopTimers()
 	m.unindexService(e)
 	delete(m.services, id)
+	for key := range e.backends {
+		m.forget(e, key)
+	}
 	m.mu.Unlock()
 	m.checks.Set(id, nil)
 	m.Owner.Report(Subject(e.spec.Name), nil)

@@ -243,8 +243,8 @@ func TestNothingIsSaidBeforeBegin(t *testing.T) {
 	run(t, func(x *fixture) {
 		checked := svc("checked", named("a", "b"))
 		checked.Health = model.Health{Kind: model.HealthTCP, Interval: time.Second, Timeout: time.Second, Rise: 2, Fall: 2}
-		x.Load([]*model.Service{svc("plain", selecting("app", "web")), checked}, []Member{box("a", 1, "app=web"), box("b", 2)},
-			func(_, backend string) bool { return backend == "id-b" })
+		x.Memory = newRecall("checked/id-a")
+		x.Load([]*model.Service{svc("plain", selecting("app", "web")), checked}, []Member{box("a", 1, "app=web"), box("b", 2)})
 		x.SetMember(x.ctx, box("a", 1, "app=web"))
 		if n := x.owner.times("plain"); n != 0 {
 			t.Errorf("said %d times before all is known", n)

@@ -42,6 +42,7 @@ func (m *Manager) RemoveMember(ctx context.Context, id string) {
 		if b := e.backends[id]; b != nil {
 			b.stay()
 			delete(e.backends, id)
+			m.forget(e, id)
 			leave(m.draining, id, e.spec.ID)
 		}
 	}

@@ -12,17 +12,20 @@ import (
 // Bucket is a list of records beside those of State, of types that its owner knows.
 type Bucket string
 
-// The buckets of Docker's network driver, networks and endpoints by their IDs, and of what
-// a setup of a Docker Engine keeps.
+// The buckets of Docker's network driver, networks and endpoints by their IDs, of what a
+// setup of a Docker Engine keeps, and of the backends of services that are healthy.
 const (
 	PluginNetworks  Bucket = "plugin networks"
 	PluginEndpoints Bucket = "plugin endpoints"
 	DockerSetup     Bucket = "docker setup"
+	HealthyBackends Bucket = "healthy backends"
 )
 
 // buckets are all that there are. A file of an earlier version gets them when it is
 // opened, and is what that version can read still.
-func buckets() []Bucket { return []Bucket{PluginNetworks, PluginEndpoints, DockerSetup} }
+func buckets() []Bucket {
+	return []Bucket{PluginNetworks, PluginEndpoints, DockerSetup, HealthyBackends}
+}
 
 // Records reads a bucket by the records' IDs. It fails with ErrCorrupt where a record
 // isn't what was written.

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package service
+
+import (
+	"strings"
+	"sync"
+
+	"github.com/fairway-project/fairway/userspace/store"
+)
+
+// Memory knows over restarts of the daemon which backends were healthy. It is told before
+// a datapath is: what this has a restart finds.
+type Memory interface {
+	// Healthy reports whether a backend was healthy when the daemon was started.
+	Healthy(serviceID, backend string) bool
+	// Save takes note of what backends are now. It returns when that is kept, or can't be.
+	Save(serviceID string, backends []string, healthy bool)
+	// Forget takes note of a backend that is no more. It doesn't wait.
+	Forget(serviceID, backend string)
+}
+
+// healthy is the record of a healthy backend.
+type healthy struct{}
+
+// Stored is a Memory in the daemon's state file. Many changes at a time are one
+// transaction.
+type Stored struct {
+	store *store.Store
+	// prefix tells those of several owners apart.
+	prefix string
+	// before are the IDs of what was healthy at the start.
+	before map[string]bool
+	report func(error)
+
+	// saving is held while the file is written. It comes before mu.
+	saving sync.Mutex
+	// mu guards pending: what is to be written, by record ID, true for a healthy one.
+	mu      sync.Mutex
+	pending map[string]bool
+}
+
+// OpenMemory reads what the owner's backends were. report is told whether writing works,
+// nil if it does. An error is of reading: nobody was healthy then.
+func OpenMemory(s *store.Store, owner string, report func(error)) (*Stored, error) {
+	m := &Stored{store: s, prefix: owner + "/", before: make(map[string]bool), report: report, pending: make(map[string]bool)}
+	all, err := store.Records[healthy](s, store.HealthyBackends)
+	for id := range all {
+		if strings.HasPrefix(id, m.prefix) {
+			m.before[id] = true
+		}
+	}
+	return m, err
+}
+
+func (m *Stored) id(serviceID, backend string) string { return m.prefix + serviceID + "/" + backend }
+
+// Healthy implements Memory.
+func (m *Stored) Healthy(serviceID, backend string) bool { return m.before[m.id(serviceID, backend)] }
+
+// Save implements Memory.
+func (m *Stored) Save(serviceID string, backends []string, healthy bool) {
+	m.mu.Lock()
+	for _, b := range backends {
+		m.pending[m.id(serviceID, b)] = healthy
+	}
+	m.mu.Unlock()
+	m.write()
+}
+
+// Forget implements Memory. It is written with the next change: what is left of a backend
+// that is gone does no harm.
+func (m *Stored) Forget(serviceID, backend string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.pending[m.id(serviceID, backend)] = false
+}
+
+// write writes what is pending; whoever waits for another's write finds its own done.
+func (m *Stored) write() {
+	m.saving.Lock()
+	defer m.saving.Unlock()
+	m.mu.Lock()
+	changes := m.pending
+	m.pending = make(map[string]bool)
+	m.mu.Unlock()
+	if len(changes) == 0 {
+		return
+	}
+	m.report(m.store.Update(func(tx *store.Tx) error {
+		for id, is := range changes {
+			if err := put(tx, id, is); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+}
+
+func put(tx *store.Tx, id string, is bool) error {
+	if !is {
+		return tx.Delete(store.HealthyBackends, id)
+	}
+	return tx.Put(store.HealthyBackends, id, healthy{})
+}

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package service
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/store"
+)
+
+// recall is a Memory that a test looks into.
+type recall struct {
+	mu      sync.Mutex
+	healthy map[string]bool
+	before  []string
+	// saved is called with what is saved, before it returns.
+	saved func()
+}
+
+func newRecall(before ...string) *recall {
+	return &recall{healthy: make(map[string]bool), before: before}
+}
+
+func (r *recall) Healthy(serviceID, backend string) bool {
+	return slices.Contains(r.before, serviceID+"/"+backend)
+}
+
+func (r *recall) Save(serviceID string, backends []string, healthy bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, b := range backends {
+		r.healthy[serviceID+"/"+b] = healthy
+	}
+	if r.saved != nil {
+		r.saved()
+	}
+}
+
+func (r *recall) Forget(serviceID, backend string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.healthy, serviceID+"/"+backend)
+}
+
+func (r *recall) text() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var all []string
+	for id, is := range r.healthy {
+		all = append(all, fmt.Sprintf("%s %t", id, is))
+	}
+	slices.Sort(all)
+	return strings.Join(all, ", ")
+}
+
+func checkedBy(names ...string) func(*model.Service) {
+	return func(s *model.Service) {
+		named(names...)(s)
+		s.Health = model.Health{Kind: model.HealthTCP, Interval: time.Second, Timeout: time.Second, Rise: 1, Fall: 2}
+	}
+}
+
+// What a datapath is told of a backend's health is remembered before.
+func TestRememberedBeforeItIsTold(t *testing.T) {
+	run(t, func(x *fixture) {
+		memory := newRecall()
+		x.Memory = memory
+		var early []string
+		memory.saved = func() { early = append(early, x.owner.pool("web")) }
+		x.Begin(x.ctx)
+		x.SetMember(x.ctx, box("a", 1))
+		x.SetMember(x.ctx, box("b", 2))
+		x.fail("10.0.0.2", true)
+		x.put(svc("web", checkedBy("a", "b")))
+		time.Sleep(time.Second)
+		x.want("web", "10.0.0.1, 10.0.0.2 down")
+		x.fail("10.0.0.1", true)
+		time.Sleep(4 * time.Second)
+		x.want("web", "10.0.0.1 down, 10.0.0.2 down")
+		if want := []string{"10.0.0.1 down, 10.0.0.2 down", "10.0.0.1, 10.0.0.2 down"}; !slices.Equal(early, want) {
+			t.Errorf("told when it was saved: %q, want %q", early, want)
+		}
+		if got := memory.text(); got != "web/id-a false" {
+			t.Errorf("remembered: %s", got)
+		}
+		x.RemoveMember(x.ctx, "id-a")
+		if got := memory.text(); got != "" {
+			t.Errorf("remembered of one that is gone: %s", got)
+		}
+	})
+}
+
+// Checks that begin find who served healthy, and others go on from what is known: no flow
+// ends because of a change of how is asked.
+func TestChecksThatBegin(t *testing.T) {
+	run(t, func(x *fixture) {
+		memory := newRecall()
+		x.Memory = memory
+		x.Begin(x.ctx)
+		x.SetMember(x.ctx, box("a", 1))
+		x.put(svc("web", named("a")))
+		x.put(svc("web", checkedBy("a", "b")))
+		x.SetMember(x.ctx, box("b", 2))
+		if got := poolText(x.owner.said["web"][len(x.owner.said["web"])-1]); got != "10.0.0.1, 10.0.0.2 down" {
+			t.Errorf("when checks begin: %q", got)
+		}
+		time.Sleep(5 * time.Second)
+		x.want("web", "10.0.0.1, 10.0.0.2")
+		before := x.owner.times("web")
+		x.put(svc("web", func(s *model.Service) { checkedBy("a", "b")(s); s.Health.Interval = 2 * time.Second }))
+		time.Sleep(5 * time.Second)
+		x.want("web", "10.0.0.1, 10.0.0.2")
+		if n := x.owner.times("web"); n != before {
+			t.Errorf("said %d times more for another interval", n-before)
+		}
+		if got := memory.text(); got != "web/id-a true, web/id-b true" {
+			t.Errorf("remembered: %s", got)
+		}
+	})
+}
+
+// One that drains listens no more, and its flows go on.
+func TestDrainingIsntJudged(t *testing.T) {
+	run(t, func(x *fixture) {
+		x.Begin(x.ctx)
+		x.SetMember(x.ctx, box("a", 1))
+		x.put(svc("web", checkedBy("a")))
+		time.Sleep(time.Second)
+		x.want("web", "10.0.0.1")
+		x.Leaving(x.ctx, "id-a", true)
+		x.fail("10.0.0.1", true)
+		time.Sleep(9 * time.Second)
+		x.want("web", "10.0.0.1 draining")
+	})
+}
+
+func TestStoredMemory(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	var failures []error
+	report := func(err error) { failures = append(failures, err) }
+	open := func() (*store.Store, *Stored, *Stored) {
+		s, err := store.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		own, err := OpenMemory(s, "fairway", report)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other, err := OpenMemory(s, "docker", report)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s, own, other
+	}
+	s, own, other := open()
+	own.Save("web", []string{"a", "b", "2001:db8::1"}, true)
+	own.Save("web", []string{"b"}, false)
+	other.Save("web", []string{"c"}, true)
+	own.Forget("web", "a")
+	if own.Healthy("web", "b") {
+		t.Error("healthy at the start, though nothing was known")
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s, own, other = open()
+	for _, c := range []struct {
+		of      *Stored
+		backend string
+		want    bool
+	}{
+		// What is forgotten is written with the next change.
+		{own, "a", true}, {own, "b", false}, {own, "2001:db8::1", true}, {own, "c", false}, {other, "c", true}, {other, "a", false},
+	} {
+		if c.of.Healthy("web", c.backend) != c.want {
+			t.Errorf("%s%s: healthy is %t", c.of.prefix, c.backend, !c.want)
+		}
+	}
+	own.Forget("web", "a")
+	var all sync.WaitGroup
+	for i := range 50 {
+		all.Go(func() { own.Save("many", []string{fmt.Sprint(i)}, true) })
+	}
+	all.Wait()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s, own, _ = open()
+	for i := range 50 {
+		if !own.Healthy("many", fmt.Sprint(i)) {
+			t.Errorf("%d was lost", i)
+		}
+	}
+	if own.Healthy("web", "a") {
+		t.Error("what was forgotten is there")
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range failures {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	own.Save("web", []string{"z"}, true)
+	if failures[len(failures)-1] == nil {
+		t.Error("a write that failed wasn't reported")
+	}
+}
