@@ -167,10 +167,7 @@ const settle = 20 * time.Millisecond
 func (w *Watcher) followChanges(ctx context.Context) {
 	for w.changes.Await(ctx) {
 		pace.Sleep(ctx, settle)
-		select {
-		case <-w.changes:
-		default:
-		}
+		w.changes.Clear()
 		if ctx.Err() == nil {
 			w.lookIfStale(false)
 		}

@@ -32,6 +32,14 @@ func (s Signal) Await(ctx context.Context) bool {
 	}
 }
 
+// Clear forgets that the signal was raised: for who has yet to look.
+func (s Signal) Clear() {
+	select {
+	case <-s:
+	default:
+	}
+}
+
 // Sleep waits for d, or until ctx ends.
 func Sleep(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)

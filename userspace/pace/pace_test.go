@@ -21,6 +21,12 @@ func TestSignal(t *testing.T) {
 	if s.Await(ended) {
 		t.Error("heard twice")
 	}
+	s.Raise()
+	s.Clear()
+	s.Clear()
+	if s.Await(ended) {
+		t.Error("heard after it was forgotten")
+	}
 	Sleep(ended, time.Hour)
 	Sleep(t.Context(), time.Nanosecond)
 }

@@ -74,22 +74,43 @@ func newCollector(cfg Config, l *loader.Loader, flows *flow.Table, endpoints *en
 
 // run collects until ctx ends. It calls after following each collection.
 func (c *collector) run(ctx context.Context, after func() error) {
+	c.repeat(ctx, func() time.Duration {
+		took, err := c.pass(nil)
+		if err := errors.Join(err, after()); err != nil {
+			c.log.Error("collection of expired flows", "err", err)
+		}
+		return took
+	}, c.pause)
+}
+
+// repeat calls pass, which returns how long it took, until ctx ends: after the pause that
+// follows from that, or sooner where it is asked for.
+func (c *collector) repeat(ctx context.Context, pass func() time.Duration, pause func(took time.Duration) time.Duration) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	var rested time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-c.wake:
+			// Of a hundred endpoints that go each asks for a pass. What they leave is void by
+			// its generation and can wait for one pass that is theirs together.
+			pace.Sleep(ctx, time.Until(rested))
+			c.wake.Clear()
+			if ctx.Err() != nil {
+				return
+			}
 		case <-timer.C:
 		}
-		took, err := c.pass(nil)
-		if err := errors.Join(err, after()); err != nil {
-			c.log.Error("collection of expired flows", "err", err)
-		}
-		timer.Reset(c.pause(took))
+		took := pass()
+		rested = time.Now().Add(c.rest(took))
+		timer.Reset(pause(took))
 	}
 }
+
+// rest is the time after a pass before one that is asked for.
+func (c *collector) rest(took time.Duration) time.Duration { return min(c.interval, took*maxLoad) }
 
 func (c *collector) pause(took time.Duration) time.Duration {
 	v4, v6 := c.fillRatio()
