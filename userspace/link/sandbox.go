@@ -159,7 +159,7 @@ func (i Interface) setSysctls() error {
 		if err != nil {
 			return err
 		}
-		if err := writeSysctl(path, i.Sysctls[k]); err != nil {
+		if err := setPath(path, i.Sysctls[k]); err != nil {
 			return err
 		}
 	}
