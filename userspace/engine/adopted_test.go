@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -141,4 +142,37 @@ func TestAdoptedEndsWithoutItsClient(t *testing.T) {
 	if _, there := w.fake.endpoints[v.Endpoints[0].ID]; there {
 		t.Error("the datapath still has the endpoint")
 	}
+}
+
+// A namespace that is a sandbox already is refused under any of its names, whoever made
+// it, and by the next daemon too.
+func TestNamespaceOfASandboxIsRefused(t *testing.T) {
+	w, vm := adopted(t)
+	w.network(request.NetworkCreate{Name: "n"})
+	own := w.run(request.SandboxConfig{Name: "own", Networks: on("n")})
+	other := w.namespace("other")
+	refused := func(when string) {
+		t.Helper()
+		for _, v := range []request.SandboxView{vm, own} {
+			alias := filepath.Join(shortDir(t), "alias")
+			must(t, os.WriteFile(alias, nil, 0o444))
+			must(t, unix.Mount(v.Netns, alias, "", unix.MS_BIND, ""))
+			for _, path := range []string{v.Netns, alias} {
+				_, err := w.Add(ctx, request.Add{SandboxConfig: request.SandboxConfig{Name: "again"}, Netns: path})
+				if !errors.Is(err, request.ErrConflict) || !strings.Contains(err.Error(), "sandbox "+v.Name) {
+					t.Errorf("%s: %s of %s: %v, want a conflict with it", when, path, v.Name, err)
+				}
+			}
+			must(t, unix.Unmount(alias, unix.MNT_DETACH))
+		}
+	}
+	refused("made by this daemon")
+	w.restart()
+	refused("made by an earlier one")
+	_, err := w.Add(ctx, request.Add{SandboxConfig: request.SandboxConfig{Name: "another"}, Netns: other})
+	must(t, err)
+	must(t, w.Remove(ctx, "own", true))
+	must(t, w.Remove(ctx, "vm", true))
+	_, err = w.Add(ctx, request.Add{SandboxConfig: request.SandboxConfig{Name: "vm"}, Netns: vm.Netns})
+	must(t, err)
 }

@@ -113,14 +113,37 @@ func (e *Engine) claimAdoptable(path string) (i identity, release func(), err er
 // ownNetns is the namespace that the daemon works in, the host's.
 const ownNetns = "/proc/self/ns/net"
 
-// checkUnused refuses a namespace that is a sandbox already.
+// checkUnused refuses a namespace that is a sandbox already. Where it is known which one a
+// sandbox has, the kernel isn't asked: there may be hundreds.
 func (e *Engine) checkUnused(path string, id netns.ID) error {
-	for _, sb := range e.state.bySeniority() {
-		if sb.Netns != "" && sb.State.Status != model.StatusExited && id.Is(sb.Netns) {
+	for _, sb := range e.state.withNamespace() {
+		known, is := e.facts.namespaces.find(sb.ID)
+		if is && known != id && sb.Netns != path {
+			continue
+		}
+		if id.Is(sb.Netns) {
 			return request.Errorf(request.ErrConflict, "namespace %s: belongs to sandbox %s already", path, sb.Name)
 		}
 	}
 	return nil
+}
+
+// withNamespace lists the sandboxes that haven't ended and have a namespace, owners of one
+// before their guests.
+func (s *state) withNamespace() []*model.Sandbox {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var owners, guests []*model.Sandbox
+	for _, sb := range s.sandboxes {
+		switch {
+		case sb.Netns == "" || sb.State.Status == model.StatusExited:
+		case sb.SharedWith != "":
+			guests = append(guests, sb)
+		default:
+			owners = append(owners, sb)
+		}
+	}
+	return append(owners, guests...)
 }
 
 func netnsID(path string) (netns.ID, error) {
@@ -246,7 +269,12 @@ func (e *Engine) build(ctx context.Context, sb *model.Sandbox, all []attachment,
 		if err := netns.Create(sb.Netns); err != nil {
 			return err
 		}
-		u.add(func() error { return netns.Delete(sb.Netns) })
+		u.add(func() error { e.facts.namespaces.forget(sb.ID); return netns.Delete(sb.Netns) })
+		id, err := netnsID(sb.Netns)
+		if err != nil {
+			return err
+		}
+		e.facts.namespaces.set(sb.ID, id)
 	}
 	for _, a := range all {
 		if err := e.attach(ctx, sb, a, u); err != nil {

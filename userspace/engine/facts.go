@@ -20,8 +20,8 @@ type facts struct {
 	made known[link.Device]
 	// attached are the indexes of endpoints' devices on the host's side.
 	attached known[int]
-	// namespaces of others, by the sandbox that adopted them, which were found to be the
-	// right ones.
+	// namespaces of sandboxes, by the sandbox. Of those that were adopted they were found to
+	// be the right ones.
 	namespaces known[netns.ID]
 	host       atomic.Pointer[model.Host]
 }

@@ -116,10 +116,19 @@ func (e *Engine) lostNamespace(sb *model.Sandbox) error {
 	if sb.Adopted {
 		err = e.checkAdopted(sb)
 	} else {
-		err = netns.Check(sb.Netns)
+		err = e.checkOwn(sb)
 	}
 	if gone(err) {
 		return afterReboot(sb, fmt.Errorf("namespace is gone: %w", err))
+	}
+	return err
+}
+
+// checkOwn returns an error if the namespace that was made for the sandbox isn't there.
+func (e *Engine) checkOwn(sb *model.Sandbox) error {
+	id, err := netnsID(sb.Netns)
+	if err == nil {
+		e.facts.namespaces.set(sb.ID, id)
 	}
 	return err
 }
