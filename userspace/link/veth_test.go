@@ -247,24 +247,12 @@ func TestAnnounceTellsTheNetwork(t *testing.T) {
 	sb, _ := newTestSandbox(t)
 	br := ensure(t, h, testBridge())
 	attach(t, h, sb, testVeth(), testInterface())
-	var arp, icmp int
-	if err := netns.Do(host, func() (err error) {
-		arp, err = unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM, int(htons(unix.ETH_P_ARP)))
-		if err != nil {
-			return err
-		}
-		icmp, err = unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM, int(htons(unix.ETH_P_IPV6)))
-		if err != nil {
-			return err
-		}
-		return errors.Join(unix.Bind(arp, &unix.SockaddrLinklayer{Protocol: htons(unix.ETH_P_ARP), Ifindex: br.Index}),
-			unix.Bind(icmp, &unix.SockaddrLinklayer{Protocol: htons(unix.ETH_P_IPV6), Ifindex: br.Index}))
-	}); err != nil {
+	arp, icmp := capture(t, host, unix.ETH_P_ARP, br.Index), capture(t, host, unix.ETH_P_IPV6, br.Index)
+	send, err := sb.Announce(testInterface())
+	if err != nil {
 		t.Fatal(err)
 	}
-	defer unix.Close(arp)
-	defer unix.Close(icmp)
-	if err := sb.Announce(testInterface()); err != nil {
+	if err := send(); err != nil {
 		t.Fatal(err)
 	}
 	mac, ip4, ip6 := testVeth().MAC, []byte{172, 30, 0, 2}, netip.MustParseAddr("fd00:a::2").AsSlice()
@@ -274,6 +262,67 @@ func TestAnnounceTellsTheNetwork(t *testing.T) {
 	expect(t, icmp, func(p []byte) bool {
 		return len(p) == 40+32 && p[7] == 255 && p[40] == 136 && p[44] == 0x20 && bytes.Equal(p[48:64], ip6) && bytes.Equal(p[66:72], mac[:])
 	})
+}
+
+// capture returns a socket that gets the packets of a protocol on a device.
+func capture(t *testing.T, ns string, protocol uint16, index int) (s int) {
+	t.Helper()
+	if err := netns.Do(ns, func() (err error) {
+		if s, err = unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM, int(htons(protocol))); err != nil {
+			return err
+		}
+		t.Cleanup(func() { unix.Close(s) })
+		return unix.Bind(s, &unix.SockaddrLinklayer{Protocol: htons(protocol), Ifindex: index})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// The first packet to a gateway that was introduced asks nobody for it.
+func TestIntroducedGatewayIsNotAskedFor(t *testing.T) {
+	h, host := newTestHost(t)
+	sb, ns := newTestSandbox(t)
+	br := ensure(t, h, testBridge())
+	attach(t, h, sb, testVeth(), testInterface())
+	arp, icmp := capture(t, host, unix.ETH_P_ARP, br.Index), capture(t, host, unix.ETH_P_IPV6, br.Index)
+	gateways := []netip.Addr{gateway4.Addr(), gateway6.Addr()}
+	if err := sb.Introduce("eth0", gateways, br.MAC); err != nil {
+		t.Fatal(err)
+	}
+	for _, gw := range gateways {
+		exchange(t, ns, host, gw)
+	}
+	for _, p := range pending(t, arp) {
+		if len(p) >= 28 && bytes.Equal(p[24:28], gateway4.Addr().AsSlice()) {
+			t.Errorf("ARP for the gateway: %x", p)
+		}
+	}
+	const solicitation = 135
+	for _, p := range pending(t, icmp) {
+		if len(p) >= 64 && p[6] == unix.IPPROTO_ICMPV6 && p[40] == solicitation && bytes.Equal(p[48:64], gateway6.Addr().AsSlice()) {
+			t.Errorf("neighbour solicitation for the gateway: %x", p)
+		}
+	}
+	if err := sb.Introduce("eth1", gateways, br.MAC); !errors.Is(err, ErrNotFound) {
+		t.Errorf("an interface that isn't there: %v", err)
+	}
+}
+
+// pending returns the packets that a socket has.
+func pending(t *testing.T, s int) (all [][]byte) {
+	t.Helper()
+	for {
+		p := make([]byte, 2048)
+		n, _, err := unix.Recvfrom(s, p, unix.MSG_DONTWAIT)
+		if errors.Is(err, unix.EAGAIN) {
+			return all
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p[:n])
+	}
 }
 
 // expect reads packets until one is like the one wanted.

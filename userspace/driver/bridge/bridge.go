@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"strconv"
 
 	"github.com/fairway-project/fairway/userspace/datapath"
@@ -103,11 +104,44 @@ func (d *Driver) Attach(ctx context.Context, p driver.Plug) (link.Device, error)
 	if err := d.links.AwaitCarrier(ctx, ep.HostIf); err != nil {
 		return link.Device{}, err
 	}
-	if err := box.Announce(iface); err != nil {
-		// Peers that remember a former owner of the address find out by themselves.
-		d.log.Warn("endpoint not announced to its network", "endpoint", ep.ID, "network", p.Network.Name, "err", err)
+	if err := box.Introduce(ep.IfName, gateways(p), p.Made.MAC); err != nil {
+		return link.Device{}, err
 	}
+	d.announce(box, p, iface)
 	return dev, nil
+}
+
+// gateways are those of the bridge's addresses that a new endpoint is sure to send to, at a
+// MAC address that never changes.
+func gateways(p driver.Plug) (all []netip.Addr) {
+	if p.Made.Owner == "" {
+		// Its owner may give it another one.
+		return nil
+	}
+	b := Of(p.Network)
+	for _, g := range []struct{ gateway, own netip.Prefix }{{b.IPv4, p.Endpoint.IPv4}, {b.IPv6, p.Endpoint.IPv6}} {
+		if g.gateway.IsValid() && g.own.IsValid() {
+			all = append(all, g.gateway.Addr())
+		}
+	}
+	return all
+}
+
+// announce has the network told of an endpoint, which nobody has to wait for: hundreds of
+// others hear it. Peers that remember a former owner of the address find out by themselves
+// where it fails.
+func (d *Driver) announce(box *link.Sandbox, p driver.Plug, iface link.Interface) {
+	report := func(err error) {
+		if err != nil {
+			d.log.Warn("endpoint not announced to its network", "endpoint", p.Endpoint.ID, "network", p.Network.Name, "err", err)
+		}
+	}
+	send, err := box.Announce(iface)
+	if err != nil {
+		report(err)
+		return
+	}
+	go func() { report(send()) }()
 }
 
 // Restore takes over a veth whose ends are both in place.
