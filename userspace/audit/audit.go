@@ -29,12 +29,15 @@ const (
 	msgEndpointDisconnected = "endpoint disconnected"
 	msgPortPublished        = "port published"
 	msgPortUnpublished      = "port unpublished"
+	msgServiceCreated       = "service created"
+	msgServiceRemoved       = "service removed"
 	msgTakenOver            = "taken over"
 )
 
 // The attributes. Those for a thing's name hold its ID where it has no name.
 const (
 	attrOwner    = "owner"
+	attrService  = "service"
 	attrNetwork  = "network"
 	attrSandbox  = "sandbox"
 	attrEndpoint = "endpoint"
@@ -70,6 +73,28 @@ func (l *Log) NetworkCreated(n *model.Network) {
 		args = append(args, attrIPv6, n.IPv6.Prefix)
 	}
 	l.log.Info(msgNetworkCreated, args...)
+}
+
+// ServiceCreated is for a service that works now, with its addresses in the first of its
+// networks.
+func (l *Log) ServiceCreated(s *model.Service) {
+	args := []any{attrService, s.Name, attrID, short(s.ID)}
+	for _, n := range s.Networks[:min(1, len(s.Networks))] {
+		if n.IPv4.IsValid() {
+			args = append(args, attrIPv4, n.IPv4)
+		}
+		if n.IPv6.IsValid() {
+			args = append(args, attrIPv6, n.IPv6)
+		}
+	}
+	l.log.Info(msgServiceCreated, args...)
+	l.ServicePorts(s.Name, nil, s.Published)
+}
+
+// ServiceRemoved is for a service that is gone, and its ports with it.
+func (l *Log) ServiceRemoved(s *model.Service) {
+	l.ServicePorts(s.Name, s.Published, nil)
+	l.log.Info(msgServiceRemoved, attrService, s.Name, attrID, short(s.ID))
 }
 
 // NetworkRemoved is for a network that is gone, or of which nothing is left in the
@@ -132,11 +157,20 @@ func (e Endpoint) args() []any {
 
 // Ports tells the difference between what is published for a sandbox and what was.
 func (l *Log) Ports(sandbox string, was, is []model.PublishedPort) {
+	l.ports(attrSandbox, sandbox, was, is)
+}
+
+// ServicePorts is Ports of a service.
+func (l *Log) ServicePorts(service string, was, is []model.PublishedPort) {
+	l.ports(attrService, service, was, is)
+}
+
+func (l *Log) ports(attr, name string, was, is []model.PublishedPort) {
 	for _, r := range runs(without(was, is)) {
-		l.log.Info(msgPortUnpublished, attrSandbox, sandbox, attrPort, r)
+		l.log.Info(msgPortUnpublished, attr, name, attrPort, r)
 	}
 	for _, r := range runs(without(is, was)) {
-		l.log.Info(msgPortPublished, attrSandbox, sandbox, attrPort, r)
+		l.log.Info(msgPortPublished, attr, name, attrPort, r)
 	}
 }
 

@@ -35,6 +35,9 @@ func everything(l *Log) {
 	l.EndpointDisconnected(e)
 	l.SandboxEnded(sb)
 	l.SandboxRemoved(sb)
+	s := &model.Service{ID: id, Name: "shop", Networks: []model.ServiceNetwork{{IPv4: netip.MustParseAddr("172.20.0.9"), IPv6: netip.MustParseAddr("fd00::9")}}}
+	l.ServiceCreated(s)
+	l.ServiceRemoved(s)
 	l.NetworkRemoved(n)
 	l.TakenOver(1, 2, 3, 4)
 }

@@ -205,7 +205,7 @@ type Desired struct {
 	// Services are nil where the datapath isn't Serving.
 	Services []Service
 	// Spare says of the index of a device whether what an earlier process left about it
-	// stays: its owner hasn't said all. Resolvers and programs of an earlier layout stay
-	// then, too. Nil if everybody has, and where the datapath isn't Guarding.
+	// stays: its owner hasn't said all. Resolvers, services and programs of an earlier
+	// layout stay then, too. Nil if everybody has, and where the datapath isn't Guarding.
 	Spare func(device int) bool
 }

@@ -106,6 +106,19 @@ type Tending interface {
 	EndpointWhole(e *model.Endpoint, index int, s Seen) bool
 }
 
+// Serving is a Driver whose networks may have services: what Make made has their addresses
+// beside its own. Make leaves them alone.
+type Serving interface {
+	Driver
+	// AddAddress and RemoveAddress put one on and take it off; again is no error.
+	AddAddress(ctx context.Context, n *model.Network, a netip.Addr) error
+	RemoveAddress(ctx context.Context, n *model.Network, a netip.Addr) error
+	// SetAddresses makes them be these, and no others of Fairway's.
+	SetAddresses(ctx context.Context, n *model.Network, all []netip.Addr) error
+	// AddressesWhole reports whether the device that Make returned has all of them.
+	AddressesWhole(made link.Device, all []netip.Addr, s Seen) bool
+}
+
 // Seen is what was there at one look at the host.
 type Seen struct {
 	// Devices are those of Fairway's, by the ID that they bear.

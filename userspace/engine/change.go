@@ -14,9 +14,11 @@ type change struct {
 	networks      []*model.Network
 	sandboxes     []*model.Sandbox
 	endpoints     []*model.Endpoint
+	services      []*model.Service
 	goneNetworks  []string
 	goneSandboxes []string
 	goneEndpoints []*model.Endpoint
+	goneServices  []*model.Service
 }
 
 func (c change) save(tx *store.Tx) error {
@@ -29,6 +31,12 @@ func (c change) save(tx *store.Tx) error {
 	}
 	for _, ep := range c.endpoints {
 		errs = append(errs, tx.PutEndpoint(ep))
+	}
+	for _, s := range c.services {
+		errs = append(errs, tx.PutService(s))
+	}
+	for _, s := range c.goneServices {
+		errs = append(errs, tx.DeleteService(s.ID))
 	}
 	for _, ep := range c.goneEndpoints {
 		errs = append(errs, tx.DeleteEndpoint(ep.ID))

@@ -95,6 +95,7 @@ func (e *Engine) connect(ctx context.Context, sandboxID string, j join) (err err
 	}
 	e.audit.EndpointConnected(auditOf(&now, added[0]))
 	e.audit.Ports(now.Name, sb.Published, now.Published)
+	e.services.SetMember(context.WithoutCancel(ctx), memberOf(&now, after))
 	return nil
 }
 
@@ -169,8 +170,14 @@ func (e *Engine) disconnect(ctx context.Context, sandboxID string, n *model.Netw
 	if now.Published, err = e.publish(sb, sb.Published, elect(after), &u); err != nil {
 		return err
 	}
-	u.add(func() error { e.register(sb, before); return nil })
+	u.add(func() error {
+		e.register(sb, before)
+		e.services.SetMember(context.WithoutCancel(ctx), memberOf(sb, before))
+		return nil
+	})
 	e.names.Remove(leaving.ep.ID)
+	// Before its device goes, so that no flow is opened to it then.
+	e.services.SetMember(ctx, memberOf(&now, after))
 	// The other endpoints take over before this one ends, in the order in which
 	// nothing is without a route or a resolver for longer than it must.
 	u.add(func() error { return e.restore(context.WithoutCancel(ctx), sb, before) })

@@ -190,6 +190,7 @@ func (e *Engine) create(ctx context.Context, d *draft, start func() (model.State
 		return err
 	}
 	e.logRun(&started, all)
+	e.services.SetMember(context.WithoutCancel(ctx), memberOf(&started, all))
 	return nil
 }
 

@@ -22,6 +22,7 @@ import (
 	"github.com/fairway-project/fairway/userspace/ports"
 	"github.com/fairway-project/fairway/userspace/request"
 	"github.com/fairway-project/fairway/userspace/sandbox"
+	"github.com/fairway-project/fairway/userspace/service"
 	"github.com/fairway-project/fairway/userspace/store"
 	"github.com/fairway-project/fairway/userspace/wanted"
 )
@@ -88,6 +89,9 @@ type Engine struct {
 	ipam  *ipam.Manager
 	ports *ports.Allocator
 	names *dns.Registry
+	// services keeps their backends; vips are their addresses.
+	services *service.Manager
+	vips     vips
 
 	resolvers *resolvers
 	dnsShares *dns.Shares
@@ -119,6 +123,11 @@ func New(c Config) *Engine {
 		names: dns.NewRegistry(), resolvers: newResolvers(), dnsShares: dns.NewShares(), processes: c.Processes,
 		owner: c.Wanted.Owner(model.OwnerFairway, wanted.Options{}), drops: new(dropWindow), wake: pace.NewSignal(),
 	}
+	memory, err := service.OpenMemory(c.Store, string(model.OwnerFairway), func(err error) { e.owner.Report("health of backends", err) })
+	if err != nil {
+		e.log.Error("not known which backends were healthy", "err", err)
+	}
+	e.services = service.New(service.Config{Owner: e.owner, Memory: memory})
 	e.running, e.stop = context.WithCancel(context.Background())
 	return e
 }
@@ -129,6 +138,7 @@ func (e *Engine) Close() error {
 	e.stop()
 	e.processes.Close()
 	e.background.Wait()
+	e.services.Close()
 	e.owner.Close()
 	e.resolvers.closeAll()
 	return e.ports.Close()

@@ -22,6 +22,7 @@ func (e *Engine) ended(ctx context.Context, sandboxID string, exit func(*model.S
 		return nil
 	}
 	all := e.state.attachments(sandboxID)
+	e.services.RemoveMember(ctx, sandboxID)
 	left, err := e.disassemble(ctx, sb, all)
 	e.owner.Report(endSubject(sb), err)
 	err = errors.Join(left, err)
@@ -102,7 +103,13 @@ func (e *Engine) Stop(ctx context.Context, ref string, req request.Stop) error {
 		return nil
 	}
 	if e.processes.Has(sb.ID) {
-		return e.processes.Stop(ctx, sb.ID, req)
+		// What it serves now it may finish.
+		e.services.Leaving(ctx, sb.ID, true)
+		err := e.processes.Stop(ctx, sb.ID, req)
+		if err != nil {
+			e.services.Leaving(context.WithoutCancel(ctx), sb.ID, false)
+		}
+		return err
 	}
 	if sb.State.Pid != 0 {
 		return unwatched(sb)

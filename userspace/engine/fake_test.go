@@ -33,6 +33,7 @@ type fakeDatapath struct {
 	endpoints  map[string]datapath.Endpoint
 	ports      map[string][]datapath.Port
 	resolvers  map[string]datapath.Resolver
+	services   map[string]datapath.Service
 	pruned     *datapath.Desired
 	log        []string
 }
@@ -41,6 +42,7 @@ func newFake() *fakeDatapath {
 	return &fakeDatapath{
 		networks: map[string]datapath.Network{}, endpoints: map[string]datapath.Endpoint{},
 		ports: map[string][]datapath.Port{}, resolvers: map[string]datapath.Resolver{},
+		services: map[string]datapath.Service{},
 	}
 }
 
@@ -130,11 +132,17 @@ func (f *fakeDatapath) content() map[string][]string {
 		}
 	}
 	slices.Sort(published)
+	services := []string{}
+	for _, s := range f.services {
+		services = append(services, fmt.Sprintf("%+v", s))
+	}
+	slices.Sort(services)
 	return map[string][]string{
 		"networks":  slices.Sorted(maps.Keys(f.networks)),
 		"endpoints": slices.Sorted(maps.Keys(f.endpoints)),
 		"resolvers": slices.Sorted(maps.Keys(f.resolvers)),
 		"ports":     published,
+		"services":  services,
 	}
 }
 
@@ -192,6 +200,34 @@ func (f *fakeDatapath) DeleteResolver(_ context.Context, id string) error {
 	return f.take("delete resolver", func() { delete(f.resolvers, id) })
 }
 
+// EnsureService refuses what the contract doesn't allow: fronts of networks that it doesn't
+// know, and backends that it doesn't know and that aren't down.
+func (f *fakeDatapath) EnsureService(_ context.Context, s datapath.Service) error {
+	for _, front := range s.Fronts {
+		if front.NetworkID != "" && !f.knowsNetwork(front.NetworkID) {
+			return fmt.Errorf("service %s: network %s isn't known", s.Name, front.NetworkID)
+		}
+	}
+	for _, p := range s.Pools {
+		for _, b := range p.Backends {
+			if b.EndpointID != "" && f.endpoint(b.EndpointID).ID == "" {
+				return fmt.Errorf("service %s: endpoint %s isn't known", s.Name, b.EndpointID)
+			}
+		}
+	}
+	return f.do("service "+s.Name, func() { f.services[s.ID] = s })
+}
+
+func (f *fakeDatapath) DeleteService(_ context.Context, id string) error {
+	return f.take("delete service", func() { delete(f.services, id) })
+}
+
+func (f *fakeDatapath) service(id string) datapath.Service {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.services[id]
+}
+
 func (f *fakeDatapath) Prune(_ context.Context, want datapath.Desired) error {
 	return f.take("prune", func() { f.pruned = &want })
 }
@@ -214,5 +250,6 @@ func (f *fakeDatapath) Uninstall(context.Context) error {
 		clear(f.endpoints)
 		clear(f.ports)
 		clear(f.resolvers)
+		clear(f.services)
 	})
 }

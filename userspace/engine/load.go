@@ -20,6 +20,9 @@ func (e *Engine) load(s store.State) {
 	for i := range s.Endpoints {
 		c.endpoints = append(c.endpoints, &s.Endpoints[i])
 	}
+	for i := range s.Services {
+		c.services = append(c.services, &s.Services[i])
+	}
 	e.state.put(c)
 	for _, n := range c.networks {
 		if n.IPv4 == nil && n.IPv6 == nil {
@@ -29,6 +32,7 @@ func (e *Engine) load(s store.State) {
 			e.log.Error("stored addresses contradict each other", "err", err)
 		}
 	}
+	e.restoreVIPs(c.services)
 }
 
 // withoutOrphans returns the endpoints, and forgets those whose sandbox or network isn't

@@ -195,6 +195,10 @@ func (e *Engine) removeNetwork(ctx context.Context, n *model.Network) (err error
 		return request.Errorf(request.ErrConflict, "error while removing network: network %s has active endpoints (%s)",
 			n.Name, strings.Join(users, ", "))
 	}
+	if services := e.state.servicesOn(n.ID); len(services) > 0 {
+		return request.Errorf(request.ErrConflict, "error while removing network: network %s has services (%s)",
+			n.Name, strings.Join(serviceNames(services), ", "))
+	}
 	u.add(func() error { e.mendNetwork(context.WithoutCancel(ctx), n); return nil })
 	if err := e.tearDownNetwork(ctx, n); err != nil {
 		return err

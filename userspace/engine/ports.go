@@ -20,19 +20,26 @@ import (
 // holds, and returns what it holds then. Numbers that can stay do. u goes back
 // to what was held.
 func (e *Engine) publish(sb *model.Sandbox, held []model.PublishedPort, g policy.Gateways, u *undo) ([]model.PublishedPort, error) {
-	pubs := publications(sb, g, e.listenIPv6())
+	return e.reservePorts(portOwner{sb.ID, "sandbox", sb.Name}, held, publications(sb, g, e.listenIPv6()), u)
+}
+
+// portOwner is who has ports: a sandbox or a service.
+type portOwner struct{ id, kind, name string }
+
+// reservePorts is publish for publications that are known already.
+func (e *Engine) reservePorts(o portOwner, held []model.PublishedPort, pubs []publication, u *undo) ([]model.PublishedPort, error) {
 	kept, released, missing := keep(held, pubs)
 	if len(released) == 0 && len(missing) == 0 {
 		return kept, nil
 	}
-	u.add(func() error { e.holdOnly(sb, held); return nil })
-	e.holdOnly(sb, kept)
-	added, err := e.allocatePorts(sb.ID, missing)
+	u.add(func() error { e.holdOnly(o, held); return nil })
+	e.holdOnly(o, kept)
+	added, err := e.allocatePorts(o.id, missing)
 	if isTaken(err) && len(kept) > 0 {
 		// A number that was kept is taken in the other family: new ones for all.
-		e.ports.Release(sb.ID)
+		e.ports.Release(o.id)
 		kept = nil
-		added, err = e.allocatePorts(sb.ID, pubs)
+		added, err = e.allocatePorts(o.id, pubs)
 	}
 	if err != nil {
 		return nil, portKind(e.namePortOwner(err))
@@ -44,14 +51,14 @@ func (e *Engine) allocatePorts(owner string, pubs []publication) ([]model.Publis
 	return e.ports.Allocate(owner, explicitSpecs(pubs), ports.Families{IPv4: true, IPv6: true}, netip.Addr{})
 }
 
-// holdOnly makes the reservations of sb be exactly these.
-func (e *Engine) holdOnly(sb *model.Sandbox, want []model.PublishedPort) {
-	if slices.Equal(e.ports.Published(sb.ID), want) {
+// holdOnly makes the reservations of o be exactly these.
+func (e *Engine) holdOnly(o portOwner, want []model.PublishedPort) {
+	if slices.Equal(e.ports.Published(o.id), want) {
 		return
 	}
-	e.ports.Release(sb.ID)
-	for _, f := range e.ports.Restore(sb.ID, want) {
-		e.log.Warn("published port is not reserved on the host", "sandbox", sb.Name, "err", f)
+	e.ports.Release(o.id)
+	for _, f := range e.ports.Restore(o.id, want) {
+		e.log.Warn("published port is not reserved on the host", o.kind, o.name, "err", f)
 	}
 }
 
@@ -59,11 +66,14 @@ func isTaken(err error) bool {
 	return errors.Is(err, ports.ErrAllocated) || errors.Is(err, ports.ErrInUse)
 }
 
-// namePortOwner adds to the refusal of a port which sandbox has it.
+// namePortOwner adds to the refusal of a port which sandbox or service has it.
 func (e *Engine) namePortOwner(err error) error {
 	var taken *ports.TakenError
 	if !errors.As(err, &taken) || taken.Owner == "" {
 		return err
+	}
+	if s := e.state.service(taken.Owner); s != nil {
+		return fmt.Errorf("%w (service %s)", err, s.Name)
 	}
 	// One that is being made has no name for others yet.
 	name := shortID(taken.Owner)

@@ -54,6 +54,7 @@ func (e *Engine) Start(ctx context.Context) error {
 		return err
 	}
 	e.restoreSandboxes(ctx)
+	e.restoreServices(ctx)
 	e.owner.SaidAll(ctx, false)
 	e.owner.Report("files of an earlier daemon", errors.Join(e.pruneNamespaces(), e.pruneFiles()))
 	e.background.Go(e.tend)
@@ -126,7 +127,17 @@ func (e *Engine) mendNetwork(ctx context.Context, n *model.Network) {
 			// Removed or uninstalled meanwhile.
 			return nil
 		}
-		return e.applyNetwork(ctx, now)
+		before, had := e.facts.made.find(n.ID)
+		if err := e.applyNetwork(ctx, now); err != nil {
+			return err
+		}
+		if err := e.placeAddresses(ctx, now); err != nil {
+			return err
+		}
+		if had && e.facts.made.get(n.ID).Index != before.Index {
+			e.tellServices(ctx, n.ID)
+		}
+		return nil
 	})
 }
 
@@ -157,6 +168,7 @@ func (e *Engine) expect() {
 			e.owner.ExpectEndpoint(e.datapathEndpoint(sb, a, 0), ports[a.ep.ID])
 		}
 	}
+	e.expectServices()
 }
 
 func (e *Engine) pruneNamespaces() error {

@@ -22,9 +22,12 @@ type state struct {
 	networks  map[string]*model.Network
 	sandboxes map[string]*model.Sandbox
 	endpoints map[string]*model.Endpoint
+	services  map[string]*model.Service
 	// ofNetwork and ofSandbox hold the endpoint IDs of each.
 	ofNetwork map[string]map[string]bool
 	ofSandbox map[string]map[string]bool
+	// servicesOf holds the IDs of each network's services.
+	servicesOf map[string]map[string]bool
 	// claimed are the names, with a prefix for their kind, of objects that are
 	// being made and nobody sees yet.
 	claimed map[string]bool
@@ -32,12 +35,14 @@ type state struct {
 
 func newState() *state {
 	return &state{
-		networks:  make(map[string]*model.Network),
-		sandboxes: make(map[string]*model.Sandbox),
-		endpoints: make(map[string]*model.Endpoint),
-		ofNetwork: make(map[string]map[string]bool),
-		ofSandbox: make(map[string]map[string]bool),
-		claimed:   make(map[string]bool),
+		networks:   make(map[string]*model.Network),
+		sandboxes:  make(map[string]*model.Sandbox),
+		endpoints:  make(map[string]*model.Endpoint),
+		services:   make(map[string]*model.Service),
+		ofNetwork:  make(map[string]map[string]bool),
+		ofSandbox:  make(map[string]map[string]bool),
+		servicesOf: make(map[string]map[string]bool),
+		claimed:    make(map[string]bool),
 	}
 }
 
@@ -195,6 +200,18 @@ func (s *state) put(c change) {
 		s.endpoints[ep.ID] = ep
 		index(s.ofNetwork, ep.NetworkID, ep.ID)
 		index(s.ofSandbox, ep.SandboxID, ep.ID)
+	}
+	for _, svc := range c.services {
+		s.services[svc.ID] = svc
+		for _, n := range svc.Networks {
+			index(s.servicesOf, n.NetworkID, svc.ID)
+		}
+	}
+	for _, svc := range c.goneServices {
+		delete(s.services, svc.ID)
+		for _, n := range svc.Networks {
+			unindex(s.servicesOf, n.NetworkID, svc.ID)
+		}
 	}
 	for _, ep := range c.goneEndpoints {
 		delete(s.endpoints, ep.ID)

@@ -61,7 +61,7 @@ func (e *Engine) tendDevices(ctx context.Context) {
 		if n == nil {
 			continue
 		}
-		if t := e.tending(n); t != nil && !t.NetworkWhole(n, dev, seen) {
+		if t := e.tending(n); t != nil && !(t.NetworkWhole(n, dev, seen) && e.addressesWhole(n, dev, seen)) {
 			e.log.Info("device of a network is put right", "network", n.Name, "device", n.Device())
 			e.mendNetwork(ctx, n)
 		}

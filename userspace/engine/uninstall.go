@@ -31,6 +31,7 @@ func (e *Engine) Uninstall(ctx context.Context, purge bool, removed func(string)
 	}
 	if err != nil && !e.Wanted.Stopped() {
 		e.restoreNetworks(ctx)
+		e.remakeServices(ctx)
 	}
 	return err
 }
@@ -43,6 +44,15 @@ func (e *Engine) uninstall(ctx context.Context, purge bool, removed func(string)
 			return fmt.Errorf("sandbox %s: %w", sb.Name, err)
 		}
 		removed("sandbox " + sb.Name)
+		return nil
+	}); err != nil {
+		return err
+	}
+	if err := abreast(e.state.allServices(), func(s *model.Service) error {
+		if err := e.uninstallService(ctx, s, purge); err != nil {
+			return err
+		}
+		removed("service " + s.Name)
 		return nil
 	}); err != nil {
 		return err

@@ -53,6 +53,8 @@ func (e *Engine) refreshHost(ctx context.Context, always bool) error {
 	if err != nil {
 		return err
 	}
+	// The datapath is told of services' addresses with the services.
+	now.Addresses = e.vips.without(now.Addresses)
 	e.tellMissing(now)
 	if !always && !e.hostInDoubt && reflect.DeepEqual(now, e.facts.hostNow()) {
 		return nil

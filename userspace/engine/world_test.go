@@ -218,6 +218,7 @@ func on(names ...string) []request.EndpointSettings {
 type snapshot struct {
 	Networks  []request.NetworkView
 	Sandboxes []request.SandboxView
+	Services  []request.ServiceView
 	Datapath  map[string][]string
 	Devices   []string
 	Netns     []string
@@ -234,6 +235,8 @@ func (w *world) snapshot() snapshot {
 	s.Networks, err = w.Networks(ctx)
 	must(w.t, err)
 	s.Sandboxes, err = w.Sandboxes(ctx)
+	must(w.t, err)
+	s.Services, err = w.Services(ctx)
 	must(w.t, err)
 	owned, err := w.links.Owned()
 	must(w.t, err)
@@ -287,6 +290,10 @@ func (w *world) stored() {
 	for _, ep := range w.state.endpoints {
 		memory.Endpoints = append(memory.Endpoints, *ep)
 	}
+	for _, s := range w.state.services {
+		memory.Services = append(memory.Services, *s)
+	}
+	slices.SortFunc(memory.Services, func(a, b model.Service) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(memory.Networks, func(a, b model.Network) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(memory.Sandboxes, func(a, b model.Sandbox) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(memory.Endpoints, func(a, b model.Endpoint) int { return cmp.Compare(a.ID, b.ID) })

@@ -52,6 +52,24 @@ func (n *network) restoreEndpoint(e *model.Endpoint) error {
 		n.restoreAddr(IPv6, e.IPv6, e.Requested6, e.ID))
 }
 
+// RestoreAddress takes an address that was given out before the daemon started, of somebody
+// who is no endpoint; whose it is stands in the error.
+func (m *Manager) RestoreAddress(networkID string, addr netip.Addr, requested bool, whose string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s, err := m.space(networkID, familyOf(addr))
+	if err != nil {
+		return fmt.Errorf("%s: address %s: %w", whose, addr, err)
+	}
+	if err := s.request(addr); err != nil {
+		return fmt.Errorf("%s: address %w", whose, err)
+	}
+	if !requested {
+		s.passBy(addr)
+	}
+	return nil
+}
+
 func (n *network) restoreAddr(f Family, p netip.Prefix, requested bool, endpointID string) error {
 	if !p.IsValid() {
 		return nil

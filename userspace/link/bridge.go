@@ -182,7 +182,8 @@ func (h *Host) removeOtherAddresses(l netlink.Link, b Bridge) error {
 	}
 	for _, a := range addrs {
 		p, ok := addressOf(a)
-		if !ok || p == b.IPv4 || p == b.IPv6 || p.Addr().IsLinkLocalUnicast() && p.Addr().Is6() {
+		// Those without a subnet are services' (SetServiceAddresses).
+		if !ok || p == b.IPv4 || p == b.IPv6 || p.IsSingleIP() || p.Addr().IsLinkLocalUnicast() && p.Addr().Is6() {
 			continue
 		}
 		if err := h.nl.AddrDel(l, &a); err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {

@@ -29,6 +29,23 @@ type Backend struct {
 	State  model.BackendState
 }
 
+// ServiceGateways are the networks by which the ports of a service are published, by family:
+// the first that would carry a default route. There are no endpoints in them.
+func ServiceGateways(networks []*model.Network) (g Gateways) {
+	for _, n := range networks {
+		if n.Internal {
+			continue
+		}
+		if g.V4 == nil && n.IPv4 != nil && n.IPv4.Gateway.IsValid() {
+			g.V4 = &Attachment{Network: n}
+		}
+		if g.V6 == nil && n.IPv6 != nil && n.IPv6.Gateway.IsValid() {
+			g.V6 = &Attachment{Network: n}
+		}
+	}
+	return g
+}
+
 // Selects reports whether a sandbox with these labels has all that the selector asks for.
 // An empty selector picks nobody.
 func Selects(selector, labels map[string]string) bool {

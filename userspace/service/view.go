@@ -16,6 +16,9 @@ import (
 
 // Backend is a backend of a service as it is now.
 type Backend struct {
+	// Key is what a drained backend is called in model.Service: a sandbox's ID or an
+	// address; empty for a name that no sandbox has.
+	Key string
 	// SandboxID and Name are empty for an address outside.
 	SandboxID string
 	Name      string
@@ -69,7 +72,7 @@ func (m *Manager) Backends(id string) (all []Backend, warnings []string) {
 }
 
 func (b *backend) view(s *model.Service, key string) Backend {
-	v := Backend{Port: b.spec.Port, Weight: b.spec.Weight}
+	v := Backend{Key: key, Port: b.spec.Port, Weight: b.spec.Weight}
 	v.State, v.Reason = b.state(s, key)
 	p := b.policy(s, key)
 	_, v.IPv4 = policy.Address(s, &p, false)

@@ -21,7 +21,7 @@ func soundFile(t testing.TB) ([]byte, State) {
 	}
 	want := sample()
 	err = s.Update(func(tx *Tx) error {
-		return errors.Join(tx.PutNetwork(&want.Networks[0]), tx.PutEndpoint(&want.Endpoints[0]), tx.PutSandbox(&want.Sandboxes[0]))
+		return errors.Join(tx.PutNetwork(&want.Networks[0]), tx.PutEndpoint(&want.Endpoints[0]), tx.PutSandbox(&want.Sandboxes[0]), tx.PutService(&want.Services[0]))
 	})
 	if err != nil {
 		t.Fatal(err)

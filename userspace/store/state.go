@@ -15,6 +15,7 @@ type State struct {
 	Networks  []model.Network
 	Endpoints []model.Endpoint
 	Sandboxes []model.Sandbox
+	Services  []model.Service
 }
 
 // Load reads everything. It fails with ErrCorrupt where a record isn't what was written.
@@ -36,6 +37,13 @@ func loadAll(tx *bolt.Tx) (state State, err error) {
 		return State{}, err
 	}
 	if state.Sandboxes, err = loadBucket(tx, bucketSandboxes, func(s *model.Sandbox) string { return s.ID }); err != nil {
+		return State{}, err
+	}
+	if tx.Bucket([]byte(Services)) == nil {
+		// A file of an earlier version, which had none.
+		return state, nil
+	}
+	if state.Services, err = loadBucket(tx, []byte(Services), func(s *model.Service) string { return s.ID }); err != nil {
 		return State{}, err
 	}
 	return state, nil
@@ -68,6 +76,12 @@ func (tx *Tx) PutEndpoint(e *model.Endpoint) error { return tx.put(bucketEndpoin
 
 // PutSandbox saves s under its ID.
 func (tx *Tx) PutSandbox(s *model.Sandbox) error { return tx.put(bucketSandboxes, s.ID, s) }
+
+// PutService saves s under its ID.
+func (tx *Tx) PutService(s *model.Service) error { return tx.Put(Services, s.ID, s) }
+
+// DeleteService removes the service; removing what is gone does nothing.
+func (tx *Tx) DeleteService(id string) error { return tx.Delete(Services, id) }
 
 // DeleteNetwork removes the network; removing what is gone does nothing.
 func (tx *Tx) DeleteNetwork(id string) error { return tx.delete(bucketNetworks, id) }

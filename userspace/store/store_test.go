@@ -57,6 +57,13 @@ func sample() State {
 			Published: []model.PublishedPort{{Port: model.Port{Num: 80, Proto: model.TCP}, HostIP: netip.IPv4Unspecified(), HostPort: 8080}},
 			State:     model.State{Status: model.StatusExited, ExitCode: &code},
 		}},
+		Services: []model.Service{{
+			ID: "v1", Name: "shop", Networks: []model.ServiceNetwork{{NetworkID: "n1", IPv4: netip.MustParseAddr("172.18.0.8"), Requested4: true}},
+			EndpointMode: model.EndpointModeVIP, Ports: []model.ServicePort{{Port: model.Port{Num: 80, Proto: model.TCP}, Target: 8080}},
+			Selector: map[string]string{"app": "web"}, Scheduler: model.SchedulerMaglev, Drain: time.Second,
+			Health:  model.Health{Kind: model.HealthHTTP, Path: "/", Interval: time.Second},
+			Sources: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")},
+		}},
 	}
 }
 
@@ -70,6 +77,9 @@ func put(tx *Tx, st State) error {
 	}
 	for i := range st.Sandboxes {
 		errs = append(errs, tx.PutSandbox(&st.Sandboxes[i]))
+	}
+	for i := range st.Services {
+		errs = append(errs, tx.PutService(&st.Services[i]))
 	}
 	return errors.Join(errs...)
 }
@@ -99,7 +109,7 @@ func TestStateSurvivesReopening(t *testing.T) {
 	s = mustOpen(t, path)
 	checkState(t, s, sample())
 	err := s.Update(func(tx *Tx) error {
-		return errors.Join(tx.DeleteEndpoint("e1"), tx.DeleteSandbox("s1"), tx.DeleteSandbox("s1"), tx.DeleteNetwork("gone"))
+		return errors.Join(tx.DeleteEndpoint("e1"), tx.DeleteSandbox("s1"), tx.DeleteSandbox("s1"), tx.DeleteService("v1"), tx.DeleteService("v1"), tx.DeleteNetwork("gone"))
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package wanted holds what this host should have: networks, endpoints, published ports
-// and resolvers, each with its owner. Owners say what they want; nobody else tells the
+// Package wanted holds what this host should have: networks, endpoints, published ports,
+// resolvers and services, each with its owner. Owners say what they want; nobody else tells the
 // datapath.
 //
 // An owner says it in one of two ways. By edits: one thing at a time, and the answer is
 // the datapath's; what is refused the owner takes back, or leaves wanted. Or whole: all
 // that it wants (Set), and the difference is told in an order that is safe; what is
-// refused is told again, ever less often, until it isn't wanted any more.
+// refused is told again, ever less often, until it isn't wanted any more. Services are
+// edited by either.
 //
 // What isn't as it should be is said here (Report), and what can be mended by trying
 // again is tried again here (Mend). That is the one list behind "degraded".

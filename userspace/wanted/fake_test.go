@@ -95,6 +95,8 @@ func (k *kernel) Guard(_ context.Context, device string, _ int) error {
 	return k.call("guard %s", device)
 }
 
+func (k *kernel) Mode() datapath.Mode { return datapath.IPTables }
+
 func (k *kernel) EnsureHost(context.Context, model.Host) error { return k.call("host") }
 
 func (k *kernel) EnsureResolver(_ context.Context, r datapath.Resolver) error {

@@ -20,18 +20,20 @@ import (
 )
 
 // objects are what an owner wants, or what the datapath has of it, by ID; ports by
-// endpoint, resolvers by sandbox.
+// endpoint, resolvers by sandbox. Services are wanted by edits only, and remembered once.
 type objects struct {
 	networks  map[string]Network
 	endpoints map[string]datapath.Endpoint
 	ports     map[string][]datapath.Port
 	resolvers map[string]datapath.Resolver
+	services  map[string]datapath.Service
 }
 
 func newObjects() objects {
 	return objects{
 		networks: make(map[string]Network), endpoints: make(map[string]datapath.Endpoint),
 		ports: make(map[string][]datapath.Port), resolvers: make(map[string]datapath.Resolver),
+		services: make(map[string]datapath.Service),
 	}
 }
 

@@ -29,6 +29,7 @@ type Driver struct {
 var _ interface {
 	driver.Predefining
 	driver.Tending
+	driver.Serving
 } = (*Driver)(nil)
 
 // New returns a driver of the devices of links, which the caller closes.

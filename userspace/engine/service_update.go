@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/request"
+	"github.com/fairway-project/fairway/userspace/service"
+)
+
+// UpdateService changes what a request says of a service.
+func (e *Engine) UpdateService(ctx context.Context, ref string, req request.ServiceUpdate) (request.ServiceView, error) {
+	s, err := e.editService(ctx, ref, func(s *model.Service, u *undo) (*model.Service, error) {
+		now, err := req.Apply(s)
+		if err != nil {
+			return nil, err
+		}
+		if err := e.checkBackends(now); err != nil {
+			return nil, err
+		}
+		now.Published, err = e.publishService(now, s.Published, u)
+		return now, err
+	})
+	if err != nil {
+		return request.ServiceView{}, err
+	}
+	return e.serviceView(s), nil
+}
+
+// editService puts another value of a service in force, which plan makes.
+func (e *Engine) editService(ctx context.Context, ref string, plan func(*model.Service, *undo) (*model.Service, error)) (now *model.Service, err error) {
+	leave, err := e.gate.enter()
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	found, err := e.state.findService(ref)
+	if err != nil {
+		return nil, err
+	}
+	defer e.locks.sandbox(found.ID, serviceNetworkIDs(found)...)()
+	s := e.state.service(found.ID)
+	if s == nil {
+		return nil, request.Errorf(request.ErrNotFound, "service %s not found", ref)
+	}
+	var u undo
+	defer u.onError(&err)
+	if now, err = plan(s, &u); err != nil {
+		return nil, err
+	}
+	u.add(func() error { return e.commit(change{services: []*model.Service{s}}) })
+	if err := e.commit(change{services: []*model.Service{now}}); err != nil {
+		return nil, err
+	}
+	u.add(func() error { return e.services.Put(context.WithoutCancel(ctx), s) })
+	if err := e.services.Put(ctx, now); err != nil {
+		return nil, fmt.Errorf("service %s: %w", s.Name, err)
+	}
+	e.audit.ServicePorts(s.Name, s.Published, now.Published)
+	return now, nil
+}
+
+// DrainService has a backend get no new flows, or get them again.
+func (e *Engine) DrainService(ctx context.Context, ref string, req request.ServiceDrain) error {
+	_, err := e.editService(ctx, ref, func(s *model.Service, _ *undo) (*model.Service, error) {
+		backends, _ := e.services.Backends(s.ID)
+		key, err := backendKey(s, backends, req.Backend)
+		if err != nil {
+			return nil, err
+		}
+		now := *s
+		// Those that are gone are forgotten: none of them comes back under its ID.
+		now.Drained = slices.DeleteFunc(slices.Clone(s.Drained), func(has string) bool {
+			return has == key || !slices.ContainsFunc(backends, func(b service.Backend) bool { return b.Key == has })
+		})
+		if !req.Undo {
+			now.Drained = append(now.Drained, key)
+		}
+		if len(now.Drained) == 0 {
+			now.Drained = nil
+		}
+		return &now, nil
+	})
+	return err
+}
+
+// backendKey finds a backend by its sandbox's name or ID, by an unambiguous prefix of the
+// ID, or by its address.
+func backendKey(s *model.Service, backends []service.Backend, ref string) (string, error) {
+	there := make(map[string]*service.Backend)
+	for i := range backends {
+		if backends[i].Key != "" {
+			there[backends[i].Key] = &backends[i]
+		}
+	}
+	b, err := find(there, "backend", ref, func(b *service.Backend) string { return b.Name })
+	if err != nil {
+		return "", fmt.Errorf("service %s: %w", s.Name, err)
+	}
+	return b.Key, nil
+}

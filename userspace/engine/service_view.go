@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+
+	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/request"
+	"github.com/fairway-project/fairway/userspace/service"
+)
+
+// Services returns all services, ordered by name.
+func (e *Engine) Services(context.Context) ([]request.ServiceView, error) {
+	all := e.state.allServices()
+	out := make([]request.ServiceView, 0, len(all))
+	for _, s := range all {
+		out = append(out, e.serviceView(s))
+	}
+	return out, nil
+}
+
+// Service returns the service that ref names.
+func (e *Engine) Service(_ context.Context, ref string) (request.ServiceView, error) {
+	s, err := e.state.findService(ref)
+	if err != nil {
+		return request.ServiceView{}, err
+	}
+	return e.serviceView(s), nil
+}
+
+func (e *Engine) serviceView(s *model.Service) request.ServiceView {
+	v := request.ServiceView{Service: *s}
+	for _, in := range s.Networks {
+		nv := request.ServiceNetworkView{ServiceNetwork: in}
+		if n := e.state.network(in.NetworkID); n != nil {
+			nv.Name = n.Name
+		}
+		v.Networks = append(v.Networks, nv)
+	}
+	backends, warnings := e.services.Backends(s.ID)
+	for _, b := range backends {
+		v.Backends = append(v.Backends, request.ServiceBackendView{
+			SandboxID: b.SandboxID, Name: b.Name, IPv4: b.IPv4, IPv6: b.IPv6, Port: b.Port, Weight: b.Weight, State: b.State, Reason: b.Reason,
+		})
+	}
+	v.Warnings = warnings
+	for _, subject := range []string{service.Subject(s.Name), portsSubject(s)} {
+		if text := e.owner.Trouble(subject); text != "" {
+			v.Warnings = append(v.Warnings, text)
+		}
+	}
+	return v
+}
