@@ -57,6 +57,7 @@ func forget(f *fakeDatapath) {
 	clear(f.endpoints)
 	clear(f.ports)
 	clear(f.resolvers)
+	clear(f.services)
 	f.pruned = nil
 }
 

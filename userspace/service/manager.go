@@ -116,6 +116,9 @@ func (m *Manager) Load(services []*model.Service, members []Member) {
 		m.indexService(e)
 		m.gather(e)
 		for key, b := range e.backends {
+			if !health.Checked(s.Health) {
+				break
+			}
 			b.verdict = &health.Verdict{Healthy: true}
 			if m.Memory != nil && !m.Memory.Healthy(s.ID, key) {
 				b.verdict = &health.Verdict{Reason: "wasn't healthy before the daemon started"}
