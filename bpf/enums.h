@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Enums reach BTF, which the Go types come from, only if something refers to them. */
+/*
+ * Enums, and the entries of tables in tables, reach BTF, which the Go types come from, only
+ * if something refers to them.
+ */
 #pragma once
 
 #include "types.h"
@@ -24,6 +27,11 @@ struct enums {
 	enum flow_netfilter flow_netfilter;
 	enum carry_outcome carry_outcome;
 	enum park_mark park_mark;
+	enum backend_state backend_state;
+	enum pool_flag pool_flag;
+	struct ring_word ring_word;
+	struct backend backend;
+	struct pool pool;
 };
 
 volatile const struct enums enums = {};

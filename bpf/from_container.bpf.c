@@ -9,24 +9,41 @@
 #include "park.h"
 #include "peer.h"
 
-/* To one of the host's own addresses. */
-static __always_inline int to_host(bool v6, const struct packet *p, __u32 slot,
-				   const struct endpoint *ep, const struct network *net,
-				   __u32 gateway_of_network)
+/*
+ * To a published port, or to a service by its own address, which own tells. target is NULL
+ * where nobody is there.
+ */
+static __always_inline int to_published(struct __sk_buff *ctx, bool v6, const struct packet *p,
+					__u32 slot, const struct endpoint *ep,
+					const struct network *net, const struct published *pub,
+					const struct endpoint *target, bool own)
 {
+	/* What an internal network has of its own it reaches. */
+	if (net->flags & NETWORK_INTERNAL &&
+	    !(own && (target ? target->network == ep->network : publish_is_vacant(pub))))
+		return dropped(DROP_INTERNAL);
+	if (!target && publish_is_vacant(pub))
+		return reply_no_backend(ctx, PROG_FROM_CONTAINER, v6, p);
+	return open_hairpin(v6, p, slot, ep, pub, target);
+}
+
+/* To one of the host's own addresses. */
+static __always_inline int to_host(struct __sk_buff *ctx, bool v6, const struct packet *p,
+				   __u32 slot, const struct endpoint *ep,
+				   const struct network *net, __u32 gateway_of_network)
+{
+	bool own = gateway_of_network == (__u32)ep->network + 1;
+	struct client client = client_of(v6, p);
 	struct published *pub = NULL;
 	struct endpoint *target;
 
 	if (!(p->flags & (PKT_NO_PORTS | PKT_LATER_FRAGMENT)) && begins_connection(p) &&
 	    (!v6 || may_be_forwarded(true, p->saddr)))
-		pub = publish_resolve(v6, p->daddr, p->dport, p->proto, FOR_PACKET, &target);
-	if (pub) {
-		if (net->flags & NETWORK_INTERNAL)
-			return dropped(DROP_INTERNAL);
-		return open_hairpin(v6, p, slot, ep, pub, target);
-	}
-	if (gateway_of_network && gateway_of_network != (__u32)ep->network + 1 &&
-	    !is_gateway(v6, net, p->daddr))
+		pub = publish_resolve(v6, p->daddr, p->dport, p->proto, FOR_PACKET,
+				      own ? ep->network : 0, &client, &target);
+	if (pub)
+		return to_published(ctx, v6, p, slot, ep, net, pub, target, own);
+	if (gateway_of_network && !own && !is_gateway(v6, net, p->daddr))
 		return dropped(DROP_ISOLATED);
 	if (net->flags & NETWORK_INTERNAL && !gateway_of_network)
 		return dropped(DROP_INTERNAL);
@@ -37,11 +54,11 @@ static __always_inline int to_host(bool v6, const struct packet *p, __u32 slot,
  * The same of what may be a fragment. A later one may be for a published port, if its first
  * one hasn't come.
  */
-static __always_inline int to_host_any(bool v6, const struct packet *p, __u32 slot,
-				       const struct endpoint *ep, const struct network *net,
-				       __u32 gateway_of_network)
+static __always_inline int to_host_any(struct __sk_buff *ctx, bool v6, const struct packet *p,
+				       __u32 slot, const struct endpoint *ep,
+				       const struct network *net, __u32 gateway_of_network)
 {
-	int action = to_host(v6, p, slot, ep, net, gateway_of_network);
+	int action = to_host(ctx, v6, p, slot, ep, net, gateway_of_network);
 
 	if (!(p->flags & PKT_FRAGMENT) || net->flags & NETWORK_INTERNAL ||
 	    (v6 && !may_be_forwarded(true, p->saddr)))
@@ -87,7 +104,7 @@ static __always_inline int begin(struct __sk_buff *ctx, bool v6, const struct pa
 		return NEXT;
 	gateway = host_addr(v6, p->daddr);
 	if (gateway)
-		return to_host_any(v6, p, slot, ep, net, *gateway);
+		return to_host_any(ctx, v6, p, slot, ep, net, *gateway);
 	if (network_holds(v6, net, p->daddr)) {
 		__u32 peer_slot = 0;
 		struct endpoint *peer = endpoint_of_addr(v6, ep->network, p->daddr, &peer_slot);

@@ -35,18 +35,22 @@ static __always_inline int direct(struct __sk_buff *ctx, bool v6, const struct p
 }
 
 /* To an address of the host: a published port, or NEXT, none of our business. */
-static __always_inline int published(bool v6, const struct packet *p, struct inside *to)
+static __always_inline int published(struct __sk_buff *ctx, bool v6, const struct packet *p,
+				     struct inside *to)
 {
+	struct client client = client_of(v6, p);
+	struct published *pub;
 	struct endpoint *ep;
-	struct published *pub = publish_resolve(v6, p->daddr, p->dport, p->proto, FOR_PACKET, &ep);
 
-	if (!pub)
-		return NEXT;
 	/* Neither a beginning nor a middle: the stack answers it with a reset. */
 	if (!begins_connection(p) && !continues_connection(p))
 		return NEXT;
+	pub = publish_resolve(v6, p->daddr, p->dport, p->proto, FOR_PACKET, 0, &client, &ep);
+	if (!pub)
+		return NEXT;
 	if (!ep)
-		return dropped(DROP_ENDPOINT_GONE);
+		return publish_is_vacant(pub) ? reply_no_backend(ctx, PROG_FROM_UPLINK, v6, p) :
+						dropped(DROP_ENDPOINT_GONE);
 	publish_target(v6, pub, to->daddr);
 	to->slot = pub->endpoint;
 	to->dport = pub->port;
@@ -69,7 +73,7 @@ static __always_inline int uplink_new(struct __sk_buff *ctx, bool v6)
 	if (to->network != MAX_NETWORKS)
 		action = direct(ctx, v6, p, to);
 	else
-		action = published(v6, p, to);
+		action = published(ctx, v6, p, to);
 	if (action == NEXT)
 		host_hears(v6, p);
 	if (action == OPEN_INSIDE)

@@ -258,3 +258,25 @@ static __always_inline int reply_too_big(struct __sk_buff *ctx, enum program pro
 
 	return go_on_answering(ctx, program, v6, v6 ? too_big6 : too_big4);
 }
+
+/*
+ * Refuses a packet to a service that has no backend. The middle of nothing is the stack's,
+ * which resets it; what begins is told that nobody listens, as netfilter's REJECT says it.
+ * Clients of TCP, too, take that for a refused connection.
+ */
+static __always_inline int reply_no_backend(struct __sk_buff *ctx, enum program program, bool v6,
+					    const struct packet *p)
+{
+	struct counter *c;
+
+	if (p->proto == IPPROTO_TCP && !(p->tcp_flags & TCP_SYN))
+		return NEXT;
+	if (p->proto == IPPROTO_SCTP)
+		return dropped(DROP_NO_BACKEND);
+	c = drop_counter(DROP_NO_BACKEND, direction_of(program));
+	if (c)
+		count(c, ctx);
+	return go_on_answering(ctx, program, v6,
+			       v6 ? (struct answer){ .type = 1, .code = 4 } :
+				    (struct answer){ .type = 3, .code = 3 });
+}

@@ -2,7 +2,7 @@
 /* Published ports: which container an address and port of the host stand for. */
 #pragma once
 
-#include "endpoint.h"
+#include "service.h"
 
 static __always_inline int proto_index(__u8 proto)
 {
@@ -32,7 +32,7 @@ static __always_inline bool port_is_published(__u8 proto, __be16 port)
 	return word && *word >> (num % 64) & 1;
 }
 
-/* network is 0 for an address of the host. */
+/* network is 0 for an address that is the host's for everybody. */
 static __always_inline struct published *publish_find_key(bool v6, __u32 network,
 							  const __be32 *addr, __be16 port,
 							  __u8 proto)
@@ -53,16 +53,6 @@ static __always_inline struct published *publish_find(bool v6, const __be32 *add
 	return pub ? pub : publish_find_key(v6, 0, any, port, proto);
 }
 
-/* The endpoint behind a publication; NULL if it isn't the one any more that was meant. */
-static __always_inline struct endpoint *publish_endpoint(const struct published *pub)
-{
-	struct endpoint *ep = endpoint_at(pub->endpoint);
-
-	if (!ep || ep->generation != pub->generation || !(ep->flags & ENDPOINT_READY))
-		return NULL;
-	return ep;
-}
-
 /* Who is on the way to an address of the host. */
 enum publish_for {
 	FOR_PACKET, /* from a container or from outside */
@@ -71,23 +61,44 @@ enum publish_for {
 
 /*
  * What an address of the host and a port stand for: every way to a publication is through
- * here. That addr is the host's, the caller has made sure. NULL if nothing is published
- * there for who asks; *ep is the endpoint behind it, NULL if that is gone.
+ * here. That addr is the host's, the caller has made sure; network is the slot of the one
+ * whose services may have it for their own, 0 if who asks reaches none. NULL if nothing is
+ * published there for who asks; *ep is the endpoint behind it, NULL if that is gone.
+ *
+ * Where it is a service, the backend for the client is what is returned; and the service's
+ * publication itself, without an endpoint, if there is none (publish_is_vacant).
  */
 static __always_inline struct published *publish_resolve(bool v6, const __be32 *addr, __be16 port,
 							 __u8 proto, enum publish_for who,
+							 __u32 network, const struct client *client,
 							 struct endpoint **ep)
 {
-	struct published *pub;
+	struct published *pub = NULL;
+	struct backend *b;
 
 	*ep = NULL;
 	if (!port_is_published(proto, port))
 		return NULL;
-	pub = publish_find(v6, addr, port, proto);
+	if (network)
+		pub = publish_find_key(v6, network, addr, port, proto);
+	if (!pub)
+		pub = publish_find(v6, addr, port, proto);
 	if (!pub || (who == FOR_PACKET && pub->flags & PUBLISHED_HOST_ONLY))
 		return NULL;
+	if (pub->flags & PUBLISHED_SERVICE) {
+		b = service_backend(pub->endpoint, client);
+		if (!b)
+			return pub;
+		pub = &b->at;
+	}
 	*ep = publish_endpoint(pub);
 	return pub;
+}
+
+/* Whether it is a service without a backend that serves, and no endpoint that is gone. */
+static __always_inline bool publish_is_vacant(const struct published *pub)
+{
+	return pub->flags & PUBLISHED_SERVICE;
 }
 
 /* Whether the network's endpoint has published the port of its own address, for direct access. */

@@ -13,6 +13,8 @@
 #include "publish.h"
 
 #define PROCEED 1
+#define REFUSE 0
+#define ECONNREFUSED 111
 #define RESOLVER_ADDR bpf_htonl(0x7f00000b)
 #define RESOLVER_PORT bpf_htons(53)
 
@@ -47,21 +49,58 @@ static __always_inline void unspecified_is_loopback(bool v6, struct destination 
 		d->addr[0] = bpf_htonl(0x7f000001);
 }
 
-/* The publication that a socket of the host would reach, by loopback too. */
-static __always_inline struct published *publication_for(bool v6, struct destination *d)
+/* The host is one client, and each of its sockets a flow, whatever it connects or sends. */
+static __always_inline struct client client_of_socket(struct bpf_sock_addr *ctx,
+						      const struct destination *d)
 {
-	struct published *pub;
-	struct endpoint *ep;
+	__u64 cookie = bpf_get_socket_cookie(ctx);
 
+	return (struct client){ .flow = mix(mix(cookie, cookie >> 32), d->port) };
+}
+
+/*
+ * The publication that a socket of the host would reach, by loopback too; *ep is NULL where
+ * nobody is behind it.
+ */
+static __always_inline struct published *publication_for(struct bpf_sock_addr *ctx, bool v6,
+							 struct destination *d,
+							 struct endpoint **ep)
+{
+	struct client client;
+	__u32 *owner = NULL;
+
+	*ep = NULL;
 	if (d->proto != IPPROTO_TCP && d->proto != IPPROTO_UDP)
 		return NULL;
 	if (!port_is_published(d->proto, d->port))
 		return NULL;
 	unspecified_is_loopback(v6, d);
-	if (!addr_is_loopback(v6, d->addr) && !host_addr(v6, d->addr))
-		return NULL;
-	pub = publish_resolve(v6, d->addr, d->port, d->proto, FOR_SOCKET, &ep);
-	return ep ? pub : NULL;
+	if (!addr_is_loopback(v6, d->addr)) {
+		owner = host_addr(v6, d->addr);
+		if (!owner)
+			return NULL;
+	}
+	client = client_of_socket(ctx, d);
+	return publish_resolve(v6, d->addr, d->port, d->proto, FOR_SOCKET,
+			       owner && *owner ? *owner - 1 : 0, &client, ep);
+}
+
+/* What becomes of a call for which no container is there. */
+static __always_inline int nobody(const struct published *pub)
+{
+	if (!pub || !publish_is_vacant(pub))
+		return PROCEED;
+	bpf_set_retval(-ECONNREFUSED);
+	return REFUSE;
+}
+
+/* Whether an IPv4 address is behind it. */
+static __always_inline bool leads_to_mapped(const struct published *pub)
+{
+	__be32 words[4];
+
+	__builtin_memcpy(words, pub->addr, 16);
+	return addr6_is_mapped(words);
 }
 
 static __always_inline void remember_origin(struct bpf_sock_addr *ctx, bool v6,
@@ -147,6 +186,7 @@ static __always_inline int redirect4(struct bpf_sock_addr *ctx)
 {
 	struct destination d = {};
 	struct published *pub;
+	struct endpoint *ep;
 
 	destination4(ctx, &d);
 	if (d.addr[0] == RESOLVER_ADDR && d.port == RESOLVER_PORT) {
@@ -155,9 +195,9 @@ static __always_inline int redirect4(struct bpf_sock_addr *ctx)
 	}
 	if (!in_host_netns(ctx))
 		return PROCEED;
-	pub = publication_for(false, &d);
-	if (!pub)
-		return PROCEED;
+	pub = publication_for(ctx, false, &d, &ep);
+	if (!pub || !ep)
+		return nobody(pub);
 	remember_origin(ctx, false, &d, pub);
 	set_addr4(ctx, pub->addr);
 	ctx->user_port = pub->port;
@@ -168,6 +208,7 @@ static __always_inline int redirect6(struct bpf_sock_addr *ctx, bool may_change_
 {
 	struct destination d = {};
 	struct published *pub;
+	struct endpoint *ep;
 
 	destination6(ctx, &d);
 	if (d.mapped && d.addr[0] == RESOLVER_ADDR && d.port == RESOLVER_PORT) {
@@ -176,11 +217,11 @@ static __always_inline int redirect6(struct bpf_sock_addr *ctx, bool may_change_
 	}
 	if (!in_host_netns(ctx))
 		return PROCEED;
-	pub = d.mapped ? publication_for(false, &d) : publication_for(true, &d);
-	if (!pub)
-		return PROCEED;
+	pub = d.mapped ? publication_for(ctx, false, &d, &ep) : publication_for(ctx, true, &d, &ep);
+	if (!pub || !ep)
+		return nobody(pub);
 	/* sendmsg can't change from IPv6 to IPv4 any more (udpv6_sendmsg). */
-	if (!may_change_family && !d.mapped && pub->flags & PUBLISHED_HOST_ONLY)
+	if (!may_change_family && !d.mapped && leads_to_mapped(pub))
 		return PROCEED;
 	if (d.mapped)
 		remember_origin(ctx, false, &d, pub);

@@ -47,7 +47,8 @@ enum drop_reason {
 	DROP_FLOW_SHARE = 26, /* the room left in the flow table is kept for other endpoints */
 	DROP_PORT_SHARE = 27, /* the ports left towards this destination are kept for others */
 	DROP_INCOMPLETE = 28, /* a program that had to go on with it wasn't there */
-	DROP_REASON_MAX = 29,
+	DROP_NO_BACKEND = 29, /* a service has no backend that serves */
+	DROP_REASON_MAX = 30,
 };
 
 /* Which way a packet goes, as seen from the container. */
@@ -95,6 +96,10 @@ enum limit {
 	HEARD_PLACES = 4096,  /* a power of two */
 	MAX_NETWORKS = 4096,
 	MAX_PUBLISHED = 262144,
+	MAX_SERVICES = 32768,      /* pools of backends */
+	MAX_BACKENDS = 4096,       /* of a pool */
+	RING_PLACES = 4,           /* of a word of a ring */
+	MAX_RING_WORDS = 65536,    /* of a ring */
 	UPLINK_ADDRS = 4,  /* masquerade candidates per uplink and family */
 	PORT_WORDS = 1024, /* of 64 bits, one bit per port */
 	COLLECT_BATCH = 1024,
@@ -206,6 +211,7 @@ struct subnet_key {
 enum published_flag {
 	PUBLISHED_HOST_ONLY = 1, /* for sockets of the host itself */
 	PUBLISHED_ROUTED = 2,    /* the endpoint's own address and port, for direct access */
+	PUBLISHED_SERVICE = 4,   /* leads to one of a pool of backends */
 };
 
 struct published_key {
@@ -213,15 +219,58 @@ struct published_key {
 	__be16 port;
 	__u8 proto;
 	__u8 pad;
-	__u32 network; /* PUBLISHED_ROUTED: slot of the endpoint's; else 0, the host */
+	/*
+	 * PUBLISHED_ROUTED: slot of the endpoint's; where addr is a service's own address, which
+	 * others don't reach, slot of the network that it is of; else 0, the host.
+	 */
+	__u32 network;
 };
 
 struct published {
 	__u8 addr[16]; /* the endpoint's address, v4-mapped */
 	__be16 port;
-	__u16 endpoint;   /* slot */
+	__u16 endpoint;   /* slot; PUBLISHED_SERVICE: slot of the pool, and nothing else counts */
 	__u16 generation; /* of the endpoint */
 	__u16 flags;      /* PUBLISHED_* */
+};
+
+/*
+ * A service: each pool of backends has a slot, in which two tables of its own lie. See
+ * service.h.
+ *
+ * Places of a ring, which hold indices of backends. Those of the first word are the number of
+ * places, low half first.
+ */
+struct ring_word {
+	__u16 place[RING_PLACES];
+};
+
+enum backend_state {
+	BACKEND_NONE = 0,     /* nobody has the index */
+	BACKEND_ACTIVE = 1,   /* gets new flows */
+	BACKEND_DRAINING = 2, /* keeps those that it has */
+	BACKEND_DOWN = 3,     /* has none */
+};
+
+/* One that new flows of a service are led to. */
+struct backend {
+	struct published at; /* as of a port that is published for it alone */
+	__u64 flows;         /* that were led to it */
+	__u32 state;         /* enum backend_state */
+	__u32 pad[7];
+};
+
+enum pool_flag {
+	POOL_RANDOM = 1,    /* draws a backend for each flow */
+	POOL_BY_CLIENT = 2, /* all flows of an address have the same */
+};
+
+/* What is said of a pool as a whole: stands where no backend does, at index 0. */
+struct pool {
+	__u32 flags;   /* POOL_* */
+	__u32 pad0;
+	__u64 refused; /* flows for which there was no backend */
+	__u32 pad[12];
 };
 
 /* Holes in icc=false: from may reach to:port, and replies come back. */
@@ -582,4 +631,7 @@ _Static_assert(sizeof(struct flow6) == 72, "flow6");
 _Static_assert(sizeof(struct endpoint) == 36, "endpoint");
 _Static_assert(sizeof(struct endpoint_addr_key) == 20, "endpoint_addr_key");
 _Static_assert(sizeof(struct published_key) == 24, "published_key");
+_Static_assert(sizeof(struct ring_word) == 8, "ring_word");
+_Static_assert(sizeof(struct backend) == 64, "backend");
+_Static_assert(sizeof(struct pool) == sizeof(struct backend), "pool");
 _Static_assert(sizeof(struct link_key) == 40, "link_key");

@@ -45,7 +45,12 @@ func (l *Loader) copyOlder(s *survey, g group, dirs []string, how ebpf.MapUpdate
 	return nil
 }
 
+// copyTable leaves out tables of tables: only the control plane writes them, which says all of
+// it again.
 func (l *Loader) copyTable(s *survey, g group, dir, table string, how ebpf.MapUpdateFlags) error {
+	if s.wanted(table).inner != nil {
+		return nil
+	}
 	from, err := openOlder(dir, table)
 	if err != nil || from == nil {
 		return err

@@ -24,17 +24,24 @@ type layout struct {
 	flags     uint32
 	key       btf.Type
 	value     btf.Type
+	// inner is of the tables that lie in this one. The kernel doesn't tell it.
+	inner *layout
 }
 
 // layoutOfSpec is what this version wants.
 func layoutOfSpec(name string, ms *ebpf.MapSpec) layout {
-	return layout{name, ms.Type, ms.KeySize, ms.ValueSize, ms.MaxEntries, ms.Flags, ms.Key, ms.Value}
+	l := layout{name, ms.Type, ms.KeySize, ms.ValueSize, ms.MaxEntries, ms.Flags, ms.Key, ms.Value, nil}
+	if ms.InnerMap != nil {
+		inner := layoutOfSpec(name, ms.InnerMap)
+		l.inner = &inner
+	}
+	return l
 }
 
 // layoutOfMap is what the kernel keeps of a table that another version made, perhaps: its
 // types come with it.
 func layoutOfMap(name string, m *ebpf.Map) (layout, error) {
-	l := layout{name, m.Type(), m.KeySize(), m.ValueSize(), m.MaxEntries(), m.Flags(), nil, nil}
+	l := layout{name, m.Type(), m.KeySize(), m.ValueSize(), m.MaxEntries(), m.Flags(), nil, nil, nil}
 	info, err := mapTypes(m)
 	if err != nil || info.btf == 0 {
 		return l, err
@@ -89,6 +96,7 @@ func (l layout) isLike(other layout) bool {
 	if l.key == nil && l.value == nil {
 		other.key, other.value = nil, nil
 	}
+	other.inner = l.inner
 	var a, b strings.Builder
 	l.write(&a)
 	other.write(&b)
@@ -105,6 +113,9 @@ func (l layout) write(w io.Writer) {
 	fmt.Fprintf(w, "%s %s %d %d %d %#x ", l.table, l.kind, l.keySize, l.valueSize, entries, l.flags)
 	writeType(w, l.key)
 	writeType(w, l.value)
+	if l.inner != nil {
+		l.inner.write(w)
+	}
 }
 
 // writeType writes what a type looks like in memory and what its members are called.

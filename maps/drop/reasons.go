@@ -47,5 +47,6 @@ func Reasons() []Reason {
 		{object.DatapathDropReasonDROP_FLOW_SHARE, "flow_share", "the room left in the flow table is kept for endpoints that have less"},
 		{object.DatapathDropReasonDROP_PORT_SHARE, "port_share", "the source ports left towards this destination are kept for endpoints that have less"},
 		{object.DatapathDropReasonDROP_INCOMPLETE, "incomplete", "a program of the datapath that had to go on with the packet wasn't there"},
+		{object.DatapathDropReasonDROP_NO_BACKEND, "no_backend", "a service has no backend that serves; the sender is told, as by netfilter's REJECT"},
 	}
 }

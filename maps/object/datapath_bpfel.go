@@ -18,6 +18,23 @@ type DatapathAddrKey struct {
 	Addr [16]uint8
 }
 
+type DatapathBackend struct {
+	_     structs.HostLayout
+	At    DatapathPublished
+	Flows uint64
+	State uint32
+	Pad   [7]uint32
+}
+
+type DatapathBackendState uint32
+
+const (
+	DatapathBackendStateBACKEND_NONE     DatapathBackendState = 0
+	DatapathBackendStateBACKEND_ACTIVE   DatapathBackendState = 1
+	DatapathBackendStateBACKEND_DRAINING DatapathBackendState = 2
+	DatapathBackendStateBACKEND_DOWN     DatapathBackendState = 3
+)
+
 type DatapathCarried struct {
 	_       structs.HostLayout
 	Key     DatapathFlow6Key
@@ -103,7 +120,8 @@ const (
 	DatapathDropReasonDROP_FLOW_SHARE       DatapathDropReason = 26
 	DatapathDropReasonDROP_PORT_SHARE       DatapathDropReason = 27
 	DatapathDropReasonDROP_INCOMPLETE       DatapathDropReason = 28
-	DatapathDropReasonDROP_REASON_MAX       DatapathDropReason = 29
+	DatapathDropReasonDROP_NO_BACKEND       DatapathDropReason = 29
+	DatapathDropReasonDROP_REASON_MAX       DatapathDropReason = 30
 )
 
 type DatapathEndpoint struct {
@@ -159,6 +177,34 @@ type DatapathEnums struct {
 	FlowNetfilter uint32
 	CarryOutcome  uint32
 	ParkMark      uint32
+	BackendState  uint32
+	PoolFlag      uint32
+	RingWord      struct {
+		_     structs.HostLayout
+		Place [4]uint16
+	}
+	_       [4]byte
+	Backend struct {
+		_  structs.HostLayout
+		At struct {
+			_          structs.HostLayout
+			Addr       [16]uint8
+			Port       uint16
+			Endpoint   uint16
+			Generation uint16
+			Flags      uint16
+		}
+		Flows uint64
+		State uint32
+		Pad   [7]uint32
+	}
+	Pool struct {
+		_       structs.HostLayout
+		Flags   uint32
+		Pad0    uint32
+		Refused uint64
+		Pad     [12]uint32
+	}
 }
 
 type DatapathExpired struct {
@@ -357,6 +403,10 @@ const (
 	DatapathLimitHEARD_PLACES      DatapathLimit = 4096
 	DatapathLimitMAX_NETWORKS      DatapathLimit = 4096
 	DatapathLimitMAX_PUBLISHED     DatapathLimit = 262144
+	DatapathLimitMAX_SERVICES      DatapathLimit = 32768
+	DatapathLimitMAX_BACKENDS      DatapathLimit = 4096
+	DatapathLimitRING_PLACES       DatapathLimit = 4
+	DatapathLimitMAX_RING_WORDS    DatapathLimit = 65536
 	DatapathLimitUPLINK_ADDRS      DatapathLimit = 4
 	DatapathLimitPORT_WORDS        DatapathLimit = 1024
 	DatapathLimitCOLLECT_BATCH     DatapathLimit = 1024
@@ -489,6 +539,21 @@ type DatapathParkedRow struct {
 	Marks     [72]uint32
 }
 
+type DatapathPool struct {
+	_       structs.HostLayout
+	Flags   uint32
+	Pad0    uint32
+	Refused uint64
+	Pad     [12]uint32
+}
+
+type DatapathPoolFlag uint32
+
+const (
+	DatapathPoolFlagPOOL_RANDOM    DatapathPoolFlag = 1
+	DatapathPoolFlagPOOL_BY_CLIENT DatapathPoolFlag = 2
+)
+
 type DatapathPresented struct {
 	_     structs.HostLayout
 	Daddr [4]uint32
@@ -532,6 +597,7 @@ type DatapathPublishedFlag uint32
 const (
 	DatapathPublishedFlagPUBLISHED_HOST_ONLY DatapathPublishedFlag = 1
 	DatapathPublishedFlagPUBLISHED_ROUTED    DatapathPublishedFlag = 2
+	DatapathPublishedFlagPUBLISHED_SERVICE   DatapathPublishedFlag = 4
 )
 
 type DatapathPublishedKey struct {
@@ -547,6 +613,11 @@ type DatapathResolver struct {
 	_       structs.HostLayout
 	UdpPort uint16
 	TcpPort uint16
+}
+
+type DatapathRingWord struct {
+	_     structs.HostLayout
+	Place [4]uint16
 }
 
 type DatapathScratch struct {
@@ -755,6 +826,7 @@ const (
 	DatapathMapParkedFrames      = "parked_frames"
 	DatapathMapParkedLarges      = "parked_larges"
 	DatapathMapParkedRows        = "parked_rows"
+	DatapathMapPools             = "pools"
 	DatapathMapPortBitmap        = "port_bitmap"
 	DatapathMapPortUses          = "port_uses"
 	DatapathMapPresented         = "presented"
@@ -763,6 +835,7 @@ const (
 	DatapathMapRecent4           = "recent4"
 	DatapathMapRecent6           = "recent6"
 	DatapathMapResolvers         = "resolvers"
+	DatapathMapRings             = "rings"
 	DatapathMapScratches         = "scratches"
 	DatapathMapShares            = "shares"
 	DatapathMapSocketOrigins     = "socket_origins"
@@ -941,6 +1014,7 @@ type DatapathMapSpecs struct {
 	ParkedFrames    *ebpf.MapSpec `ebpf:"parked_frames"`
 	ParkedLarges    *ebpf.MapSpec `ebpf:"parked_larges"`
 	ParkedRows      *ebpf.MapSpec `ebpf:"parked_rows"`
+	Pools           *ebpf.MapSpec `ebpf:"pools"`
 	PortBitmap      *ebpf.MapSpec `ebpf:"port_bitmap"`
 	PortUses        *ebpf.MapSpec `ebpf:"port_uses"`
 	Presented       *ebpf.MapSpec `ebpf:"presented"`
@@ -949,6 +1023,7 @@ type DatapathMapSpecs struct {
 	Recent4         *ebpf.MapSpec `ebpf:"recent4"`
 	Recent6         *ebpf.MapSpec `ebpf:"recent6"`
 	Resolvers       *ebpf.MapSpec `ebpf:"resolvers"`
+	Rings           *ebpf.MapSpec `ebpf:"rings"`
 	Scratches       *ebpf.MapSpec `ebpf:"scratches"`
 	Shares          *ebpf.MapSpec `ebpf:"shares"`
 	SocketOrigins   *ebpf.MapSpec `ebpf:"socket_origins"`
@@ -1025,6 +1100,7 @@ type DatapathMaps struct {
 	ParkedFrames    *ebpf.Map `ebpf:"parked_frames"`
 	ParkedLarges    *ebpf.Map `ebpf:"parked_larges"`
 	ParkedRows      *ebpf.Map `ebpf:"parked_rows"`
+	Pools           *ebpf.Map `ebpf:"pools"`
 	PortBitmap      *ebpf.Map `ebpf:"port_bitmap"`
 	PortUses        *ebpf.Map `ebpf:"port_uses"`
 	Presented       *ebpf.Map `ebpf:"presented"`
@@ -1033,6 +1109,7 @@ type DatapathMaps struct {
 	Recent4         *ebpf.Map `ebpf:"recent4"`
 	Recent6         *ebpf.Map `ebpf:"recent6"`
 	Resolvers       *ebpf.Map `ebpf:"resolvers"`
+	Rings           *ebpf.Map `ebpf:"rings"`
 	Scratches       *ebpf.Map `ebpf:"scratches"`
 	Shares          *ebpf.Map `ebpf:"shares"`
 	SocketOrigins   *ebpf.Map `ebpf:"socket_origins"`
@@ -1076,6 +1153,7 @@ func (m *DatapathMaps) Close() error {
 		m.ParkedFrames,
 		m.ParkedLarges,
 		m.ParkedRows,
+		m.Pools,
 		m.PortBitmap,
 		m.PortUses,
 		m.Presented,
@@ -1084,6 +1162,7 @@ func (m *DatapathMaps) Close() error {
 		m.Recent4,
 		m.Recent6,
 		m.Resolvers,
+		m.Rings,
 		m.Scratches,
 		m.Shares,
 		m.SocketOrigins,

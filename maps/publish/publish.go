@@ -31,7 +31,8 @@ type Key struct {
 	Addr  netip.Addr
 	Port  uint16
 	Proto model.Proto
-	// Network is the slot of the endpoint's network for Routed entries, else 0.
+	// Network is the slot of the endpoint's network for Routed entries, and of the network
+	// whose service's own address Addr is; else 0.
 	Network uint16
 }
 
@@ -52,9 +53,15 @@ type Entry struct {
 	HostOnly bool
 	// Routed entries open the endpoint's own address and port.
 	Routed bool
+	// Service entries lead to one of a pool of backends: Endpoint is a slot in package
+	// service, Target and Generation are zero.
+	Service bool
 }
 
 func (e Entry) String() string {
+	if e.Service {
+		return fmt.Sprintf("pool %d host-only %t", e.Endpoint, e.HostOnly)
+	}
 	return fmt.Sprintf("%s endpoint %d generation %d host-only %t routed %t", e.Target, e.Endpoint, e.Generation, e.HostOnly, e.Routed)
 }
 
@@ -139,10 +146,19 @@ func toValue(e Entry) object.DatapathPublished {
 	if e.Routed {
 		v.Flags |= uint16(object.DatapathPublishedFlagPUBLISHED_ROUTED)
 	}
+	if e.Service {
+		v.Flags |= uint16(object.DatapathPublishedFlagPUBLISHED_SERVICE)
+	}
 	return v
 }
 
 func fromValue(v *object.DatapathPublished) Entry {
+	if v.Flags&uint16(object.DatapathPublishedFlagPUBLISHED_SERVICE) != 0 {
+		return Entry{
+			Endpoint: v.Endpoint, Service: true,
+			HostOnly: v.Flags&uint16(object.DatapathPublishedFlagPUBLISHED_HOST_ONLY) != 0,
+		}
+	}
 	return Entry{
 		Target:     netip.AddrPortFrom(wire.Addr(v.Addr), wire.Port(v.Port)),
 		Endpoint:   v.Endpoint,

@@ -55,6 +55,8 @@ type verdict struct {
 	reason reason
 	// to is the slot of the endpoint that is counted as the receiver; 0: none.
 	to uint16
+	// told is why the sender is told that the packet was refused: it counts as dropped, too.
+	told reason
 	// parked is set where a copy of the packet waits.
 	parked bool
 }

@@ -57,6 +57,9 @@ func expectedCounters(s step) counters {
 	if s.want.action == rig.Drop && !s.want.parked {
 		want[dropName(s.want.reason, directionOf(s.run.Program))] = n
 	}
+	if s.want.told != 0 {
+		want[dropName(s.want.told, directionOf(s.run.Program))] = n
+	}
 	if s.want.to != 0 {
 		want[receiveName(s.want.to)] = n
 	}

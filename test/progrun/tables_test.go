@@ -24,6 +24,9 @@ func tables() []table {
 		{"published", publishedCases},
 		{"published refused", publishedRefusedCases},
 		{"hairpin", hairpinCases},
+		{"service", serviceCases},
+		{"service by its own address", vipCases},
+		{"service without a backend", vacantCases},
 		{"peer", peerCases},
 		{"between networks", betweenCases},
 		{"direct", directCases},
@@ -70,7 +73,7 @@ func TestEveryReasonHasACase(t *testing.T) {
 		for _, f := range families() {
 			for _, c := range table.cases(f) {
 				for _, s := range c.steps {
-					seen[s.want.reason] = true
+					seen[s.want.reason], seen[s.want.told] = true, true
 				}
 			}
 		}

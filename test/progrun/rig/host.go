@@ -9,6 +9,7 @@ import (
 	"github.com/fairway-project/fairway/maps/network"
 	"github.com/fairway-project/fairway/maps/object"
 	"github.com/fairway-project/fairway/maps/publish"
+	"github.com/fairway-project/fairway/maps/service"
 	"github.com/fairway-project/fairway/test/progrun/testrun"
 	"github.com/fairway-project/fairway/userspace/model"
 )
@@ -152,6 +153,18 @@ func (h *Host) PublishEntry(tb testing.TB, k publish.Key, e publish.Entry) {
 }
 
 // Unpublish closes a port.
+// PutPool fills a pool's slot; see testrun.Host.PutPool.
+func (h *Host) PutPool(tb testing.TB, slot uint16, s service.Settings, backends ...service.Backend) {
+	tb.Helper()
+	check(tb, h.Host.PutPool(slot, s, backends...))
+}
+
+// Front has an address and port lead to a pool; see testrun.Host.Front.
+func (h *Host) Front(tb testing.TB, addr netip.Addr, port uint16, proto model.Proto, network, slot uint16) {
+	tb.Helper()
+	check(tb, h.Host.Front(addr, port, proto, network, slot))
+}
+
 func (h *Host) Unpublish(tb testing.TB, k publish.Key) {
 	tb.Helper()
 	check(tb, h.Host.Unpublish(k))

@@ -15,7 +15,7 @@ import (
 // empty clears every map that control plane or programs write.
 func (h *Host) empty() error {
 	m := &h.DatapathMaps
-	var errs []error
+	errs := []error{h.clearPools()}
 	for _, hash := range []*ebpf.Map{
 		m.EndpointMacs, m.EndpointAddrs, m.Subnets, m.HostAddrs, m.Uplinks, m.PublishedPorts, m.IccLinks, m.TrustedDevices,
 		m.Flows4, m.Flows6, m.Frags, m.BusyFrags, m.Presented, m.SocketOrigins, m.Resolvers, m.HostTuples, m.AnswerTuples,

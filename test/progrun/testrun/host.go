@@ -26,6 +26,7 @@ import (
 	"github.com/fairway-project/fairway/maps/object"
 	"github.com/fairway-project/fairway/maps/publish"
 	"github.com/fairway-project/fairway/maps/resolver"
+	"github.com/fairway-project/fairway/maps/service"
 	"github.com/fairway-project/fairway/maps/share"
 	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/netns"
@@ -59,7 +60,10 @@ type Host struct {
 	Collector *expired.Collector
 	Carrier   *carry.Carrier
 	Shares    *share.Table
+	Services  *service.Table
 
+	// pools are the slots that PutPool has filled.
+	pools  map[uint16]bool
 	thread *thread
 	ns     *netns.NS
 }
@@ -127,6 +131,7 @@ func (h *Host) load(opts Options) error {
 	h.State, h.Published, h.Links = host.New(m), publish.New(m), icc.New(m)
 	h.Resolvers, h.Counters, h.Dropped = resolver.New(m), counter.New(m), drop.New(m)
 	h.Collector, h.Carrier, h.Shares = expired.New(m, p), carry.New(m, p), share.New(m)
+	h.Services = service.New(m)
 	return nil
 }
 

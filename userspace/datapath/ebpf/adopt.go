@@ -14,6 +14,7 @@ import (
 	"github.com/fairway-project/fairway/maps/network"
 	"github.com/fairway-project/fairway/maps/publish"
 	"github.com/fairway-project/fairway/maps/resolver"
+	"github.com/fairway-project/fairway/maps/service"
 	"github.com/fairway-project/fairway/maps/share"
 )
 
@@ -42,6 +43,7 @@ func (d *Datapath) adopt(cfg Config) error {
 	if d.endpoints, err = adoptEndpoints(slots, counts, d.ports, d.links, d.programs); err != nil {
 		return err
 	}
+	d.services = adoptServices(service.New(m), d.ports)
 	d.frames = newFrames(cfg, d.endpoints)
 	d.collector = newCollector(cfg, d.loader, flows, slots, sharing)
 	d.shares = newShares(cfg.EndpointReserve, sharing, flows, d.collector)

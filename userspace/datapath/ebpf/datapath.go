@@ -29,6 +29,7 @@ type Datapath struct {
 	networks  *networks
 	endpoints *endpoints
 	ports     *ports
+	services  *services
 	links     *links
 	addresses *addresses
 	uplinks   *uplinks

@@ -198,7 +198,7 @@ func (es *endpoints) vacate(slot uint16, former endpoint.Endpoint) error {
 		return err
 	}
 	// Its flows need no walk through the tables: they are void with the generation.
-	_, err := es.ports.replace(slot, nil)
+	_, err := es.ports.replace(endpointHolder(slot), nil)
 	if err := errors.Join(err, es.links.sync(slot, nil)); err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/fairway-project/fairway/maps/host"
 	"github.com/fairway-project/fairway/userspace/model"
 )
 
@@ -37,5 +38,9 @@ func (d *Datapath) ensureHost(h model.Host) error {
 
 // syncAddresses follows what EnsureHost and the networks' gateways say.
 func (d *Datapath) syncAddresses() error {
-	return d.addresses.sync(d.networks.gateways(d.addresses.known))
+	want := d.networks.gateways(d.addresses.known)
+	for addr, network := range d.services.addresses() {
+		want[addr] = host.Gateway(network)
+	}
+	return d.addresses.sync(want)
 }

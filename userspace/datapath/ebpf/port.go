@@ -29,13 +29,13 @@ func (d *Datapath) ensurePorts(endpointID string, ports []datapath.Port) error {
 	want := make(map[publish.Key]publish.Entry, len(ports))
 	for _, p := range append(slices.Clone(ports), d.directPorts(st, ports)...) {
 		k, e := portEntry(p, st)
-		if id, taken := d.portOwner(k); taken && id != endpointID {
-			return fmt.Errorf("published port %s: endpoint %s has it", k, id)
+		if owner, taken := d.portOwner(k); taken && owner != "endpoint "+endpointID {
+			return fmt.Errorf("published port %s: %s has it", k, owner)
 		}
 		want[k] = e
 	}
 	st.portsSaid = true
-	return d.ports.sync(st.slot, want)
+	return d.ports.sync(endpointHolder(st.slot), want)
 }
 
 // directPorts are those that devices which st's network trusts reach by the
@@ -53,15 +53,19 @@ func (d *Datapath) directPorts(st *endpointState, ports []datapath.Port) (direct
 	return direct
 }
 
-// portOwner returns the endpoint that a port was published for by this process.
-// What an earlier process published is taken over by whoever wants it.
-func (d *Datapath) portOwner(k publish.Key) (id string, taken bool) {
+// portOwner returns the endpoint, or the service, that a port was published for by this
+// process. What an earlier process published is taken over by whoever wants it.
+func (d *Datapath) portOwner(k publish.Key) (owner string, taken bool) {
 	e, ok := d.ports.entries[k]
 	if !ok {
 		return "", false
 	}
-	id = d.endpoints.id(e.Endpoint)
-	return id, id != "" && d.endpoints.byID[id].portsSaid
+	if e.Service {
+		id := d.services.bySlot[e.Endpoint]
+		return "service " + id, id != ""
+	}
+	id := d.endpoints.id(e.Endpoint)
+	return "endpoint " + id, id != "" && d.endpoints.byID[id].portsSaid
 }
 
 func portEntry(p datapath.Port, st *endpointState) (publish.Key, publish.Entry) {

@@ -16,9 +16,9 @@ import (
 type ports struct {
 	table   *publish.Table
 	entries map[publish.Key]publish.Entry
-	// of are the keys in entries by endpoint slot, bits how many of them share a bit of
+	// of are the keys in entries by whose they are, bits how many of them share a bit of
 	// the bitmap.
-	of   map[uint16]map[publish.Key]bool
+	of   map[holder]map[publish.Key]bool
 	bits map[model.Port]int
 	// moved are the UDP ports whose flows are still to be compared with what is
 	// published now.
@@ -28,6 +28,18 @@ type ports struct {
 	// closes one by one, cost a few walks and not a thousand.
 	closed map[model.Port]bool
 }
+
+// holder is whose publications are: an endpoint, or a pool of a service.
+type holder struct {
+	slot    uint16
+	service bool
+}
+
+func endpointHolder(slot uint16) holder { return holder{slot, false} }
+
+func poolHolder(slot uint16) holder { return holder{slot, true} }
+
+func holderOf(e publish.Entry) holder { return holder{e.Endpoint, e.Service} }
 
 // adoptPorts repairs what a crash may have left: bits of the port bitmap that don't
 // follow from the entries.
@@ -39,7 +51,7 @@ func adoptPorts(t *publish.Table) (*ports, error) {
 	p := &ports{
 		table:   t,
 		entries: make(map[publish.Key]publish.Entry, len(all)),
-		of:      make(map[uint16]map[publish.Key]bool),
+		of:      make(map[holder]map[publish.Key]bool),
 		bits:    make(map[model.Port]int),
 		moved:   make(map[model.Port]bool),
 		closed:  make(map[model.Port]bool),
@@ -69,20 +81,25 @@ func adoptPorts(t *publish.Table) (*ports, error) {
 	return p, nil
 }
 
-// sync makes the publications of a slot those in want, and notes whose flows that
+// sync makes the publications of a holder those in want, and notes whose flows that
 // concerns.
-func (p *ports) sync(slot uint16, want map[publish.Key]publish.Entry) error {
-	former, err := p.replace(slot, want)
-	p.noteMoved(former, want)
+func (p *ports) sync(of holder, want map[publish.Key]publish.Entry) error {
+	changed := maps.Clone(want)
+	maps.DeleteFunc(changed, func(k publish.Key, e publish.Entry) bool {
+		have, there := p.entries[k]
+		return there && have == e
+	})
+	former, err := p.replace(of, want)
+	p.noteMoved(former, want, changed)
 	return err
 }
 
 // replace returns the entries that were others before. Entries go in before their bits
 // and out before them too: at no time is an entry without its bit after it was
 // reachable.
-func (p *ports) replace(slot uint16, want map[publish.Key]publish.Entry) (map[publish.Key]publish.Entry, error) {
+func (p *ports) replace(of holder, want map[publish.Key]publish.Entry) (map[publish.Key]publish.Entry, error) {
 	former := make(map[publish.Key]publish.Entry)
-	for k := range p.of[slot] {
+	for k := range p.of[of] {
 		if e := p.entries[k]; want[k] != e {
 			former[k] = e
 		}
@@ -110,12 +127,12 @@ func (p *ports) replace(slot uint16, want map[publish.Key]publish.Entry) (map[pu
 	return former, nil
 }
 
-// prune removes those of slots of which unwanted says so.
+// prune removes those of endpoints' slots of which unwanted says so.
 func (p *ports) prune(unwanted func(slot uint16) bool) error {
 	var errs []error
-	for slot := range p.of {
-		if unwanted(slot) {
-			errs = append(errs, p.sync(slot, nil))
+	for of := range p.of {
+		if !of.service && unwanted(of.slot) {
+			errs = append(errs, p.sync(of, nil))
 		}
 	}
 	return errors.Join(errs...)
@@ -141,9 +158,9 @@ func (p *ports) delete(k publish.Key) error {
 	return nil
 }
 
-// regenerate gives the publications of a slot its owner's new generation.
+// regenerate gives the publications of an endpoint's slot its owner's new generation.
 func (p *ports) regenerate(slot, generation uint16) error {
-	for k := range p.of[slot] {
+	for k := range p.of[endpointHolder(slot)] {
 		e := p.entries[k]
 		e.Generation = generation
 		if err := p.put(k, e); err != nil {
@@ -157,10 +174,11 @@ func (p *ports) regenerate(slot, generation uint16) error {
 func (p *ports) record(k publish.Key, e publish.Entry) bool {
 	lost := p.erase(k)
 	p.entries[k] = e
-	if p.of[e.Endpoint] == nil {
-		p.of[e.Endpoint] = make(map[publish.Key]bool)
+	of := holderOf(e)
+	if p.of[of] == nil {
+		p.of[of] = make(map[publish.Key]bool)
 	}
-	p.of[e.Endpoint][k] = true
+	p.of[of][k] = true
 	if e.Routed {
 		return false
 	}
@@ -175,9 +193,10 @@ func (p *ports) erase(k publish.Key) bool {
 		return false
 	}
 	delete(p.entries, k)
-	delete(p.of[e.Endpoint], k)
-	if len(p.of[e.Endpoint]) == 0 {
-		delete(p.of, e.Endpoint)
+	of := holderOf(e)
+	delete(p.of[of], k)
+	if len(p.of[of]) == 0 {
+		delete(p.of, of)
 	}
 	if e.Routed {
 		return false
@@ -187,9 +206,9 @@ func (p *ports) erase(k publish.Key) bool {
 }
 
 // noteMoved notes the ports whose UDP flows may have gone by the former entries, or by
-// a less specific one than those of want. TCP connections go on, as with Docker. Only
+// a less specific one than those of want that changed. TCP connections go on, as with Docker. Only
 // changes that can concern a flow cost a walk through the flow table.
-func (p *ports) noteMoved(former, want map[publish.Key]publish.Entry) {
+func (p *ports) noteMoved(former, want, changed map[publish.Key]publish.Entry) {
 	for k, e := range former {
 		if k.Proto != model.UDP || e.Routed || e.HostOnly {
 			continue
@@ -200,7 +219,7 @@ func (p *ports) noteMoved(former, want map[publish.Key]publish.Entry) {
 			p.closed[bit(k)] = true
 		}
 	}
-	for k, e := range want {
+	for k, e := range changed {
 		if k.Proto == model.UDP && !e.Routed && !e.HostOnly && p.bits[bit(k)] > 1 && !k.Addr.IsUnspecified() {
 			p.moved[bit(k)] = true
 		}
@@ -227,7 +246,11 @@ func (p *ports) again(moved map[model.Port]bool) { maps.Copy(p.moved, moved) }
 // leadsTo returns where the publications in force send a flow, the zero Entry
 // if nowhere.
 func (p *ports) leadsTo(origin *flow.Half) publish.Entry {
-	k := publish.Key{Addr: origin.Dst.Addr(), Port: origin.Dst.Port(), Proto: model.UDP}
+	k := publish.Key{Addr: origin.Dst.Addr(), Port: origin.Dst.Port(), Proto: model.UDP, Network: uint16(origin.Zone)}
+	if e := p.entries[k]; e.Service {
+		return e
+	}
+	k.Network = 0
 	e, ok := p.entries[k]
 	if !ok && k.Addr.Is4() {
 		k.Addr = netip.IPv4Unspecified()

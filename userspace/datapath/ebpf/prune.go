@@ -24,9 +24,12 @@ func (d *Datapath) prune(want datapath.Desired) error {
 	if spare == nil {
 		spare = func(int) bool { return false }
 	}
+	services := among(want.Services, func(s datapath.Service) string { return s.ID })
 	networks := among(want.Networks, func(n datapath.Network) string { return n.ID })
 	err := errors.Join(
 		d.endpoints.prune(among(want.Endpoints, func(e datapath.Endpoint) string { return e.ID }), spare),
+		d.services.prune(services, want.Spare == nil),
+		d.serveAll(),
 		d.shares.divide(d.endpoints.count()),
 		// Slots that are in use still are those that were spared.
 		d.ports.prune(func(slot uint16) bool {

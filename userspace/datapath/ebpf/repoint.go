@@ -20,13 +20,13 @@ import (
 func (d *Datapath) edit(change func() error) error {
 	d.mu.Lock()
 	err := change()
-	moved, lost := d.ports.takeMoved(), d.addresses.takeLost()
+	moved, lost, ended := d.ports.takeMoved(), d.addresses.takeLost(), d.services.takeEnded()
 	closed := len(d.ports.closed) > 0
 	d.mu.Unlock()
 	if closed {
 		d.collector.wake.Raise()
 	}
-	return errors.Join(err, d.repoint(moved), d.forgetSources(lost))
+	return errors.Join(err, d.repoint(moved), d.forgetSources(lost), d.endServices(ended))
 }
 
 // endClosed ends the flows of the ports that were closed since it was called last.
@@ -51,6 +51,9 @@ func (d *Datapath) repoint(ports map[model.Port]bool) error {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		e := d.ports.leadsTo(origin)
+		if e.Service {
+			return !d.services.leadsTo(e.Endpoint, origin)
+		}
 		return e.Target != origin.NATDst || e.Endpoint != origin.Endpoint
 	})
 	if err != nil {

@@ -156,6 +156,7 @@ func (d *Datapath) mapFill() []datapath.Fill {
 		{Map: object.DatapathMapEndpoints, Entries: uint64(len(d.endpoints.slots.used)), Max: uint64(endpoint.MaxSlots - 1)},
 		{Map: object.DatapathMapNetworks, Entries: uint64(len(d.networks.slots.used)), Max: uint64(network.MaxSlots - 1)},
 		{Map: object.DatapathMapPublishedPorts, Entries: uint64(len(d.ports.entries)), Max: uint64(m.PublishedPorts.MaxEntries())},
+		{Map: object.DatapathMapPools, Entries: uint64(len(d.services.slots.used)), Max: uint64(d.services.table.Limit())},
 		{Map: object.DatapathMapHostAddrs, Entries: uint64(len(d.addresses.known)), Max: uint64(m.HostAddrs.MaxEntries())},
 		{Map: object.DatapathMapSubnets, Entries: uint64(len(d.networks.subnets)), Max: uint64(m.Subnets.MaxEntries())},
 		{Map: object.DatapathMapIccLinks, Entries: uint64(len(d.links.holes)), Max: uint64(m.IccLinks.MaxEntries())},

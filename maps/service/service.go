@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package service is the tables of services: pools of backends, and the rings by which a
+// client's flow finds one of them. Publications (package publish) lead to a pool by its slot.
+//
+// Each pool has two tables of its own, which lie in a slot of the tables here. A ring is put in
+// whole, in place of the former one. A backend has its index for as long as a ring may name it.
+//
+// Be aware: programs count in entries that are written here. What they count in the same
+// moment is lost.
+package service
+
+import (
+	"errors"
+	"fmt"
+	"math/bits"
+	"net/netip"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+
+	"github.com/fairway-project/fairway/maps/object"
+	"github.com/fairway-project/fairway/maps/wire"
+)
+
+// Bounds of slots, of which 0 is never used, and of a pool's backends.
+const (
+	MaxSlots    = int(object.DatapathLimitMAX_SERVICES)
+	MaxBackends = int(object.DatapathLimitMAX_BACKENDS)
+)
+
+// State says what a backend gets.
+type State = object.DatapathBackendState
+
+// States of backends; None has an index that nobody has.
+const (
+	None     = object.DatapathBackendStateBACKEND_NONE
+	Active   = object.DatapathBackendStateBACKEND_ACTIVE
+	Draining = object.DatapathBackendStateBACKEND_DRAINING
+	Down     = object.DatapathBackendStateBACKEND_DOWN
+)
+
+// Backend is one that new flows are led to.
+type Backend struct {
+	Target netip.AddrPort
+	// Endpoint is a slot in package endpoint, Generation that of its owner.
+	Endpoint   uint16
+	Generation uint16
+	State      State
+}
+
+// Counted is what programs count of a backend.
+type Counted struct {
+	// Flows are those that were led to it.
+	Flows uint64
+}
+
+// Settings are of a pool as a whole.
+type Settings struct {
+	// Random draws a backend for each flow.
+	Random bool
+	// ByClient leads all of a client's flows to the same backend.
+	ByClient bool
+}
+
+// Table is the tables of all pools.
+type Table struct {
+	rings, pools *ebpf.Map
+}
+
+// New returns the table in these maps, which stay the caller's.
+func New(m *object.DatapathMaps) *Table { return &Table{rings: m.Rings, pools: m.Pools} }
+
+// Limit is the number of slots, less the one that isn't used.
+func (t *Table) Limit() uint32 { return t.pools.MaxEntries() - 1 }
+
+// Ring returns the places of a slot's ring, which hold indices of backends; nil if no
+// backend is active, or the slot is free.
+func (t *Table) Ring(slot uint16) ([]uint16, error) {
+	ring, err := inner(t.rings, slot)
+	if ring == nil || err != nil {
+		return nil, err
+	}
+	defer ring.Close()
+	words, err := readAll[object.DatapathRingWord](ring)
+	if err != nil || len(words) == 0 {
+		return nil, err
+	}
+	size := int(words[0].Place[0]) | int(words[0].Place[1])<<16
+	places := make([]uint16, 0, size)
+	for _, w := range words[1:] {
+		places = append(places, w.Place[:min(len(w.Place), size-len(places))]...)
+	}
+	return places, nil
+}
+
+// PutRing replaces a slot's ring in one step. When it returns no program knows the former one.
+func (t *Table) PutRing(slot uint16, places []uint16) error {
+	const perWord = int(object.DatapathLimitRING_PLACES)
+	words := make([]object.DatapathRingWord, 1, 1+(len(places)+perWord-1)/perWord)
+	words[0].Place[0], words[0].Place[1] = uint16(len(places)), uint16(len(places)>>16)
+	for i := 0; i < len(places); i += perWord {
+		var w object.DatapathRingWord
+		copy(w.Place[:], places[i:])
+		words = append(words, w)
+	}
+	if err := putInner(t.rings, slot, words); err != nil {
+		return fmt.Errorf("ring of pool %d: %w", slot, err)
+	}
+	return nil
+}
+
+// Pool returns what stands in a slot: its backends by their index less one. ok is false if
+// nothing does.
+func (t *Table) Pool(slot uint16) (s Settings, backends []Backend, counted []Counted, ok bool, err error) {
+	pool, err := inner(t.pools, slot)
+	if pool == nil || err != nil {
+		return Settings{}, nil, nil, false, err
+	}
+	defer pool.Close()
+	all, err := readAll[object.DatapathBackend](pool)
+	if err != nil || len(all) == 0 {
+		return Settings{}, nil, nil, false, err
+	}
+	head := headOf(&all[0])
+	s = settingsOf(head)
+	for i := range all[1:] {
+		backends = append(backends, fromValue(&all[1+i]))
+		counted = append(counted, Counted{Flows: all[1+i].Flows})
+	}
+	return s, backends, counted, true, nil
+}
+
+// Refused returns for how many flows a slot's pool had no backend.
+func (t *Table) Refused(slot uint16) (uint64, error) {
+	pool, err := inner(t.pools, slot)
+	if pool == nil || err != nil {
+		return 0, err
+	}
+	defer pool.Close()
+	var v object.DatapathBackend
+	if err := pool.Lookup(uint32(0), &v); err != nil {
+		return 0, fmt.Errorf("pool %d: %w", slot, err)
+	}
+	return headOf(&v).Refused, nil
+}
+
+// PutPool writes a slot's backends and settings where they differ, and keeps what is counted
+// of backends that stay. A table that is too small is replaced by a larger one.
+func (t *Table) PutPool(slot uint16, s Settings, backends []Backend) error {
+	pool, err := inner(t.pools, slot)
+	if err != nil {
+		return err
+	}
+	var have []object.DatapathBackend
+	if pool != nil {
+		defer pool.Close()
+		if have, err = readAll[object.DatapathBackend](pool); err != nil {
+			return err
+		}
+	}
+	want := make([]object.DatapathBackend, 1+len(backends))
+	copy(want, have[:min(len(have), 1)])
+	head := headOf(&want[0])
+	head.Flags = flagsOf(s)
+	for i, b := range backends {
+		want[1+i] = toValue(b)
+		if 1+i < len(have) && sameOwner(&have[1+i], &want[1+i]) {
+			want[1+i].Flows = have[1+i].Flows
+		}
+	}
+	if len(have) < len(want) {
+		// Room for others, that come one by one.
+		want = append(want, make([]object.DatapathBackend, roomFor(len(want))-len(want))...)
+		if err := putInner(t.pools, slot, want); err != nil {
+			return fmt.Errorf("pool %d: %w", slot, err)
+		}
+		return nil
+	}
+	return writeChanged(pool, have, want)
+}
+
+// Used returns the slots in which something stands.
+func (t *Table) Used() ([]uint16, error) {
+	var used []uint16
+	seen := make(map[uint32]bool)
+	for _, m := range []*ebpf.Map{t.rings, t.pools} {
+		var slot uint32
+		var id ebpf.MapID
+		it := m.Iterate()
+		for it.Next(&slot, &id) {
+			if !seen[slot] {
+				seen[slot] = true
+				used = append(used, uint16(slot))
+			}
+		}
+		if err := it.Err(); err != nil {
+			return nil, fmt.Errorf("pools: %w", err)
+		}
+	}
+	return used, nil
+}
+
+// Clear takes what stands in a slot away. No program knows it when it returns.
+func (t *Table) Clear(slot uint16) error {
+	for _, m := range []*ebpf.Map{t.rings, t.pools} {
+		if err := m.Delete(uint32(slot)); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			return fmt.Errorf("pool %d: %w", slot, err)
+		}
+	}
+	return nil
+}
+
+func settingsOf(head *object.DatapathPool) Settings {
+	return Settings{
+		Random:   head.Flags&uint32(object.DatapathPoolFlagPOOL_RANDOM) != 0,
+		ByClient: head.Flags&uint32(object.DatapathPoolFlagPOOL_BY_CLIENT) != 0,
+	}
+}
+
+func flagsOf(s Settings) (flags uint32) {
+	if s.Random {
+		flags |= uint32(object.DatapathPoolFlagPOOL_RANDOM)
+	}
+	if s.ByClient {
+		flags |= uint32(object.DatapathPoolFlagPOOL_BY_CLIENT)
+	}
+	return flags
+}
+
+func roomFor(entries int) int { return 1 << bits.Len(uint(entries-1)) }
+
+func writeChanged(pool *ebpf.Map, have, want []object.DatapathBackend) error {
+	for i := range have {
+		var w object.DatapathBackend
+		if i < len(want) {
+			w = want[i]
+		}
+		if have[i] == w {
+			continue
+		}
+		if err := pool.Put(uint32(i), &w); err != nil {
+			return fmt.Errorf("entry %d of %s: %w", i, pool, err)
+		}
+	}
+	return nil
+}
+
+// sameOwner tells whether what was counted of one is the other's.
+func sameOwner(a, b *object.DatapathBackend) bool {
+	return a.At.Addr == b.At.Addr && a.At.Port == b.At.Port && a.State != uint32(None)
+}
+
+// headOf is what stands at index 0, in the place of a backend.
+func headOf(b *object.DatapathBackend) *object.DatapathPool {
+	return (*object.DatapathPool)(unsafe.Pointer(b))
+}
+
+func toValue(b Backend) object.DatapathBackend {
+	if b.State == None {
+		return object.DatapathBackend{}
+	}
+	return object.DatapathBackend{
+		At: object.DatapathPublished{
+			Addr: wire.Mapped(b.Target.Addr()), Port: wire.Port(b.Target.Port()), Endpoint: b.Endpoint, Generation: b.Generation,
+		},
+		State: uint32(b.State),
+	}
+}
+
+func fromValue(v *object.DatapathBackend) Backend {
+	if v.State == uint32(None) {
+		return Backend{}
+	}
+	return Backend{
+		Target:   netip.AddrPortFrom(wire.Addr(v.At.Addr), wire.Port(v.At.Port)),
+		Endpoint: v.At.Endpoint, Generation: v.At.Generation, State: State(v.State),
+	}
+}
+
+// inner returns the table in a slot, which the caller closes; nil if there is none.
+func inner(outer *ebpf.Map, slot uint16) (*ebpf.Map, error) {
+	var id ebpf.MapID
+	err := outer.Lookup(uint32(slot), &id)
+	if errors.Is(err, ebpf.ErrKeyNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("slot %d of %s: %w", slot, outer, err)
+	}
+	m, err := ebpf.NewMapFromID(id)
+	if err != nil {
+		return nil, fmt.Errorf("slot %d of %s: %w", slot, outer, err)
+	}
+	return m, nil
+}
+
+// putInner puts a table with these entries into a slot. The kernel waits for programs that
+// look at the former one.
+func putInner[V any](outer *ebpf.Map, slot uint16, values []V) error {
+	var v V
+	m, err := ebpf.NewMap(&ebpf.MapSpec{
+		Type: ebpf.Array, KeySize: 4, ValueSize: uint32(unsafe.Sizeof(v)), MaxEntries: uint32(len(values)), Flags: unix.BPF_F_INNER_MAP,
+	})
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	keys := make([]uint32, len(values))
+	for i := range keys {
+		keys[i] = uint32(i)
+	}
+	if _, err := m.BatchUpdate(keys, values, nil); err != nil {
+		return err
+	}
+	return outer.Put(uint32(slot), m)
+}
+
+func readAll[V any](m *ebpf.Map) ([]V, error) {
+	keys, values := make([]uint32, m.MaxEntries()), make([]V, m.MaxEntries())
+	n, err := m.BatchLookup(new(ebpf.MapBatchCursor), keys, values, nil)
+	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return nil, fmt.Errorf("read %s: %w", m, err)
+	}
+	return values[:n], nil
+}

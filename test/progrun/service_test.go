@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package progrun
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/fairway-project/fairway/maps/object"
+	"github.com/fairway-project/fairway/maps/publish"
+	"github.com/fairway-project/fairway/maps/service"
+	"github.com/fairway-project/fairway/test/progrun/frame"
+	"github.com/fairway-project/fairway/test/progrun/rig"
+	"github.com/fairway-project/fairway/test/progrun/testrun"
+	"github.com/fairway-project/fairway/userspace/model"
+)
+
+const noBackend = object.DatapathDropReasonDROP_NO_BACKEND
+
+// poolSlot is of the pool that the cases have.
+const poolSlot = 3
+
+// vip is the service's own address in net1.
+func (f family) vip() netip.Addr { return f.pick("172.18.9.9", "fd00:1::99") }
+
+type backend = service.Backend
+
+// active backends get what comes for the port 8080.
+func (f family) active(e rig.Endpoint) backend { return testrun.Backend(e, f.v6, 80) }
+
+func is(b backend, s service.State) backend {
+	b.State = s
+	return b
+}
+
+// formerly is of an owner of the endpoint's slot that is gone.
+func formerly(b backend) backend {
+	b.Generation--
+	return b
+}
+
+// serves has a pool behind port 8080: published on all addresses of the host, and by the
+// service's own in net1.
+func serves(f family, proto model.Proto, s service.Settings, backends ...backend) func(*testing.T, *rig.Host) {
+	return func(t *testing.T, h *rig.Host) {
+		h.Front(t, rig.Any(f.v6), 8080, proto, 0, poolSlot)
+		h.Front(t, f.vip(), 8080, proto, f.Net1.Slot, poolSlot)
+		h.PutPool(t, poolSlot, s, backends...)
+	}
+}
+
+func serviceCases(f family) []testCase {
+	at := f.arrives(f.client(), f.host())
+	tcp, udp := at.TCP(50000, 8080, "S"), at.UDP(50000, 8080)
+	var plain service.Settings
+	cases := []testCase{
+		{name: "tcp", world: serves(f, protoTCP, plain, f.active(f.Web)), steps: visit(f, tcp, f.Web, 80), flows: 1},
+		{name: "udp", world: serves(f, protoUDP, plain, f.active(f.DB)), steps: visit(f, udp, f.DB, 80), flows: 1},
+		{name: "drawn", world: serves(f, protoUDP, service.Settings{Random: true}, f.active(f.DB)), steps: visit(f, udp, f.DB, 80), flows: 1},
+		{name: "tcp taken up in the middle", world: serves(f, protoTCP, plain, f.active(f.Web)), steps: visit(f, tcp.Flags("PA"), f.Web, 80), flows: 1},
+		{name: "backend with another owner", world: serves(f, protoTCP, plain, formerly(f.active(f.Web)), f.active(f.DB)), steps: visit(f, tcp, f.DB, 80), flows: 1},
+		{
+			name: "backend gone", steps: visit(f, tcp, f.DB, 80), flows: 1,
+			world: func(t *testing.T, h *rig.Host) {
+				serves(f, protoTCP, plain, f.active(f.Web), f.active(f.App), f.active(f.DB))(t, h)
+				h.Unready(t, f.Web)
+				h.Unready(t, f.App)
+			},
+		},
+		{
+			name: "sctp, port for port", flows: 1, steps: visit(f, at.SCTP(50000, 8080), f.Web, 8080),
+			world: serves(f, protoSCTP, plain, testrun.Backend(f.Web, f.v6, 8080)),
+		},
+		{name: "reset of nothing is answered by the stack", world: serves(f, protoTCP, plain, f.active(f.Web)), steps: []step{
+			fromUplink(f.Eth0, tcp.Flags("R"), passed(), nil), fromUplink(f.Eth0, tcp.Flags("SA"), passed(), nil),
+		}, after: requireChosen(0, 0)},
+		{name: "counted", world: serves(f, protoTCP, plain, f.active(f.Web)), flows: 2, after: requireChosen(2, 0), steps: append(
+			visit(f, tcp, f.Web, 80), visit(f, at.TCP(50001, 8080, "S"), f.Web, 80)...)},
+		{
+			name: "published on one address for a container alone", flows: 2,
+			steps: append(visit(f, tcp, f.App, 81), visit(f, f.arrives(f.client(), f.Eth1.Addr(f.v6)).TCP(50000, 8080, "S"), f.Web, 80)...),
+			world: func(t *testing.T, h *rig.Host) {
+				serves(f, protoTCP, plain, f.active(f.Web))(t, h)
+				h.Publish(t, f.host(), 8080, protoTCP, f.App, 81)
+			},
+		},
+		{
+			name: "from a container", flows: 1, steps: hairpin(f, f.App, f.DB, 8080, 80, true),
+			world: serves(f, protoTCP, plain, f.active(f.DB)),
+		},
+		{
+			name: "host only", steps: []step{fromUplink(f.Eth0, tcp, passed(), nil)},
+			world: func(t *testing.T, h *rig.Host) {
+				h.PublishEntry(t, publish.Key{Addr: rig.Any(f.v6), Port: 8080, Proto: protoTCP}, publish.Entry{Service: true, Endpoint: poolSlot, HostOnly: true})
+				h.PutPool(t, poolSlot, plain, f.active(f.Web))
+			},
+		},
+	}
+	for _, s := range []service.State{service.Draining, service.Down, service.None} {
+		cases = append(cases, testCase{
+			name: "another is " + map[service.State]string{service.Draining: "draining", service.Down: "down", service.None: "nobody"}[s],
+			// A ring that is out of date names it.
+			world: serves(f, protoTCP, plain, is(f.active(f.Web), s), f.active(f.DB)), steps: visit(f, tcp, f.DB, 80), flows: 1,
+		})
+	}
+	return append(cases, serviceChanges(f), serviceFragments(f), serviceError(f))
+}
+
+// serviceChanges: a flow stays where it is, whatever becomes of the ring, and the next goes by
+// what is there then.
+func serviceChanges(f family) testCase {
+	first := visit(f, f.arrives(f.client(), f.host()).TCP(50000, 8080, "S"), f.Web, 80)
+	again := visit(f, f.arrives(f.client(), f.host()).TCP(50000, 8080, "A"), f.Web, 80)
+	again[1].in, again[1].out = again[1].in.(frame.Frame).Flags("A"), again[1].out.(frame.Frame).Flags("A")
+	other := visit(f, f.arrives(f.client(), f.host()).TCP(50001, 8080, "S"), f.DB, 80)
+	again[0].before = func(t *testing.T, h *rig.Host) {
+		h.PutPool(t, poolSlot, service.Settings{}, is(f.active(f.Web), service.Draining), f.active(f.DB))
+		check(t, h.Services.PutRing(poolSlot, []uint16{2}))
+	}
+	return testCase{
+		name: "one drains", flows: 2, world: serves(f, protoTCP, service.Settings{}, f.active(f.Web)),
+		steps: append(append(first, again...), other...),
+	}
+}
+
+func serviceFragments(f family) testCase {
+	in := f.arrives(f.client(), f.host()).UDP(50000, 8080).Payload(3000)
+	inside := f.into(f.Web, in.To(f.addr(f.Web), 80))
+	answer := inside.Reply()
+	steps := pieces(func(in, out packet) step { return fromUplink(f.Eth0, in, delivered(f.Web), out) }, in, inside)
+	steps = append(steps, pieces(func(in, out packet) step { return fromContainer(f.Web, in, forwarded(), out) }, answer, answer.From(f.host(), 8080).Hop())...)
+	return testCase{name: "in pieces", steps: steps, flows: 1, world: serves(f, protoUDP, service.Settings{Random: true}, f.active(f.Web))}
+}
+
+// serviceError: a backend complains, and the client knows the service alone.
+func serviceError(f family) testCase {
+	out := f.sends(f.App, f.vip()).UDP(45000, 8080)
+	gateway := f.Net2.Gateway(f.v6)
+	inside := f.into(f.DB, out.From(gateway, 45000).To(f.addr(f.DB), 80))
+	complaint := f.sends(f.DB, gateway)
+	return testCase{
+		name: "icmp error", flows: 1, world: serves(f, protoUDP, service.Settings{}, f.active(f.DB)),
+		steps: []step{
+			fromContainer(f.App, out, delivered(f.DB), inside),
+			fromContainer(f.DB, unreachable(f, complaint, inside, whole), delivered(f.App),
+				f.into(f.App, unreachable(f, complaint.From(f.vip(), 0).To(f.addr(f.App), 0), out.Hop(), whole))),
+		},
+	}
+}
+
+// asks is a container's packet to the service's own address, and back.
+func asks(f family, from, target rig.Endpoint, tcp bool) []step {
+	steps := hairpin(f, from, target, 8080, 80, tcp)
+	out, back := steps[0].in.(frame.Frame), steps[1].out.(frame.Frame)
+	steps[0].in, steps[1].out = out.To(f.vip(), 8080), back.From(f.vip(), 8080)
+	return steps
+}
+
+func vipCases(f family) []testCase {
+	var plain service.Settings
+	syn := f.sends(f.App, f.vip()).TCP(45000, 8080, "S")
+	var cases []testCase
+	for name, target := range map[string]rig.Endpoint{"same network": f.Web, "other network": f.DB, "itself": f.App} {
+		cases = append(cases,
+			testCase{name: name + " tcp", flows: 1, world: serves(f, protoTCP, plain, f.active(target)), steps: asks(f, f.App, target, true)},
+			testCase{name: name + " udp", flows: 1, world: serves(f, protoUDP, plain, f.active(target)), steps: asks(f, f.App, target, false)})
+	}
+	// only is the service without the published port, which all may use.
+	only := func(t *testing.T, h *rig.Host) {
+		h.Front(t, f.vip(), 8080, protoTCP, f.Net1.Slot, poolSlot)
+		h.PutPool(t, poolSlot, plain, f.active(f.Web))
+	}
+	internal := func(target rig.Endpoint) func(*testing.T, *rig.Host) {
+		return func(t *testing.T, h *rig.Host) {
+			serves(f, protoTCP, plain, f.active(target))(t, h)
+			h.PutNetwork(t, f.Net1, rig.Default|rig.Internal)
+		}
+	}
+	return append(cases,
+		testCase{name: "from another network", world: only, steps: []step{
+			fromContainer(f.DB, f.sends(f.DB, f.vip()).TCP(45000, 8080, "S"), dropped(isolated), nil),
+		}},
+		testCase{name: "another port is the stack's", world: only, steps: []step{
+			fromContainer(f.App, f.sends(f.App, f.vip()).TCP(45000, 8081, "S"), passed(), nil),
+			fromContainer(f.App, f.sends(f.App, f.vip()).Echo(5), passed(), nil),
+		}},
+		testCase{name: "from outside it is the host's own", world: only, steps: []step{
+			fromUplink(f.Eth0, f.arrives(f.client(), f.vip()).TCP(50000, 8080, "S"), passed(), nil),
+		}},
+		testCase{name: "middle of nothing is the stack's", world: only, steps: []step{fromContainer(f.App, syn.Flags("A"), passed(), nil)}},
+		testCase{name: "in an internal network", flows: 1, world: internal(f.Web), steps: asks(f, f.App, f.Web, true)},
+		testCase{name: "out of an internal network", world: internal(f.DB), steps: []step{fromContainer(f.App, syn, dropped(internalReason), nil)}},
+		testCase{name: "published, from an internal network", world: internal(f.Web), steps: []step{
+			fromContainer(f.App, f.sends(f.App, f.host()).TCP(45000, 8080, "S"), dropped(internalReason), nil),
+		}},
+	)
+}
+
+// telling is a refusal that the sender hears of.
+func telling(v verdict, r reason) verdict {
+	v.told = r
+	return v
+}
+
+// vacantCases: no backend is there, or none that serves.
+func vacantCases(f family) []testCase {
+	var plain service.Settings
+	in, out := f.arrives(f.client(), f.host()), f.sends(f.Web, f.vip())
+	fromHost := frame.Between(f.Eth0.MAC, f.RouterMAC).IP(f.host(), f.client())
+	refused := func(e, quoted frame.Frame) frame.Frame { return unreachable(f, e.ID(0).TTL(64), quoted, quoteMax) }
+	steps := func(in, out frame.Frame) []step {
+		return []step{
+			fromUplink(f.Eth0, in, telling(forwarded(), noBackend), refused(fromHost, in)),
+			fromContainer(f.Web, out, telling(delivered(f.Web), noBackend), refused(fromGateway(f), out)),
+		}
+	}
+	tcp := steps(in.TCP(50000, 8080, "S"), out.TCP(45000, 8080, "S"))
+	gone := func(t *testing.T, h *rig.Host) {
+		serves(f, protoTCP, plain, f.active(f.DB), formerly(f.active(f.App)))(t, h)
+		h.Unready(t, f.DB)
+	}
+	return []testCase{
+		{name: "tcp", world: serves(f, protoTCP, plain), steps: tcp, after: requireChosen(0, 2)},
+		{name: "udp", world: serves(f, protoUDP, plain), steps: steps(in.UDP(50000, 8080), out.UDP(45000, 8080))},
+		{name: "all gone", world: gone, steps: tcp},
+		{name: "all draining", world: serves(f, protoTCP, plain, is(f.active(f.DB), service.Draining)), steps: tcp},
+		{name: "no pool", world: func(t *testing.T, h *rig.Host) {
+			serves(f, protoTCP, plain)(t, h)
+			check(t, h.Services.Clear(poolSlot))
+		}, steps: tcp},
+		{name: "in an internal network", steps: tcp[1:], world: func(t *testing.T, h *rig.Host) {
+			serves(f, protoTCP, plain)(t, h)
+			h.PutNetwork(t, f.Net1, rig.Default|rig.Internal)
+		}},
+		{name: "sctp", world: serves(f, protoSCTP, plain), steps: []step{
+			fromUplink(f.Eth0, in.SCTP(50000, 8080), dropped(noBackend), nil), fromContainer(f.Web, out.SCTP(45000, 8080), dropped(noBackend), nil),
+		}},
+		{name: "the middle of what was is reset by the stack", world: serves(f, protoTCP, plain), steps: []step{
+			fromUplink(f.Eth0, in.TCP(50000, 8080, "PA"), passed(), nil), fromContainer(f.Web, out.TCP(45000, 8080, "PA"), passed(), nil),
+		}},
+	}
+}
+
+// requireChosen compares what the pool's backends were chosen for, all together, and for how
+// many flows none was.
+func requireChosen(flows, refused uint64) func(*testing.T, *rig.Host) {
+	return func(t *testing.T, h *rig.Host) {
+		t.Helper()
+		_, _, counted, _, err := h.Services.Pool(poolSlot)
+		check(t, err)
+		var all uint64
+		for _, c := range counted {
+			all += c.Flows
+		}
+		none, err := h.Services.Refused(poolSlot)
+		check(t, err)
+		if all != flows || none != refused {
+			t.Errorf("%d flows found a backend and %d none; want %d and %d", all, none, flows, refused)
+		}
+	}
+}
+
+// Flows of many clients go to all backends, each client's or each flow's to the same one again.
+func TestServiceChoice(t *testing.T) {
+	h := rig.New(t, rig.Options{})
+	for name, f := range families() {
+		for _, c := range []struct {
+			what     string
+			settings service.Settings
+			// ports is whether a client's flows differ, again whether a flow's choice may.
+			ports, again bool
+		}{
+			{"by flow", service.Settings{}, true, false},
+			{"by client", service.Settings{ByClient: true}, false, false},
+			{"by chance", service.Settings{Random: true}, true, true},
+			{"by client and by chance", service.Settings{ByClient: true, Random: true}, false, false},
+		} {
+			t.Run(name+"/"+c.what, func(t *testing.T) {
+				choose := func(client, port uint16) uint16 {
+					from := f.pick("198.51.100.0", "2001:db8:1::1000").As16()
+					from[15] = byte(client)
+					h.Run(t, rig.Run{Program: rig.FromUplink, Device: f.Eth0.Device, Frame: f.arrives(netip.AddrFrom16(from).Unmap(), f.host()).UDP(port, 8080).Bytes()})
+					var chosen uint16
+					for _, half := range halves(t, h) {
+						chosen = half.Endpoint
+						check(t, h.Flows.Delete(half.Key))
+					}
+					return chosen
+				}
+				h.Restore(t)
+				serves(f, protoUDP, c.settings, f.active(f.Web), f.active(f.App), f.active(f.DB))(t, h)
+				seen := make(map[uint16]int)
+				ports, again := false, false
+				for client := range uint16(20) {
+					one := choose(50+client, 1000)
+					seen[one]++
+					ports = ports || choose(50+client, 1001) != one
+					again = again || choose(50+client, 1000) != one
+				}
+				if len(seen) != 3 || seen[0] != 0 || ports != c.ports || again != c.again {
+					t.Errorf("backends were chosen %v times; another port may lead elsewhere: %t, want %t; the same flow: %t, want %t", seen, ports, c.ports, again, c.again)
+				}
+			})
+		}
+	}
+}
+
+// Without room for another flow a service refuses what is new, as any port does.
+func TestServiceInFullTable(t *testing.T) {
+	h := rig.New(t, rig.Options{MaxEntries: map[string]uint32{object.DatapathMapFlows4: 4, object.DatapathMapFlows6: 4}})
+	for name, f := range families() {
+		t.Run(name, func(t *testing.T) {
+			in := f.arrives(f.client(), f.host())
+			steps := append(visit(f, in.UDP(1, 8080), f.Web, 80), visit(f, in.UDP(2, 8080), f.Web, 80)...)
+			steps = append(steps, fromUplink(f.Eth0, in.UDP(3, 8080), dropped(tableFull), nil),
+				fromContainer(f.App, f.sends(f.App, f.vip()).UDP(3, 8080), dropped(tableFull), nil))
+			runCase(t, h, testCase{flows: 2, world: serves(f, protoUDP, service.Settings{}, f.active(f.Web)), steps: append(steps, visit(f, in.UDP(1, 8080), f.Web, 80)...)})
+		})
+	}
+}
+
+// Sockets of the host reach services by loopback, by the host's addresses and by their own,
+// and are told the address that they asked for. Without a backend they are refused at once.
+func TestServiceSockets(t *testing.T) {
+	h := rig.New(t, rig.Options{})
+	attachSockets(t, h, ownCgroup(t))
+	for name, f := range families() {
+		h.AddAddress(t, "lo", netip.PrefixFrom(f.addr(f.Web), f.addr(f.Web).BitLen()))
+		serve(t, h, netip.AddrPortFrom(f.addr(f.Web), 80))
+		for _, proto := range []model.Proto{protoTCP, protoUDP} {
+			serves(f, proto, service.Settings{}, formerly(f.active(f.App)), f.active(f.Web))(t, h)
+		}
+		reached := []netip.Addr{f.pick("127.0.0.1", "::1"), f.host(), f.vip()}
+		for _, at := range reached {
+			to := netip.AddrPortFrom(at, 8080)
+			t.Run(name+"/tcp "+at.String(), func(t *testing.T) { reachTCP(t, h, "tcp", to) })
+			t.Run(name+"/connected udp "+at.String(), func(t *testing.T) { reachConnectedUDP(t, h, to) })
+			t.Run(name+"/udp "+at.String(), func(t *testing.T) { reachUDP(t, h, to) })
+		}
+		h.PutPool(t, poolSlot, service.Settings{}, is(f.active(f.Web), service.Down))
+		for _, at := range reached {
+			t.Run(name+"/nobody at "+at.String(), func(t *testing.T) { requireRefused(t, h, netip.AddrPortFrom(at, 8080)) })
+		}
+	}
+}

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package testrun
+
+import (
+	"errors"
+	"net/netip"
+
+	"github.com/fairway-project/fairway/maps/host"
+	"github.com/fairway-project/fairway/maps/publish"
+	"github.com/fairway-project/fairway/maps/service"
+	"github.com/fairway-project/fairway/userspace/model"
+)
+
+// Backend returns an endpoint as an active backend.
+func Backend(e Endpoint, v6 bool, port uint16) service.Backend {
+	return service.Backend{
+		Target: netip.AddrPortFrom(e.Addr(v6), port), Endpoint: e.Slot, Generation: Generation, State: service.Active,
+	}
+}
+
+// PutPool fills a pool's slot. Its ring has each backend once, whatever its state; without
+// any there is none.
+func (h *Host) PutPool(slot uint16, s service.Settings, backends ...service.Backend) error {
+	if h.pools == nil {
+		h.pools = make(map[uint16]bool)
+	}
+	h.pools[slot] = true
+	places := make([]uint16, len(backends))
+	for i := range places {
+		places[i] = uint16(i + 1)
+	}
+	return errors.Join(h.Services.PutPool(slot, s, backends), h.Services.PutRing(slot, places))
+}
+
+// Front has an address and port lead to a pool. network is 0 for an address that is the
+// host's for everybody; else the address is a service's in this network.
+func (h *Host) Front(addr netip.Addr, port uint16, proto model.Proto, network, slot uint16) error {
+	var err error
+	if network != 0 {
+		err = h.State.PutAddress(addr, host.Gateway(network))
+	}
+	k := publish.Key{Addr: addr, Port: port, Proto: proto, Network: network}
+	return errors.Join(err, h.PublishEntry(k, publish.Entry{Service: true, Endpoint: slot}))
+}
+
+func (h *Host) clearPools() error {
+	var errs []error
+	for slot := range h.pools {
+		errs = append(errs, h.Services.Clear(slot))
+	}
+	clear(h.pools)
+	return errors.Join(errs...)
+}

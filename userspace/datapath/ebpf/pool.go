@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ebpf
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/fairway-project/fairway/maps/flow"
+	"github.com/fairway-project/fairway/maps/service"
+	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/maglev"
+	"github.com/fairway-project/fairway/userspace/model"
+)
+
+// pool is what stands in a slot of the services' tables.
+type pool struct {
+	slot     uint16
+	settings service.Settings
+	// backends are by their index less one; those without a state are nobody's.
+	backends []service.Backend
+	// ring is what the table's was made of; known is false if another process made it.
+	ring  []ringMember
+	known bool
+	// there is false as long as the slot has no table of backends.
+	there bool
+}
+
+// ringMember is an active backend.
+type ringMember struct {
+	index  uint16
+	target netip.AddrPort
+	weight int
+}
+
+// adoptPool reads what stands in a slot.
+func adoptPool(t *service.Table, slot uint16) (*pool, error) {
+	p := &pool{slot: slot}
+	var err error
+	p.settings, p.backends, _, p.there, err = t.Pool(slot)
+	return p, err
+}
+
+// fill makes the pool what is wanted, and returns the backends that are down and weren't.
+// At each moment the ring that is there names backends by the index that they have: a backend
+// that is no longer wanted keeps its own until another ring is there.
+func (p *pool) fill(t *service.Table, s service.Settings, want []datapath.Backend, found func(datapath.Backend) service.Backend) (map[netip.AddrPort]bool, error) {
+	next, members, err := p.arrange(want, found)
+	if err != nil {
+		return nil, err
+	}
+	down := p.newlyDown(want)
+	if err := p.put(t, s, slices.Clone(next)); err != nil {
+		return nil, err
+	}
+	if err := p.putRing(t, members); err != nil {
+		return nil, err
+	}
+	for i := range next {
+		if !wanted(want, next[i].Target) {
+			next[i] = service.Backend{}
+		}
+	}
+	return down, p.put(t, s, next)
+}
+
+// arrange gives each wanted backend its index: the one it has, else one that nobody has. Those
+// that aren't wanted any more are down.
+func (p *pool) arrange(want []datapath.Backend, found func(datapath.Backend) service.Backend) (next []service.Backend, members []ringMember, err error) {
+	next = slices.Clone(p.backends)
+	at := make(map[netip.AddrPort]int, len(next))
+	var free []int
+	for i := range next {
+		if next[i].State == service.None {
+			free = append(free, i)
+			continue
+		}
+		at[next[i].Target] = i
+		if !wanted(want, next[i].Target) {
+			next[i].State = service.Down
+		}
+	}
+	for _, b := range want {
+		i, known := at[b.Target]
+		switch {
+		case known:
+		case len(free) > 0:
+			i, free = free[0], free[1:]
+		case len(next) >= service.MaxBackends-1:
+			return nil, nil, fmt.Errorf("no room for another backend: %d exist, which is the limit", len(next))
+		default:
+			i, next = len(next), append(next, service.Backend{})
+		}
+		at[b.Target] = i
+		next[i] = found(b)
+		if next[i].State == service.Active {
+			members = append(members, ringMember{uint16(i + 1), b.Target, b.Weight})
+		}
+	}
+	return next, members, nil
+}
+
+func wanted(want []datapath.Backend, target netip.AddrPort) bool {
+	return slices.ContainsFunc(want, func(b datapath.Backend) bool { return b.Target == target })
+}
+
+// newlyDown are the backends that are said to be down, and weren't. Flows to those that aren't
+// wanted any more go on, and what has lost its endpoint has none.
+func (p *pool) newlyDown(want []datapath.Backend) map[netip.AddrPort]bool {
+	down := make(map[netip.AddrPort]bool)
+	for _, b := range p.backends {
+		if b.State != service.Active && b.State != service.Draining {
+			continue
+		}
+		i := slices.IndexFunc(want, func(w datapath.Backend) bool { return w.Target == b.Target })
+		if i >= 0 && want[i].State == model.BackendDown {
+			down[b.Target] = true
+		}
+	}
+	return down
+}
+
+func (p *pool) put(t *service.Table, s service.Settings, next []service.Backend) error {
+	if p.there && s == p.settings && slices.Equal(next, p.backends) {
+		return nil
+	}
+	if err := t.PutPool(p.slot, s, next); err != nil {
+		return err
+	}
+	p.settings, p.backends, p.there = s, next, true
+	return nil
+}
+
+func (p *pool) putRing(t *service.Table, members []ringMember) error {
+	if p.known && slices.Equal(members, p.ring) {
+		return nil
+	}
+	places := ringOf(members)
+	if !p.known {
+		have, err := t.Ring(p.slot)
+		if err != nil {
+			return err
+		}
+		if have != nil && slices.Equal(have, places) {
+			p.ring, p.known = members, true
+			return nil
+		}
+	}
+	p.known = false
+	if err := t.PutRing(p.slot, places); err != nil {
+		return err
+	}
+	p.ring, p.known = members, true
+	return nil
+}
+
+// ringOf is made of targets and weights alone, so that another daemon, or one on another host,
+// makes the same for the same clients.
+func ringOf(members []ringMember) []uint16 {
+	backends := make([]maglev.Backend, len(members))
+	for i, m := range members {
+		backends[i] = maglev.Backend{Name: m.target.String(), Weight: m.weight}
+	}
+	places := maglev.Table(backends, maglev.Size(len(members)))
+	for i, member := range places {
+		places[i] = members[member].index
+	}
+	return places
+}
+
+// targets are all of its backends.
+func (p *pool) targets() map[netip.AddrPort]bool {
+	all := make(map[netip.AddrPort]bool, len(p.backends))
+	for _, b := range p.backends {
+		if b.State != service.None {
+			all[b.Target] = true
+		}
+	}
+	return all
+}
+
+func (p *pool) leadsTo(origin *flow.Half) bool {
+	return slices.ContainsFunc(p.backends, func(b service.Backend) bool {
+		return b.Target == origin.NATDst && b.Endpoint == origin.Endpoint && b.State != service.None && b.State != service.Down
+	})
+}

@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ebpf
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"github.com/fairway-project/fairway/maps/flow"
+	"github.com/fairway-project/fairway/maps/publish"
+	"github.com/fairway-project/fairway/maps/service"
+	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/model"
+)
+
+// services have pools of backends in slots, and publications that lead to them.
+type services struct {
+	table *service.Table
+	ports *ports
+	slots *slots
+	// byID are those that this process has ensured, bySlot whose a slot is; orphans the
+	// slots in use of which that isn't known (yet): an earlier process filled them.
+	byID    map[string]*serviceState
+	bySlot  map[uint16]string
+	orphans map[uint16]bool
+	// ended are flows to backends that are down now, or of services that are gone.
+	ended []endedFlows
+}
+
+type serviceState struct {
+	said  datapath.Service
+	pools []*pool
+}
+
+// adoptServices finds the slots of an earlier process by what is published.
+func adoptServices(t *service.Table, p *ports) *services {
+	s := &services{
+		table: t, ports: p, slots: newSlots("pool of backends", service.MaxSlots),
+		byID: make(map[string]*serviceState), bySlot: make(map[uint16]string), orphans: make(map[uint16]bool),
+	}
+	for of := range p.of {
+		if of.service {
+			s.slots.take(of.slot)
+			s.orphans[of.slot] = true
+		}
+	}
+	return s
+}
+
+// fronts are what leads to each pool of a service.
+type fronts []map[publish.Key]publish.Entry
+
+// ensure makes a service what is wanted. found resolves a backend's endpoint.
+func (s *services) ensure(want datapath.Service, at fronts, found func(datapath.Backend) service.Backend) error {
+	st := s.byID[want.ID]
+	if st == nil {
+		st = &serviceState{}
+		s.byID[want.ID] = st
+	}
+	st.said = want
+	pools, err := s.place(want.ID, at)
+	if err != nil {
+		return fmt.Errorf("service %s: %w", want.Name, err)
+	}
+	former := st.pools
+	st.pools = union(pools, former)
+	settings := service.Settings{Random: want.Random, ByClient: want.Affinity > 0}
+	for i, p := range pools {
+		if p == nil {
+			continue
+		}
+		down, err := p.fill(s.table, settings, want.Pools[i].Backends, found)
+		if err != nil {
+			return fmt.Errorf("service %s: %w", want.Name, err)
+		}
+		if len(down) > 0 {
+			s.ended = append(s.ended, endedFlows{s.frontsOf(p.slot, at[i]), down})
+		}
+	}
+	for i, p := range pools {
+		if p == nil {
+			continue
+		}
+		if err := s.ports.sync(poolHolder(p.slot), entriesOf(at[i], p.slot)); err != nil {
+			return fmt.Errorf("service %s: %w", want.Name, err)
+		}
+	}
+	for _, p := range former {
+		if slices.Contains(pools, p) {
+			continue
+		}
+		if err := s.free(p.slot); err != nil {
+			return fmt.Errorf("service %s: %w", want.Name, err)
+		}
+	}
+	st.pools = slices.DeleteFunc(pools, func(p *pool) bool { return p == nil })
+	return nil
+}
+
+// place returns the pool that each of the fronts' pools is: the one that its fronts lead to,
+// by an earlier process's word too, else a new one. Nobody asks for pools without fronts,
+// which are nil.
+func (s *services) place(id string, at fronts) ([]*pool, error) {
+	pools := make([]*pool, len(at))
+	claimed := make(map[uint16]bool)
+	for i, keys := range at {
+		for k := range keys {
+			e := s.ports.entries[k]
+			if !e.Service || claimed[e.Endpoint] || s.bySlot[e.Endpoint] != id && !s.orphans[e.Endpoint] {
+				continue
+			}
+			claimed[e.Endpoint] = true
+			p, err := s.claim(id, e.Endpoint)
+			if err != nil {
+				return nil, err
+			}
+			pools[i] = p
+			break
+		}
+	}
+	for i, keys := range at {
+		if pools[i] != nil || len(keys) == 0 {
+			continue
+		}
+		slot, err := s.slots.next()
+		if err != nil {
+			return nil, err
+		}
+		if pools[i], err = s.claim(id, slot); err != nil {
+			s.slots.release(slot)
+			return nil, err
+		}
+	}
+	return pools, nil
+}
+
+// claim gives a service a slot, with what stands there.
+func (s *services) claim(id string, slot uint16) (*pool, error) {
+	if s.bySlot[slot] == id {
+		for _, p := range s.byID[id].pools {
+			if p.slot == slot {
+				return p, nil
+			}
+		}
+	}
+	p, err := adoptPool(s.table, slot)
+	if err != nil {
+		return nil, err
+	}
+	delete(s.orphans, slot)
+	s.bySlot[slot] = id
+	s.byID[id].pools = append(s.byID[id].pools, p)
+	return p, nil
+}
+
+// free takes a slot's publications away, and then what they led to.
+func (s *services) free(slot uint16) error {
+	err := s.ports.sync(poolHolder(slot), nil)
+	if err == nil {
+		err = s.table.Clear(slot)
+	}
+	if err != nil {
+		return err
+	}
+	delete(s.bySlot, slot)
+	delete(s.orphans, slot)
+	s.slots.release(slot)
+	return nil
+}
+
+// delete removes a service, and notes its flows to be ended.
+func (s *services) delete(id string) error {
+	st := s.byID[id]
+	if st == nil {
+		return nil
+	}
+	for _, p := range slices.Clone(st.pools) {
+		s.ended = append(s.ended, endedFlows{s.frontsOf(p.slot, nil), p.targets()})
+		if err := s.free(p.slot); err != nil {
+			return fmt.Errorf("service %s: %w", st.said.Name, err)
+		}
+		st.pools = slices.DeleteFunc(st.pools, func(o *pool) bool { return o == p })
+	}
+	delete(s.byID, id)
+	return nil
+}
+
+// prune removes services that aren't wanted, and, unless some owner hasn't said all, what an
+// earlier process left that nobody ensured.
+func (s *services) prune(wanted func(id string) bool, all bool) error {
+	var errs []error
+	for id := range s.byID {
+		if !wanted(id) {
+			errs = append(errs, s.delete(id))
+		}
+	}
+	if !all {
+		return errors.Join(errs...)
+	}
+	for slot := range s.orphans {
+		errs = append(errs, s.free(slot))
+	}
+	used, err := s.table.Used()
+	errs = append(errs, err)
+	for _, slot := range used {
+		if !s.slots.used[slot] {
+			errs = append(errs, s.table.Clear(slot))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// with returns what was said of the services that have the endpoint among their backends.
+func (s *services) with(endpointID string) (all []datapath.Service) {
+	has := func(p datapath.Pool) bool {
+		return slices.ContainsFunc(p.Backends, func(b datapath.Backend) bool { return b.EndpointID == endpointID })
+	}
+	for _, st := range s.byID {
+		if slices.ContainsFunc(st.said.Pools, has) {
+			all = append(all, st.said)
+		}
+	}
+	return all
+}
+
+// addresses are the services' own: of which network each is, by its slot. Those of services of
+// an earlier process work until they are ensured or pruned.
+func (s *services) addresses() map[netip.Addr]uint16 {
+	all := make(map[netip.Addr]uint16)
+	for of, keys := range s.ports.of {
+		if !of.service {
+			continue
+		}
+		for k := range keys {
+			if k.Network != 0 {
+				all[k.Addr] = k.Network
+			}
+		}
+	}
+	return all
+}
+
+// leadsTo reports whether a flow through the slot's pool may go on: it leads to a backend that
+// isn't down.
+func (s *services) leadsTo(slot uint16, origin *flow.Half) bool {
+	st := s.byID[s.bySlot[slot]]
+	if st == nil {
+		return true // an earlier process's: nothing is known of it
+	}
+	for _, p := range st.pools {
+		if p.slot == slot {
+			return p.leadsTo(origin)
+		}
+	}
+	return false
+}
+
+// frontsOf are the keys that led to a slot until now, and those that will.
+func (s *services) frontsOf(slot uint16, more map[publish.Key]publish.Entry) map[publish.Key]bool {
+	all := maps.Clone(s.ports.of[poolHolder(slot)])
+	if all == nil {
+		all = make(map[publish.Key]bool)
+	}
+	for k := range more {
+		all[k] = true
+	}
+	return all
+}
+
+// takeEnded returns the flows to be ended, for the one who does it.
+func (s *services) takeEnded() []endedFlows {
+	ended := s.ended
+	s.ended = nil
+	return ended
+}
+
+// endedFlows are those by one of these fronts to one of these backends.
+type endedFlows struct {
+	fronts  map[publish.Key]bool
+	targets map[netip.AddrPort]bool
+}
+
+func (e endedFlows) has(origin *flow.Half) bool {
+	if !e.targets[origin.NATDst] {
+		return false
+	}
+	k := publish.Key{Addr: origin.Dst.Addr(), Port: origin.Dst.Port(), Proto: model.Proto(origin.Proto)}
+	anywhere, own := k, k
+	anywhere.Addr = netip.IPv4Unspecified()
+	if k.Addr.Is6() {
+		anywhere.Addr = netip.IPv6Unspecified()
+	}
+	own.Network = uint16(origin.Zone)
+	return e.fronts[k] || e.fronts[anywhere] || e.fronts[own]
+}
+
+func entriesOf(at map[publish.Key]publish.Entry, slot uint16) map[publish.Key]publish.Entry {
+	all := make(map[publish.Key]publish.Entry, len(at))
+	for k, e := range at {
+		e.Service, e.Endpoint = true, slot
+		all[k] = e
+	}
+	return all
+}
+
+// union is all of both, without nil.
+func union(a, b []*pool) (all []*pool) {
+	for _, p := range slices.Concat(a, b) {
+		if p != nil && !slices.Contains(all, p) {
+			all = append(all, p)
+		}
+	}
+	return all
+}

@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ebpf
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/fairway-project/fairway/maps/flow"
+	"github.com/fairway-project/fairway/maps/host"
+	"github.com/fairway-project/fairway/maps/publish"
+	"github.com/fairway-project/fairway/maps/service"
+	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/model"
+)
+
+var vip = netip.MustParseAddr("172.20.9.9")
+
+// udpService is at port 53 of its own address and of the host's, in front of port 80 of the
+// endpoints.
+func udpService(backends ...datapath.Endpoint) datapath.Service {
+	port := model.Port{Num: 53, Proto: model.UDP}
+	s := datapath.Service{
+		ID: "service1", Name: "dns", Pools: make([]datapath.Pool, 1),
+		Fronts: []datapath.Front{{NetworkID: "net1", Addr: vip, Port: port}, {Addr: netip.IPv4Unspecified(), Port: port}},
+	}
+	for _, e := range backends {
+		s.Pools[0].Backends = append(s.Pools[0].Backends, datapath.Backend{
+			EndpointID: e.ID, Target: netip.AddrPortFrom(e.IPv4, 80), Weight: 1, State: model.BackendActive,
+		})
+	}
+	return s
+}
+
+func stateOf(s datapath.Service, backend int, state model.BackendState) datapath.Service {
+	s.Pools = []datapath.Pool{{Backends: append([]datapath.Backend(nil), s.Pools[0].Backends...)}}
+	s.Pools[0].Backends[backend].State = state
+	return s
+}
+
+func (w *world) serviceIs(s datapath.Service) func(context.Context) error {
+	return func(ctx context.Context) error { return w.dp.EnsureService(ctx, s) }
+}
+
+// serviceWorld has three endpoints that may be backends.
+func serviceWorld(t *testing.T) (*world, []datapath.Endpoint) {
+	w := newWorld(t)
+	all := []datapath.Endpoint{w.endpoint(1), w.endpoint(2), w.endpoint(3)}
+	w.ensure(w.hostIs(w.host()), w.networkIs(w.network()), w.endpointIs(all[0]), w.endpointIs(all[1]), w.endpointIs(all[2]))
+	return w, all
+}
+
+// served is what the tables hold of a slot's pool: how many places each backend has, and the
+// states of all.
+func (w *world) served(slot uint16) (places map[netip.AddrPort]int, states map[netip.AddrPort]service.State) {
+	w.t.Helper()
+	_, backends, _, _, err := w.dp.services.table.Pool(slot)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ring, err := w.dp.services.table.Ring(slot)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	places, states = make(map[netip.AddrPort]int), make(map[netip.AddrPort]service.State)
+	for _, index := range ring {
+		places[backends[index-1].Target]++
+	}
+	for _, b := range backends {
+		if b.State != service.None {
+			states[b.Target] = b.State
+		}
+	}
+	return places, states
+}
+
+// ringID tells a slot's ring from one that took its place.
+func (w *world) ringID(slot uint16) (id ebpf.MapID) {
+	w.t.Helper()
+	if err := w.dp.loader.Maps().Rings.Lookup(uint32(slot), &id); err != nil {
+		w.t.Fatal(err)
+	}
+	return id
+}
+
+func (w *world) refuses(s datapath.Service, want string) {
+	w.t.Helper()
+	w.do(func() error {
+		if err := w.dp.EnsureService(context.Background(), s); err == nil || !strings.Contains(err.Error(), want) {
+			w.t.Errorf("got %v, want %s", err, want)
+		}
+		return nil
+	})
+}
+
+func TestServiceFillsTheMaps(t *testing.T) {
+	w, all := serviceWorld(t)
+	s := udpService(all...)
+	s.Pools[0].Backends[1].Weight = 3
+	w.ensure(w.serviceIs(stateOf(s, 2, model.BackendDraining)))
+	equal(t, "ports", w.snapshot().Ports, map[publish.Key]publish.Entry{
+		{Addr: vip, Port: 53, Proto: model.UDP, Network: 1}:         {Service: true, Endpoint: 1},
+		{Addr: netip.IPv4Unspecified(), Port: 53, Proto: model.UDP}: {Service: true, Endpoint: 1},
+	})
+	equal(t, "bits", w.snapshot().Bits, []model.Port{{Num: 53, Proto: model.UDP}})
+	equal(t, "the service's address", w.snapshot().Addresses[vip], host.Gateway(1))
+	places, states := w.served(1)
+	a, b, c := s.Pools[0].Backends[0].Target, s.Pools[0].Backends[1].Target, s.Pools[0].Backends[2].Target
+	equal(t, "states", states, map[netip.AddrPort]service.State{a: service.Active, b: service.Active, c: service.Draining})
+	if n := places[a] + places[b]; n != 509 || places[c] != 0 || places[b] < 3*places[a]-3 || places[b] > 3*places[a]+3 {
+		t.Errorf("places: %v", places)
+	}
+	// Its address is as little the host's own for everybody when the host is asked for them.
+	h := w.host()
+	h.Addresses = append(h.Addresses, vip)
+	w.ensure(w.hostIs(h))
+	equal(t, "the service's address", w.snapshot().Addresses[vip], host.Gateway(1))
+	w.ensure(func(ctx context.Context) error { return w.dp.DeleteService(ctx, s.ID) },
+		func(ctx context.Context) error { return w.dp.DeleteService(ctx, s.ID) }, w.hostIs(w.host()))
+	got := w.snapshot()
+	used, err := w.dp.services.table.Used()
+	if _, left := got.Addresses[vip]; left || len(got.Ports)+len(got.Bits)+len(used)+len(w.dp.services.slots.used) != 0 || err != nil {
+		t.Errorf("left: ports %v, bits %v, address %t, pools %v, slots %v, %v", got.Ports, got.Bits, left, used, w.dp.services.slots.used, err)
+	}
+}
+
+// A restart changes no choice: not the slot, nor the ring, nor what is counted; and what nobody
+// says again goes with Prune, no sooner.
+func TestServiceAcrossRestarts(t *testing.T) {
+	w, all := serviceWorld(t)
+	s := udpService(all...)
+	other := udpService(all[0])
+	other.ID, other.Name, other.Fronts = "service2", "other", []datapath.Front{{Addr: netip.IPv4Unspecified(), Port: model.Port{Num: 54, Proto: model.UDP}}}
+	w.ensure(w.serviceIs(s), w.serviceIs(other))
+	before, ring := w.snapshot(), w.ringID(1)
+	again := []func(context.Context) error{w.hostIs(w.host()), w.networkIs(w.network()), w.endpointIs(all[2]), w.endpointIs(all[1]), w.endpointIs(all[0])}
+	w.restart()
+	w.ensure(again...)
+	equal(t, "before the service is said", w.snapshot(), before)
+	// In another order, which says nothing.
+	w.ensure(w.serviceIs(udpService(all[1], all[2], all[0])))
+	equal(t, "after", w.snapshot(), before)
+	equal(t, "ring", w.ringID(1), ring)
+	desired := datapath.Desired{Networks: []datapath.Network{w.network()}, Endpoints: all, Services: []datapath.Service{s}, Spare: func(int) bool { return false }}
+	w.ensure(w.pruned(desired))
+	equal(t, "while others may want it", w.snapshot(), before)
+	desired.Spare = nil
+	w.ensure(w.pruned(desired))
+	used, err := w.dp.services.table.Used()
+	equal(t, "pools", used, []uint16{1})
+	equal(t, "ring", w.ringID(1), ring)
+	if n := len(w.snapshot().Ports); n != 2 || err != nil {
+		t.Errorf("%d publications, %v", n, err)
+	}
+	desired.Services = nil
+	w.ensure(w.pruned(desired))
+	if used, err := w.dp.services.table.Used(); len(used) != 0 || len(w.snapshot().Ports) != 0 || err != nil {
+		t.Errorf("left: %v, %v, %v", used, w.snapshot().Ports, err)
+	}
+}
+
+// What a crash left in a slot that nothing leads to goes with Prune, or with the slot's next
+// owner.
+func TestServiceLeftovers(t *testing.T) {
+	w, all := serviceWorld(t)
+	left := []service.Backend{{Target: netip.MustParseAddrPort("172.20.0.99:1"), State: service.Active}}
+	for slot := uint16(1); slot <= 2; slot++ {
+		if err := w.dp.services.table.PutPool(slot, service.Settings{}, left); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := udpService(all[0])
+	w.ensure(w.serviceIs(s))
+	_, states := w.served(1)
+	equal(t, "states", states, map[netip.AddrPort]service.State{s.Pools[0].Backends[0].Target: service.Active})
+	w.ensure(w.pruned(datapath.Desired{Networks: []datapath.Network{w.network()}, Endpoints: all, Services: []datapath.Service{s}}))
+	used, err := w.dp.services.table.Used()
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "pools", used, []uint16{1})
+}
+
+// A backend follows its endpoint without a word about the service: away with it, back with it,
+// under another generation too.
+func TestServiceFollowsEndpoints(t *testing.T) {
+	w, all := serviceWorld(t)
+	s := udpService(all[0], all[1])
+	w.ensure(w.serviceIs(s))
+	a, b := s.Pools[0].Backends[0].Target, s.Pools[0].Backends[1].Target
+	lead := func(what string, want ...netip.AddrPort) {
+		t.Helper()
+		places, _ := w.served(1)
+		if len(places) != len(want) {
+			t.Errorf("%s: places %v, want %v", what, places, want)
+		}
+		for _, target := range want {
+			if places[target] == 0 {
+				t.Errorf("%s: places %v, want %v", what, places, want)
+			}
+		}
+	}
+	lead("all there", a, b)
+	w.ensure(w.endpointGone(all[0].ID))
+	lead("one is gone", b)
+	w.ensure(w.endpointIs(all[0]))
+	lead("it is back", a, b)
+	changed := all[0]
+	changed.MAC[4]++
+	w.ensure(w.endpointIs(changed))
+	_, backends, _, _, err := w.dp.services.table.Pool(1)
+	slot := w.dp.endpoints.byID[changed.ID]
+	if backends[0].Endpoint != slot.slot || backends[0].Generation != slot.value.Generation || err != nil {
+		t.Errorf("backend %+v, endpoint in slot %d is %s, %v", backends[0], slot.slot, slot.value, err)
+	}
+	w.ensure(w.serviceIs(stateOf(s, 1, model.BackendDown)))
+	lead("one is down", a)
+	w.ensure(w.serviceIs(udpService()))
+	lead("nobody")
+	w.ensure(w.serviceIs(udpService(all[2])))
+	lead("another", netip.AddrPortFrom(all[2].IPv4, 80))
+}
+
+// through is a flow by the host's port 53 to port 80 of an endpoint.
+func (w *world) through(client string, e datapath.Endpoint) [2]flow.Half {
+	st := w.dp.endpoints.byID[e.ID]
+	halves := w.connection(client, e, 80, st.value.Generation)
+	halves[0].Endpoint, halves[1].Endpoint = st.slot, st.slot
+	return halves
+}
+
+// Flows of a backend end when it is down, and those of the service with it; no others do.
+func TestServiceEndsFlows(t *testing.T) {
+	w, all := serviceWorld(t)
+	s := udpService(all...)
+	w.ensure(w.serviceIs(s))
+	to := func(i int) string { return fmt.Sprintf("198.51.100.1:%d", i+1) }
+	for i, e := range all {
+		halves := w.through(to(i), e)
+		w.put(halves[0], halves[1])
+	}
+	elsewhere := w.through("198.51.100.1:9", all[0])
+	elsewhere[0].Dst = netip.MustParseAddrPort("192.0.2.10:5353")
+	elsewhere[1].NATSrc = elsewhere[0].Dst
+	w.put(elsewhere[0], elsewhere[1])
+	const other = "198.51.100.1:9"
+	w.ensure(w.serviceIs(stateOf(s, 0, model.BackendDraining)))
+	w.wantFlows("one drains", to(0), to(1), to(2), other)
+	w.ensure(w.serviceIs(stateOf(s, 0, model.BackendDown)))
+	w.wantFlows("it is down", to(1), to(2), other)
+	w.ensure(w.serviceIs(udpService(all[2])))
+	w.wantFlows("one isn't asked for any more", to(1), to(2), other)
+	w.ensure(func(ctx context.Context) error { return w.dp.DeleteService(ctx, s.ID) })
+	if err := w.dp.endClosed(); err != nil {
+		t.Fatal(err)
+	}
+	w.wantFlows("the service is gone", other)
+}
+
+func TestServiceConflicts(t *testing.T) {
+	w, all := serviceWorld(t)
+	s := udpService(all[0])
+	w.ensure(w.serviceIs(s))
+	before := w.snapshot()
+	other := s
+	other.ID, other.Name = "service2", "other"
+	w.refuses(other, "service other: published port 172.20.9.9:53/udp in network 1: service service1 has it")
+	w.do(func() error {
+		err := w.dp.EnsurePorts(context.Background(), all[1].ID, []datapath.Port{publication(all[1], model.UDP, 53)})
+		if want := "published port 0.0.0.0:53/udp: service service1 has it"; err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+		return nil
+	})
+	twice := udpService(all[0], all[0])
+	w.refuses(twice, "backend 172.20.0.2:80 is in one pool twice")
+	nowhere := s
+	nowhere.Fronts = []datapath.Front{{NetworkID: "net2", Addr: vip, Port: model.Port{Num: 1, Proto: model.TCP}}}
+	w.refuses(nowhere, "network net2 isn't known to the datapath")
+	equal(t, "after refusals", w.snapshot(), before)
+}
+
+// Fronts move from pool to pool, and pools come and go, while others stay where they are.
+func TestServicePools(t *testing.T) {
+	w, all := serviceWorld(t)
+	s := udpService(all[0])
+	tcp := model.Port{Num: 80, Proto: model.TCP}
+	s.Fronts = append(s.Fronts, datapath.Front{NetworkID: "net1", Addr: vip, Port: tcp, Pool: 1})
+	s.Pools = append(s.Pools, udpService(all[1]).Pools...)
+	w.ensure(w.serviceIs(s))
+	slot := func(k publish.Key) uint16 { return w.snapshot().Ports[k].Endpoint }
+	web, dns := publish.Key{Addr: vip, Port: 80, Proto: model.TCP, Network: 1}, publish.Key{Addr: vip, Port: 53, Proto: model.UDP, Network: 1}
+	first, second := slot(dns), slot(web)
+	if first == second {
+		t.Fatalf("both pools are in slot %d", first)
+	}
+	// The other way round.
+	s.Pools[0], s.Pools[1] = s.Pools[1], s.Pools[0]
+	s.Fronts[0].Pool, s.Fronts[1].Pool, s.Fronts[2].Pool = 1, 1, 0
+	w.ensure(w.serviceIs(s))
+	equal(t, "slots", []uint16{slot(dns), slot(web)}, []uint16{first, second})
+	// One pool for both.
+	s.Pools, s.Fronts[0].Pool, s.Fronts[1].Pool = s.Pools[:1], 0, 0
+	w.ensure(w.serviceIs(s))
+	if slot(dns) != slot(web) {
+		t.Errorf("slots %d and %d, want one", slot(dns), slot(web))
+	}
+	used, err := w.dp.services.table.Used()
+	if len(used) != 1 || len(w.dp.services.slots.used) != 1 || err != nil {
+		t.Errorf("pools %v, slots %v, %v", used, w.dp.services.slots.used, err)
+	}
+}

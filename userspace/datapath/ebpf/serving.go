@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ebpf
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/fairway-project/fairway/maps/flow"
+	"github.com/fairway-project/fairway/maps/publish"
+	"github.com/fairway-project/fairway/maps/service"
+	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/model"
+)
+
+var _ datapath.Serving = (*Datapath)(nil)
+
+// EnsureService implements datapath.Serving. It touches what differs only.
+func (d *Datapath) EnsureService(_ context.Context, s datapath.Service) error {
+	return d.edit(func() error { return d.ensureService(s) })
+}
+
+// DeleteService implements datapath.Serving.
+func (d *Datapath) DeleteService(_ context.Context, id string) error {
+	return d.edit(func() error { return errors.Join(d.services.delete(id), d.syncAddresses()) })
+}
+
+func (d *Datapath) ensureService(s datapath.Service) error {
+	at, err := d.frontsOf(s)
+	if err == nil {
+		err = checkPools(s)
+	}
+	if err != nil {
+		return fmt.Errorf("service %s: %w", s.Name, err)
+	}
+	if err := d.services.ensure(s, at, d.backend); err != nil {
+		return err
+	}
+	return d.syncAddresses()
+}
+
+// serveWith says again what was said of the services with the endpoint, which has come, gone
+// or got another address.
+func (d *Datapath) serveWith(endpointID string) error {
+	var errs []error
+	for _, s := range d.services.with(endpointID) {
+		errs = append(errs, d.ensureService(s))
+	}
+	return errors.Join(errs...)
+}
+
+// serveAll does the same for all services, after endpoints have gone.
+func (d *Datapath) serveAll() error {
+	var errs []error
+	for _, st := range d.services.byID {
+		errs = append(errs, d.ensureService(st.said))
+	}
+	return errors.Join(errs...)
+}
+
+// frontsOf returns what leads to each of the service's pools, and refuses what others have.
+func (d *Datapath) frontsOf(s datapath.Service) (fronts, error) {
+	at := make(fronts, len(s.Pools))
+	for _, f := range s.Fronts {
+		if f.Pool < 0 || f.Pool >= len(s.Pools) {
+			return nil, fmt.Errorf("front %s has pool %d, of %d", f.Port, f.Pool, len(s.Pools))
+		}
+		k := publish.Key{Addr: f.Addr, Port: f.Port.Num, Proto: f.Port.Proto}
+		if f.NetworkID != "" {
+			n := d.networks.byID[f.NetworkID]
+			if n == nil {
+				return nil, fmt.Errorf("network %s isn't known to the datapath", f.NetworkID)
+			}
+			k.Network = n.slot
+		}
+		if owner, taken := d.portOwner(k); taken && owner != "service "+s.ID {
+			return nil, fmt.Errorf("published port %s: %s has it", k, owner)
+		}
+		if at[f.Pool] == nil {
+			at[f.Pool] = make(map[publish.Key]publish.Entry)
+		}
+		at[f.Pool][k] = publish.Entry{HostOnly: f.HostOnly}
+	}
+	return at, nil
+}
+
+func checkPools(s datapath.Service) error {
+	if len(s.Sources) > 0 {
+		return errors.New("source ranges aren't served by this datapath yet")
+	}
+	for _, p := range s.Pools {
+		targets := make(map[string]bool, len(p.Backends))
+		for _, b := range p.Backends {
+			target := b.Target.String()
+			switch {
+			case targets[target]:
+				return fmt.Errorf("backend %s is in one pool twice", target)
+			case b.EndpointID == "":
+				return fmt.Errorf("backend %s is no endpoint: nothing leads to addresses outside", target)
+			case b.Weight < 1 || b.Weight > model.MaxWeight:
+				return fmt.Errorf("backend %s has weight %d, not from 1 to %d", target, b.Weight, model.MaxWeight)
+			}
+			targets[target] = true
+		}
+	}
+	return nil
+}
+
+// backend is as the programs know it. One whose endpoint is gone, or has another address, is
+// down.
+func (d *Datapath) backend(b datapath.Backend) service.Backend {
+	v := service.Backend{Target: b.Target, State: service.Down}
+	st := d.endpoints.byID[b.EndpointID]
+	if st == nil || st.value.IPv4 != b.Target.Addr() && st.value.IPv6 != b.Target.Addr() {
+		return v
+	}
+	v.Endpoint, v.Generation = st.slot, st.value.Generation
+	switch b.State {
+	case model.BackendActive:
+		v.State = service.Active
+	case model.BackendDraining:
+		v.State = service.Draining
+	}
+	return v
+}
+
+// endServices ends flows to backends that are down, and of services that are gone. Their
+// clients' next packets begin anew. It must not be called under the lock, which comes after
+// the collector's.
+func (d *Datapath) endServices(ended []endedFlows) error {
+	if len(ended) == 0 {
+		return nil
+	}
+	err := d.collector.purge(func(origin *flow.Half) bool {
+		if !published(origin) {
+			return false
+		}
+		for _, e := range ended {
+			if e.has(origin) {
+				return true
+			}
+		}
+		return false
+	})
+	if err != nil {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.services.ended = append(d.services.ended, ended...)
+	}
+	return err
+}
