@@ -29,7 +29,7 @@ func TestRoutedNetwork(t *testing.T) {
 		d.reaches(d.netns("other"), d.ip("web", "open")+":80", "web")
 		d.closed(d.netns("other"), d.ip("shut", "open")+":80")
 		old := d.ip("web", "open")
-		d.docker("rm", "-f", "web")
+		d.discard("web")
 		d.serve("next", "--network", "open", "--ip", "10.8.0.77")
 		d.closed(d.LAN1, old+":80")
 		// A second network, which isn't the gateway, opens them too. The container has to

@@ -122,8 +122,7 @@ func (d *engine) start() {
 			d.t.Fatalf("dockerd ended:\n%s", d.log())
 		default:
 		}
-		_, err := d.try("version")
-		return err
+		return d.answers()
 	})
 }
 
@@ -186,23 +185,6 @@ func (d *engine) remove() {
 	d.killRest()
 	_, _ = d.Host.Output("ip", "link", "del", "docker0")
 	d.removeCgroups()
-}
-
-// removeObjects removes the engine's containers, networks and volumes.
-func (d *engine) removeObjects() error {
-	var errs []error
-	for _, kind := range []struct{ list, remove []string }{
-		{[]string{"ps", "-aq"}, []string{"rm", "-f", "-v"}},
-		{[]string{"network", "ls", "-q", "--filter", "type=custom"}, []string{"network", "rm"}},
-		{[]string{"volume", "ls", "-q"}, []string{"volume", "rm", "-f"}},
-	} {
-		out, err := d.try(kind.list...)
-		if ids := strings.Fields(out); len(ids) > 0 {
-			_, err = d.try(append(kind.remove, ids...)...)
-		}
-		errs = append(errs, err)
-	}
-	return errors.Join(errs...)
 }
 
 // killRest ends what an engine that was killed left: containerd and its shims.
@@ -301,7 +283,7 @@ func (d *engine) serve(name string, args ...string) {
 	args = append([]string{"run", "-d", "--name", name}, args...)
 	d.docker(append(args, image, "/peer", "serve", "80", name)...)
 	harness.Eventually(d.t, name+" listens", func() error {
-		out, err := d.try("logs", name)
+		out, err := d.said(name)
 		if err == nil && !strings.Contains(out, "ready") {
 			err = errors.New("not ready")
 		}
@@ -312,20 +294,20 @@ func (d *engine) serve(name string, args ...string) {
 // netns is the namespace of a running container.
 func (d *engine) netns(name string) *harness.Netns {
 	d.t.Helper()
-	pid := d.docker("inspect", "-f", "{{.State.Pid}}", name)
+	pid := d.inspect(name, "{{.State.Pid}}")
 	return harness.OpenNetns(d.t, name, "/proc/"+pid+"/ns/net")
 }
 
 // ip is a container's address on a network.
 func (d *engine) ip(name, network string) string {
 	d.t.Helper()
-	return d.docker("inspect", "-f", fmt.Sprintf("{{(index .NetworkSettings.Networks %q).IPAddress}}", network), name)
+	return d.inspect(name, fmt.Sprintf("{{(index .NetworkSettings.Networks %q).IPAddress}}", network))
 }
 
 // gateway is a container's default gateway.
 func (d *engine) gateway(name string) string {
 	d.t.Helper()
-	return d.docker("inspect", "-f", "{{.NetworkSettings.Gateway}}", name)
+	return d.inspect(name, "{{.NetworkSettings.Gateway}}")
 }
 
 // status is fairway status.

@@ -60,8 +60,8 @@ func (d *engine) everything(prefix string) {
 	d.closed(d.LAN1, harness.HostIP4+":7002")
 	d.reaches(d.LAN1, harness.HostIP4+":7001", one)
 	d.matches()
-	d.docker("rm", "-f", one, two+"2")
-	d.docker("network", "rm", other)
+	d.discard(one, two+"2")
+	d.discardNetworks(other)
 	d.matches()
 }
 
@@ -69,7 +69,7 @@ func (d *engine) everything(prefix string) {
 // next by its restart policy.
 func (d *engine) diesAndComesBack(name string) {
 	d.t.Helper()
-	pid := func() string { return d.docker("inspect", "-f", "{{.State.Running}} {{.State.Pid}}", name) }
+	pid := func() string { return d.inspect(name, "{{.State.Running}} {{.State.Pid}}") }
 	before := pid()
 	var n int
 	if _, err := fmt.Sscanf(before, "true %d", &n); err != nil {
@@ -94,7 +94,7 @@ func TestBlockedAnswers(t *testing.T) {
 		release := w.hold()
 		defer release()
 		w.suffers(lost)
-		d.docker("rm", "-f", "old")
+		d.discard("old")
 		d.closed(d.LAN1, harness.HostIP4+":7001")
 		asked := w.questions()
 		d.docker("run", "-d", "--name", "new", "-p", "7002:80", image, "/peer", "serve", "80", "new")

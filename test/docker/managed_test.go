@@ -52,9 +52,9 @@ func TestManagedPlugin(t *testing.T) {
 		d.docker("plugin", "enable", "fairway")
 		inside.echoes("after it is enabled again")
 		d.reaches(d.LAN1, harness.HostIP4+":7000", "web")
-		d.docker("rm", "-f", "web", "cat")
+		d.discard("web", "cat")
 		d.closed(d.LAN1, harness.HostIP4+":7000")
-		d.docker("network", "rm", "one")
+		d.discardNetworks("one")
 		fairway("uninstall", "-f", "--purge")
 		if _, err := os.Stat(pins); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s after the uninstall: %v", pins, err)

@@ -72,7 +72,7 @@ func TestBridgeOptions(t *testing.T) {
 // ip6 is a container's IPv6 address on a network.
 func (d *engine) ip6(name, network string) string {
 	d.t.Helper()
-	return d.docker("inspect", "-f", fmt.Sprintf("{{(index .NetworkSettings.Networks %q).GlobalIPv6Address}}", network), name)
+	return d.inspect(name, fmt.Sprintf("{{(index .NetworkSettings.Networks %q).GlobalIPv6Address}}", network))
 }
 
 // The daemon's own settings of addresses, changed as an operator does.
@@ -126,8 +126,8 @@ func TestOtherModes(t *testing.T) {
 		// The one in the host's namespace uses what is published as the host does.
 		d.fetches("host", "127.0.0.1:7000", "web")
 		d.fetches("host", d.ip("web", "bridge")+":80", "web")
-		d.docker("rm", "-f", "web")
-		d.docker("rm", "-f", "host", "none", "joined")
+		d.discard("web")
+		d.discard("host", "none", "joined")
 		d.matches()
 	})
 }

@@ -81,10 +81,10 @@ func TestPlugin(t *testing.T) {
 		if out := d.Fairway(t, "doctor").Out; strings.Contains(out, "no daemon here owns") {
 			t.Errorf("doctor says\n%s", out)
 		}
-		d.docker("rm", "-f", "web", "cat", "alien")
+		d.discard("web", "cat", "alien")
 		d.closed(d.LAN1, harness.HostIP4+":7000")
 		bridge := "br-" + d.docker("network", "inspect", "-f", "{{slice .Id 0 12}}", "one")
-		d.docker("network", "rm", "one", "two")
+		d.discardNetworks("one", "two")
 		if _, err := d.Host.Output("ip", "link", "show", bridge); err == nil {
 			t.Errorf("%s is left", bridge)
 		}
@@ -115,8 +115,8 @@ func TestPluginRestarts(t *testing.T) {
 		d.docker("start", "web", "new0")
 		d.reaches(d.LAN1, harness.HostIP4+":7000", "web")
 		d.reaches(d.netns("new0"), d.ip("web", "one")+":80", "web")
-		d.docker("rm", "-f", "web", "new0", "new1")
-		d.docker("network", "rm", "one")
+		d.discard("web", "new0", "new1")
+		d.discardNetworks("one")
 	}, harness.AllowPrivate())
 }
 
@@ -130,7 +130,7 @@ func TestPluginGivenUp(t *testing.T) {
 		d.serve("stays", "--network", "one", "-p", "7001:80")
 		d.Daemon.Stop(t)
 		back := refuseCalls(t, filepath.Join(pluginDir, driver+".sock"))
-		d.docker("rm", "-f", "db")
+		d.discard("db")
 		d.docker("stop", "-t", "0", "web")
 		back()
 		d.Daemon.Start(t)
@@ -143,8 +143,8 @@ func TestPluginGivenUp(t *testing.T) {
 		d.docker("start", "web")
 		d.reaches(d.LAN1, harness.HostIP4+":7000", "web")
 		d.reaches(d.LAN1, harness.HostIP4+":7001", "stays")
-		d.docker("rm", "-f", "web", "stays")
-		d.docker("network", "rm", "one")
+		d.discard("web", "stays")
+		d.discardNetworks("one")
 	})
 }
 
@@ -175,8 +175,8 @@ func TestPluginPortTaken(t *testing.T) {
 		if _, err := d.try("network", "create", "-d", driver, "-o", "colour=red", "bad"); err == nil || !strings.Contains(err.Error(), "colour") {
 			t.Errorf("unknown option: %v", err)
 		}
-		d.docker("rm", "-f", "late", "web")
-		d.docker("network", "rm", "one")
+		d.discard("late", "web")
+		d.discardNetworks("one")
 	})
 }
 
@@ -194,7 +194,7 @@ func TestPluginUninstall(t *testing.T) {
 		d.Daemon.Start(t)
 		d.docker("restart", "-t", "0", "web")
 		d.reaches(d.LAN1, harness.HostIP4+":7000", "web")
-		d.docker("rm", "-f", "web")
-		d.docker("network", "rm", "one")
+		d.discard("web")
+		d.discardNetworks("one")
 	})
 }

@@ -75,7 +75,7 @@ func TestPublishedPort(t *testing.T) {
 		if after := d.status().Stats.Forwarded["ebpf"].Packets; after < before+10 {
 			t.Errorf("eBPF forwarded %d packets, then %d", before, after)
 		}
-		d.docker("rm", "-f", "web")
+		d.discard("web")
 		d.closed(d.LAN1, harness.HostIP4+":8080")
 		if s := d.status(); len(s.Degraded) > 0 {
 			t.Errorf("degraded: %q", s.Degraded)
@@ -215,10 +215,10 @@ func TestDockersOwnProxy(t *testing.T) {
 		d.Daemon.Kill(t)
 		d.Daemon.Start(t)
 		d.carried(t, "web")
-		address := d.docker("inspect", "-f", "{{.NetworkSettings.IPAddress}}", "web")
-		d.docker("rm", "-f", "web")
+		address := d.inspect("web", "{{.NetworkSettings.IPAddress}}")
+		d.discard("web")
 		d.serve("next")
-		is(t, "address", d.docker("inspect", "-f", "{{.NetworkSettings.IPAddress}}", "next"), address)
+		is(t, "address", d.inspect("next", "{{.NetworkSettings.IPAddress}}"), address)
 		d.closed(d.LAN1, harness.HostIP4+":8080")
 	})
 }

@@ -50,7 +50,7 @@ func TestThousandPorts(t *testing.T) {
 		d.reaches(d.LAN1, "["+harness.HostIP6+"]:20500", "many")
 		t.Logf("%d processes hold ports", len(harness.ProcessesByArgument("-container-port 20")))
 		begin = time.Now()
-		d.docker("rm", "-f", "many")
+		d.discard("many")
 		t.Logf("gone in %.1f s", time.Since(begin).Seconds())
 		d.closed(d.LAN1, harness.HostIP4+":20500")
 		d.matches()

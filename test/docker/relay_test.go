@@ -479,7 +479,7 @@ func TestIPv6InFrontOfIPv4(t *testing.T) {
 		d.reaches(d.LAN1, v6("8080"), "web")
 		d.Daemon.Start(t)
 		inside.echoes("after its start")
-		d.docker("rm", "-f", "web")
+		d.discard("web")
 		d.closed(d.LAN1, v6("8080"))
 		if _, err := harness.GetTCP(d.LAN1, v6("8080"), harness.Within(harness.Patience)); !errors.Is(err, unix.ECONNREFUSED) {
 			t.Errorf("after the removal: %v, want a refusal", err)

@@ -20,8 +20,8 @@ func TestDaemonKilled(t *testing.T) {
 		flows := d.steady(harness.HostIP4 + ":7000")
 		d.Daemon.Kill(t)
 		d.reaches(d.LAN1, harness.HostIP4+":7000", "stays")
-		d.docker("rm", "-f", "goes")
-		d.docker("network", "rm", "fades")
+		d.discard("goes")
+		d.discardNetworks("fades")
 		d.docker("network", "create", "grows")
 		d.serve("came", "-p", "7002:80", "--network", "grows")
 		d.serve("again", "-p", "7001:80")
@@ -32,7 +32,7 @@ func TestDaemonKilled(t *testing.T) {
 		for port, name := range map[int]string{7000: "stays", 7001: "again", 7002: "came"} {
 			d.reaches(d.LAN1, fmt.Sprintf("%s:%d", harness.HostIP4, port), name)
 		}
-		d.docker("rm", "-f", "again", "came")
+		d.discard("again", "came")
 		d.closed(d.LAN1, harness.HostIP4+":7001")
 		d.closed(d.LAN1, harness.HostIP4+":7002")
 		d.Daemon.Stop(t)
@@ -65,7 +65,7 @@ func TestEngineRestart(t *testing.T) {
 			d.reaches(d.LAN1, harness.HostIP4+":7000", "stays")
 			d.serve("new", "-p", "7001:80")
 			d.reaches(d.LAN1, harness.HostIP4+":7001", "new")
-			d.docker("rm", "-f", "new")
+			d.discard("new")
 			d.closed(d.LAN1, harness.HostIP4+":7001")
 			d.matches()
 		}
@@ -132,7 +132,7 @@ func TestEngineUpgrade(t *testing.T) {
 		d.reaches(d.LAN1, harness.HostIP4+":7001", "other")
 		d.serve("new", "-p", "7002:80", "--network", "net")
 		d.reaches(d.LAN1, harness.HostIP4+":7002", "new")
-		d.docker("rm", "-f", "other")
+		d.discard("other")
 		d.matches()
 		flows.Stop(t)
 	})

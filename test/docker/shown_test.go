@@ -56,8 +56,8 @@ func TestDockerIsShown(t *testing.T) {
 		if out := d.Must(t, "ps", "-q"); out != "" {
 			t.Errorf("fairway ps -q: %q", out)
 		}
-		d.docker("rm", "-f", "web", "app")
-		d.docker("network", "rm", "native", "driven")
+		d.discard("web", "app")
+		d.discardNetworks("native", "driven")
 		if out := d.Must(t, "ports"); strings.Contains(out, "docker") {
 			t.Errorf("ports after all is removed:\n%s", out)
 		}
@@ -125,8 +125,8 @@ func TestPluginUnserved(t *testing.T) {
 		d.Daemon.Args = with
 		d.Daemon.Start(t)
 		inside.echoes("with it again")
-		d.docker("rm", "-f", "web")
+		d.discard("web")
 		d.closed(d.LAN1, harness.HostIP4+":7000")
-		d.docker("network", "rm", "one")
+		d.discardNetworks("one")
 	})
 }

@@ -176,6 +176,8 @@ func (d *Daemon) end(sig syscall.Signal) {
 		return
 	}
 	_ = d.cmd.Process.Signal(sig)
+	// One that is stopped would hear of it never.
+	_ = d.cmd.Process.Signal(syscall.SIGCONT)
 	select {
 	case <-d.exited:
 	case <-time.After(Patience):

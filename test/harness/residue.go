@@ -3,6 +3,7 @@
 package harness
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -90,8 +92,15 @@ func (e *Env) describe(t testing.TB) {
 	if e.Daemon.Pid() == 0 {
 		return
 	}
-	t.Logf("fairway status:\n%s", e.Fairway(t, "status").Out)
-	t.Logf("fairway flow ls:\n%s", e.Fairway(t, "flow", "ls").Out)
+	// A test that stops the daemon may have failed before that went on. One that doesn't
+	// answer at all mustn't keep the end of the test waiting.
+	_ = e.Daemon.cmd.Process.Signal(syscall.SIGCONT)
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	defer cancel()
+	for _, what := range []string{"status", "flow ls"} {
+		r := e.Daemon.runUntil(ctx, t, "", append([]string{"--socket", e.Daemon.Socket}, strings.Fields(what)...)...)
+		t.Logf("fairway %s:\n%s%s", what, r.Out, r.Err)
+	}
 }
 
 // inodes are the namespaces that only sandboxes of this test were in.

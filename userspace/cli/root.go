@@ -13,10 +13,15 @@ import (
 	"github.com/fairway-project/fairway/userspace/request"
 )
 
-// Main runs one command line and returns the exit code.
+// Main runs one command line, which SIGINT and SIGTERM end, and returns the exit code.
 func Main(env Env, programs Programs, args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
+	return Run(ctx, env, programs, args)
+}
+
+// Run is Main until ctx ends. It may be called several times, also at once.
+func Run(ctx context.Context, env Env, programs Programs, args []string) int {
 	root := newRoot(&app{env: env, programs: programs, args: args})
 	root.SetArgs(args)
 	return report(env.Stderr, root.ExecuteContext(ctx))

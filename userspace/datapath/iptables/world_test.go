@@ -85,7 +85,12 @@ func (w *world) newNetns(name string) string {
 // run runs a command line in a namespace.
 func (w *world) run(ns, line string) string {
 	w.t.Helper()
-	out, err := exec.Command("nsenter", append([]string{"--net=" + ns}, strings.Fields(line)...)...).CombinedOutput()
+	var out []byte
+	words := strings.Fields(line)
+	err := netns.Do(ns, func() (err error) {
+		out, err = exec.Command(words[0], words[1:]...).CombinedOutput()
+		return err
+	})
 	if err != nil {
 		w.t.Fatalf("%s: %v\n%s", line, err, out)
 	}
