@@ -74,7 +74,7 @@ func remainder(cur saved, want *Ruleset) uint64 {
 		}
 	}
 	for _, table := range tableOrder {
-		for _, chain := range append(ownChains(want.Family, table), chainJournal) {
+		for _, chain := range append(fixedChains(want.Family, table), want.serviceChains(table)...) {
 			note(table, chain)
 		}
 		for _, chain := range sharedChains {

@@ -9,7 +9,7 @@ import "slices"
 // others don't count, wherever they stand: an administrator may have put them there.
 func damage(cur saved, want *Ruleset) string {
 	for _, table := range tableOrder {
-		for _, chain := range append(ownChains(want.Family, table), chainJournal) {
+		for _, chain := range append(fixedChains(want.Family, table), want.serviceChains(table)...) {
 			current, exists := cur.chain(table, chain)
 			wanted := want.Chain(table, chain)
 			if !exists || !sameOrder(wantedOf(current, wanted), wanted) {

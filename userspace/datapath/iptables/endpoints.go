@@ -5,6 +5,7 @@ package iptables
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 
@@ -26,7 +27,10 @@ func (d *Datapath) EnsureEndpoint(ctx context.Context, e datapath.Endpoint) erro
 			return fmt.Errorf("endpoint %s: %w", e.ID, err)
 		}
 		was, known := d.state.endpoints[e.ID]
-		rules := func(f Family) []Rule { return d.state.rulesOfEndpoint(f, e.ID) }
+		services := d.state.servicesOf("", e.ID)
+		rules := func(f Family) []Rule {
+			return append(d.state.rulesOfEndpoint(f, e.ID), d.state.rulesOfServices(f, d.proxy, services...)...)
+		}
 		old := perFamily(rules)
 		d.state.endpoints[e.ID] = e
 		_, err := d.changeAll(ctx, old, perFamily(rules), func() {
@@ -37,6 +41,7 @@ func (d *Datapath) EnsureEndpoint(ctx context.Context, e datapath.Endpoint) erro
 		if err != nil {
 			return fmt.Errorf("endpoint %s: %w", e.ID, err)
 		}
+		d.choose(services...)
 		return nil
 	})
 }
@@ -61,18 +66,22 @@ func (d *Datapath) DeleteEndpoint(ctx context.Context, id string) error {
 			return nil
 		}
 		ports := d.state.ports[id]
-		old := perFamily(func(f Family) []Rule {
-			return append(d.state.rulesOfPorts(f, id, d.proxy), d.state.rulesOfEndpoint(f, id)...)
-		})
+		services := d.state.servicesOf("", id)
+		rules := func(f Family) []Rule {
+			return slices.Concat(d.state.rulesOfPorts(f, id, d.proxy), d.state.rulesOfEndpoint(f, id),
+				d.state.rulesOfServices(f, d.proxy, services...))
+		}
+		old := perFamily(rules)
 		delete(d.state.endpoints, id)
 		delete(d.state.ports, id)
-		_, err := d.changeAll(ctx, old, [len(families)][]Rule{}, func() {
+		_, err := d.changeAll(ctx, old, perFamily(rules), func() {
 			d.state.endpoints[id], d.state.ports[id] = e, ports
 		})
 		if err != nil {
 			return fmt.Errorf("endpoint %s: %w", id, err)
 		}
 		d.proxy.release(id)
+		d.choose(services...)
 		if err := purgeAddresses(e.IPv4, e.IPv6); err != nil {
 			return fmt.Errorf("endpoint %s: %w", id, err)
 		}

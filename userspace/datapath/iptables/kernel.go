@@ -98,7 +98,7 @@ func leftovers(f Family, cur saved, j *journal) map[key]int {
 		left[r.key()]++
 	}
 	for _, table := range tableOrder {
-		for _, chain := range append(ownChains(f, table), chainJournal) {
+		for _, chain := range append(fixedChains(f, table), cur.serviceChains(table)...) {
 			rules, _ := cur.chain(table, chain)
 			for _, r := range rules {
 				left[key{table, chain, r.spec}]++

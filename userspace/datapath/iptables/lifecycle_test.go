@@ -28,7 +28,7 @@ func foreignRules(w *world) {
 	w.iptables("-A ADMIN -j RETURN")
 }
 
-// fill makes two networks, two endpoints and some ports.
+// fill makes three networks, two endpoints, some ports and a service.
 func fill(w *world) datapath.Desired {
 	n1 := w.network(1)
 	n2 := w.network(2, func(n *datapath.Network) { n.ICC = false; n.IPv6 = nil })
@@ -36,10 +36,14 @@ func fill(w *world) datapath.Desired {
 	c1, c2 := w.container(n1, 2), w.container(n2, 2)
 	w.publish(c1, publish(c1, 8080, 80, model.TCP), publish(c1, 8081, 80, model.TCP), publish(c1, 5353, 53, model.UDP))
 	w.publish(c2, publish(c2, 9090, 90, model.TCP, "127.0.0.1"), publish(c2, 9091, 90, model.TCP))
+	s := w.service([]datapath.Network{n1}, c1, c2)
+	s.Affinity = dayOfAffinity
+	w.ensure(s)
 	return datapath.Desired{
 		Networks:  []datapath.Network{n1, n2, n3},
 		Endpoints: []datapath.Endpoint{c1.Endpoint, c2.Endpoint},
 		Ports:     map[string][]datapath.Port{c1.ID: w.d.state.ports[c1.ID], c2.ID: w.d.state.ports[c2.ID]},
+		Services:  []datapath.Service{s},
 	}
 }
 
@@ -164,14 +168,18 @@ func (w *world) sayAgain(d *Datapath, want datapath.Desired) {
 		must(w.t, d.EnsureEndpoint(w.t.Context(), e))
 		must(w.t, d.EnsurePorts(w.t.Context(), e.ID, want.Ports[e.ID]))
 	}
+	for _, s := range want.Services {
+		must(w.t, d.EnsureService(w.t.Context(), s))
+	}
 	must(w.t, d.Prune(w.t.Context(), want))
 }
 
-// withoutProxy leaves out the lines that depend on the ports the kernel gave.
+// withoutProxy leaves out the lines that depend on the ports the kernel gave, and the
+// marks, which each change writes anew.
 func withoutProxy(tables string) string {
 	var keep []string
 	for line := range strings.Lines(tables) {
-		if !strings.Contains(line, "-j REDIRECT") {
+		if !strings.Contains(line, "-j REDIRECT") && !strings.Contains(line, "fairway:"+factInstance+"=") {
 			keep = append(keep, line)
 		}
 	}
@@ -194,7 +202,7 @@ func TestRestartAdopts(t *testing.T) {
 		}
 		must(t, next.Prune(t.Context(), datapath.Desired{Networks: want.Networks[:1]}))
 		got := w.saveTables()
-		for _, gone := range []string{"br2", "10.9.1.2", "10.9.2.0", "8080"} {
+		for _, gone := range []string{"br2", "10.9.1.2", "10.9.2.0", "8080", "8000", "FAIRWAY-POOL"} {
 			if strings.Contains(got, gone) {
 				t.Errorf("%s still in the tables:\n%s", gone, got)
 			}

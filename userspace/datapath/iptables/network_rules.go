@@ -113,12 +113,20 @@ func publishedRules(f Family, n *datapath.Network) []Rule {
 	case mode == model.GatewayRouted:
 		rules = append(rules, newRule(tableFilter, chainDocker, "-o %s -p ipv6-icmp -j ACCEPT", br).inGroup(n.ID))
 	case f == IPv6 && !n.ICC:
-		// Neighbour discovery is filtered in a bridge where ARP is not.
-		for _, icmpType := range []int{135, 136} {
-			rules = append(rules, newRule(tableFilter, chainDocker,
-				"-i %[1]s -o %[1]s -p ipv6-icmp -m icmp6 --icmpv6-type %[2]d -j ACCEPT", br, icmpType).inGroup(n.ID))
+		for _, r := range discoveryRules(chainDocker, br) {
+			rules = append(rules, r.inGroup(n.ID))
 		}
 	}
 	return append(rules, newRule(tableFilter, chainDocker, "! -i %[1]s -o %[1]s -j %[2]s",
 		br, verdict(mode == model.GatewayNATUnprotected)).inGroup(n.ID))
+}
+
+// discoveryRules let neighbour discovery pass in a bridge: it is filtered there, where
+// ARP is not.
+func discoveryRules(chain, br string) []Rule {
+	var rules []Rule
+	for _, icmpType := range []int{135, 136} {
+		rules = append(rules, newRule(tableFilter, chain, "-i %[1]s -o %[1]s -p ipv6-icmp -m icmp6 --icmpv6-type %[2]d -j ACCEPT", br, icmpType))
+	}
+	return rules
 }

@@ -59,16 +59,15 @@ func (d *Datapath) replaceNetwork(ctx context.Context, n datapath.Network) error
 	return err
 }
 
-// rulesBelow are the rules of a network with its endpoints and their ports.
+// rulesBelow are the rules of a network with its endpoints, their ports and services.
 func (d *Datapath) rulesBelow(f Family, id string) []Rule {
 	rules := d.state.rulesOfNetwork(f, id)
-	for eid, e := range d.state.endpoints {
-		if e.NetworkID == id {
-			rules = append(rules, d.state.rulesOfEndpoint(f, eid)...)
-			rules = append(rules, d.state.rulesOfPorts(f, eid, d.proxy)...)
-		}
+	below := d.state.endpointsOf(id)
+	for _, eid := range below {
+		rules = append(rules, d.state.rulesOfEndpoint(f, eid)...)
+		rules = append(rules, d.state.rulesOfPorts(f, eid, d.proxy)...)
 	}
-	return rules
+	return append(rules, d.state.rulesOfServices(f, d.proxy, d.state.servicesOf(id, below...)...)...)
 }
 
 // DeleteNetwork removes the network's rules.
@@ -78,12 +77,17 @@ func (d *Datapath) DeleteNetwork(ctx context.Context, id string) error {
 		if !ok {
 			return nil
 		}
-		old := perFamily(func(f Family) []Rule { return d.state.rulesOfNetwork(f, id) })
+		services := d.state.servicesOf(id, d.state.endpointsOf(id)...)
+		rules := func(f Family) []Rule {
+			return append(d.state.rulesOfNetwork(f, id), d.state.rulesOfServices(f, d.proxy, services...)...)
+		}
+		old := perFamily(rules)
 		delete(d.state.networks, id)
-		_, err := d.changeAll(ctx, old, [len(families)][]Rule{}, func() { d.state.networks[id] = n })
+		_, err := d.changeAll(ctx, old, perFamily(rules), func() { d.state.networks[id] = n })
 		if err != nil {
 			return fmt.Errorf("network %q: %w", n.Name, err)
 		}
+		d.choose(services...)
 		return restoreBridge(n.Device.Name)
 	})
 }

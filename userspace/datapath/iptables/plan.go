@@ -27,13 +27,29 @@ func planWith(cur saved, want *Ruleset, keep map[key]int, inPlace func([]savedRu
 	}
 	planUserChain(s, cur)
 	for _, table := range tableOrder {
-		for _, chain := range append(ownChains(want.Family, table), chainJournal) {
+		for _, chain := range fixedChains(want.Family, table) {
 			current, exists := cur.chain(table, chain)
 			planOwnChain(s, table, chain, current, exists, want.Chain(table, chain), keep)
 		}
+		for _, chain := range want.serviceChains(table) {
+			current, exists := cur.chain(table, chain)
+			planOwnChain(s, table, chain, current, exists, want.Chain(table, chain), nil)
+		}
 	}
 	planBuiltin(s, cur, j.owned(cur), want, keep, inPlace)
+	if len(keep) == 0 {
+		planGoneServices(s, cur, want)
+	}
 	return s
+}
+
+// planGoneServices removes the chains of services that nobody wants, which nothing leads
+// to any more.
+func planGoneServices(s *script, cur saved, want *Ruleset) {
+	for _, table := range tableOrder {
+		wanted := want.serviceChains(table)
+		s.dropAll(table, slices.DeleteFunc(cur.serviceChains(table), func(c string) bool { return slices.Contains(wanted, c) }))
+	}
 }
 
 // planUserChain makes the administrator's chain where it is missing.

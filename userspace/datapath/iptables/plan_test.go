@@ -4,6 +4,7 @@ package iptables
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -90,7 +91,45 @@ func drawState(t *rapid.T) state {
 			s.ports[e.ID] = ports[:rapid.IntRange(0, len(ports)).Draw(t, "ports")]
 		}
 	}
+	for i := range rapid.IntRange(0, 3).Draw(t, "services") {
+		svc := drawService(t, i, &s)
+		s.services[svc.ID] = svc
+	}
 	return s
+}
+
+// drawService makes up one in front of endpoints of the state and of one that is outside.
+func drawService(t *rapid.T, num int, s *state) datapath.Service {
+	svc := datapath.Service{ID: fmt.Sprintf("svc%d", num), Pools: make([]datapath.Pool, rapid.IntRange(1, 2).Draw(t, "pools"))}
+	if rapid.Bool().Draw(t, "affinity") {
+		svc.Affinity = dayOfAffinity
+	}
+	if rapid.Bool().Draw(t, "sources") {
+		svc.Sources = []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("203.0.113.0/24")}
+	}
+	states := []model.BackendState{model.BackendActive, model.BackendActive, model.BackendDraining, model.BackendDown}
+	for i := range svc.Pools {
+		add := func(endpoint string, addr netip.Addr) {
+			if rapid.Bool().Draw(t, "backend") {
+				svc.Pools[i].Backends = append(svc.Pools[i].Backends, datapath.Backend{
+					EndpointID: endpoint, Target: netip.AddrPortFrom(addr, uint16(80+i)),
+					Weight: rapid.IntRange(1, 3).Draw(t, "weight"), State: rapid.SampledFrom(states).Draw(t, "state"),
+				})
+			}
+		}
+		for _, eid := range slices.Sorted(maps.Keys(s.endpoints)) {
+			add(eid, s.endpoints[eid].IPv4)
+		}
+		add("", netip.MustParseAddr("198.51.100.10"))
+		port := model.Port{Num: uint16(8000 + 10*num + i), Proto: model.TCP}
+		svc.Fronts = append(svc.Fronts, datapath.Front{Addr: netip.IPv4Unspecified(), Port: port, Pool: i},
+			datapath.Front{Addr: netip.MustParseAddr("127.0.0.1"), Port: port, Pool: i})
+		for _, nid := range slices.Sorted(maps.Keys(s.networks)) {
+			port.Proto = rapid.SampledFrom([]model.Proto{model.TCP, model.UDP, model.SCTP}).Draw(t, "proto")
+			svc.Fronts = append(svc.Fronts, datapath.Front{NetworkID: nid, Addr: nth(s.networks[nid].IPv4.Prefix, 200+num), Port: port, Pool: i})
+		}
+	}
+	return svc
 }
 
 // TestPlanIsExact plans from one made-up state to another, with and without the
@@ -149,7 +188,7 @@ func (s *state) all(p *proxy) []Rule {
 		rules = append(rules, s.rulesOfEndpoint(IPv4, e.ID)...)
 		rules = append(rules, s.rulesOfPorts(IPv4, e.ID, p)...)
 	}
-	return rules
+	return append(rules, s.rulesOfServices(IPv4, p, slices.Sorted(maps.Keys(s.services))...)...)
 }
 
 // rulesOf returns the chains that hold rules.

@@ -34,16 +34,17 @@ type proxy struct {
 	mu     sync.Mutex
 	closed bool
 	tcp    *net.TCPListener
-	// relays by endpoint, then by publication.
+	// relays by endpoint or service, then by publication.
 	relays map[string]map[datapath.Port]*relay
-	// conns of TCP connections under way, by endpoint.
-	conns map[string]map[net.Conn]bool
+	// conns of TCP connections under way, with where they lead to, by endpoint or service.
+	conns map[string]map[net.Conn]netip.AddrPort
 	wg    sync.WaitGroup
 }
 
 // relay is one proxied publication.
 type relay struct {
-	port datapath.Port
+	port   datapath.Port
+	choice *choice
 	// listen is the port on ::1 that the kernel redirects to.
 	listen uint16
 	udp    *udpRelay
@@ -54,7 +55,7 @@ func newProxy(ns *netns.NS, log *slog.Logger) *proxy {
 	return &proxy{
 		ns: ns, log: log, ctx: ctx, stop: stop,
 		relays: make(map[string]map[datapath.Port]*relay),
-		conns:  make(map[string]map[net.Conn]bool),
+		conns:  make(map[string]map[net.Conn]netip.AddrPort),
 	}
 }
 
@@ -66,13 +67,16 @@ func needsProxy(p *datapath.Port) bool {
 	return p.HostOnly || p.HostIP.IsUnspecified() || p.HostIP == netip.IPv6Loopback()
 }
 
-// rules lead the endpoint's proxied ports to the proxy. They go to the head,
-// before those of an earlier daemon, whose proxy is gone.
-func (p *proxy) rules(endpointID string) []Rule {
+// rules lead those of the owner's proxied ports to the proxy that are meant. They go to
+// the head, before those of an earlier daemon, whose proxy is gone.
+func (p *proxy) rules(owner string, meant func(datapath.Port) bool) []Rule {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var rules []Rule
-	for _, r := range p.relays[endpointID] {
+	for _, r := range p.relays[owner] {
+		if !meant(r.port) {
+			continue
+		}
 		match := ""
 		switch {
 		case !r.port.HostIP.IsUnspecified():
@@ -87,18 +91,18 @@ func (p *proxy) rules(endpointID string) []Rule {
 	return rules
 }
 
-// service is a change of an endpoint's relays that is kept or undone.
-type service struct {
+// relaying is a change of an endpoint's or a service's relays that is kept or undone.
+type relaying struct {
 	proxy    *proxy
-	endpoint string
+	owner    string
 	old, new map[datapath.Port]*relay
 }
 
-// serve makes these the endpoint's proxied ports. The caller is in the namespace.
-func (p *proxy) serve(endpointID string, ports []datapath.Port) (*service, error) {
+// serve makes these the owner's proxied ports. The caller is in the namespace.
+func (p *proxy) serve(owner string, ports []datapath.Port) (*relaying, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := &service{proxy: p, endpoint: endpointID, old: p.relays[endpointID], new: make(map[datapath.Port]*relay)}
+	s := &relaying{proxy: p, owner: owner, old: p.relays[owner], new: make(map[datapath.Port]*relay)}
 	for _, port := range ports {
 		r := s.old[port]
 		if r == nil {
@@ -110,24 +114,49 @@ func (p *proxy) serve(endpointID string, ports []datapath.Port) (*service, error
 		}
 		s.new[port] = r
 	}
-	p.relays[endpointID] = s.new
+	p.relays[owner] = s.new
 	return s, nil
 }
 
-func (s *service) keep() {
+func (s *relaying) keep() {
 	s.proxy.mu.Lock()
 	defer s.proxy.mu.Unlock()
 	closeUnless(s.old, s.new)
 	if len(s.new) == 0 {
-		delete(s.proxy.relays, s.endpoint)
+		delete(s.proxy.relays, s.owner)
 	}
 }
 
-func (s *service) undo() {
+func (s *relaying) undo() {
 	s.proxy.mu.Lock()
 	defer s.proxy.mu.Unlock()
 	closeUnless(s.new, s.old)
-	s.proxy.relays[s.endpoint] = s.old
+	s.proxy.relays[s.owner] = s.old
+}
+
+// choose tells where the owner's ports lead from now on.
+func (p *proxy) choose(owner string, of map[datapath.Port][]backend, keep time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for port, r := range p.relays[owner] {
+		r.choice.set(of[port], keep)
+	}
+}
+
+// end ends what the owner's ports carry to these targets.
+func (p *proxy) end(owner string, dead func(netip.AddrPort) bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c, to := range p.conns[owner] {
+		if dead(to) {
+			c.Close()
+		}
+	}
+	for _, r := range p.relays[owner] {
+		if r.udp != nil {
+			r.udp.end(dead)
+		}
+	}
 }
 
 // closeUnless closes the relays that are not in other.
@@ -144,17 +173,21 @@ func (p *proxy) start(port datapath.Port) (*relay, error) {
 	if p.closed {
 		return nil, ErrClosed
 	}
+	to := new(choice)
+	if port.Target.IsValid() {
+		to = choiceOf(targetOf(port))
+	}
 	if port.Port.Proto == model.TCP {
 		if err := p.listenTCP(); err != nil {
 			return nil, fmt.Errorf("proxy for port %s: %w", port, err)
 		}
-		return &relay{port: port, listen: portOf(p.tcp.Addr())}, nil
+		return &relay{port: port, choice: to, listen: portOf(p.tcp.Addr())}, nil
 	}
-	u, err := p.listenUDP(port)
+	u, err := p.listenUDP(to)
 	if err != nil {
 		return nil, fmt.Errorf("proxy for port %s: %w", port, err)
 	}
-	return &relay{port: port, listen: portOf(u.conn.LocalAddr()), udp: u}, nil
+	return &relay{port: port, choice: to, listen: portOf(u.conn.LocalAddr()), udp: u}, nil
 }
 
 func portOf(a net.Addr) uint16 {
@@ -195,13 +228,13 @@ func (p *proxy) closing(err error) bool {
 	}
 }
 
-// release ends all that the endpoint has in the proxy.
-func (p *proxy) release(endpointID string) {
+// release ends all that the endpoint or service has in the proxy.
+func (p *proxy) release(owner string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	closeUnless(p.relays[endpointID], nil)
-	delete(p.relays, endpointID)
-	for c := range p.conns[endpointID] {
+	closeUnless(p.relays[owner], nil)
+	delete(p.relays, owner)
+	for c := range p.conns[owner] {
 		c.Close()
 	}
 }

@@ -50,7 +50,11 @@ func (p *proxy) carryTCP(client *net.TCPConn) {
 		p.log.Debug("proxy: connection without original destination", "err", err)
 		return
 	}
-	endpoint, target, ok := p.target(dst)
+	owner, to := p.relayFor(dst)
+	if to == nil {
+		return
+	}
+	target, ok := to.target()
 	if !ok {
 		return
 	}
@@ -60,10 +64,10 @@ func (p *proxy) carryTCP(client *net.TCPConn) {
 		return
 	}
 	defer server.Close()
-	if !p.track(endpoint, client, server) {
+	if !p.track(owner, target, client, server) {
 		return
 	}
-	defer p.untrack(endpoint, client, server)
+	defer p.untrack(owner, client, server)
 	copyBoth(client, server.(*net.TCPConn))
 }
 
@@ -80,52 +84,53 @@ func copyBoth(a, b *net.TCPConn) {
 	<-done
 }
 
-// target finds the publication that a connection to dst is meant for.
-func (p *proxy) target(dst netip.AddrPort) (endpoint string, target netip.AddrPort, ok bool) {
+// relayFor finds the publication that a connection to dst is meant for, and where it
+// leads; nil if there is none.
+func (p *proxy) relayFor(dst netip.AddrPort) (owner string, to *choice) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for id, relays := range p.relays {
-		for port := range relays {
+		for port, r := range relays {
 			if port.Port.Proto != model.TCP || port.HostPort != dst.Port() {
 				continue
 			}
 			if port.HostIP == dst.Addr() {
-				return id, targetOf(port), true
+				return id, r.choice
 			}
 			if port.HostIP.IsUnspecified() {
-				endpoint, target, ok = id, targetOf(port), true
+				owner, to = id, r.choice
 			}
 		}
 	}
-	return endpoint, target, ok
+	return owner, to
 }
 
 func targetOf(p datapath.Port) netip.AddrPort { return netip.AddrPortFrom(p.Target, p.Port.Num) }
 
-// track notes connections that end with their endpoint; false if that is over.
-func (p *proxy) track(endpoint string, conns ...net.Conn) bool {
+// track notes connections to a target that end with their owner; false if that is over.
+func (p *proxy) track(owner string, to netip.AddrPort, conns ...net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || p.relays[endpoint] == nil {
+	if p.closed || p.relays[owner] == nil {
 		return false
 	}
-	if p.conns[endpoint] == nil {
-		p.conns[endpoint] = make(map[net.Conn]bool)
+	if p.conns[owner] == nil {
+		p.conns[owner] = make(map[net.Conn]netip.AddrPort)
 	}
 	for _, c := range conns {
-		p.conns[endpoint][c] = true
+		p.conns[owner][c] = to
 	}
 	return true
 }
 
-func (p *proxy) untrack(endpoint string, conns ...net.Conn) {
+func (p *proxy) untrack(owner string, conns ...net.Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, c := range conns {
-		delete(p.conns[endpoint], c)
+		delete(p.conns[owner], c)
 	}
-	if len(p.conns[endpoint]) == 0 {
-		delete(p.conns, endpoint)
+	if len(p.conns[owner]) == 0 {
+		delete(p.conns, owner)
 	}
 }
 

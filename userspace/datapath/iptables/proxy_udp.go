@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/fairway-project/fairway/userspace/datapath"
 )
 
 // udpIdle ends a client's relation with the container, as docker-proxy's does.
@@ -20,19 +18,25 @@ const udpIdle = 90 * time.Second
 type udpRelay struct {
 	proxy  *proxy
 	conn   *net.UDPConn
-	target netip.AddrPort
+	choice *choice
 
 	mu      sync.Mutex
 	closed  bool
-	clients map[netip.AddrPort]net.Conn
+	clients map[netip.AddrPort]udpClient
 }
 
-func (p *proxy) listenUDP(port datapath.Port) (*udpRelay, error) {
+// udpClient is the socket that speaks for a client, and whom it speaks to.
+type udpClient struct {
+	net.Conn
+	target netip.AddrPort
+}
+
+func (p *proxy) listenUDP(to *choice) (*udpRelay, error) {
 	conn, err := net.ListenUDP("udp6", net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.IPv6Loopback(), 0)))
 	if err != nil {
 		return nil, err
 	}
-	u := &udpRelay{proxy: p, conn: conn, target: targetOf(port), clients: make(map[netip.AddrPort]net.Conn)}
+	u := &udpRelay{proxy: p, conn: conn, choice: to, clients: make(map[netip.AddrPort]udpClient)}
 	p.wg.Go(u.receive)
 	return u, nil
 }
@@ -57,15 +61,19 @@ func (u *udpRelay) receive() {
 func (u *udpRelay) client(from netip.AddrPort) net.Conn {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if c := u.clients[from]; c != nil || u.closed {
+	if c := u.clients[from].Conn; c != nil || u.closed {
 		return c
 	}
-	c, err := u.proxy.dial(unix.SOCK_DGRAM, u.target)
-	if err != nil {
-		u.proxy.log.Debug("proxy: udp", "target", u.target.String(), "err", err)
+	target, ok := u.choice.target()
+	if !ok {
 		return nil
 	}
-	u.clients[from] = c
+	c, err := u.proxy.dial(unix.SOCK_DGRAM, target)
+	if err != nil {
+		u.proxy.log.Debug("proxy: udp", "target", target.String(), "err", err)
+		return nil
+	}
+	u.clients[from] = udpClient{c, target}
 	u.proxy.wg.Go(func() { u.answer(from, c) })
 	return c
 }
@@ -92,8 +100,20 @@ func (u *udpRelay) forget(client netip.AddrPort, c net.Conn) {
 	c.Close()
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.clients[client] == c {
+	if u.clients[client].Conn == c {
 		delete(u.clients, client)
+	}
+}
+
+// end has the clients of these targets begin anew.
+func (u *udpRelay) end(dead func(netip.AddrPort) bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for from, c := range u.clients {
+		if dead(c.target) {
+			c.Close()
+			delete(u.clients, from)
+		}
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/fairway-project/fairway/userspace/datapath"
 )
@@ -55,35 +57,56 @@ func (d *Datapath) resolversWithout(want datapath.Desired) []string {
 	return gone
 }
 
-// releaseWithout ends the proxy's share of endpoints that want lacks.
+// releaseWithout ends the proxy's share of endpoints and services that want lacks.
 func (d *Datapath) releaseWithout(want datapath.Desired) {
 	wanted := make(map[string]bool)
 	for _, e := range want.Endpoints {
 		wanted[e.ID] = true
 	}
-	for id := range d.state.endpoints {
-		if !wanted[id] {
-			d.proxy.release(id)
+	for _, s := range want.Services {
+		wanted[serviceOwner(s.ID)] = true
+	}
+	for _, owner := range d.proxyOwners() {
+		if !wanted[owner] {
+			d.proxy.release(owner)
 		}
 	}
 }
 
-// serveAll gives every endpoint's ports to the proxy that need it.
+// proxyOwners are all that may have a share in the proxy.
+func (d *Datapath) proxyOwners() []string {
+	owners := slices.Collect(maps.Keys(d.state.endpoints))
+	for id := range d.state.services {
+		owners = append(owners, serviceOwner(id))
+	}
+	return owners
+}
+
+// serveAll gives the ports of every endpoint and service to the proxy that need it.
 func (d *Datapath) serveAll() error {
 	for id := range d.state.endpoints {
-		s, err := d.proxy.serve(id, d.proxied(id, d.state.ports[id]))
+		r, err := d.proxy.serve(id, d.proxied(id, d.state.ports[id]))
 		if err != nil {
 			return fmt.Errorf("endpoint %s: %w", id, err)
 		}
-		s.keep()
+		r.keep()
+	}
+	for id, svc := range d.state.services {
+		r, err := d.proxy.serve(serviceOwner(id), d.proxiedFronts(&svc))
+		if err != nil {
+			return fmt.Errorf("service %q: %w", svc.Name, err)
+		}
+		r.keep()
+		d.choose(id)
 	}
 	return nil
 }
 
 // makeEqual leaves no rule of Fairway's that the state doesn't have. UDP
-// connections by publications that went end.
+// connections by publications that went end, and all by services' fronts that did.
 func (d *Datapath) makeEqual(ctx context.Context) error {
 	var changes [len(families)]delta
+	var gone []datapath.Front
 	for _, f := range families {
 		k := &d.kernel[f]
 		if !k.ready {
@@ -100,6 +123,8 @@ func (d *Datapath) makeEqual(ctx context.Context) error {
 		k.leftover, k.torn, k.whole = nil, false, 0
 		current, _ := cur.chain(tableNAT, chainDocker)
 		changes[f] = diff(fromSaved(tableNAT, chainDocker, current), want.Chain(tableNAT, chainDocker))
+		entries, _ := cur.chain(tableNAT, chainServices)
+		gone = append(gone, without(frontsIn(f, specs(entries)), frontsIn(f, texts(want.Chain(tableNAT, chainServices))))...)
 	}
-	return d.purgeUDP(changes)
+	return errors.Join(d.purgeUDP(changes), d.purgeFronts(gone))
 }

@@ -132,6 +132,11 @@ func (s *state) hostAddresses() map[netip.Addr]bool {
 			}
 		}
 	}
+	for _, svc := range s.services {
+		for _, fr := range svc.Fronts {
+			local[fr.Addr] = true
+		}
+	}
 	return local
 }
 

@@ -16,6 +16,8 @@ const (
 	reasonInternal      = "internal"
 	reasonDirectRouting = "direct_routing"
 	reasonMartian       = "martian"
+	reasonNoBackend     = "no_backend"
+	reasonSource        = "service_source"
 )
 
 // dropReason tells why and in which direction a DROP rule of this package
@@ -24,10 +26,15 @@ const (
 // DOCKER's last rule counts as isolated: what comes from outside was caught by
 // the raw table unless the network is a routed one.
 func dropReason(table, chain, spec string) (reason string, dir datapath.Direction, ok bool) {
+	if table == tableFilter && chain == chainServices && strings.Contains(spec, "-j REJECT") {
+		return reasonNoBackend, datapath.Receive, true
+	}
 	if !strings.HasSuffix(spec, "-j DROP") {
 		return "", "", false
 	}
 	switch {
+	case chain == chainServices:
+		return reasonSource, datapath.Receive, true
 	case table == tableRaw && strings.Contains(spec, " ! -i lo "):
 		return reasonMartian, datapath.Receive, true
 	case table == tableRaw:

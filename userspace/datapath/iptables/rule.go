@@ -58,18 +58,18 @@ func builtin(chain string) bool {
 
 // sharedChains are the built-in chains in which rules of this package stand beside
 // others'.
-var sharedChains = [...]string{"PREROUTING", "FORWARD", "OUTPUT", "POSTROUTING"}
+var sharedChains = [...]string{"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"}
 
 // ownChains lists the chains of a table that hold nothing but this package's
-// rules, the journal excepted.
+// rules, the journal and those of single services excepted.
 func ownChains(f Family, table string) []string {
 	switch {
 	case table == tableFilter:
-		return []string{chainDocker, chainBridge, chainCT, chainForward, chainInternal}
+		return []string{chainDocker, chainBridge, chainCT, chainForward, chainInternal, chainServices}
 	case table == tableNAT && f == IPv6:
-		return []string{chainDocker, chainProxy}
+		return []string{chainDocker, chainProxy, chainServices, chainHairpin}
 	case table == tableNAT:
-		return []string{chainDocker}
+		return []string{chainDocker, chainServices, chainHairpin}
 	}
 	return nil
 }

@@ -28,16 +28,25 @@ type Ruleset struct {
 func rules(f Family, want datapath.Desired, masquerade model.PortRange) *Ruleset {
 	rs := &Ruleset{Family: f, heads: make(map[[2]string][]Rule), rest: make(map[[2]string][]Rule)}
 	rs.add(staticRules(f)...)
-	networks := make(map[string]*datapath.Network, len(want.Networks))
+	networks := make(map[string]datapath.Network, len(want.Networks))
 	for _, n := range slices.SortedFunc(slices.Values(want.Networks), byCreation) {
-		networks[n.ID] = &n
+		networks[n.ID] = n
 		rs.add(networkRules(f, &n, masquerade)...)
 	}
+	endpoints := make(map[string]datapath.Endpoint, len(want.Endpoints))
 	for _, e := range slices.SortedFunc(slices.Values(want.Endpoints), byID) {
-		if n := networks[e.NetworkID]; n != nil {
-			rs.add(endpointRules(f, n, &e)...)
-			rs.add(portRules(f, n, want.Ports[e.ID])...)
+		endpoints[e.ID] = e
+		if n, ok := networks[e.NetworkID]; ok {
+			rs.add(endpointRules(f, &n, &e)...)
+			rs.add(portRules(f, &n, want.Ports[e.ID])...)
 		}
+	}
+	if len(want.Services) > 0 {
+		rs.add(servingRules()...)
+	}
+	for _, s := range slices.SortedFunc(slices.Values(want.Services), byServiceID) {
+		of := served{&s, networks, endpoints, masquerade}
+		rs.add(of.rules(f)...)
 	}
 	return rs
 }
@@ -47,6 +56,8 @@ func byCreation(a, b datapath.Network) int {
 }
 
 func byID(a, b datapath.Endpoint) int { return cmp.Compare(a.ID, b.ID) }
+
+func byServiceID(a, b datapath.Service) int { return cmp.Compare(a.ID, b.ID) }
 
 // add does what -I and -A would, one after the other.
 func (rs *Ruleset) add(rules ...Rule) {
@@ -72,7 +83,7 @@ func (rs *Ruleset) Chain(table, chain string) []Rule {
 
 // chainNames lists a table's chains: the package's own, then built-in ones.
 func (rs *Ruleset) chainNames(table string) []string {
-	names := ownChains(rs.Family, table)
+	names := append(ownChains(rs.Family, table), rs.serviceChains(table)...)
 	for _, name := range []string{"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"} {
 		if len(rs.Chain(table, name)) > 0 {
 			names = append(names, name)

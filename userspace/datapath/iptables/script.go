@@ -41,6 +41,16 @@ func (s *script) flush(table, chain string) { s.line(&s.rules, table, "-F "+chai
 
 func (s *script) drop(table, chain string) { s.line(&s.rules, table, "-X "+chain) }
 
+// dropAll removes chains that may lead to each other.
+func (s *script) dropAll(table string, chains []string) {
+	for _, c := range chains {
+		s.flush(table, c)
+	}
+	for _, c := range chains {
+		s.drop(table, c)
+	}
+}
+
 func (s *script) empty() bool { return len(s.chains) == 0 && len(s.rules) == 0 }
 
 func (s *script) String() string {

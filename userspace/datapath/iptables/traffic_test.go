@@ -131,3 +131,77 @@ func silent(t *testing.T, ns, network, addr string, port uint16) {
 		t.Errorf("%s to %s port %d: answer %q, error %v, want silence", network, addr, port, got, err)
 	}
 }
+
+// echoTCP answers every line of a connection in ns with "NAME PEER-ADDRESS".
+func echoTCP(t *testing.T, ns, name string, port uint16) {
+	t.Helper()
+	var l net.Listener
+	must(t, netns.Do(ns, func() (err error) {
+		l, err = net.Listen("tcp", fmt.Sprintf(":%d", port))
+		return err
+	}))
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				for in := bufio.NewScanner(c); in.Scan(); {
+					fmt.Fprintf(c, "%s %s\n", name, peer(c.RemoteAddr()))
+				}
+			}()
+		}
+	}()
+}
+
+// exchangeWith sends a line and returns the name in the answer.
+func exchangeWith(c net.Conn) (string, error) {
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+		return "", err
+	}
+	if _, err := c.Write([]byte("?\n")); err != nil {
+		return "", err
+	}
+	line, err := bufio.NewReader(c).ReadString('\n')
+	name, _, _ := strings.Cut(strings.TrimSpace(line), " ")
+	return name, err
+}
+
+// says demands that the one with this name is at the other end.
+func says(t *testing.T, c net.Conn, name string) {
+	t.Helper()
+	if got, err := exchangeWith(c); err != nil || got != name {
+		t.Errorf("%s to %s: answer of %q, error %v, want %q", c.LocalAddr().Network(), c.RemoteAddr(), got, err, name)
+	}
+}
+
+// reachesEcho opens a flow, and demands that the one with this name is at the other end.
+func reachesEcho(t *testing.T, ns, network, addr string, port uint16, name string) {
+	t.Helper()
+	c, err := dial(ns, network, addr, port, patience)
+	if err != nil {
+		t.Errorf("%s to %s port %d: %v", network, addr, port, err)
+		return
+	}
+	defer c.Close()
+	says(t, c, name)
+}
+
+// nameAt returns who answers.
+func nameAt(t *testing.T, ns, addr string, port uint16) string {
+	t.Helper()
+	got, err := ask(ns, "tcp", addr, port, patience)
+	if err != nil {
+		t.Fatalf("tcp to %s port %d: %v", addr, port, err)
+	}
+	name, _, _ := strings.Cut(got, " ")
+	return name
+}
+
+func isTimeout(err error) bool {
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout()
+}

@@ -30,8 +30,8 @@ func (d *Datapath) Uninstall(ctx context.Context) error {
 		for _, f := range families {
 			errs = append(errs, d.uninstall(ctx, f))
 		}
-		for id := range d.state.endpoints {
-			d.proxy.release(id)
+		for _, owner := range d.proxyOwners() {
+			d.proxy.release(owner)
 		}
 		d.state = newState(d.state.masquerade, d.state.instance)
 		return errors.Join(errs...)
@@ -72,7 +72,7 @@ func removal(f Family, cur saved, j *journal) *script {
 	}
 	for _, table := range tableOrder {
 		var chains []string
-		for _, chain := range append(ownChains(f, table), chainJournal) {
+		for _, chain := range append(fixedChains(f, table), cur.serviceChains(table)...) {
 			if _, ok := cur.chain(table, chain); ok {
 				chains = append(chains, chain)
 				s.flush(table, chain)

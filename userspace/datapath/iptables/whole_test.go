@@ -50,6 +50,14 @@ func TestChangesBothFamiliesOrNone(t *testing.T) {
 			n.ICC = false
 			return d.EnsureNetwork(w.t.Context(), n)
 		},
+		"service": func(w *world, d *Datapath, want datapath.Desired) error {
+			s := want.Services[0]
+			s.Affinity = 0
+			return d.EnsureService(w.t.Context(), setState(s, container{Endpoint: want.Endpoints[0]}, model.BackendDown))
+		},
+		"no service": func(w *world, d *Datapath, want datapath.Desired) error {
+			return d.DeleteService(w.t.Context(), want.Services[0].ID)
+		},
 		"endpoint gone": func(w *world, d *Datapath, want datapath.Desired) error {
 			return d.DeleteEndpoint(w.t.Context(), want.Endpoints[0].ID)
 		},
