@@ -75,6 +75,8 @@ func TestRestartFindsWhatEnded(t *testing.T) {
 	must(t, syscall.Kill(stays.State.Pid, syscall.SIGKILL))
 	must(t, p.Signal(syscall.SIGKILL))
 	waitProcess(t, p)
+	// A process dies some time after the signal.
+	eventually(t, "stays has ended", func() bool { return syscall.Kill(stays.State.Pid, 0) == syscall.ESRCH })
 	w.open()
 	if _, err := w.Sandbox(ctx, "temp"); err == nil {
 		t.Error("temp is there, want it removed as --rm says")
