@@ -168,13 +168,19 @@ func (e *Engine) restoreEndpoints(ctx context.Context, sb *model.Sandbox) error 
 		return nil
 	}
 	var errs []error
+	remade := false
 	for _, a := range all {
+		before := e.facts.attached.get(a.ep.ID)
 		errs = append(errs, e.restoreEndpoint(ctx, sb, a))
+		remade = remade || before != 0 && e.facts.attached.get(a.ep.ID) != before
 	}
 	for _, f := range e.ports.Restore(sb.ID, sb.Published) {
 		errs = append(errs, f)
 	}
 	errs = append(errs, e.connectUp(ctx, sb, all, new(undo)))
+	if remade {
+		e.services.TellMember(ctx, sb.ID)
+	}
 	return errors.Join(errs...)
 }
 

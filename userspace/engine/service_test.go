@@ -285,3 +285,20 @@ func TestSandboxThatEndsLeavesServices(t *testing.T) {
 	must(t, err)
 	eventually(t, "the backend is gone", func() bool { return w.told(v.ID) == "" })
 }
+
+// TestServiceIsSaidAgainForRemadeEndpoints deletes a backend's device: the endpoint that is
+// made in its place is another one to a datapath.
+func TestServiceIsSaidAgainForRemadeEndpoints(t *testing.T) {
+	w := newWorld(t)
+	w.front()
+	w.serve("shop", asItIs)
+	a := w.server("a")
+	w.fake.takeLog()
+	must(t, w.links.Delete(a.Endpoints[0].HostIf, a.Endpoints[0].ID))
+	var log []string
+	eventually(t, "the service is said after the endpoint", func() bool {
+		log = append(log, w.fake.takeLog()...)
+		made := slices.Index(log, "endpoint")
+		return made >= 0 && lastIndex(log, "service shop") > made
+	})
+}

@@ -102,7 +102,14 @@ func (m *Manager) gather(e *entry) {
 		b.spec, b.member = spec, members[key]
 	}
 	for key, b := range e.backends {
-		if _, stays := now[key]; !stays && b.leaving == nil && !b.over {
+		if _, stays := now[key]; stays {
+			continue
+		}
+		if mb := m.members[key]; mb != nil {
+			// Its endpoints may be others while it drains.
+			b.member = mb
+		}
+		if b.leaving == nil && !b.over {
 			m.drain(e, key, b)
 		}
 	}

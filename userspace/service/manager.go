@@ -173,10 +173,17 @@ func (m *Manager) Tell(ctx context.Context, id string) {
 	if e == nil {
 		return
 	}
-	e.telling.Lock()
-	e.told = nil
-	e.telling.Unlock()
-	m.tellAll(ctx, []*entry{e})
+	m.tellAgain(ctx, []*entry{e})
+}
+
+// tellAgain tells services whether there is news or not.
+func (m *Manager) tellAgain(ctx context.Context, all []*entry) {
+	for _, e := range all {
+		e.telling.Lock()
+		e.told = nil
+		e.telling.Unlock()
+	}
+	m.tellAll(ctx, all)
 }
 
 // Remove ends a service. One that is gone is no error.

@@ -65,6 +65,18 @@ func (m *Manager) Leaving(ctx context.Context, id string, is bool) {
 	m.tellAll(ctx, all)
 }
 
+// TellMember says the services of a sandbox again whose endpoints were made anew. One that
+// isn't known is no error.
+func (m *Manager) TellMember(ctx context.Context, id string) {
+	m.mu.Lock()
+	var all []*entry
+	if mb := m.members[id]; mb != nil {
+		all = unique(m.concernedBy(mb))
+	}
+	m.mu.Unlock()
+	m.tellAgain(ctx, all)
+}
+
 // regather needs mu.
 func (m *Manager) regather(concerned []*entry) []*entry {
 	concerned = unique(concerned)
