@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -20,6 +21,8 @@ type machine struct {
 	w    *world
 	on   map[string]map[string]bool
 	next int
+	// services are the networks of each, in their order.
+	services map[string][]string
 }
 
 const machineNetworks = 3
@@ -41,11 +44,11 @@ func randomEdits(t *testing.T, sequences string) {
 	}
 	before := w.snapshot()
 	rapid.Check(t, func(rt *rapid.T) {
-		m := &machine{w: w, on: map[string]map[string]bool{}}
+		m := &machine{w: w, on: map[string]map[string]bool{}, services: map[string][]string{}}
 		defer m.removeAll()
 		rt.Repeat(map[string]func(*rapid.T){
 			"run": m.run, "connect": m.connect, "disconnect": m.disconnect,
-			"remove": m.remove, "restart": m.restart, "": m.check,
+			"remove": m.remove, "restart": m.restart, "serve": m.serve, "unserve": m.unserve, "": m.check,
 		})
 	})
 	w.unchanged(before)
@@ -69,6 +72,7 @@ func (m *machine) run(t *rapid.T) {
 	m.next++
 	name, net := fmt.Sprint("s", m.next), network(t)
 	m.w.run(request.SandboxConfig{Name: name, Networks: on(net), Publish: []string{"80"}, Expose: []string{"81"},
+		Labels:     map[string]string{"half": half(m.next)},
 		PublishAll: rapid.Bool().Draw(t, "publish all")})
 	m.on[name] = map[string]bool{net: true}
 }
@@ -97,6 +101,73 @@ func (m *machine) remove(t *rapid.T) {
 	delete(m.on, name)
 }
 
+// half is a label that every second thing has.
+func half(n int) string { return fmt.Sprint(n % 2) }
+
+func (m *machine) serve(t *rapid.T) {
+	if len(m.services) >= 3 {
+		t.Skip("enough services")
+	}
+	m.next++
+	name, nets := fmt.Sprint("v", m.next), []string{network(t)}
+	if more := network(t); more != nets[0] {
+		nets = append(nets, more)
+	}
+	spec := request.ServiceSpec{Ports: []string{"80"}, Selector: map[string]string{"half": half(m.next)}, Drain: "0s"}
+	if nets[0] != "n2" {
+		// n2 is internal.
+		spec.Publish = []string{"80"}
+	}
+	_, err := m.w.CreateService(ctx, request.ServiceCreate{Name: name, Networks: nets, ServiceSpec: spec})
+	must(m.w.t, err)
+	m.services[name] = nets
+}
+
+func (m *machine) unserve(t *rapid.T) {
+	if len(m.services) == 0 {
+		t.Skip("no service")
+	}
+	name := rapid.SampledFrom(slices.Sorted(maps.Keys(m.services))).Draw(t, "service")
+	must(m.w.t, m.w.RemoveService(ctx, name))
+	delete(m.services, name)
+}
+
+// checkServices checks that each leads to the sandboxes with its label, by the first of its
+// networks that they are in, and that its addresses are where they should be.
+func (m *machine) checkServices(t *rapid.T, s snapshot) (ports int) {
+	if len(s.Services) != len(m.services) || len(s.Datapath["services"]) != len(m.services) {
+		t.Fatalf("%d services, %d in the datapath, want %v", len(s.Services), len(s.Datapath["services"]), m.services)
+	}
+	for _, v := range s.Services {
+		ports += len(v.Published)
+		var want []string
+		for _, sb := range s.Sandboxes {
+			if sb.Labels["half"] != v.Selector["half"] {
+				continue
+			}
+			for _, net := range m.services[v.Name] {
+				i := slices.IndexFunc(sb.Endpoints, func(ep request.SandboxEndpoint) bool { return ep.NetworkName == net })
+				if i >= 0 {
+					want = append(want, fmt.Sprintf("%s:80 active", sb.Endpoints[i].IPv4.Addr()))
+					break
+				}
+			}
+		}
+		have := strings.Split(m.w.told(v.ID), ", ")
+		slices.Sort(want)
+		slices.Sort(have)
+		if strings.Join(have, ", ") != strings.Join(want, ", ") {
+			t.Fatalf("service %s on %v: want %q, have %q", v.Name, m.services[v.Name], want, have)
+		}
+		for _, in := range v.Networks {
+			if n := m.w.state.network(in.NetworkID); !m.w.onDevice(*n, in.IPv4) {
+				t.Fatalf("service %s: address %s isn't on %s", v.Name, in.IPv4, n.Device())
+			}
+		}
+	}
+	return ports
+}
+
 func (m *machine) restart(*rapid.T) {
 	forget(m.w.fake)
 	m.w.restart()
@@ -105,6 +176,9 @@ func (m *machine) restart(*rapid.T) {
 func (m *machine) removeAll() {
 	for name := range m.on {
 		must(m.w.t, m.w.Remove(ctx, name, true))
+	}
+	for name := range m.services {
+		must(m.w.t, m.w.RemoveService(ctx, name))
 	}
 }
 
@@ -126,7 +200,8 @@ func (m *machine) check(t *rapid.T) {
 	if n := len(s.Datapath["endpoints"]); n != endpoints || len(s.Devices) != endpoints+machineNetworks+1 {
 		t.Fatalf("%d endpoints, but %d in the datapath and devices %v", endpoints, n, s.Devices)
 	}
-	if s.Ports != ports || len(s.Datapath["ports"]) != ports {
+	serviced := m.checkServices(t, s)
+	if s.Ports != ports+serviced || len(s.Datapath["ports"]) != ports {
 		t.Fatalf("%d ports published, %d reserved, %v in the datapath", ports, s.Ports, s.Datapath["ports"])
 	}
 	if len(s.Netns) != len(m.on) {
