@@ -18,6 +18,7 @@ import (
 type Backend interface {
 	NetworkBackend
 	SandboxBackend
+	ServiceBackend
 	HostBackend
 }
 

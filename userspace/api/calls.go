@@ -149,6 +149,44 @@ func (c *Client) Remove(ctx context.Context, ref string, force bool) error {
 	return c.call(ctx, "DELETE", sandboxPath(ref), query, nil, nil)
 }
 
+// Services lists the services that match all filters (KEY=VALUE).
+func (c *Client) Services(ctx context.Context, filters []string) (list []ServiceSummary, err error) {
+	return list, c.call(ctx, "GET", "/v1/services", filterQuery(filters), nil, &list)
+}
+
+// CreateService makes a service.
+func (c *Client) CreateService(ctx context.Context, req request.ServiceCreate) (s ServiceChanged, err error) {
+	return s, c.call(ctx, "POST", "/v1/services", nil, req, &s)
+}
+
+// Service inspects a service. The second result is the document as it came.
+func (c *Client) Service(ctx context.Context, ref string) (s ServiceInspect, raw json.RawMessage, err error) {
+	if err := c.call(ctx, "GET", servicePath(ref), nil, nil, &raw); err != nil {
+		return s, nil, err
+	}
+	return s, raw, json.Unmarshal(raw, &s)
+}
+
+// UpdateService changes a service.
+func (c *Client) UpdateService(ctx context.Context, ref string, req request.ServiceUpdate) (s ServiceChanged, err error) {
+	return s, c.call(ctx, "PATCH", servicePath(ref), nil, req, &s)
+}
+
+// RemoveService removes a service.
+func (c *Client) RemoveService(ctx context.Context, ref string) error {
+	return c.call(ctx, "DELETE", servicePath(ref), nil, nil, nil)
+}
+
+// ServiceBackends lists the backends of a service that match all filters (KEY=VALUE).
+func (c *Client) ServiceBackends(ctx context.Context, ref string, filters []string) (list []BackendSummary, err error) {
+	return list, c.call(ctx, "GET", servicePath(ref)+"/backends", filterQuery(filters), nil, &list)
+}
+
+// DrainService has a backend get no new flows, or get them again.
+func (c *Client) DrainService(ctx context.Context, ref string, req request.ServiceDrain) error {
+	return c.call(ctx, "POST", servicePath(ref)+"/drain", nil, req, nil)
+}
+
 // Ports lists the ports of a sandbox.
 func (c *Client) Ports(ctx context.Context, ref string) (list []PortBinding, err error) {
 	return list, c.call(ctx, "GET", sandboxPath(ref)+"/ports", nil, nil, &list)

@@ -15,10 +15,13 @@ import (
 
 // PublishedBy is a published port with whose it is.
 type PublishedBy struct {
+	// ContainerPort is the service's where the port is one of a service.
 	PortBinding
-	Sandbox   string      `json:"sandbox"`
-	SandboxID string      `json:"sandbox_id"`
-	Owner     model.Owner `json:"owner"`
+	Sandbox   string `json:"sandbox"`
+	SandboxID string `json:"sandbox_id"`
+	// Service is set in place of Sandbox where the port is one of a service.
+	Service string      `json:"service,omitempty"`
+	Owner   model.Owner `json:"owner"`
 }
 
 // allPorts answers with all published ports of the host.
@@ -33,6 +36,16 @@ func (h *handlers) allPorts(w http.ResponseWriter, r *http.Request) error {
 			if p.HostPort != 0 {
 				list = append(list, PublishedBy{PortBinding: p, Sandbox: v.Name, SandboxID: v.ID, Owner: ownerOf(v.Owner)})
 			}
+		}
+	}
+	services, err := h.everyService(r.Context())
+	if err != nil {
+		return err
+	}
+	for _, v := range services {
+		for _, p := range v.Published {
+			binding := PortBinding{ContainerPort: p.Port.Num, Proto: p.Port.Proto, HostIP: p.HostIP, HostPort: p.HostPort}
+			list = append(list, PublishedBy{PortBinding: binding, Service: v.Name, Owner: ownerOf(v.Owner)})
 		}
 	}
 	slices.SortFunc(list, func(a, b PublishedBy) int {
@@ -97,6 +110,12 @@ func (h *handlers) tellWhose(r *http.Request, err error) error {
 		_, own := h.backend.Network(r.Context(), ref)
 		if network(carried.Networks, ref) && errors.Is(own, request.ErrNotFound) {
 			return request.Errorf(request.ErrNotFound, "network %s is Docker's: use docker for it", ref)
+		}
+	}
+	if ref := r.PathValue("service"); ref != "" {
+		_, own := h.backend.Service(r.Context(), ref)
+		if v, ok := carriedService(carried.Services, ref); ok && errors.Is(own, request.ErrNotFound) {
+			return request.Errorf(request.ErrNotFound, "service %s is made by labels of Docker's containers: change these", v.Name)
 		}
 	}
 	return err

@@ -163,6 +163,8 @@ func networkPath(ref string) string { return "/v1/networks/" + url.PathEscape(re
 
 func sandboxPath(ref string) string { return "/v1/sandboxes/" + url.PathEscape(ref) }
 
+func servicePath(ref string) string { return "/v1/services/" + url.PathEscape(ref) }
+
 func filterQuery(filters []string) url.Values {
 	return url.Values{"filter": filters}
 }

@@ -82,6 +82,13 @@ func TestCurlLines(t *testing.T) {
 			if _, err := client.CreateNetwork(t.Context(), request.NetworkCreate{Name: "back"}); err != nil {
 				t.Fatal(err)
 			}
+		case "POST /v1/services/{service}/drain":
+			if err := client.RemoveService(t.Context(), "shop"); err != nil {
+				t.Fatal(err)
+			}
+			fake.AddService(request.ServiceView{
+				Service: model.Service{Name: "shop"}, Backends: []request.ServiceBackendView{{Name: "web"}},
+			})
 		case "GET /v1/networks/{network}":
 			if _, err := client.CreateNetwork(t.Context(), request.NetworkCreate{Name: "front"}); err != nil {
 				t.Fatal(err)

@@ -115,9 +115,27 @@ func onNetwork(v request.SandboxView, want string) bool {
 	if len(v.Endpoints) == 0 && networkMode(v) == want {
 		return true
 	}
-	is := func(name, id string) bool { return name == want || want != "" && strings.HasPrefix(id, want) }
-	return slices.ContainsFunc(v.Endpoints, func(e request.SandboxEndpoint) bool { return is(e.NetworkName, e.NetworkID) }) ||
-		slices.ContainsFunc(v.Former, func(f model.FormerEndpoint) bool { return is(f.Network, f.NetworkID) })
+	return slices.ContainsFunc(v.Endpoints, func(e request.SandboxEndpoint) bool { return meant(want, e.NetworkName, e.NetworkID) }) ||
+		slices.ContainsFunc(v.Former, func(f model.FormerEndpoint) bool { return meant(want, f.Network, f.NetworkID) })
+}
+
+func (f Filters) matchService(v request.ServiceView) bool {
+	return f.pattern("id", v.ID) && f.pattern("name", v.Name) && f.labels(v.Labels) && f.exact("owner", string(ownerOf(v.Owner))) &&
+		f.any("network", func(want string) bool { return serviceOnNetwork(v, want) }) &&
+		f.any("backend", func(want string) bool {
+			return slices.ContainsFunc(v.Backends, func(b request.ServiceBackendView) bool {
+				return meant(want, b.Name, b.SandboxID) || want == text(b.IPv4) || want == text(b.IPv6)
+			})
+		})
+}
+
+func serviceOnNetwork(v request.ServiceView, want string) bool {
+	return slices.ContainsFunc(v.Networks, func(n request.ServiceNetworkView) bool { return meant(want, n.Name, n.NetworkID) })
+}
+
+// meant reports whether a filter's value names something: its name or how its ID begins.
+func meant(want, name, id string) bool {
+	return want != "" && (want == name || strings.HasPrefix(id, want))
 }
 
 // checkPatterns refuses what is neither a part of a name nor a regular expression.
@@ -162,9 +180,7 @@ func (f Filters) checkNetworks(networks []request.NetworkView, sandboxes []reque
 		names = append(names, n.Name)
 	}
 	return f.CheckNames("network", func(want string) bool {
-		return slices.ContainsFunc(networks, func(n request.NetworkView) bool {
-			return n.Name == want || want != "" && strings.HasPrefix(n.ID, want)
-		}) || slices.ContainsFunc(sandboxes, func(v request.SandboxView) bool { return onNetwork(v, want) })
+		return slices.ContainsFunc(networks, func(n request.NetworkView) bool { return meant(want, n.Name, n.ID) }) || slices.ContainsFunc(sandboxes, func(v request.SandboxView) bool { return onNetwork(v, want) })
 	}, names)
 }
 

@@ -51,6 +51,22 @@ func SandboxFilterKeys() []FilterKey {
 	}
 }
 
+// ServiceFilterKeys are the keys of GET /v1/services.
+func ServiceFilterKeys() []FilterKey {
+	return []FilterKey{
+		{Name: "backend"}, {Name: "id"}, {Name: "label"}, {Name: "name"}, {Name: "network"},
+		{Name: "owner", Values: owners()},
+	}
+}
+
+// BackendFilterKeys are the keys of GET /v1/services/{service}/backends.
+func BackendFilterKeys() []FilterKey {
+	return []FilterKey{
+		{Name: "name"},
+		{Name: "state", Values: []string{string(model.BackendActive), string(model.BackendDraining), string(model.BackendDown)}},
+	}
+}
+
 // FlowFilterKeys are the keys by which the command line selects connections; the
 // API has no filter for them.
 func FlowFilterKeys() []FilterKey {

@@ -54,6 +54,11 @@ func FuzzRequests(f *testing.F) {
 		{"GET", "/v1/sandboxes/web/ports", ""},
 		{"DELETE", "/v1/sandboxes/web?force=1", ""},
 		{"POST", "/v1/docker/ports", `{"pid":1,"proto":"tcp","host_ip":"0.0.0.0","host_port":80,"container_ip":"10.0.0.1","container_port":80}`},
+		{"GET", "/v1/services?filter=network=front&filter=backend=web", ""},
+		{"POST", "/v1/services", `{"name":"s","networks":["front"],"ports":["80:8080/udp"],"publish":["127.0.0.1:81:80/udp"],"backends":["web:1,weight=2"],"affinity":"client-ip,timeout=1h","health":"http:/,port=8,rise=1","drain":"1s","sources":["10.0.0.0/8"]}`},
+		{"PATCH", "/v1/services/shop", `{"selector":{"a":"b"},"drain":"0s","publish":[],"scheduler":"random"}`},
+		{"GET", "/v1/services/shop", ""}, {"GET", "/v1/services/shop/backends?filter=state=down", ""},
+		{"POST", "/v1/services/shop/drain", `{"backend":"web","undo":true}`},
 		{"GET", "/v1/flows", ""}, {"GET", "/v1/status", ""}, {"GET", "/v1/ports", ""},
 		{"POST", "/v1/uninstall", `{"force":true,"purge":true}`},
 		{"PUT", "/v1/../x%2fy?;=%zz", "{"},
@@ -68,6 +73,7 @@ func FuzzRequests(f *testing.F) {
 		fake := apitest.NewFake(t)
 		fake.AddNetwork(model.Network{Name: "front", Driver: model.DriverBridge, Labels: map[string]string{"tier": "front"}})
 		fake.AddSandbox(request.SandboxView{Sandbox: model.Sandbox{Name: "web", Mode: model.ModeNetworks}})
+		fake.AddService(request.ServiceView{Service: model.Service{Name: "shop"}, Backends: []request.ServiceBackendView{{Name: "web", State: model.BackendDown}}})
 		w := httptest.NewRecorder()
 		api.Handler(inert{fake}, slog.New(slog.NewTextHandler(failing{t}, nil))).ServeHTTP(w, r)
 		if method != http.MethodHead {

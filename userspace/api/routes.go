@@ -49,6 +49,14 @@ func (h *handlers) routes() []route {
 		{"POST /v1/sandboxes/{sandbox}/stop", nil, h.stop},
 		{"POST /v1/sandboxes/{sandbox}/wait", nil, h.wait},
 
+		{"GET /v1/services", []string{"filter"}, h.listServices},
+		{"POST /v1/services", nil, h.createService},
+		{"GET /v1/services/{service}", nil, h.inspectService},
+		{"PATCH /v1/services/{service}", nil, h.updateService},
+		{"DELETE /v1/services/{service}", nil, h.removeService},
+		{"GET /v1/services/{service}/backends", []string{"filter"}, h.serviceBackends},
+		{"POST /v1/services/{service}/drain", nil, h.drainService},
+
 		{"GET /v1/ports", nil, h.allPorts},
 		{"POST /v1/docker/ports", nil, h.holdDockerPort},
 		{"DELETE /v1/docker/ports", nil, h.releaseDockerPort},

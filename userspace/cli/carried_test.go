@@ -34,5 +34,17 @@ func carried() request.Carried {
 			box("shop", model.OwnerDocker, "compose_default", "172.30.0.2/16", 7000),
 			box("quick", model.OwnerDockerPlugin, "fast", "172.30.0.3/16", 7001),
 		},
+		Services: []request.ServiceView{{
+			Owner: model.OwnerDocker,
+			Service: model.Service{
+				ID: apitest.ID("docker", "scaled"), Name: "scaled", EndpointMode: model.EndpointModeDNSRR,
+				Ports:     []model.ServicePort{{Port: model.Port{Num: 80, Proto: model.TCP}, Target: 80}},
+				Published: []model.PublishedPort{{Port: model.Port{Num: 80, Proto: model.TCP}, HostIP: netip.IPv4Unspecified(), HostPort: 7002}},
+			},
+			Networks: []request.ServiceNetworkView{{Name: "compose_default", ServiceNetwork: model.ServiceNetwork{NetworkID: apitest.ID("docker", "compose_default")}}},
+			Backends: []request.ServiceBackendView{{
+				SandboxID: apitest.ID("container", "shop"), Name: "shop", IPv4: netip.MustParseAddr("172.30.0.2"), Weight: 1, State: model.BackendActive,
+			}},
+		}},
 	}
 }

@@ -104,11 +104,12 @@ func (a *app) completeUnused(cmd *cobra.Command, args []string, _ string) ([]cob
 	}), noFiles
 }
 
-// completeInspected offers sandboxes and networks.
+// completeInspected offers sandboxes, networks and services.
 func (a *app) completeInspected(cmd *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	names, _ := a.eachSandbox(anySandbox)(cmd, args, word)
 	more, _ := a.completeNetworks(cmd, args, word)
-	return append(names, more...), noFiles
+	services, _ := a.completeServices(nil)(cmd, args, word)
+	return append(append(names, more...), services...), noFiles
 }
 
 // completeEdge offers a network and a sandbox that is on it, or isn't.
@@ -204,13 +205,16 @@ func (a *app) completeFilter(cmd *cobra.Command, keys []api.FilterKey) {
 
 func (a *app) filterValues(cmd *cobra.Command, k api.FilterKey) []cobra.Completion {
 	switch k.Name {
-	case "sandbox", "opener", "target":
+	case "sandbox", "opener", "target", "backend":
 		return a.sandboxes(cmd, nil, isRunning)
 	case "network":
 		return a.networks(cmd, nil, anyNetwork)
 	case "name":
-		if cmd.HasParent() && cmd.Parent().Name() == "network" {
+		switch {
+		case cmd.HasParent() && cmd.Parent().Name() == "network":
 			return a.networks(cmd, nil, anyNetwork)
+		case cmd.HasParent() && cmd.Parent().Name() == "service" && cmd.Name() == "ls":
+			return a.services(cmd, nil)
 		}
 		return a.sandboxes(cmd, nil, anySandbox)
 	}

@@ -19,6 +19,14 @@ type dockerWord struct {
 // dockerCommand is what to say of a command of Docker's that Fairway lacks, empty if
 // word is none.
 func dockerCommand(cmd *cobra.Command, word string) string {
+	if cmd.CommandPath() == "fairway service" {
+		return dockerText(word, []dockerWord{
+			{"scale", "a service starts nothing: each sandbox that it selects is a backend, from \"fairway run\" on"},
+			{"ps", `"fairway service backends" lists them`},
+			{"logs", `"fairway logs NAME" shows a backend's`},
+			{"rollback", `"fairway service update" says what it is to be again`},
+		})
+	}
 	if cmd.HasParent() {
 		return ""
 	}
@@ -37,7 +45,7 @@ func dockerCommand(cmd *cobra.Command, word string) string {
 		{"info", `"fairway status"`},
 		{"container", `sandboxes go without the noun: "fairway ps", "fairway run", "fairway inspect"`},
 		{"system", `"fairway status", "fairway network prune"`},
-		{"compose swarm service stack node secret config", `there is one host, and no services: "fairway docker" lets a Docker Engine have them on Fairway's networks`},
+		{"compose swarm stack node secret config", `there is one host, and "fairway service" for what its sandboxes serve; "fairway docker" lets a Docker Engine have more on Fairway's networks`},
 	})
 }
 
@@ -67,6 +75,16 @@ func dockerFlag(cmd *cobra.Command, name string) string {
 		return dockerText(name, []dockerWord{
 			{"attachable ingress scope config-only config-from", "networks are of this host alone"},
 			{"ipam-driver ipam-opt", "Fairway gives out the addresses; --subnet, --ip-range, --gateway and --aux-address say which"},
+		})
+	case "service create", "service update":
+		return dockerText(name, []dockerWord{
+			{"replicas replicas-max-per-node mode image args entrypoint command", "a service starts nothing: each sandbox that --select matches is a backend"},
+			{"publish-add publish-rm", "--publish replaces all of them"},
+			{"label-add label-rm", "--label replaces all of them"},
+			{"network-add network-rm", "a service stays in its networks"},
+			{"constraint constraint-add constraint-rm placement-pref", "there is one host"},
+			{"health-cmd health-interval health-retries health-timeout no-healthcheck", "it is --health, as http:/healthz,interval=1s"},
+			{"update-delay update-parallelism rollback force stop-grace-period", "--drain says how long the connections of a backend that leaves go on"},
 		})
 	case "network connect":
 		return dockerText(name, []dockerWord{

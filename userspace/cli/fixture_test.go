@@ -44,6 +44,16 @@ func fixture(t testing.TB) *apitest.Fake {
 		Name: "probe", Mode: model.ModeHost, Command: []string{"tcpdump"},
 		State: model.State{Status: model.StatusRunning, Pid: 4712, StartedAt: apitest.Epoch.Add(time.Hour)},
 	}})
+	f.AddService(store())
+	f.AddService(request.ServiceView{
+		Service: model.Service{
+			Name: "ldap", EndpointMode: model.EndpointModeDNSRR, Scheduler: model.SchedulerRandom, Drain: 30 * time.Second,
+			Affinity: model.Affinity{Kind: model.AffinityNone}, Health: model.Health{Kind: model.HealthNone},
+			Backends: []model.ServiceBackend{{Addr: netip.MustParseAddr("192.0.2.7"), Port: 3389, Weight: 1}},
+		},
+		Networks: []request.ServiceNetworkView{{Name: "net2", ServiceNetwork: model.ServiceNetwork{NetworkID: apitest.ID("network", "net2")}}},
+		Backends: []request.ServiceBackendView{{IPv4: netip.MustParseAddr("192.0.2.7"), Port: 3389, Weight: 1, State: model.BackendActive}},
+	})
 	f.FlowList = flows()
 	f.StatusIs = status()
 	f.Checks = []request.Check{
@@ -92,6 +102,44 @@ func web() request.SandboxView {
 		}
 	}
 	return v
+}
+
+// store is a service with everything, and with backends in every state.
+func store() request.ServiceView {
+	addr := netip.MustParseAddr
+	tcp := model.Port{Num: 80, Proto: model.TCP}
+	udp := model.Port{Num: 53, Proto: model.UDP}
+	backend := func(name, v4, v6 string, weight int, state model.BackendState, reason string) request.ServiceBackendView {
+		return request.ServiceBackendView{
+			SandboxID: apitest.ID("sandbox", name), Name: name, IPv4: addr(v4), IPv6: addr(v6), Weight: weight, State: state, Reason: reason,
+		}
+	}
+	return request.ServiceView{
+		Service: model.Service{
+			Name: "store", Labels: map[string]string{"tier": "front"}, EndpointMode: model.EndpointModeVIP,
+			Ports: []model.ServicePort{{Port: tcp, Target: 8080}, {Port: udp, Target: 53}},
+			Specs: []model.PortSpec{
+				{Port: tcp, HostPort: 8000, HostPortEnd: 8000}, {Port: udp, HostIP: addr("127.0.0.1"), HostPort: 5353, HostPortEnd: 5353},
+			},
+			Published: []model.PublishedPort{
+				{Port: tcp, HostIP: addr("0.0.0.0"), HostPort: 8000}, {Port: tcp, HostIP: addr("::"), HostPort: 8000},
+				{Port: udp, HostIP: addr("127.0.0.1"), HostPort: 5353},
+			},
+			Selector: map[string]string{"app": "store"}, Drained: []string{apitest.ID("sandbox", "old")},
+			Scheduler: model.SchedulerMaglev, Affinity: model.Affinity{Kind: model.AffinityClientIP, Timeout: 3 * time.Hour},
+			Health: model.Health{Kind: model.HealthHTTP, Path: "/healthz", Port: 8081, Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3},
+			Drain:  30 * time.Second, Sources: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")},
+		},
+		Networks: []request.ServiceNetworkView{{Name: "front", ServiceNetwork: model.ServiceNetwork{
+			NetworkID: apitest.ID("network", "front"), IPv4: addr("172.20.255.1"), IPv6: addr("fd00::ff"),
+		}}},
+		Backends: []request.ServiceBackendView{
+			backend("web", "172.20.0.2", "fd00::2", 3, model.BackendActive, ""),
+			backend("db", "172.20.0.3", "fd00::3", 1, model.BackendDown, "GET /healthz: 503 Service Unavailable"),
+			backend("old", "172.20.0.4", "fd00::4", 1, model.BackendDraining, "drained"),
+		},
+		Warnings: []string{"backend db: GET /healthz: 503 Service Unavailable"},
+	}
 }
 
 func flows() []request.FlowView {

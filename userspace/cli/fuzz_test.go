@@ -18,6 +18,7 @@ import (
 // listings are the commands that filter, and print by a template.
 var listings = [][]string{
 	{"network", "ls"}, {"ps", "-a"}, {"flow", "ls"}, {"inspect", "web"}, {"network", "inspect", "front"},
+	{"service", "ls"}, {"service", "backends", "store"}, {"service", "inspect", "store"},
 }
 
 // counting finds templates that loop or pad by large numbers; they get what they ask for.

@@ -24,7 +24,7 @@ type document struct {
 func newInspect(a *app) *cobra.Command {
 	return inspectCommand(a, &cobra.Command{
 		Use:               "inspect [OPTIONS] NAME...",
-		Short:             "Show sandboxes, or networks where no sandbox has the name, in full",
+		Short:             "Show sandboxes in full, and where no sandbox has the name, networks or services",
 		Args:              atLeast("NAME"),
 		ValidArgsFunction: a.completeInspected,
 	}, func(ctx context.Context, c *api.Client, name string) (document, error) {
@@ -32,11 +32,13 @@ func newInspect(a *app) *cobra.Command {
 		if !errors.Is(err, request.ErrNotFound) {
 			return document{s, raw}, err
 		}
-		n, raw, nerr := c.Network(ctx, name)
-		if nerr != nil {
-			return document{}, err
+		if n, raw, err := c.Network(ctx, name); err == nil {
+			return document{n, raw}, nil
 		}
-		return document{n, raw}, nil
+		if v, raw, err := c.Service(ctx, name); err == nil {
+			return document{v, raw}, nil
+		}
+		return document{}, err
 	})
 }
 

@@ -48,7 +48,7 @@ func newRoot(a *app) *cobra.Command {
 	files(root, "socket", "sock")
 	root.CompletionOptions.SetDefaultShellCompDirective(noFiles)
 	root.AddCommand(
-		newDaemon(a), newNetwork(a), newRun(a), newSandbox(a),
+		newDaemon(a), newNetwork(a), newService(a), newRun(a), newSandbox(a),
 		newPs(a), newInspect(a), newExec(a), newPort(a), newPorts(a), newLogs(a), newStop(a), newWait(a), newRm(a),
 		newFlow(a), newDocker(a), newStatus(a), newDoctor(a), newVersion(a), newUninstall(a), newBench(a),
 	)

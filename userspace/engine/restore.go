@@ -29,6 +29,9 @@ func (e *Engine) restoreSandboxes(ctx context.Context) {
 			e.register(sb, e.state.attachments(sb.ID))
 		}
 	}
+	for _, s := range e.state.allServices() {
+		e.nameService(s.ID)
+	}
 	restore := func(sb *model.Sandbox) error {
 		e.mend(ctx, sb)
 		return nil

@@ -114,7 +114,10 @@ func (e *Engine) makeService(ctx context.Context, s *model.Service, req *request
 	if err := e.place(ctx, s); err != nil {
 		return fmt.Errorf("service %s: %w", s.Name, err)
 	}
-	u.add(func() error { return e.services.Remove(later, s.ID) })
+	u.add(func() error {
+		e.names.RemoveService(s.ID)
+		return e.services.Remove(later, s.ID)
+	})
 	if err := e.services.Put(ctx, s); err != nil {
 		return fmt.Errorf("service %s: %w", s.Name, err)
 	}
@@ -209,6 +212,7 @@ func (e *Engine) RemoveService(ctx context.Context, ref string) error {
 func (e *Engine) takeDownService(ctx context.Context, s *model.Service) error {
 	err := e.services.Remove(ctx, s.ID)
 	if err == nil {
+		e.names.RemoveService(s.ID)
 		err = e.displace(ctx, s)
 	}
 	if err != nil {

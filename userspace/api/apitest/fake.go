@@ -27,6 +27,7 @@ type Fake struct {
 	mu        sync.Mutex
 	networks  []request.NetworkView
 	sandboxes []*entry
+	services  []request.ServiceView
 	processes sync.WaitGroup
 
 	dockerPorts []api.DockerPort
@@ -49,6 +50,9 @@ type Fake struct {
 	LastStop       request.Stop
 	LastCreate     request.NetworkCreate
 	LastEdge       request.EndpointSettings
+	LastService    request.ServiceCreate
+	LastUpdate     request.ServiceUpdate
+	LastDrain      request.ServiceDrain
 	// Panic makes Doctor panic.
 	Panic bool
 }
