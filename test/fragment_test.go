@@ -156,10 +156,11 @@ func TestIncompleteDatagrams(t *testing.T) {
 func spray(t *testing.T, n *harness.Netns, eth *layers.Ethernet, src, dst string, count int) {
 	t.Helper()
 	datagram := frame.Between(model.MAC(eth.SrcMAC), model.MAC(eth.DstMAC)).IP(netip.MustParseAddr(src), netip.MustParseAddr(dst)).UDP(43000, 8080).Payload(600)
-	id := 0
+	piece, id := datagram.Fragments(400)[1], uint32(0)
 	taken := harness.Spray(t, n, "eth0", count, func() []byte {
 		id++
-		return datagram.ID(uint16(id)).Fragments(400)[1]
+		frame.Renumber(piece, id)
+		return piece
 	})
 	if taken < count/2 {
 		t.Errorf("%d of %d pieces were sent", taken, count)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"testing"
 	"time"
@@ -28,6 +29,10 @@ const (
 	// EnvFirstPacket, if not empty, makes every test one with FirstPacket.
 	EnvFirstPacket = "FAIRWAY_TEST_FIRST_PACKET"
 )
+
+// gcPercent lets the heap of the tests, tens of megabytes, grow to some times of what is in
+// use: to collect it took a quarter of the binary's time.
+const gcPercent = 400
 
 // Main is for TestMain: it goes into a cell, so that a run that is killed leaves nothing
 // behind, builds what the tests run, and returns the exit code.
@@ -66,6 +71,8 @@ func Main(m *testing.M) int {
 			return 1
 		}
 	}
+	// What tests allocate is packets and goes with them.
+	debug.SetGCPercent(gcPercent)
 	code := m.Run()
 	if !shared.close() {
 		code = max(code, 1)

@@ -3,6 +3,7 @@
 package harness
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -19,10 +20,13 @@ import (
 
 // Sniffer collects the frames that a device sees.
 type Sniffer struct {
-	f       *os.File
-	mu      sync.Mutex
+	f     *os.File
+	where string
+	mu    sync.Mutex
+	// frames came after those that are decoded already: packets are decoded when somebody
+	// looks, since most are never looked at.
+	frames  [][]byte
 	packets []gopacket.Packet
-	where   string
 }
 
 // Sniff starts to collect in the namespace; it ends with the test. filter is a
@@ -79,9 +83,9 @@ func (s *Sniffer) collect() {
 		if err != nil {
 			return
 		}
-		p := gopacket.NewPacket(append([]byte(nil), buf[:size]...), layers.LayerTypeEthernet, gopacket.Default)
+		frame := bytes.Clone(buf[:size])
 		s.mu.Lock()
-		s.packets = append(s.packets, p)
+		s.frames = append(s.frames, frame)
 		s.mu.Unlock()
 	}
 }
@@ -93,6 +97,10 @@ type Match func(p gopacket.Packet) bool
 func (s *Sniffer) Seen(match Match) (found []gopacket.Packet) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for _, frame := range s.frames {
+		s.packets = append(s.packets, gopacket.NewPacket(frame, layers.LayerTypeEthernet, gopacket.NoCopy))
+	}
+	s.frames = nil
 	for _, p := range s.packets {
 		if match == nil || match(p) {
 			found = append(found, p)

@@ -456,18 +456,9 @@ func afterwards(t *testing.T, h *rig.Host, d datagram) {
 func laterFragments(t *testing.T, h *rig.Host, r rig.Run, d frame.Frame) {
 	t.Helper()
 	r.Frame = d.Fragments(pieceSize)[1]
-	at := 18
-	if !d.IsIPv4() {
-		at = 14 + 40 + 4
-	}
 	h.Do(func() {
 		for i := range incompletes {
-			if d.IsIPv4() {
-				binary.BigEndian.PutUint16(r.Frame[at:], uint16(i+1))
-			} else {
-				binary.BigEndian.PutUint32(r.Frame[at:], uint32(i+1)<<8)
-			}
-			frame.Fix(r.Frame)
+			frame.Renumber(r.Frame, uint32(i+1))
 			if got, err := h.RunHere(r); err != nil || got.Action == rig.Redirect {
 				t.Errorf("later fragment %d: action %d, %v", i, got.Action, err)
 				return

@@ -26,6 +26,18 @@ func Fix(b []byte) {
 	put(b[p.Offset:end], at, start)
 }
 
+// Renumber gives an IPv4 packet, or an IPv6 fragment without other extension headers, another
+// identification. It is for floods: to make the frame anew takes a hundred times as long.
+func Renumber(b []byte, id uint32) {
+	if b[etherLen]>>4 == 6 {
+		const fragment = etherLen + 40
+		binary.BigEndian.PutUint32(b[fragment+4:], id)
+		return
+	}
+	binary.BigEndian.PutUint16(b[etherLen+4:], uint16(id))
+	put(b[etherLen:etherLen+4*int(b[etherLen]&15)], 10, 0)
+}
+
 // put computes the checksum of b that lies at a place in it.
 func put(b []byte, at int, start uint32) {
 	b[at], b[at+1] = 0, 0

@@ -3,6 +3,7 @@
 package frame
 
 import (
+	"bytes"
 	"errors"
 	"net/netip"
 	"testing"
@@ -67,5 +68,17 @@ func TestCheckFindsEveryFlippedBit(t *testing.T) {
 			t.Errorf("byte %d: %v", at, err)
 		}
 		b[at] ^= 4
+	}
+}
+
+// A fragment with another number is the one that would be made with it.
+func TestRenumber(t *testing.T) {
+	for _, ends := range [][2]string{{"192.0.2.1", "192.0.2.2"}, {"2001:db8::1", "2001:db8::2"}} {
+		f := Between(model.MAC{2, 0, 0, 0, 0, 1}, model.MAC{2, 0, 0, 0, 0, 2}).
+			IP(netip.MustParseAddr(ends[0]), netip.MustParseAddr(ends[1])).UDP(1, 2).Payload(600)
+		got, want := f.ID(7).Fragments(400)[1], f.ID(0x1234).Fragments(400)[1]
+		if Renumber(got, 0x1234); !bytes.Equal(got, want) {
+			t.Errorf("got\n%x, want\n%x", got, want)
+		}
 	}
 }
