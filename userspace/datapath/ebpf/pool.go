@@ -57,8 +57,9 @@ func (p *pool) fill(t *service.Table, s service.Settings, want []datapath.Backen
 	if err := p.putRing(t, members); err != nil {
 		return nil, err
 	}
+	stays := targetsOf(want)
 	for i := range next {
-		if !wanted(want, next[i].Target) {
+		if _, stays := stays[next[i].Target]; !stays {
 			next[i] = service.Backend{}
 		}
 	}
@@ -69,6 +70,7 @@ func (p *pool) fill(t *service.Table, s service.Settings, want []datapath.Backen
 // that aren't wanted any more are down.
 func (p *pool) arrange(want []datapath.Backend, found func(datapath.Backend) service.Backend) (next []service.Backend, members []ringMember, err error) {
 	next = slices.Clone(p.backends)
+	stays := targetsOf(want)
 	at := make(map[netip.AddrPort]int, len(next))
 	var free []int
 	for i := range next {
@@ -77,7 +79,7 @@ func (p *pool) arrange(want []datapath.Backend, found func(datapath.Backend) ser
 			continue
 		}
 		at[next[i].Target] = i
-		if !wanted(want, next[i].Target) {
+		if _, stays := stays[next[i].Target]; !stays {
 			next[i].State = service.Down
 		}
 	}
@@ -101,20 +103,24 @@ func (p *pool) arrange(want []datapath.Backend, found func(datapath.Backend) ser
 	return next, members, nil
 }
 
-func wanted(want []datapath.Backend, target netip.AddrPort) bool {
-	return slices.ContainsFunc(want, func(b datapath.Backend) bool { return b.Target == target })
+// targetsOf are the states that backends are to have. A pool may have a thousand.
+func targetsOf(want []datapath.Backend) map[netip.AddrPort]model.BackendState {
+	all := make(map[netip.AddrPort]model.BackendState, len(want))
+	for _, b := range want {
+		all[b.Target] = b.State
+	}
+	return all
 }
 
 // newlyDown are the backends that are said to be down, and weren't. Flows to those that aren't
 // wanted any more go on, and what has lost its endpoint has none.
 func (p *pool) newlyDown(want []datapath.Backend) map[netip.AddrPort]bool {
-	down := make(map[netip.AddrPort]bool)
+	down, now := make(map[netip.AddrPort]bool), targetsOf(want)
 	for _, b := range p.backends {
 		if b.State != service.Active && b.State != service.Draining {
 			continue
 		}
-		i := slices.IndexFunc(want, func(w datapath.Backend) bool { return w.Target == b.Target })
-		if i >= 0 && want[i].State == model.BackendDown {
+		if now[b.Target] == model.BackendDown {
 			down[b.Target] = true
 		}
 	}
