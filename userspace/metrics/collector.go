@@ -24,6 +24,7 @@ type Source interface {
 	Stats(context.Context) (datapath.Stats, error)
 	Networks(context.Context) ([]request.NetworkView, error)
 	Sandboxes(context.Context) ([]request.SandboxView, error)
+	Services(context.Context) ([]request.ServiceView, error)
 	Carried(context.Context) (request.Carried, error)
 	// Degraded has a sentence for each thing that isn't as it should be.
 	Degraded() []string
@@ -70,10 +71,15 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	if !c.failed(err) {
 		s.model(sandboxes)
 	}
+	services, err := c.source.Services(ctx)
+	if !c.failed(err) {
+		s.add(s.services, float64(len(services)), string(model.OwnerFairway))
+	}
 	carried, err := c.source.Carried(ctx)
 	if !c.failed(err) {
 		s.carried(carried)
 	}
+	s.backends(append(services, carried.Services...))
 	stats, err := c.source.Stats(ctx)
 	c.failed(err)
 	s.stats(stats)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -32,6 +33,7 @@ type fake struct {
 	stats     datapath.Stats
 	networks  []request.NetworkView
 	sandboxes []request.SandboxView
+	services  []request.ServiceView
 	carried   request.Carried
 	degraded  []string
 
@@ -42,8 +44,9 @@ func (f *fake) Stats(context.Context) (datapath.Stats, error) { return f.stats, 
 func (f *fake) Networks(context.Context) ([]request.NetworkView, error) {
 	return f.networks, f.networksErr
 }
-func (f *fake) Carried(context.Context) (request.Carried, error) { return f.carried, nil }
-func (f *fake) Degraded() []string                               { return f.degraded }
+func (f *fake) Services(context.Context) ([]request.ServiceView, error) { return f.services, nil }
+func (f *fake) Carried(context.Context) (request.Carried, error)        { return f.carried, nil }
+func (f *fake) Degraded() []string                                      { return f.degraded }
 func (f *fake) Sandboxes(context.Context) ([]request.SandboxView, error) {
 	return f.sandboxes, f.sandboxesErr
 }
@@ -59,6 +62,14 @@ func endpoint(id, network string) request.SandboxEndpoint {
 	return request.SandboxEndpoint{Endpoint: model.Endpoint{ID: id}, NetworkName: network}
 }
 
+func serving(name string, owner model.Owner, states ...model.BackendState) request.ServiceView {
+	v := request.ServiceView{Service: model.Service{Name: name}, Owner: owner}
+	for _, s := range states {
+		v.Backends = append(v.Backends, request.ServiceBackendView{State: s})
+	}
+	return v
+}
+
 // host is a source with something of everything.
 func host() *fake {
 	web := sandbox("web", model.StatusRunning, endpoint("e1", "front"), endpoint("e2", "back"))
@@ -69,7 +80,13 @@ func host() *fake {
 		networks:  make([]request.NetworkView, 5),
 		degraded:  []string{"uplink nope: there is none", "docker: /run/docker.sock has not said yet what it has"},
 		sandboxes: []request.SandboxView{web, sandbox("db", model.StatusExited)},
+		services: []request.ServiceView{
+			serving("shop", "", model.BackendActive, model.BackendActive, model.BackendDown), serving("idle", ""),
+			// The same name in another network.
+			serving("shop", "", model.BackendDraining),
+		},
 		carried: request.Carried{
+			Services: []request.ServiceView{serving("shop", model.OwnerDocker, model.BackendActive)},
 			Networks: []request.NetworkView{{Owner: model.OwnerDocker}, {Owner: model.OwnerDocker}, {Owner: model.OwnerDockerPlugin}},
 			Containers: []request.SandboxView{
 				{Owner: model.OwnerDocker, Sandbox: model.Sandbox{Name: "web", Published: web.Published}, Endpoints: []request.SandboxEndpoint{endpoint("d1", "front")}},
@@ -190,6 +207,28 @@ func TestHandlerAnswersAScrape(t *testing.T) {
 	} {
 		if !strings.Contains(rec.Body.String(), "\n"+want) {
 			t.Errorf("missing: %s", want)
+		}
+	}
+}
+
+// However many services there are, so many names are in metrics at most; those that can't
+// serve are among them, and no backend is lost.
+func TestManyServices(t *testing.T) {
+	f := &fake{}
+	for i := range 3 * maxNamed {
+		f.services = append(f.services, serving(fmt.Sprintf("s%05d", i), "", model.BackendActive, model.BackendDown))
+	}
+	f.services = append(f.services, serving("zz", ""))
+	got := gathered(t, NewCollector(f, testInfo))
+	if n := strings.Count(got, `fairway_service_backends{`); n != 3*(maxNamed+1) {
+		t.Errorf("%d series, want %d", n, 3*(maxNamed+1))
+	}
+	for _, line := range []string{
+		`fairway_service_backends{owner="fairway",service="zz",state="active"} 0`,
+		fmt.Sprintf(`fairway_service_backends{owner="fairway",service="",state="active"} %d`, 2*maxNamed+1),
+	} {
+		if !strings.Contains(got, line+"\n") {
+			t.Errorf("missing: %s", line)
 		}
 	}
 }

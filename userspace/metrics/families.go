@@ -23,6 +23,7 @@ func gauge(name, help string, labels ...string) family {
 // families are all metrics of the package, which descriptions lists too.
 type families struct {
 	buildInfo, degraded, networks, sandboxes, endpoints, publishedPorts family
+	services, serviceBackends                                           family
 	containerFlows, containerRefused                                    family
 	flows, flowsLimit, flowsEarlyDropped                                family
 	receivePackets, receiveBytes                                        family
@@ -44,6 +45,8 @@ func newFamilies() families {
 		sandboxes:         gauge("sandboxes", "Sandboxes by status.", "status"),
 		endpoints:         gauge("endpoints", "Attachments of sandboxes and containers to networks.", "owner"),
 		publishedPorts:    gauge("published_ports", "Host ports that lead to a sandbox or container, counted per host address.", "owner"),
+		services:          gauge("services", "Services by whose they are.", "owner"),
+		serviceBackends:   gauge("service_backends", "Backends of a service by state; those of services beyond the first thousand names are one, without a name.", "service", "owner", "state"),
 		flows:             gauge("flows", "Tracked connections, as of the last collection in eBPF mode."),
 		flowsLimit:        gauge("flows_limit", "Connections that the tables have room for. New ones beyond it are refused, or take the place of half-open ones."),
 		flowsEarlyDropped: counter("flows_early_dropped_total", "Half-open connections that gave way to others because the tables were full."),
@@ -71,7 +74,7 @@ func newFamilies() families {
 
 func (f *families) all() []family {
 	return []family{
-		f.buildInfo, f.degraded, f.networks, f.sandboxes, f.endpoints, f.publishedPorts, f.flows, f.flowsLimit, f.flowsEarlyDropped,
+		f.buildInfo, f.degraded, f.networks, f.sandboxes, f.endpoints, f.publishedPorts, f.services, f.serviceBackends, f.flows, f.flowsLimit, f.flowsEarlyDropped,
 		f.receivePackets, f.receiveBytes, f.transmitPackets, f.transmitBytes, f.containerFlows, f.containerRefused,
 		f.forwardedPackets, f.forwardedBytes, f.droppedPackets, f.droppedBytes, f.fragmentsParked,
 		f.mapEntries, f.mapMaxEntries, f.programRuns,

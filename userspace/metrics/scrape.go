@@ -49,6 +49,7 @@ func (s *scrape) carried(c request.Carried) {
 		s.add(s.networks, float64(n.Networks), string(n.Owner))
 		s.add(s.endpoints, float64(n.Endpoints), string(n.Owner))
 		s.add(s.publishedPorts, float64(n.Ports), string(n.Owner))
+		s.add(s.services, float64(n.Services), string(n.Owner))
 	}
 }
 
