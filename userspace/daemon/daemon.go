@@ -200,7 +200,7 @@ func (d *daemon) open(ctx context.Context) error {
 	if d.wanted, err = wanted.New(wanted.Config{Datapath: dp, Devices: links, Others: !d.alone, Log: d.log}); err != nil {
 		return err
 	}
-	if err := d.openDocker(dp); err != nil {
+	if err := d.openDocker(state, dp); err != nil {
 		return err
 	}
 	if err := d.openPlugin(state, links, dp); err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/fairway-project/fairway/userspace/docker/setup"
 	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/request"
+	"github.com/fairway-project/fairway/userspace/store"
 )
 
 func (c *Config) checkDocker() error {
@@ -32,7 +33,7 @@ func (c *Config) checkDocker() error {
 
 // openDocker makes the watcher of the Docker Engine, if there is to be one. It
 // doesn't work before startDocker.
-func (d *daemon) openDocker(dp datapath.Datapath) error {
+func (d *daemon) openDocker(state *store.Store, dp datapath.Datapath) error {
 	if d.config.Docker == "" {
 		return nil
 	}
@@ -49,7 +50,7 @@ func (d *daemon) openDocker(dp datapath.Datapath) error {
 		d.log.Warn("addresses of Docker's configuration are left to chance", "err", err)
 	}
 	w, err := docker.New(docker.Config{
-		Socket: d.config.Docker, Wanted: d.wanted, Log: d.log, Subnets: subnets,
+		Socket: d.config.Docker, Wanted: d.wanted, Store: state, Log: d.log, Subnets: subnets,
 		// Systemd may keep it waiting for us, and its socket open.
 		Absent: found.Pid == 0,
 		BridgesChanged: func(ctx context.Context) {

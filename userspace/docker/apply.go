@@ -28,6 +28,7 @@ func (w *Watcher) pass(ctx context.Context) {
 	w.owner.Set(ctx, wanted.Whole{
 		Networks: w.wantedNetworks(), Endpoints: endpoints, Ports: ports, Devices: w.dockersDevices(),
 	})
+	w.followServices(ctx)
 	w.owner.SaidAll(ctx, !w.settled())
 	if waiting {
 		w.retry.Raise()

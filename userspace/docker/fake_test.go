@@ -157,6 +157,18 @@ func (e *fakeEngine) tell(action, network string) {
 	}
 }
 
+// signal sends the event of a signal for a container c-ENDPOINT.
+func (e *fakeEngine) signal(endpoint, signal, label, value string) {
+	ev := client.Event{Type: "container", Action: "kill"}
+	ev.Actor.ID = "c-" + endpoint
+	ev.Actor.Attributes = map[string]string{"signal": signal, label: value}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, s := range e.streams {
+		s <- ev
+	}
+}
+
 // disconnect ends all event streams.
 func (e *fakeEngine) disconnect() {
 	e.mu.Lock()
@@ -175,6 +187,7 @@ type fakeDatapath struct {
 	endpoints map[string]datapath.Endpoint
 	ports     map[string][]datapath.Port
 	guarded   map[string]bool
+	services  map[string]datapath.Service
 	sweeps    int
 	// refused is the name of a network that can't be.
 	refused string
@@ -184,6 +197,7 @@ func newFakeDatapath() *fakeDatapath {
 	return &fakeDatapath{
 		networks: make(map[string]datapath.Network), endpoints: make(map[string]datapath.Endpoint),
 		ports: make(map[string][]datapath.Port), guarded: make(map[string]bool),
+		services: make(map[string]datapath.Service),
 	}
 }
 
@@ -225,6 +239,27 @@ func (d *fakeDatapath) DeleteEndpoint(_ context.Context, id string) error {
 
 func (d *fakeDatapath) EnsurePorts(_ context.Context, id string, ports []datapath.Port) error {
 	return d.locked(func() error { d.ports[id] = ports; return nil })
+}
+
+func (d *fakeDatapath) EnsureService(_ context.Context, s datapath.Service) error {
+	return d.locked(func() error {
+		for _, p := range s.Pools {
+			for _, b := range p.Backends {
+				if _, is := d.endpoints[b.EndpointID]; !is {
+					return errors.New("no endpoint " + b.EndpointID)
+				}
+			}
+		}
+		d.services[s.Name] = s
+		return nil
+	})
+}
+
+func (d *fakeDatapath) DeleteService(_ context.Context, id string) error {
+	return d.locked(func() error {
+		maps.DeleteFunc(d.services, func(_ string, s datapath.Service) bool { return s.ID == id })
+		return nil
+	})
 }
 
 func (d *fakeDatapath) Guard(_ context.Context, device string, _ int) error {

@@ -76,6 +76,8 @@ func (w *Watcher) note(e client.Event) {
 		w.todo.everything()
 	case e.Type == "container":
 		switch e.Action {
+		case "kill":
+			w.noteSignal(e)
 		case "start", "die", "rename", "restart", "destroy":
 			w.todo.containers()
 		}

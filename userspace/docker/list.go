@@ -14,8 +14,8 @@ import (
 	"github.com/fairway-project/fairway/userspace/request"
 )
 
-// Carried returns the engine's bridge networks and the containers on them, as it
-// said last.
+// Carried returns the engine's bridge networks, the containers on them and the services
+// that these ask for, as it said last.
 func (w *Watcher) Carried(context.Context) (c request.Carried) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -44,7 +44,35 @@ func (w *Watcher) Carried(context.Context) (c request.Carried) {
 		slices.SortFunc(containers[id].Endpoints, func(a, b request.SandboxEndpoint) int { return cmp.Compare(a.NetworkName, b.NetworkName) })
 		c.Containers = append(c.Containers, *containers[id])
 	}
+	c.Services = w.serviceViews()
 	return c
+}
+
+// serviceViews needs the lock.
+func (w *Watcher) serviceViews() (all []request.ServiceView) {
+	for id, s := range w.services.said {
+		v := request.ServiceView{Service: *s, Owner: model.OwnerDocker}
+		for _, n := range s.Networks {
+			v.Networks = append(v.Networks, request.ServiceNetworkView{ServiceNetwork: n, Name: w.view.networks[n.NetworkID].Name})
+		}
+		backends, warnings := w.services.manager.Backends(id)
+		for _, b := range backends {
+			v.Backends = append(v.Backends, request.ServiceBackendView{
+				SandboxID: b.SandboxID, Name: b.Name, IPv4: b.IPv4, IPv6: b.IPv6, Port: b.Port, Weight: b.Weight, State: b.State, Reason: b.Reason,
+			})
+		}
+		v.Warnings = warnings
+		for _, prefix := range []string{contradictionPrefix, publishPrefix} {
+			if text := w.owner.Trouble(prefix + w.named(s)); text != "" {
+				v.Warnings = append(v.Warnings, text)
+			}
+		}
+		all = append(all, v)
+	}
+	slices.SortFunc(all, func(a, b request.ServiceView) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+	})
+	return all
 }
 
 // containerView is a container of the engine's, which is one that runs.

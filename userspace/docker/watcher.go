@@ -16,6 +16,8 @@
 //   - a veth of Docker's drops everything from the moment its bridge is known to be
 //     Docker's and it appears until its endpoint is found;
 //   - while the engine is away, what it said last stays, as far as the devices do;
+//   - services that containers ask for by labels are told after the endpoints that they
+//     lead to;
 //   - an endpoint is given a device only if the engine was asked after the device
 //     appeared: addresses, and with them MAC addresses, are used again at once.
 package docker
@@ -35,6 +37,8 @@ import (
 	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/pace"
 	"github.com/fairway-project/fairway/userspace/policy"
+	"github.com/fairway-project/fairway/userspace/ports"
+	"github.com/fairway-project/fairway/userspace/store"
 	"github.com/fairway-project/fairway/userspace/wanted"
 )
 
@@ -44,7 +48,9 @@ type Config struct {
 	Socket string
 	// Wanted is told what the engine's networks come to.
 	Wanted *wanted.State
-	Log    *slog.Logger
+	// Store remembers which backends of services were healthy; nil for nobody.
+	Store *store.Store
+	Log   *slog.Logger
 	// Absent says that the engine doesn't run, and Start needn't wait for it. It may
 	// be one that waits for the daemon to be up.
 	Absent bool
@@ -61,6 +67,8 @@ type Watcher struct {
 	owner  *wanted.Owner
 	held   *proxies.Table
 	todo   *todo
+	// listen6 says that the host can listen on IPv6.
+	listen6 bool
 	// retry asks for another look at the devices after some time.
 	retry pace.Signal
 	// changes asks for another look once they have settled.
@@ -90,6 +98,7 @@ type Watcher struct {
 	// openings are the ports that containers were told to publish, by container ID,
 	// where gateway mode routed makes them matter.
 	openings map[string][]policy.Opening
+	services *services
 
 	cancel     context.CancelFunc
 	background sync.WaitGroup
@@ -133,9 +142,14 @@ func New(c Config) (*Watcher, error) {
 		Config: c, client: cl, held: proxies.NewTable(), todo: newTodo(), retry: pace.NewSignal(), changes: pace.NewSignal(), first: make(chan struct{}),
 		inspect: pace.NewSignal(), refuse: pace.NewSignal(), openings: make(map[string][]policy.Opening),
 		view:  view{networks: make(map[string]facts.Network), asked: make(map[string]uint64)},
-		since: make(map[int]appearance), bound: make(map[string]int),
+		since: make(map[int]appearance), bound: make(map[string]int), listen6: ports.ListensIPv6(),
 	}
 	w.owner = c.Wanted.Owner(model.OwnerDocker, wanted.Options{Foreign: true, Audit: true, Reserved: c.Subnets, View: w})
+	if w.services, err = newServices(w); err != nil {
+		w.owner.Close()
+		cl.Close()
+		return nil, err
+	}
 	w.owner.Report(cl.Socket(), errSilent)
 	return w, nil
 }
@@ -186,9 +200,10 @@ func (w *Watcher) Close() error {
 		w.cancel()
 	}
 	w.background.Wait()
+	err := w.services.close()
 	w.owner.Close()
 	w.client.Close()
-	return nil
+	return err
 }
 
 // Relist makes the watcher ask the engine for everything.

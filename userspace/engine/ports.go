@@ -20,7 +20,7 @@ import (
 // holds, and returns what it holds then. Numbers that can stay do. u goes back
 // to what was held.
 func (e *Engine) publish(sb *model.Sandbox, held []model.PublishedPort, g policy.Gateways, u *undo) ([]model.PublishedPort, error) {
-	return e.reservePorts(portOwner{sb.ID, "sandbox", sb.Name}, held, publications(sb, g, e.listenIPv6()), u)
+	return e.reservePorts(portOwner{sb.ID, "sandbox", sb.Name}, held, publications(sb, g, ports.ListensIPv6()), u)
 }
 
 // portOwner is who has ports: a sandbox or a service.

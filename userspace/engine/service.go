@@ -11,6 +11,7 @@ import (
 	"github.com/fairway-project/fairway/userspace/ipam"
 	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/policy"
+	"github.com/fairway-project/fairway/userspace/ports"
 	"github.com/fairway-project/fairway/userspace/request"
 )
 
@@ -169,7 +170,7 @@ func (e *Engine) publishService(s *model.Service, held []model.PublishedPort, u 
 	g := policy.ServiceGateways(networks)
 	var pubs []publication
 	for _, spec := range s.Specs {
-		ips := policy.HostAddresses(spec, g, e.listenIPv6())
+		ips := policy.HostAddresses(spec, g, ports.ListensIPv6())
 		if len(ips) == 0 {
 			return nil, request.Errorf(request.ErrInvalid,
 				"published port %s: no network of service %s publishes ports: they are internal, or in gateway mode %s", spec.Port, s.Name, model.GatewayRouted)

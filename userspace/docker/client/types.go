@@ -2,6 +2,12 @@
 
 package client
 
+import (
+	"encoding/json"
+	"maps"
+	"strings"
+)
+
 // Network is what Docker says of a network, as far as it matters here. Lists
 // leave Containers empty; only the inspection of one network has them.
 type Network struct {
@@ -41,14 +47,48 @@ type Endpoint struct {
 
 // Container is an entry of the list of containers.
 type Container struct {
-	ID              string `json:"Id"`
-	Names           []string
-	State           string
+	ID      string `json:"Id"`
+	Names   []string
+	State   string
+	Created int64
+	// Labels are those that matter here.
+	Labels          Labels
 	Ports           []Port
 	NetworkSettings struct {
 		// Networks by name.
 		Networks map[string]Attachment
 	}
+}
+
+// Name is the container's own; links have others in other containers.
+func (c *Container) Name() string {
+	for _, n := range c.Names {
+		if own, is := strings.CutPrefix(n, "/"); is && !strings.Contains(own, "/") {
+			return own
+		}
+	}
+	return ""
+}
+
+// LabelPrefix begins the labels that are Fairway's; ProjectLabel is Compose's for the
+// name of a project.
+const (
+	LabelPrefix  = "fairway."
+	ProjectLabel = "com.docker.compose.project"
+)
+
+// Labels of a container without those that nobody here asks for, which may be many.
+type Labels map[string]string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (l *Labels) UnmarshalJSON(raw []byte) error {
+	var all map[string]string
+	if err := json.Unmarshal(raw, &all); err != nil {
+		return err
+	}
+	maps.DeleteFunc(all, func(key, _ string) bool { return key != ProjectLabel && !strings.HasPrefix(key, LabelPrefix) })
+	*l = all
+	return nil
 }
 
 // Port is one publication, or an exposed port that isn't published: PublicPort

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package docker
+
+import (
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/fairway-project/fairway/userspace/docker/client"
+)
+
+// labeled makes the engine say that the attached container c-ENDPOINT has these labels.
+func (w *world) labeled(endpoint string, labels client.Labels) {
+	c := client.Container{ID: "c-" + endpoint, Names: []string{"/" + endpoint}, Labels: labels}
+	c.NetworkSettings.Networks = map[string]client.Attachment{"net": {NetworkID: netID, EndpointID: endpoint}}
+	w.engine.edit(func() { w.engine.containers = []client.Container{c} })
+}
+
+// served is what the datapath has of a service: its fronts' ports, and its backends.
+func (w *world) served(name string) string {
+	w.dp.mu.Lock()
+	defer w.dp.mu.Unlock()
+	s, is := w.dp.services[name]
+	if !is {
+		return "none"
+	}
+	var texts []string
+	for _, f := range s.Fronts {
+		texts = append(texts, fmt.Sprintf("%s:%d", f.Addr, f.Port.Num))
+	}
+	for _, p := range s.Pools {
+		for _, b := range p.Backends {
+			texts = append(texts, fmt.Sprintf("%s %s", b.Target, b.State))
+		}
+	}
+	slices.Sort(texts)
+	return strings.Join(slices.Compact(texts), ", ")
+}
+
+func (w *world) serves(what, name, want string) {
+	w.t.Helper()
+	w.eventually(what+": "+want+" of "+name+", has "+w.served(name), func() bool { return w.served(name) == want })
+}
+
+// A container with labels is a service's backend while it has its device; it gets no new
+// flows once it is told to end.
+func TestServiceOfLabels(t *testing.T) {
+	w := newWorld(t)
+	remove := w.veth("veth0000001")
+	w.attach("e1")
+	w.labeled("e1", client.Labels{"fairway.service": "web", "fairway.service.port": "80:8080", "fairway.service.publish": "127.0.0.1:7080:80"})
+	w.engine.tell("connect", netID)
+	w.serves("it runs", "web", "10.3.0.2:8080 active, 127.0.0.1:7080")
+	if l, err := net.Listen("tcp", "127.0.0.1:7080"); err == nil {
+		l.Close()
+		t.Error("the published port isn't held")
+	}
+	c := w.watcher.Carried(t.Context())
+	if len(c.Services) != 1 || c.Services[0].Name != "web" || len(c.Services[0].Backends) != 1 || c.Services[0].Backends[0].Name != "e1" ||
+		len(c.Services[0].Warnings) != 0 || c.Counts()[0].Services != 1 {
+		t.Errorf("shown as %+v", c.Services)
+	}
+	w.engine.signal("e1", "1", "fairway.service", "web")
+	w.engine.signal("e1", "15", "fairway.service", "web")
+	w.serves("it is told to end", "web", "10.3.0.2:8080 draining, 127.0.0.1:7080")
+	w.engine.edit(func() { w.engine.containers = nil })
+	w.attach("")
+	w.engine.tell("disconnect", netID)
+	w.serves("it is gone", "web", "none")
+	remove()
+	if l, err := net.Listen("tcp", "127.0.0.1:7080"); err != nil {
+		t.Error(err)
+	} else {
+		l.Close()
+	}
+	if d := w.state.Degraded(); len(d) != 0 {
+		t.Errorf("degraded: %q", d)
+	}
+}
+
+// A port that is taken and labels that can't be read are told, and harm nothing else.
+func TestServiceTroubles(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:7081")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t)
+	w.veth("veth0000001")
+	w.attach("e1")
+	labels := client.Labels{"fairway.service": "web", "fairway.service.port": "80", "fairway.service.publish": "127.0.0.1:7081:80,127.0.0.1:7082:80"}
+	w.labeled("e1", labels)
+	w.engine.tell("connect", netID)
+	w.serves("one port is taken", "web", "10.3.0.2:80 active, 127.0.0.1:7082")
+	degraded := func(want string) func() bool {
+		return func() bool {
+			d := w.state.Degraded()
+			return want == "" && len(d) == 0 || len(d) == 1 && want != "" && strings.Contains(d[0], want)
+		}
+	}
+	w.eventually("the port is told", degraded("docker: published ports of service web on net: "))
+	if c := w.watcher.Carried(t.Context()); len(c.Services) != 1 || len(c.Services[0].Warnings) != 1 {
+		t.Errorf("shown as %+v", c.Services)
+	}
+	l.Close()
+	w.watcher.Relist()
+	w.serves("the port is free", "web", "10.3.0.2:80 active, 127.0.0.1:7081, 127.0.0.1:7082")
+	w.eventually("nothing is told", degraded(""))
+
+	w.labeled("e1", client.Labels{"fairway.service": "web", "fairway.service.prt": "80"})
+	w.watcher.Relist()
+	w.serves("labels that can't be read", "web", "none")
+	w.eventually("they are told", degraded(`a service has no option "prt"`))
+	if got := w.dp.devices(); len(got) != 1 {
+		t.Errorf("devices %v", got)
+	}
+	w.labeled("e1", nil)
+	w.watcher.Relist()
+	w.eventually("nothing is told", degraded(""))
+}
