@@ -74,7 +74,7 @@ func FlowFilterKeys() []FilterKey {
 		{Name: "proto", Values: []string{"tcp", "udp", "icmp", "icmpv6", "sctp", "gre", "esp"}, AnyCase: true, Numbers: true},
 		{Name: "kind", Values: []string{"masquerade", "published", "hairpin", "routed"}, AnyCase: true},
 		{Name: "state", Values: flowStates(), AnyCase: true},
-		{Name: "sandbox"}, {Name: "opener"}, {Name: "target"}, {Name: "network"}, {Name: "address"}, {Name: "port"},
+		{Name: "sandbox"}, {Name: "opener"}, {Name: "target"}, {Name: "service"}, {Name: "network"}, {Name: "address"}, {Name: "port"},
 	}
 }
 

@@ -32,6 +32,8 @@ type Flow struct {
 	// in the end. Sandbox is one of the two: the published port's, or the opener.
 	Opener request.FlowEnd `json:"opener"`
 	Target request.FlowEnd `json:"target"`
+	// Service is the one whose address the connection was opened to; empty for none.
+	Service string `json:"service"`
 	// IdleSeconds is the time since the last packet, ExpiresSeconds the time left.
 	IdleSeconds    float64 `json:"idle_seconds"`
 	ExpiresSeconds float64 `json:"expires_seconds"`
@@ -42,7 +44,7 @@ func flowOf(v request.FlowView) Flow {
 		Proto: v.Proto, ProtoName: protoName(v.Proto), Kind: v.Kind, State: v.State,
 		Src: v.Src, Dst: v.Dst, NATSrc: v.NATSrc, NATDst: v.NATDst,
 		Sandbox: v.Sandbox, Network: v.Network, EndpointID: v.EndpointID,
-		Opener: v.Opener, Target: v.Target,
+		Opener: v.Opener, Target: v.Target, Service: v.Service,
 		IdleSeconds: v.Idle.Seconds(), ExpiresSeconds: v.Expires.Seconds(),
 	}
 }

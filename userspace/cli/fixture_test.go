@@ -154,7 +154,7 @@ func flows() []request.FlowView {
 			State: "ESTABLISHED", Kind: "published", EndpointID: apitest.ID("endpoint", "web"),
 			Idle: 1200 * time.Millisecond, Expires: 120 * time.Hour,
 		}},
-		{Sandbox: "web", Network: "front", Opener: end("job", "net2"), Target: end("web", "front"), Flow: datapath.Flow{
+		{Sandbox: "web", Network: "front", Opener: end("job", "net2"), Target: end("web", "front"), Service: "shop", Flow: datapath.Flow{
 			Proto: 6, Src: ap("172.22.0.2:40100"), Dst: ap("192.0.2.1:8080"),
 			NATSrc: ap("172.20.0.1:40100"), NATDst: ap("172.20.0.2:80"),
 			State: "ESTABLISHED", Kind: "hairpin", EndpointID: apitest.ID("endpoint", "web"),

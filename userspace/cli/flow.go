@@ -20,7 +20,7 @@ import (
 
 // flowRow is a connection for a template.
 type flowRow struct {
-	Proto, Src, Dst, NATSrc, NATDst, Connection, Via, State, Kind, Opener, Target, Sandbox, Network, EndpointID, Idle, Expires string
+	Proto, Src, Dst, NATSrc, NATDst, Connection, Via, State, Kind, Opener, Target, Service, Sandbox, Network, EndpointID, Idle, Expires string
 }
 
 const flowColumns = "{{.Proto}}\t{{.Connection}}\t{{.Via}}\t{{.Opener}}\t{{.Target}}\t{{.State}}\t{{.Kind}}\t{{.Idle}}"
@@ -69,7 +69,8 @@ const untracked = "  - within a network: they are switched as they are, and noth
 
 const flowLong = "List the tracked connections, one line each: those that are translated or routed between a sandbox and outside, or\n" +
 	"between sandboxes of different networks. OPENER is the sandbox that began a connection and TARGET the one that it\n" +
-	"leads to; an end without a name is outside. The filter sandbox=NAME finds both, opener=NAME and target=NAME one.\n\n" +
+	"leads to; an end without a name is outside. The filter sandbox=NAME finds both, opener=NAME and target=NAME one. VIA names\n" +
+	"the service that chose the target in brackets, and service=NAME finds all of a service's.\n\n" +
 	"The eBPF datapath doesn't track connections, and they aren't listed,\n" + untracked + "\n" +
 	"With --datapath iptables netfilter tracks these too, and they are listed."
 
@@ -109,7 +110,7 @@ func printFlows(w io.Writer, l listFlags, flows iter.Seq2[api.Flow, error]) erro
 	}
 	header := flowRow{
 		Proto: "PROTO", Src: "SRC", Dst: "DST", NATSrc: "NAT SRC", NATDst: "NAT DST",
-		Connection: "CONNECTION", Via: "VIA", State: "STATE", Kind: "KIND", Opener: "OPENER", Target: "TARGET", Sandbox: "SANDBOX",
+		Connection: "CONNECTION", Via: "VIA", State: "STATE", Kind: "KIND", Opener: "OPENER", Target: "TARGET", Service: "SERVICE", Sandbox: "SANDBOX",
 		Network: "NETWORK", EndpointID: "ENDPOINT ID", Idle: "IDLE", Expires: "EXPIRES",
 	}
 	return errors.Join(printList(w, l, header, flowColumns, "{{.Connection}}", rows, list), failed)
@@ -119,7 +120,7 @@ func rowOfFlow(l listFlags, f api.Flow) flowRow {
 	row := flowRow{
 		Proto: protoText(f), Src: addrText(f.Src), Dst: addrText(f.Dst),
 		NATSrc: addrText(f.NATSrc), NATDst: addrText(f.NATDst),
-		State: f.State, Kind: f.Kind, Opener: f.Opener.Sandbox, Target: f.Target.Sandbox, Sandbox: f.Sandbox, Network: f.Network,
+		State: f.State, Kind: f.Kind, Opener: f.Opener.Sandbox, Target: f.Target.Sandbox, Service: f.Service, Sandbox: f.Sandbox, Network: f.Network,
 		EndpointID: l.id(f.EndpointID), Idle: secondsText(f.IdleSeconds), Expires: secondsText(f.ExpiresSeconds),
 	}
 	row.Connection, row.Via = connection(f)
@@ -127,11 +128,16 @@ func rowOfFlow(l listFlags, f api.Flow) flowRow {
 }
 
 // connection shows both real ends, and the address in between where one of
-// them sees it instead of the other: the published one, or the masquerade's.
+// them sees it instead of the other: the published one, with the service's name if it is
+// a service's, or the masquerade's.
 func connection(f api.Flow) (ends, via string) {
 	var between []string
 	if f.NATDst != f.Dst {
-		between = append(between, addrText(f.Dst))
+		text := addrText(f.Dst)
+		if f.Service != "" {
+			text += " (" + f.Service + ")"
+		}
+		between = append(between, text)
 	}
 	if f.NATSrc != f.Src {
 		between = append(between, addrText(f.NATSrc))
@@ -144,9 +150,9 @@ func printRawFlows(w io.Writer, flows iter.Seq2[api.Flow, error]) error {
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(w, "proto=%s kind=%s state=%s src=%s dst=%s nat_src=%s nat_dst=%s sandbox=%s network=%s endpoint_id=%s opener=%s target=%s idle=%.3f expires=%.3f\n",
+		_, err = fmt.Fprintf(w, "proto=%s kind=%s state=%s src=%s dst=%s nat_src=%s nat_dst=%s sandbox=%s network=%s endpoint_id=%s opener=%s target=%s service=%s idle=%.3f expires=%.3f\n",
 			protoText(f), f.Kind, f.State, f.Src, f.Dst, f.NATSrc, f.NATDst,
-			f.Sandbox, f.Network, f.EndpointID, f.Opener.Sandbox, f.Target.Sandbox, f.IdleSeconds, f.ExpiresSeconds)
+			f.Sandbox, f.Network, f.EndpointID, f.Opener.Sandbox, f.Target.Sandbox, f.Service, f.IdleSeconds, f.ExpiresSeconds)
 		if err != nil {
 			return err
 		}

@@ -39,6 +39,7 @@ func (a *app) flowFilter(ctx context.Context, entries []string) (func(api.Flow) 
 			oneOf(f["state"], fl.State) &&
 			isNamed(f["sandbox"], fl.Sandbox, fl.Opener.Sandbox, fl.Target.Sandbox) &&
 			isNamed(f["opener"], fl.Opener.Sandbox) && isNamed(f["target"], fl.Target.Sandbox) &&
+			isNamed(f["service"], fl.Service) &&
 			isNamed(f["network"], fl.Network, fl.Opener.Network, fl.Target.Network) &&
 			hasAddress(f["address"], fl) && hasPort(f["port"], fl)
 	}, nil

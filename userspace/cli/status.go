@@ -103,6 +103,7 @@ func daemonSections(s request.Status, now time.Time) []section {
 		{"Sandboxes", []string{fmt.Sprintf("%d running, %d in all", s.Running, s.Sandboxes)}},
 		{"Endpoints", []string{fmt.Sprint(s.Endpoints)}},
 		{"Published ports", []string{fmt.Sprint(s.Ports)}},
+		{"Services", serviceRows(s)},
 	}
 	if rows := carriedRows(s.Carried); len(rows) > 0 {
 		sections = append(sections, section{"For others", rows})
@@ -110,11 +111,20 @@ func daemonSections(s request.Status, now time.Time) []section {
 	return sections
 }
 
+// serviceRows counts services and names those that refuse their clients.
+func serviceRows(s request.Status) []string {
+	rows := []string{fmt.Sprint(s.Services)}
+	if len(s.Unserved) > 0 {
+		rows = append(rows, "no backend serves: "+someOf(s.Unserved))
+	}
+	return rows
+}
+
 // carriedRows are what is carried for each of the others.
 func carriedRows(all []request.CarriedCount) []string {
 	var rows []string
 	for _, c := range all {
-		rows = append(rows, fmt.Sprintf("%s\t%d networks, %d endpoints, %d published ports", c.Owner, c.Networks, c.Endpoints, c.Ports))
+		rows = append(rows, fmt.Sprintf("%s\t%d networks, %d endpoints, %d published ports, %d services", c.Owner, c.Networks, c.Endpoints, c.Ports, c.Services))
 	}
 	return rows
 }
@@ -164,18 +174,23 @@ func attachmentRows(attachments []datapath.Attachment) []string {
 		}
 		devices[p] = append(devices[p], at.Device)
 	}
-	const shown = 4
 	var rows []string
 	for _, p := range order {
 		list := devices[p]
 		slices.SortFunc(list, natural)
-		text := strings.Join(list[:min(len(list), shown)], ", ")
-		if len(list) > shown {
-			text += fmt.Sprintf(" and %d more", len(list)-shown)
-		}
-		rows = append(rows, fmt.Sprintf("%s\t%s\t%s", p.name, p.how, text))
+		rows = append(rows, fmt.Sprintf("%s\t%s\t%s", p.name, p.how, someOf(list)))
 	}
 	return rows
+}
+
+// someOf shows the first names of a list.
+func someOf(list []string) string {
+	const shown = 4
+	text := strings.Join(list[:min(len(list), shown)], ", ")
+	if len(list) > shown {
+		text += fmt.Sprintf(" and %d more", len(list)-shown)
+	}
+	return text
 }
 
 func forwardedRows(paths map[datapath.Path]datapath.Counter) []string {

@@ -29,6 +29,7 @@ func (e *Engine) Status(ctx context.Context) (request.Status, error) {
 	}
 	e.state.count(&s)
 	s.Carried = e.Wanted.Carried(ctx).Counts()
+	s.Services, s.Unserved = len(e.state.allServices()), unserved(e.everyonesServices(ctx))
 	var statusErr, statsErr error
 	// In this order: reading the counters may mend what the status would complain of.
 	s.Stats, statsErr = e.datapath.Stats(ctx)
@@ -91,10 +92,12 @@ func (e *Engine) Stats(ctx context.Context) (datapath.Stats, error) { return e.d
 // Flows lists the tracked connections with the names that belong to them.
 func (e *Engine) Flows(ctx context.Context) iter.Seq2[request.FlowView, error] {
 	return func(yield func(request.FlowView, error) bool) {
+		services := frontsOf(e.everyonesServices(ctx))
 		for f, err := range e.datapath.Flows(ctx) {
 			v := request.FlowView{Flow: f}
 			v.Sandbox, v.Network = e.namesOf(f.EndpointID)
 			v.Opener, v.Target = e.flowEnd(f.OpenerID), e.flowEnd(f.TargetID)
+			v.Service = services.of(f)
 			if !yield(v, err) {
 				return
 			}

@@ -60,6 +60,8 @@ type FlowView struct {
 	Network string
 	// Opener and Target are the two ends.
 	Opener, Target FlowEnd
+	// Service is the one that chose the target; empty for none.
+	Service string
 }
 
 // FlowEnd is one end of a connection. All is empty for an end that is no sandbox's.
@@ -88,6 +90,10 @@ type Status struct {
 	Running   int `json:"running"`
 	Endpoints int `json:"endpoints"`
 	Ports     int `json:"ports"`
+	Services  int `json:"services"`
+	// Unserved are the names of services that have no backend which serves, others' among
+	// them: their clients are refused.
+	Unserved []string `json:"unserved,omitempty"`
 	// Carried is what the daemon carries for others, which the counts above leave out.
 	Carried  []CarriedCount  `json:"carried,omitempty"`
 	Datapath datapath.Status `json:"datapath"`

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+
+	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/request"
+)
+
+// fronts are the names of services by the addresses and ports that lead to them. A
+// published port may be of all the host's addresses.
+type fronts map[front]string
+
+type front struct {
+	addr  netip.Addr
+	port  uint16
+	proto uint8
+}
+
+func frontsOf(services []request.ServiceView) fronts {
+	all := make(fronts)
+	for i := range services {
+		s := &services[i]
+		for _, n := range s.Service.Networks {
+			for _, p := range s.Ports {
+				all[front{n.IPv4, p.Port.Num, uint8(p.Port.Proto)}] = s.Name
+				all[front{n.IPv6, p.Port.Num, uint8(p.Port.Proto)}] = s.Name
+			}
+		}
+		for _, p := range s.Published {
+			all[front{p.HostIP, p.HostPort, uint8(p.Port.Proto)}] = s.Name
+		}
+	}
+	delete(all, front{})
+	return all
+}
+
+// everyonesServices are those of all owners.
+func (e *Engine) everyonesServices(ctx context.Context) []request.ServiceView {
+	own, _ := e.Services(ctx)
+	return append(own, e.Wanted.Carried(ctx).Services...)
+}
+
+// unserved are the names of services without a backend that serves.
+func unserved(all []request.ServiceView) (names []string) {
+	for i := range all {
+		if !slices.ContainsFunc(all[i].Backends, func(b request.ServiceBackendView) bool { return b.State == model.BackendActive }) {
+			names = append(names, all[i].Name)
+		}
+	}
+	return names
+}
+
+// of returns the service that a connection was opened to, "" for none. One that isn't
+// translated leads to none: it may have the port of another host.
+func (all fronts) of(f datapath.Flow) string {
+	if len(all) == 0 || f.Dst == f.NATDst {
+		return ""
+	}
+	to := front{f.Dst.Addr(), f.Dst.Port(), f.Proto}
+	if name, is := all[to]; is {
+		return name
+	}
+	to.addr = netip.IPv4Unspecified()
+	if f.Dst.Addr().Is6() {
+		to.addr = netip.IPv6Unspecified()
+	}
+	return all[to]
+}
