@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/fairway-project/fairway/loader"
+	"github.com/fairway-project/fairway/userspace/pace"
 )
 
 // programs are what is attached to devices. One call at a time works with the loader.
@@ -24,10 +25,12 @@ type programs struct {
 	// and since when; guarded is when that was last so, settled when one was last taken.
 	unsettled        map[int]time.Time
 	guarded, settled time.Time
+	// first is raised when a device is added to unsettled, which may be the first one.
+	first pace.Signal
 }
 
 func newPrograms(l *loader.Loader) *programs {
-	return &programs{loader: l, leaving: make(map[int]bool), unsettled: make(map[int]time.Time)}
+	return &programs{loader: l, leaving: make(map[int]bool), unsettled: make(map[int]time.Time), first: pace.NewSignal()}
 }
 
 // guard attaches the programs of a container's device. Without an endpoint they drop
@@ -41,6 +44,7 @@ func (p *programs) guard(index int) error {
 	p.guarded = time.Now()
 	if _, waits := p.unsettled[index]; !waits {
 		p.unsettled[index] = p.guarded
+		p.first.Raise()
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/fairway-project/fairway/loader"
 	"github.com/fairway-project/fairway/userspace/netns"
+	"github.com/fairway-project/fairway/userspace/pace"
 )
 
 const (
@@ -30,14 +31,7 @@ func (p *programs) settleAll(ctx context.Context, ns *netns.NS, fail func(error)
 	over := make(chan struct{})
 	go func() {
 		defer close(over)
-		tick := time.NewTicker(settleEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-			}
+		for p.awaitDue(ctx) {
 			index, due := p.due(time.Now())
 			if !due {
 				continue
@@ -48,6 +42,40 @@ func (p *programs) settleAll(ctx context.Context, ns *netns.NS, fail func(error)
 		}
 	}()
 	return over
+}
+
+// awaitDue waits until a device may be due; it reports false if ctx ended before. While all
+// are settled nothing happens.
+func (p *programs) awaitDue(ctx context.Context) bool {
+	for {
+		wait, some := p.untilDue(time.Now())
+		if !some {
+			if !p.first.Await(ctx) {
+				return false
+			}
+			continue
+		}
+		pace.Sleep(ctx, max(settleEvery, wait))
+		return ctx.Err() == nil
+	}
+}
+
+// untilDue is how long it takes until a device is due, as far as that is known now; there
+// may be none that waits.
+func (p *programs) untilDue(now time.Time) (wait time.Duration, some bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.unsettled) == 0 {
+		return 0, false
+	}
+	oldest := now
+	for _, since := range p.unsettled {
+		if since.Before(oldest) {
+			oldest = since
+		}
+	}
+	busy := max(oldest.Add(patience).Sub(now), p.settled.Add(busyPause).Sub(now))
+	return max(0, min(p.guarded.Add(calm).Sub(now), busy)), true
 }
 
 // due returns a device that is to be settled now.

@@ -3,12 +3,16 @@
 package ebpf
 
 import (
+	"context"
 	"path/filepath"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/fairway-project/fairway/userspace/pace"
 )
 
 // ways are how programs are attached to a device, sorted.
@@ -119,4 +123,65 @@ func TestSettleWhileUnmounted(t *testing.T) {
 	if got, want := w.ways("veth1"), []string{"from_container tcx", "to_container tcx"}; !slices.Equal(got, want) {
 		t.Errorf("settled afterwards: %v, want %v", got, want)
 	}
+}
+
+// Who settles sleeps until a device is due, and for good while there is none.
+func TestUntilDue(t *testing.T) {
+	now := time.Unix(1000, 0)
+	for name, tt := range map[string]struct {
+		guarded, settled time.Duration
+		unsettled        []time.Duration
+		want             time.Duration
+		some             bool
+	}{
+		"nothing waits":                {},
+		"just guarded":                 {unsettled: []time.Duration{0}, settled: time.Hour, want: calm, some: true},
+		"guarded a while ago":          {guarded: calm / 2, unsettled: []time.Duration{calm / 2}, settled: time.Hour, want: calm / 2, some: true},
+		"calm":                         {guarded: time.Minute, unsettled: []time.Duration{time.Minute}, settled: time.Hour, some: true},
+		"others are guarded, one long": {unsettled: []time.Duration{0, patience}, settled: time.Hour, some: true},
+		"the last one was just settled": {
+			unsettled: []time.Duration{0, patience}, want: calm, some: true,
+		},
+	} {
+		p := &programs{unsettled: make(map[int]time.Time), guarded: now.Add(-tt.guarded), settled: now.Add(-tt.settled)}
+		for i, age := range tt.unsettled {
+			p.unsettled[i] = now.Add(-age)
+		}
+		got, some := p.untilDue(now)
+		if got != tt.want || some != tt.some {
+			t.Errorf("%s: %v, %t, want %v, %t", name, got, some, tt.want, tt.some)
+		}
+		if _, due := p.due(now); due != (some && got == 0) {
+			t.Errorf("%s: due %t after %v", name, due, got)
+		}
+	}
+}
+
+// A device that is guarded wakes who settles, and the end of the datapath does.
+func TestAwaitDue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &programs{unsettled: make(map[int]time.Time), first: pace.NewSignal()}
+		ctx, end := context.WithCancel(t.Context())
+		woken := make(chan bool)
+		wait := func() { go func() { woken <- p.awaitDue(ctx) }() }
+		wait()
+		time.Sleep(time.Hour)
+		begun := time.Now()
+		p.mu.Lock()
+		p.guarded, p.unsettled[1] = begun, begun
+		p.mu.Unlock()
+		p.first.Raise()
+		if !<-woken || time.Since(begun) != calm {
+			t.Errorf("woken after %v, want %v", time.Since(begun), calm)
+		}
+		p.mu.Lock()
+		delete(p.unsettled, 1)
+		p.mu.Unlock()
+		wait()
+		time.Sleep(time.Hour)
+		end()
+		if <-woken {
+			t.Error("woken though it ended")
+		}
+	})
 }
