@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 
@@ -28,8 +29,10 @@ type fakeEngine struct {
 	locked map[string]bool
 	// inspected counts inspections by container.
 	inspected map[string]int
-	// asked are the networks that were inspected, in this order.
+	// asked are the networks that were inspected, in this order; lists what lists of
+	// containers were asked for: their IDs, none for all.
 	asked []string
+	lists [][]string
 	// silent keeps every answer but the event stream back until it is closed.
 	silent chan struct{}
 	// broken answers all but the event stream with an error.
@@ -68,7 +71,7 @@ func newFakeEngine(t *testing.T) *fakeEngine {
 		})
 	})
 	mux.HandleFunc("GET /v1.41/containers/json", func(w http.ResponseWriter, r *http.Request) {
-		e.answer(w, r, func() any { return append([]client.Container{}, e.containers...) })
+		e.answer(w, r, func() any { return e.listed(r.URL.Query().Get("filters")) })
 	})
 	mux.HandleFunc("GET /v1.41/containers/{id}/json", func(w http.ResponseWriter, r *http.Request) {
 		id := r.PathValue("id")
@@ -90,6 +93,24 @@ func newFakeEngine(t *testing.T) *fakeEngine {
 	go e.server.Serve(l)
 	t.Cleanup(func() { e.server.Close() })
 	return e
+}
+
+// listed are the containers that a filter lets through; "" is none.
+func (e *fakeEngine) listed(filter string) []client.Container {
+	var by struct{ ID []string }
+	if filter != "" {
+		if err := json.Unmarshal([]byte(filter), &by); err != nil {
+			return nil
+		}
+	}
+	e.lists = append(e.lists, by.ID)
+	list := []client.Container{}
+	for _, c := range e.containers {
+		if filter == "" || slices.Contains(by.ID, c.ID) {
+			list = append(list, c)
+		}
+	}
+	return list
 }
 
 func (e *fakeEngine) answer(w http.ResponseWriter, r *http.Request, what func() any) {
@@ -150,6 +171,10 @@ func (e *fakeEngine) edit(f func()) {
 func (e *fakeEngine) tell(action, network string) {
 	ev := client.Event{Type: "network", Action: action}
 	ev.Actor.ID = network
+	e.send(ev)
+}
+
+func (e *fakeEngine) send(ev client.Event) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, s := range e.streams {

@@ -5,6 +5,7 @@ package docker
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/fairway-project/fairway/userspace/docker/client"
@@ -21,8 +22,10 @@ const (
 	maxPause = 2 * time.Second
 	// toldAfter is how many questions in a row fail before that is a trouble.
 	toldAfter = 3
-	// longestRest bounds how long an engine that answered is left alone.
-	longestRest = 200 * time.Millisecond
+	// restFactor is how many times as long as it took to answer an engine is left alone,
+	// longestRest what that is at most.
+	restFactor  = 3
+	longestRest = time.Second
 )
 
 // followEvents turns the engine's events into questions, and connects again
@@ -72,6 +75,9 @@ func (w *Watcher) note(e client.Event) {
 		// One question, not one per network: until it is answered a new network's
 		// devices aren't known for Docker's, and are open.
 		w.todo.network(e.Actor.ID)
+		if e.Action != "create" {
+			w.todo.container(e.Actor.Attributes["container"])
+		}
 	case e.Type == "network", e.Type == "daemon":
 		w.todo.everything()
 	case e.Type == "container":
@@ -79,7 +85,7 @@ func (w *Watcher) note(e client.Event) {
 		case "kill":
 			w.noteSignal(e)
 		case "start", "die", "rename", "restart", "destroy":
-			w.todo.containers()
+			w.todo.container(e.Actor.ID)
 		}
 	}
 }
@@ -125,7 +131,7 @@ func (w *Watcher) follow(ctx context.Context) {
 		}
 		// An engine that starts many containers has better things to do than to answer all
 		// the time. What happens meanwhile is one question more.
-		pace.Sleep(ctx, min(time.Since(asked), longestRest))
+		pace.Sleep(ctx, min(restFactor*time.Since(asked), longestRest))
 	}
 }
 
@@ -137,7 +143,7 @@ func (w *Watcher) ask(ctx context.Context, q questions) error {
 	asked := w.now()
 	known := make(map[string]facts.Network)
 	var gone []string
-	for _, id := range q.ids() {
+	for _, id := range sorted(q.networks) {
 		n, err := w.client.Network(ctx, id)
 		if errors.Is(err, client.ErrNotFound) {
 			gone = append(gone, id)
@@ -148,12 +154,9 @@ func (w *Watcher) ask(ctx context.Context, q questions) error {
 		}
 		w.translate(n, known)
 	}
-	var containers []client.Container
-	if q.containers {
-		var err error
-		if containers, err = w.client.Containers(ctx); err != nil {
-			return err
-		}
+	containers, err := w.askContainers(ctx, q)
+	if err != nil {
+		return err
 	}
 	w.learn(ctx, func(v *view) {
 		for id, n := range known {
@@ -163,14 +166,36 @@ func (w *Watcher) ask(ctx context.Context, q questions) error {
 			delete(v.networks, id)
 			delete(v.asked, id)
 		}
-		if q.containers {
+		if q.allContainers {
 			v.containers = containers
+		} else {
+			v.containers = withContainers(v.containers, q.containers, containers)
+		}
+		if q.allContainers || len(q.containers) > 0 {
 			// Not all proxies say that they end. What one of them led to may be
 			// another container's address by the next look.
-			w.held.Prune(facts.Listed(v.networks, containers))
+			w.held.Prune(facts.Listed(v.networks, v.containers))
 		}
 	})
 	return nil
+}
+
+// askContainers lists those that q is about.
+func (w *Watcher) askContainers(ctx context.Context, q questions) ([]client.Container, error) {
+	switch {
+	case q.allContainers:
+		return w.client.Containers(ctx)
+	case len(q.containers) > 0:
+		return w.client.Containers(ctx, sorted(q.containers)...)
+	}
+	return nil, nil
+}
+
+// withContainers returns a list of containers in which the answer to a question about some
+// takes their place. It changes neither.
+func withContainers(list []client.Container, asked map[string]bool, answer []client.Container) []client.Container {
+	others := slices.DeleteFunc(slices.Clone(list), func(c client.Container) bool { return asked[c.ID] })
+	return append(others, answer...)
 }
 
 func (w *Watcher) askAll(ctx context.Context) error {

@@ -101,16 +101,15 @@ func (w *Watcher) forgetDevice(index int) {
 	delete(w.since, index)
 }
 
-// meet asks the engine whose a device is that wasn't seen before.
+// meet takes note of a device that wasn't seen before. Whose it is the engine is asked when
+// it tells that a container was connected, which is later.
 func (w *Watcher) meet(v device.Veth) {
 	if _, known := w.since[v.Index]; known {
 		return
 	}
 	w.clock++
-	w.since[v.Index] = appearance{w.clock, time.Now()}
-	if id := w.networkOn(v.Bridge); id != "" {
-		w.todo.network(id)
-	} else {
+	w.since[v.Index] = appearance{clock: w.clock, at: time.Now(), late: eventIsLate}
+	if w.networkOn(v.Bridge) == "" {
 		w.todo.everything()
 	}
 }
@@ -175,21 +174,25 @@ func (w *Watcher) followChanges(ctx context.Context) {
 }
 
 // How long an event is given to say whose a device is, and how long the engine is
-// asked again and again if none does.
+// asked again, after twice the time each time, if none does.
 const (
-	eventIsLate = 100 * time.Millisecond
+	eventIsLate = 500 * time.Millisecond
 	eventIsLost = 10 * time.Second
 )
 
-// askOfStrangers asks again for the networks of devices that nobody said anything
-// about since they appeared. The event may be lost.
+// askOfStrangers asks for the networks of devices that nobody said anything about since
+// they appeared. The event may be lost.
 func (w *Watcher) askOfStrangers() {
 	taken := w.taken()
 	for index, v := range w.devices.Veths {
 		id := w.networkOn(v.Bridge)
-		age := time.Since(w.since[index].at)
-		if id != "" && !taken[index] && age > eventIsLate && age < eventIsLost {
+		since := w.since[index]
+		age := time.Since(since.at)
+		if id != "" && !taken[index] && age > since.late && age < eventIsLost {
+			since.late *= 2
+			w.since[index] = since
 			w.todo.network(id)
+			w.todo.container("")
 		}
 	}
 }
@@ -235,33 +238,35 @@ func (w *Watcher) bind() (waiting bool) {
 		if id == "" || taken[index] {
 			continue
 		}
-		if w.view.asked[id] < w.since[index].clock {
-			// The answer may be of another container with the same address.
-			continue
-		}
-		if !w.bindOne(id, v) {
+		endpoint := w.endpointBehind(id, v)
+		switch {
+		case endpoint == "":
 			// One that an engine left behind is nobody's, however often it is looked at.
 			waiting = waiting || time.Since(w.since[index].at) < eventIsLost || w.unbound(id)
+		case w.view.asked[id] < w.since[index].clock:
+			// The answer may be of another container with the same address.
+			w.todo.network(id)
+		default:
+			w.bound[endpoint] = max(w.bound[endpoint], index)
 		}
 	}
 	return waiting
 }
 
-// bindOne gives a device to the endpoint of the network that has its MAC address. Of
-// several such devices the newest has it: an engine that was killed leaves those of
-// dead containers behind, and gives out their addresses again.
-func (w *Watcher) bindOne(networkID string, v device.Veth) bool {
+// endpointBehind returns the endpoint of the network that has the device's MAC address, ""
+// for none. Of several such devices the newest has it: an engine that was killed leaves those
+// of dead containers behind, and gives out their addresses again.
+func (w *Watcher) endpointBehind(networkID string, v device.Veth) (endpointID string) {
 	mac, err := v.PeerMAC()
 	if err != nil {
-		return false
+		return ""
 	}
 	for _, e := range w.view.networks[networkID].Endpoints {
 		if e.MAC == mac {
-			w.bound[e.ID] = max(w.bound[e.ID], v.Index)
-			return true
+			return e.ID
 		}
 	}
-	return false
+	return ""
 }
 
 // retryLooks looks again, ever less often, while there is a reason to.

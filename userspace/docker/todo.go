@@ -19,28 +19,37 @@ type todo struct {
 
 // questions for the engine. All includes the others.
 type questions struct {
-	all, containers bool
-	networks        map[string]bool
+	all, allContainers   bool
+	containers, networks map[string]bool
 }
+
+// fewContainers are so many that the engine is asked for them and not for all.
+const fewContainers = 32
 
 func newTodo() *todo { return &todo{wake: pace.NewSignal()} }
 
 func (t *todo) everything() { t.add(questions{all: true}) }
 
-func (t *todo) network(id string) {
-	t.add(questions{containers: true, networks: map[string]bool{id: true}})
-}
+func (t *todo) network(id string) { t.add(questions{networks: map[string]bool{id: true}}) }
 
-func (t *todo) containers() { t.add(questions{containers: true}) }
+// container asks for one; for all if the ID isn't known.
+func (t *todo) container(id string) {
+	if id == "" {
+		t.add(questions{allContainers: true})
+		return
+	}
+	t.add(questions{containers: map[string]bool{id: true}})
+}
 
 func (t *todo) add(q questions) {
 	t.mu.Lock()
 	t.next.all = t.next.all || q.all
-	t.next.containers = t.next.containers || q.containers
+	t.next.allContainers = t.next.allContainers || q.allContainers
 	if t.next.networks == nil {
-		t.next.networks = make(map[string]bool)
+		t.next.networks, t.next.containers = make(map[string]bool), make(map[string]bool)
 	}
 	maps.Copy(t.next.networks, q.networks)
+	maps.Copy(t.next.containers, q.containers)
 	t.mu.Unlock()
 	t.wake.Raise()
 }
@@ -51,9 +60,12 @@ func (t *todo) take() questions {
 	defer t.mu.Unlock()
 	q := t.next
 	t.next = questions{}
+	q.allContainers = q.allContainers || len(q.containers) > fewContainers
 	return q
 }
 
-func (q questions) none() bool { return !q.all && !q.containers && len(q.networks) == 0 }
+func (q questions) none() bool {
+	return !q.all && !q.allContainers && len(q.containers) == 0 && len(q.networks) == 0
+}
 
-func (q questions) ids() []string { return slices.Sorted(maps.Keys(q.networks)) }
+func sorted(ids map[string]bool) []string { return slices.Sorted(maps.Keys(ids)) }

@@ -408,7 +408,8 @@ func TestDeviceOfNobody(t *testing.T) {
 	w.eventually("its endpoint is waited for", bind)
 	w.watcher.mu.Lock()
 	for index, seen := range w.watcher.since {
-		w.watcher.since[index] = appearance{seen.clock, seen.at.Add(-eventIsLost)}
+		seen.at = seen.at.Add(-eventIsLost)
+		w.watcher.since[index] = seen
 	}
 	w.watcher.mu.Unlock()
 	if bind() {

@@ -123,9 +123,18 @@ func (c *Client) Network(ctx context.Context, id string) (n Network, err error) 
 	return n, c.get(ctx, "/networks/"+url.PathEscape(id), nil, &n)
 }
 
-// Containers lists the running containers.
-func (c *Client) Containers(ctx context.Context) (list []Container, err error) {
-	return list, c.get(ctx, "/containers/json", nil, &list)
+// Containers lists the running containers: those with these IDs, or all if none is given.
+// The engine looks the IDs up, and at no other container.
+func (c *Client) Containers(ctx context.Context, ids ...string) (list []Container, err error) {
+	var query url.Values
+	if len(ids) > 0 {
+		filters, err := json.Marshal(map[string][]string{"id": ids})
+		if err != nil {
+			return nil, fmt.Errorf("filter of containers: %w", err)
+		}
+		query = url.Values{"filters": {string(filters)}}
+	}
+	return list, c.get(ctx, "/containers/json", query, &list)
 }
 
 // Container returns what a container was created with. It may take until the
