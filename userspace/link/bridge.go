@@ -172,7 +172,7 @@ func (h *Host) setBridgeSysctls(b Bridge) error {
 		{"ipv6", b.Name, "accept_dad", "0"},
 		{"ipv6", b.Name, "disable_ipv6", boolean(!b.IPv6.IsValid())},
 	}
-	return h.ns.Do(func() error { return setAll(settings) })
+	return h.ns.Do(func() error { return h.conf.setAll(settings) })
 }
 
 func (h *Host) removeOtherAddresses(l netlink.Link, b Bridge) error {

@@ -64,8 +64,9 @@ type Device struct {
 // Host works on the devices of the network namespace that is the host.
 // It may be used by several goroutines at the same time.
 type Host struct {
-	ns *netns.NS
-	nl *netlink.Handle
+	ns   *netns.NS
+	nl   *netlink.Handle
+	conf confs
 }
 
 // OpenHost opens the network namespace of the calling thread. The caller closes it.
@@ -82,13 +83,17 @@ func newHost(ns *netns.NS) (*Host, error) {
 	if err != nil {
 		return nil, errors.Join(err, ns.Close())
 	}
-	return &Host{ns: ns, nl: handle}, nil
+	h := &Host{ns: ns, nl: handle}
+	if err := ns.Do(func() (err error) { h.conf, err = openConfs(); return err }); err != nil {
+		return nil, errors.Join(err, h.Close())
+	}
+	return h, nil
 }
 
-// Close gives up the sockets; devices stay.
+// Close gives up the sockets and what else is open; devices stay.
 func (h *Host) Close() error {
 	h.nl.Close()
-	return h.ns.Close()
+	return errors.Join(h.conf.close(), h.ns.Close())
 }
 
 // Find returns the device called name, or an error that wraps ErrNotFound.

@@ -139,7 +139,7 @@ func (s *Sandbox) addRoute(l netlink.Link, r Route) error {
 }
 
 func (i Interface) setSysctls() error {
-	if err := setAll([]sysctl{
+	if err := (confs{}).setAll([]sysctl{
 		{"ipv6", i.Name, "disable_ipv6", boolean(!i.IPv6.IsValid())},
 		{"ipv6", i.Name, "accept_ra", "0"},
 		{"ipv6", i.Name, "accept_dad", "0"},

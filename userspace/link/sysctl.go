@@ -20,18 +20,49 @@ type sysctl struct {
 	family, device, name, value string
 }
 
-func (s sysctl) dir() string { return filepath.Join("/proc/sys/net", s.family, "conf", s.device) }
+// confDir has the devices' directories.
+func confDir(family string) string { return filepath.Join("/proc/sys/net", family, "conf") }
 
-// setAll writes the settings of the namespace that the calling thread is in. It looks up
-// the directory of each device's family once: the kernel compares what it is asked for with
-// the directories of that name in all namespaces there are.
-func setAll(settings []sysctl) error {
+// confs are the directories of the devices' settings of one network namespace, by family, as
+// far as they are open. To look one up takes the kernel long where there are many namespaces:
+// it compares with the directories of that name in all of them.
+type confs map[string]*os.Root
+
+// openConfs opens those of the namespace that the calling thread is in. The caller closes them.
+func openConfs() (c confs, err error) {
+	c = make(confs)
+	for _, family := range []string{"ipv4", "ipv6"} {
+		c[family], err = os.OpenRoot(confDir(family))
+		if errors.Is(err, fs.ErrNotExist) {
+			delete(c, family)
+			continue
+		}
+		if err != nil {
+			delete(c, family)
+			return nil, errors.Join(fmt.Errorf("sysctl: %w", err), c.close())
+		}
+	}
+	return c, nil
+}
+
+func (c confs) close() error {
+	var errs []error
+	for _, in := range c {
+		errs = append(errs, in.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// setAll writes settings of the namespace that the calling thread is in, whose directories
+// are c if any are open. Each device's directory is looked up once for those that follow each
+// other.
+func (c confs) setAll(settings []sysctl) error {
 	for len(settings) > 0 {
-		dir, n := settings[0].dir(), 1
-		for n < len(settings) && settings[n].dir() == dir {
+		first, n := settings[0], 1
+		for n < len(settings) && settings[n].family == first.family && settings[n].device == first.device {
 			n++
 		}
-		if err := setIn(dir, settings[:n]); err != nil {
+		if err := c.setOne(first.family, first.device, settings[:n]); err != nil {
 			return err
 		}
 		settings = settings[n:]
@@ -39,9 +70,9 @@ func setAll(settings []sysctl) error {
 	return nil
 }
 
-// setIn writes settings that are in one directory.
-func setIn(dir string, settings []sysctl) error {
-	in, err := os.OpenRoot(dir)
+// setOne writes settings of one device in one family.
+func (c confs) setOne(family, device string, settings []sysctl) error {
+	in, err := c.open(family, device)
 	if errors.Is(err, fs.ErrNotExist) && !hasIPv6() && !slices.ContainsFunc(settings, sysctl.needsIPv6) {
 		// A kernel without IPv6 has nothing to switch off.
 		return nil
@@ -56,6 +87,14 @@ func setIn(dir string, settings []sysctl) error {
 		}
 	}
 	return nil
+}
+
+// open opens a device's directory. The caller closes it.
+func (c confs) open(family, device string) (*os.Root, error) {
+	if all, is := c[family]; is {
+		return all.OpenRoot(device)
+	}
+	return os.OpenRoot(filepath.Join(confDir(family), device))
 }
 
 // needsIPv6 tells what can't be had of a kernel without IPv6.

@@ -98,7 +98,7 @@ func (h *Host) finishVeth(v Veth) (Device, error) {
 		// address, no multicast reports of its own on the network.
 		{"ipv6", v.HostName, "disable_ipv6", "1"},
 	}
-	if err := h.ns.Do(func() error { return setAll(settings) }); err != nil {
+	if err := h.ns.Do(func() error { return h.conf.setAll(settings) }); err != nil {
 		return Device{}, err
 	}
 	d := device(l)
