@@ -27,6 +27,7 @@ import (
 	"fmt"
 	"iter"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/fairway-project/fairway/userspace/model"
@@ -156,6 +157,16 @@ type Endpoint struct {
 	// Links lets this endpoint reach the ports of others where icc=false
 	// forbids it, and their replies come back.
 	Links []Link
+}
+
+// Equal reports whether both say the same: of all endpoints, again whenever one is another.
+func (e Endpoint) Equal(o Endpoint) bool {
+	return e.ID == o.ID && e.NetworkID == o.NetworkID && e.HostIf == o.HostIf && e.HostIndex == o.HostIndex && e.Netns == o.Netns &&
+		e.MAC == o.MAC && e.IPv4 == o.IPv4 && e.IPv6 == o.IPv6 && slices.EqualFunc(e.Links, o.Links, Link.equal)
+}
+
+func (l Link) equal(o Link) bool {
+	return l.IPv4 == o.IPv4 && l.IPv6 == o.IPv6 && slices.Equal(l.Ports, o.Ports)
 }
 
 // CheckHere refuses an endpoint that has no device on this host: neither datapath carries

@@ -268,6 +268,7 @@ func (w *Watcher) learn(ctx context.Context, edit func(*view)) {
 	w.mu.Lock()
 	before := w.bridgeNames()
 	edit(&w.view)
+	w.onBridge = nil
 	w.view.nameAll()
 	w.pass(ctx)
 	changed := !before.equal(w.bridgeNames())

@@ -38,7 +38,7 @@ func (w *Watcher) look(ctx context.Context) {
 		w.retry.Raise()
 		return
 	}
-	w.devices = now
+	w.devices, w.onBridge = now, nil
 	for index := range w.since {
 		if _, there := now.Veths[index]; !there {
 			delete(w.since, index)
@@ -206,14 +206,18 @@ func (w *Watcher) taken() map[int]bool {
 	return out
 }
 
-// networkOn returns the ID of the network whose bridge has this index.
+// networkOn returns the ID of the network whose bridge has this index. It is asked for each
+// device, more than once each time that anything changes.
 func (w *Watcher) networkOn(bridge int) string {
-	for id, n := range w.view.networks {
-		if b, ok := w.devices.Bridges[n.Device()]; ok && b.Index == bridge {
-			return id
+	if w.onBridge == nil {
+		w.onBridge = make(map[int]string)
+		for id, n := range w.view.networks {
+			if b, ok := w.devices.Bridges[n.Device()]; ok {
+				w.onBridge[b.Index] = id
+			}
 		}
 	}
-	return ""
+	return w.onBridge[bridge]
 }
 
 // bind finds the devices of endpoints that have none, and forgets those that went.

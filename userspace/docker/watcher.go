@@ -86,6 +86,8 @@ type Watcher struct {
 	mu      sync.Mutex
 	view    view
 	devices device.Devices
+	// onBridge are the networks by the indexes of their bridges; nil where it isn't known.
+	onBridge map[int]string
 	// stale says that devices are to be listed anew.
 	stale bool
 	// looks counts the times that all devices were listed.

@@ -69,6 +69,9 @@ func (o *Owner) Set(ctx context.Context, all Whole) {
 
 // forgetGone drops the troubles of endpoints and devices that are gone.
 func (o *Owner) forgetGone() {
+	if len(o.troubles) == 0 {
+		return
+	}
 	there := make(map[string]bool)
 	for _, name := range o.devices {
 		there[devicePrefix+name] = true
@@ -139,21 +142,19 @@ func (r *round) heard(subject string, err error, taken func()) {
 // dropOthers removes what isn't wanted any more before anything is added: what is new
 // may have the same addresses.
 func (r *round) dropOthers() {
-	for id, e := range maps.Clone(r.told.endpoints) {
+	for _, id := range picked(r.told.endpoints, func(id string, e datapath.Endpoint) bool {
 		now, wanted := r.want.endpoints[id]
-		if wanted && now.HostIndex == e.HostIndex {
-			continue
-		}
+		return !wanted || now.HostIndex != e.HostIndex
+	}) {
+		_, wanted := r.want.endpoints[id]
 		r.heard(endpointPrefix+id, r.state.Datapath.DeleteEndpoint(r.ctx, id), func() {
 			r.logDeleted(id, r.told.ports[id], wanted)
 			delete(r.told.endpoints, id)
 			delete(r.told.ports, id)
 		})
 	}
-	for id, n := range maps.Clone(r.told.networks) {
-		if now := r.want.networks[id]; now.Told != nil {
-			continue
-		}
+	for _, id := range picked(r.told.networks, func(id string, _ Network) bool { return r.want.networks[id].Told == nil }) {
+		n := r.told.networks[id]
 		r.heard(networkPrefix+n.Name, r.state.Datapath.DeleteNetwork(r.ctx, id), func() {
 			r.logNetwork(n, false)
 			delete(r.told.networks, id)
@@ -162,13 +163,25 @@ func (r *round) dropOthers() {
 	}
 }
 
-func (r *round) networks() {
-	for _, id := range slices.Sorted(maps.Keys(r.want.networks)) {
-		n := r.want.networks[id]
-		have, known := r.told.networks[id]
-		if n.Told == nil || known && reflect.DeepEqual(have, n) {
-			continue
+// picked returns the IDs that f says yes to, in their order. Of many objects few are others
+// than before: all else about these is for them only.
+func picked[V any](all map[string]V, f func(id string, v V) bool) (ids []string) {
+	for id, v := range all {
+		if f(id, v) {
+			ids = append(ids, id)
 		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+func (r *round) networks() {
+	for _, id := range picked(r.want.networks, func(id string, n Network) bool {
+		have, known := r.told.networks[id]
+		return n.Told != nil && (!known || !reflect.DeepEqual(have, n))
+	}) {
+		n := r.want.networks[id]
+		_, known := r.told.networks[id]
 		r.state.mu.Lock()
 		err := r.state.claim(&n.Network)
 		r.state.mu.Unlock()
@@ -231,11 +244,11 @@ func (r *round) guardOne(name string, index int) {
 }
 
 func (r *round) endpoints() {
-	for _, id := range slices.Sorted(maps.Keys(r.want.endpoints)) {
+	for _, id := range picked(r.want.endpoints, func(id string, e datapath.Endpoint) bool {
+		have, known := r.told.endpoints[id]
+		return !known || !have.Equal(e)
+	}) {
 		e := r.want.endpoints[id]
-		if have, known := r.told.endpoints[id]; known && reflect.DeepEqual(have, e) {
-			continue
-		}
 		if _, known := r.told.networks[e.NetworkID]; !known {
 			// Its network has been told as the trouble.
 			continue
@@ -250,18 +263,17 @@ func (r *round) endpoints() {
 // ports first closes what isn't wanted any more, then opens what is new: a port may
 // move from one endpoint to another.
 func (r *round) ports() {
-	for id, have := range maps.Clone(r.told.ports) {
-		if slices.Equal(have, r.want.ports[id]) {
-			continue
-		}
+	for _, id := range picked(r.told.ports, func(id string, have []datapath.Port) bool { return !slices.Equal(have, r.want.ports[id]) }) {
+		have := r.told.ports[id]
 		if kept := common(have, r.want.ports[id]); len(kept) < len(have) {
 			r.setPorts(id, kept)
 		}
 	}
-	for _, id := range slices.Sorted(maps.Keys(r.told.endpoints)) {
-		if have, said := r.told.ports[id]; !said || !slices.Equal(have, r.want.ports[id]) {
-			r.setPorts(id, r.want.ports[id])
-		}
+	for _, id := range picked(r.told.endpoints, func(id string, _ datapath.Endpoint) bool {
+		have, said := r.told.ports[id]
+		return !said || !slices.Equal(have, r.want.ports[id])
+	}) {
+		r.setPorts(id, r.want.ports[id])
 	}
 }
 

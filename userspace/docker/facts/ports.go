@@ -103,7 +103,7 @@ func addListed(out map[string][]datapath.Port, networks map[string]Network, cont
 	proxied := proxied(held)
 	for _, c := range containers {
 		ports := published(c)
-		if slices.ContainsFunc(ports, proxied) {
+		if len(ports) == 0 || slices.ContainsFunc(ports, proxied) {
 			continue
 		}
 		g := policy.Elect(attachments(c, networks))
