@@ -18,7 +18,7 @@ func (w *Watcher) pass(ctx context.Context) {
 	if w.Wanted.Stopped() || !w.view.complete {
 		return
 	}
-	waiting := w.bind()
+	waiting, _ := w.bind()
 	endpoints := w.wantedEndpoints()
 	w.forgetContainers()
 	ports := facts.Ports(w.view.networks, w.view.containers, w.held.All())

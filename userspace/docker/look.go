@@ -70,14 +70,22 @@ func (w *Watcher) lookIfStale(retry bool) {
 	if w.Wanted.Stopped() {
 		return
 	}
-	if retry {
-		w.lookAtStrangers()
+	if retry && w.view.complete && !w.lookAtStrangers() {
+		if waiting, bound := w.bind(); !bound {
+			// Whatever would be said has been said.
+			if waiting {
+				w.retry.Raise()
+			}
+			w.askOfStrangers()
+			return
+		}
 	}
 	w.follows(ctx)
 }
 
-// lookAtStrangers looks at the devices that have no endpoint.
-func (w *Watcher) lookAtStrangers() {
+// lookAtStrangers looks at the devices that have no endpoint. It reports whether one is gone,
+// or is another port.
+func (w *Watcher) lookAtStrangers() (changed bool) {
 	taken := w.taken()
 	for index := range w.devices.Veths {
 		if taken[index] {
@@ -89,11 +97,15 @@ func (w *Watcher) lookAtStrangers() {
 			w.stale = true
 			w.retry.Raise()
 		case is:
+			before := w.devices.Veths[index]
+			changed = changed || before.Bridge != v.Bridge || before.Name != v.Name
 			w.devices.Veths[index] = v
 		default:
+			changed = true
 			w.forgetDevice(index)
 		}
 	}
+	return changed
 }
 
 func (w *Watcher) forgetDevice(index int) {
@@ -221,8 +233,9 @@ func (w *Watcher) networkOn(bridge int) string {
 }
 
 // bind finds the devices of endpoints that have none, and forgets those that went.
-// It reports whether an endpoint and a device are left that may belong together.
-func (w *Watcher) bind() (waiting bool) {
+// It reports whether an endpoint and a device are left that may belong together, and whether
+// any endpoint's device is another than before.
+func (w *Watcher) bind() (waiting, changed bool) {
 	taken := make(map[int]bool)
 	listed := make(map[string]bool)
 	for _, n := range w.view.networks {
@@ -233,6 +246,7 @@ func (w *Watcher) bind() (waiting bool) {
 	for id, index := range w.bound {
 		if _, there := w.devices.Veths[index]; !there || !listed[id] {
 			delete(w.bound, id)
+			changed = true
 			continue
 		}
 		taken[index] = true
@@ -252,9 +266,10 @@ func (w *Watcher) bind() (waiting bool) {
 			w.todo.network(id)
 		default:
 			w.bound[endpoint] = max(w.bound[endpoint], index)
+			changed = true
 		}
 	}
-	return waiting
+	return waiting, changed
 }
 
 // endpointBehind returns the endpoint of the network that has the device's MAC address, ""

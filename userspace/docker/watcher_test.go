@@ -403,7 +403,8 @@ func TestDeviceOfNobody(t *testing.T) {
 	bind := func() bool {
 		w.watcher.mu.Lock()
 		defer w.watcher.mu.Unlock()
-		return w.watcher.bind()
+		waiting, _ := w.watcher.bind()
+		return waiting
 	}
 	w.eventually("its endpoint is waited for", bind)
 	w.watcher.mu.Lock()
