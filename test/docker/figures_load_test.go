@@ -17,9 +17,9 @@ import (
 	"github.com/fairway-project/fairway/test/harness"
 )
 
-// crowd starts containers at once, and tells when the engine had started the last
-// and when the last was reached from outside.
-func (d *engine) crowd(count, networks int) (started, reached time.Duration) {
+// crowd starts containers at once, each with a published port or all without, and tells when
+// the engine had started the last, and when the last port was reached from outside.
+func (d *engine) crowd(count, networks int, ports bool) (started, reached time.Duration) {
 	d.t.Helper()
 	for n := range networks {
 		d.docker("network", "create", fmt.Sprintf("crowd%d", n))
@@ -27,14 +27,21 @@ func (d *engine) crowd(count, networks int) (started, reached time.Duration) {
 	var names []string
 	for n := range count {
 		name := fmt.Sprintf("c%d", n)
-		d.docker("create", "--name", name, "--network", fmt.Sprintf("crowd%d", n%networks), "-p", fmt.Sprintf("%d:80", 31000+n),
-			image, "/peer", "serve", "80", name)
+		args := []string{"create", "--name", name, "--network", fmt.Sprintf("crowd%d", n%networks)}
+		if ports {
+			args = append(args, "-p", fmt.Sprintf("%d:80", 31000+n))
+		}
+		d.docker(append(args, image, "/peer", "serve", "80", name)...)
 		names = append(names, name)
 	}
 	begun := time.Now()
 	d.startAll(names)
 	started = time.Since(begun)
-	for n, name := range names {
+	reachable := names
+	if !ports {
+		reachable = nil
+	}
+	for n, name := range reachable {
 		harness.EventuallyWithin(d.t, d.limit, name+" is reached", func() error {
 			r, err := harness.GetTCP(d.LAN1, fmt.Sprintf("%s:%d", harness.HostIP4, 31000+n), harness.Within(harness.Silence))
 			if err == nil && r.Tag != name {

@@ -128,9 +128,11 @@ func (d *engine) figures(f *figures, column string, size sizes) {
 	f.note(fmt.Sprintf("removal with a range of %d ports, ms", size.wide), column, millis(remove))
 	count, kib := d.proxyMemory(published(30000, size.proxied)...)
 	f.note(fmt.Sprintf("memory of %d proxies (PSS), MB", 2*size.proxied), column, fmt.Sprintf("%.1f (%d processes)", float64(kib)/1024, count))
-	started, reached := d.crowd(size.crowd, size.networks)
+	started, reached := d.crowd(size.crowd, size.networks, true)
 	f.note(fmt.Sprintf("%d containers on %d networks at once: all started, s", size.crowd, size.networks), column, fmt.Sprintf("%.1f", started.Seconds()))
 	f.note(fmt.Sprintf("%d containers on %d networks at once: all reached, s", size.crowd, size.networks), column, fmt.Sprintf("%.1f", reached.Seconds()))
+	started, _ = d.crowd(size.crowd, size.networks, false)
+	f.note(fmt.Sprintf("%d containers on %d networks at once, without ports: all started, s", size.crowd, size.networks), column, fmt.Sprintf("%.1f", started.Seconds()))
 	lost, sent := d.restartUnderTraffic(size.busy)
 	f.note(fmt.Sprintf("engine restarted with %d containers under traffic: packets lost", size.busy), column, fmt.Sprintf("%d of %d", lost, sent))
 }
