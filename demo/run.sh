@@ -13,7 +13,7 @@ set -euo pipefail
 readonly mode=${DEMO_MODE:-ebpf}
 readonly repo=$(cd "$(dirname "$0")/.." && pwd)
 readonly fairway=${DEMO_FAIRWAY:-$repo/bin/fairway}
-readonly host_ip=192.0.2.1 lan_ip=192.0.2.10 port=8080 metrics=127.0.0.1:9090
+readonly host_ip=192.0.2.1 lan_ip=192.0.2.10 port=8080 shop_port=8090 metrics=127.0.0.1:9090
 
 # shellcheck source=demo/lib.sh
 . "$repo/demo/lib.sh"
@@ -128,6 +128,40 @@ look() {
 	expect '^OK +daemon '
 }
 
+# ask_shop WHERE ADDRESS [COMMAND...]: asks 40 times, each time by a new connection, and
+# shows how often each backend answered.
+ask_shop() {
+	local where=$1 address=$2
+	shift 2
+	"$where" "$@" sh -c "for i in \$(seq 40); do curl -sS -m 5 http://$address/; done | sort | uniq -c"
+	awk '{ n += $1 } END { exit n != 40 }' "$work/out" || fail "not all 40 requests were answered"
+}
+
+all_serve() { [[ $("$fairway" service ls --format '{{.Backends}}') == 3/3 ]]; }
+
+serve() {
+	local i
+	say "A service: one name, one address and one port in front of three sandboxes"
+	step fairway service create shop --network demo --port 80 --publish $shop_port:80 --select app=shop --health http:/,interval=500ms
+	for i in 1 2 3; do
+		write_nginx "$work/shop$i" 80 "shop $i"
+		step fairway run -d --name "shop$i" --network demo --label app=shop -- nginx -c "$work/shop$i/nginx.conf"
+		sandboxes+=("$(cat "$work/out")")
+	done
+	until_true "all three serve" all_serve
+	step fairway service ls
+	say "From the LAN by the port, and from a sandbox by the name; each connection gets one of the three"
+	ask_shop step_lan "$host_ip:$shop_port"
+	for i in 1 2 3; do expect "shop $i"; done
+	ask_shop step shop fairway run --rm --network demo --
+	for i in 1 2 3; do expect "shop $i"; done
+	say "One of the three dies; the others serve"
+	step fairway stop -s KILL shop2
+	ask_shop step_lan "$host_ip:$shop_port"
+	step fairway service backends shop
+	expect 'shop1 .*active'
+}
+
 # The counters are the kernel's: what the programs did, not what the daemon believes.
 compare() {
 	local path=$1 before after
@@ -156,6 +190,7 @@ main() {
 	refuse
 	survive
 	look
+	serve
 	finish
 }
 
