@@ -32,6 +32,7 @@ struct enums {
 	struct ring_word ring_word;
 	struct backend backend;
 	struct pool pool;
+	struct affinity_set affinity_set;
 };
 
 volatile const struct enums enums = {};

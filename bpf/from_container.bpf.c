@@ -11,38 +11,50 @@
 
 /*
  * To a published port, or to a service by its own address, which own tells. target is NULL
- * where nobody is there.
+ * where nobody is there, or an address outside; why is the reason of the former.
  */
 static __always_inline int to_published(struct __sk_buff *ctx, bool v6, const struct packet *p,
 					__u32 slot, const struct endpoint *ep,
 					const struct network *net, const struct published *pub,
-					const struct endpoint *target, bool own)
+					const struct endpoint *target, bool own,
+					enum drop_reason why)
 {
+	__be32 daddr[4];
+
 	/* What an internal network has of its own it reaches. */
 	if (net->flags & NETWORK_INTERNAL &&
 	    !(own && (target ? target->network == ep->network : publish_is_vacant(pub))))
 		return dropped(DROP_INTERNAL);
 	if (!target && publish_is_vacant(pub))
-		return reply_no_backend(ctx, PROG_FROM_CONTAINER, v6, p);
+		return reply_no_backend(ctx, PROG_FROM_CONTAINER, v6, p, why);
+	if (publish_is_outside(pub)) {
+		if (p->dport != pub->port && port_is_sealed(p))
+			return dropped(DROP_UNSUPPORTED);
+		publish_target(v6, pub, daddr);
+		return open_outside(ctx, v6, p, slot, ep, net, daddr, pub->port);
+	}
 	return open_hairpin(v6, p, slot, ep, pub, target);
 }
 
 /* To one of the host's own addresses. */
 static __always_inline int to_host(struct __sk_buff *ctx, bool v6, const struct packet *p,
-				   __u32 slot, const struct endpoint *ep,
-				   const struct network *net, __u32 gateway_of_network)
+				   __u32 slot, const struct endpoint *ep, const struct network *net,
+				   __u32 gateway_of_network)
 {
 	bool own = gateway_of_network == (__u32)ep->network + 1;
 	struct client client = client_of(v6, p);
 	struct published *pub = NULL;
 	struct endpoint *target;
 
+	/* Left to the host's stack for netfilter to judge, it would be for the host itself. */
+	client.outside = !first_packet;
+
 	if (!(p->flags & (PKT_NO_PORTS | PKT_LATER_FRAGMENT)) && begins_connection(p) &&
 	    (!v6 || may_be_forwarded(true, p->saddr)))
 		pub = publish_resolve(v6, p->daddr, p->dport, p->proto, FOR_PACKET,
 				      own ? ep->network : 0, &client, &target);
 	if (pub)
-		return to_published(ctx, v6, p, slot, ep, net, pub, target, own);
+		return to_published(ctx, v6, p, slot, ep, net, pub, target, own, client.why);
 	if (gateway_of_network && !own && !is_gateway(v6, net, p->daddr))
 		return dropped(DROP_ISOLATED);
 	if (net->flags & NETWORK_INTERNAL && !gateway_of_network)
@@ -128,7 +140,7 @@ static __always_inline int begin(struct __sk_buff *ctx, bool v6, const struct pa
 		return dropped(DROP_NO_FLOW);
 	if (target != MAX_NETWORKS)
 		return open_between(v6, p, slot, ep, net, target);
-	return open_outside(ctx, v6, p, slot, ep, net);
+	return open_outside(ctx, v6, p, slot, ep, net, p->daddr, p->dport);
 }
 
 /* A packet of no flow. */

@@ -49,8 +49,9 @@ static __always_inline int published(struct __sk_buff *ctx, bool v6, const struc
 	if (!pub)
 		return NEXT;
 	if (!ep)
-		return publish_is_vacant(pub) ? reply_no_backend(ctx, PROG_FROM_UPLINK, v6, p) :
-						dropped(DROP_ENDPOINT_GONE);
+		return publish_is_vacant(pub) ?
+			       reply_no_backend(ctx, PROG_FROM_UPLINK, v6, p, client.why) :
+			       dropped(DROP_ENDPOINT_GONE);
 	publish_target(v6, pub, to->daddr);
 	to->slot = pub->endpoint;
 	to->dport = pub->port;

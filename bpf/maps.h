@@ -114,6 +114,30 @@ struct pool_backends {
 	__type(value, struct backend); /* at 0 struct pool */
 };
 
+struct pool_affinity {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, AFFINITY_SETS);
+	__uint(map_flags, BPF_F_INNER_MAP);
+	__type(key, __u32);
+	__type(value, struct affinity_set);
+};
+
+/* Of pools that remember their clients. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, MAX_SERVICES);
+	__type(key, __u32);
+	__array(values, struct pool_affinity);
+} affinities SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, MAX_SOURCES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct source_key);
+	__type(value, __u32); /* 1 */
+} service_sources SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
 	__uint(max_entries, MAX_SERVICES);

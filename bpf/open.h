@@ -83,13 +83,14 @@ static __always_inline bool may_leave(bool v6, const struct packet *p)
 
 /*
  * Plans a container's packet to somewhere outside: route, source address and
- * the two actions. Returns DROP_NONE, or why not.
+ * the two actions. daddr and dport are the packet's own, or a service's backend's. Returns
+ * DROP_NONE, or why not.
  */
 static __always_inline enum drop_reason plan_outside(struct __sk_buff *ctx, bool v6,
 						     const struct packet *p, __u32 slot,
 						     const struct endpoint *ep,
-						     const struct network *net,
-						     enum route_result *route,
+						     const struct network *net, const __be32 *daddr,
+						     __be16 dport, enum route_result *route,
 						     struct flow_plan *plan)
 {
 	bool masquerade = network_masquerades(net, v6);
@@ -100,12 +101,12 @@ static __always_inline enum drop_reason plan_outside(struct __sk_buff *ctx, bool
 		return DROP_UNSUPPORTED;
 	if (!begins_connection(p) && (masquerade || !continues_connection(p)))
 		return DROP_NO_FLOW;
-	*route = route_lookup(ctx, v6, p->saddr, p->daddr, net->bridge_ifindex, plan);
+	*route = route_lookup(ctx, v6, p->saddr, daddr, net->bridge_ifindex, plan);
 	if (*route == ROUTE_NONE)
 		return DROP_NO_ROUTE;
 	addr_copy(v6, plan->saddr, p->saddr);
-	addr_copy(v6, plan->daddr, p->daddr);
-	plan->dport = p->dport;
+	addr_copy(v6, plan->daddr, daddr);
+	plan->dport = dport;
 	plan->zone = ep->network;
 	plan->twin_zone = ZONE_WORLD;
 	plan->origin_endpoint = plan->reply_endpoint = slot;
@@ -118,10 +119,14 @@ static __always_inline enum drop_reason plan_outside(struct __sk_buff *ctx, bool
 	return DROP_NONE;
 }
 
-/* Container to outside: masqueraded, or as it is where the network is routed. */
+/*
+ * Container to outside: masqueraded, or as it is where the network is routed; to daddr and
+ * dport, which differ from the packet's where those are a service's.
+ */
 static __always_inline int open_outside(struct __sk_buff *ctx, bool v6, const struct packet *p,
 					__u32 slot, const struct endpoint *ep,
-					const struct network *net)
+					const struct network *net, const __be32 *daddr,
+					__be16 dport)
 {
 	enum route_result route = ROUTE_NONE;
 	struct flow_plan *plan = new_plan();
@@ -129,7 +134,9 @@ static __always_inline int open_outside(struct __sk_buff *ctx, bool v6, const st
 
 	if (!plan)
 		return TC_ACT_SHOT;
-	reason = plan_outside(ctx, v6, p, slot, ep, net, &route, plan);
+	reason = plan_outside(ctx, v6, p, slot, ep, net, daddr, dport, &route, plan);
+	if (!reason && route != ROUTE_UPLINK && !addr_equal(v6, daddr, p->daddr))
+		reason = DROP_NO_ROUTE; /* the stack knows nothing of services */
 	if (reason)
 		return dropped(reason);
 	/* The stack refuses it with the ICMP error that fits; it can't forward it. */

@@ -66,11 +66,12 @@ enum publish_for {
  * published there for who asks; *ep is the endpoint behind it, NULL if that is gone.
  *
  * Where it is a service, the backend for the client is what is returned; and the service's
- * publication itself, without an endpoint, if there is none (publish_is_vacant).
+ * publication itself, without an endpoint, if there is none for him (publish_is_vacant); client
+ * has the reason then. A backend outside has no endpoint either (publish_is_outside).
  */
 static __always_inline struct published *publish_resolve(bool v6, const __be32 *addr, __be16 port,
 							 __u8 proto, enum publish_for who,
-							 __u32 network, const struct client *client,
+							 __u32 network, struct client *client,
 							 struct endpoint **ep)
 {
 	struct published *pub = NULL;
@@ -86,7 +87,7 @@ static __always_inline struct published *publish_resolve(bool v6, const __be32 *
 	if (!pub || (who == FOR_PACKET && pub->flags & PUBLISHED_HOST_ONLY))
 		return NULL;
 	if (pub->flags & PUBLISHED_SERVICE) {
-		b = service_backend(pub->endpoint, client);
+		b = service_backend(v6, pub->endpoint, client);
 		if (!b)
 			return pub;
 		pub = &b->at;
@@ -95,7 +96,13 @@ static __always_inline struct published *publish_resolve(bool v6, const __be32 *
 	return pub;
 }
 
-/* Whether it is a service without a backend that serves, and no endpoint that is gone. */
+/* Whether it is a backend outside, and no endpoint that is gone. */
+static __always_inline bool publish_is_outside(const struct published *pub)
+{
+	return pub->flags & PUBLISHED_OUTSIDE;
+}
+
+/* Whether it is a service without a backend for the client, and no endpoint that is gone. */
 static __always_inline bool publish_is_vacant(const struct published *pub)
 {
 	return pub->flags & PUBLISHED_SERVICE;

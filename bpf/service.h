@@ -19,10 +19,13 @@
 /* With all but one backend of three gone, one flow in 400,000 finds nobody. */
 #define CHOICE_TRIES 32
 
-/* What the choice follows from: hashes of the client, and of all that tells its flows apart. */
+/* What the choice follows from, and why there is none. */
 struct client {
-	__u32 address;
-	__u32 flow;
+	const __be32 *addr; /* who may be kept out by it; NULL: the host itself */
+	__u32 address;      /* hash of the client */
+	__u32 flow;         /* and of all that tells its flows apart */
+	bool outside;       /* gets to addresses outside, too */
+	enum drop_reason why;
 };
 
 /* Entry of the table in the slot; NULL if there is none. */
@@ -69,17 +72,24 @@ static __always_inline struct endpoint *publish_endpoint(const struct published 
 	return ep;
 }
 
+/* Whether the backend is one for new flows; outside: so may be one that is no endpoint. */
+static __always_inline bool backend_serves(const struct backend *b, bool outside)
+{
+	if (!b || b->state != BACKEND_ACTIVE)
+		return false;
+	return b->at.flags & PUBLISHED_OUTSIDE ? outside : !!publish_endpoint(&b->at);
+}
+
 /* The backend at the place, by its index, if it serves; else 0. Not inline: see port_try4(). */
-__noinline int service_try(__u32 slot, __u32 place)
+__noinline int service_try(__u32 slot, __u32 place, bool outside)
 {
 	__u32 index = ring_at(slot, place);
-	struct backend *b = backend_at(slot, index);
 
-	return b && b->state == BACKEND_ACTIVE && publish_endpoint(&b->at) ? index : 0;
+	return backend_serves(backend_at(slot, index), outside) ? index : 0;
 }
 
 /* The backend for a client, by its index; 0 if none serves. */
-__noinline int service_choose(__u32 slot, __u32 hash)
+__noinline int service_choose(__u32 slot, __u32 hash, bool outside)
 {
 	__u32 size = ring_size(slot);
 	int i;
@@ -87,7 +97,7 @@ __noinline int service_choose(__u32 slot, __u32 hash)
 	if (!size)
 		return 0;
 	for (i = 0; i < CHOICE_TRIES; i++) {
-		int index = service_try(slot, hash % size);
+		int index = service_try(slot, hash % size, outside);
 
 		if (index)
 			return index;
@@ -96,20 +106,121 @@ __noinline int service_choose(__u32 slot, __u32 hash)
 	return 0;
 }
 
-/* The backend of the pool in the slot for a new flow of the client; NULL if none serves. */
-static __always_inline struct backend *service_backend(__u32 slot, const struct client *client)
+/*
+ * Clients that a pool remembers. Its table is its own, so whoever floods one service with
+ * clients makes no other forget; and who is forgotten gets the same backend by the ring,
+ * unless that has changed meanwhile.
+ */
+static __always_inline struct affinity_set *affinity_at(__u32 slot, __u32 client)
+{
+	return entry_of(&affinities, slot, client & (AFFINITY_SETS - 1));
+}
+
+static __always_inline bool affinity_lasts(const struct affinity *a, __u32 now)
+{
+	return a->backend && (__s32)(a->until - now) > 0;
+}
+
+/* The backend that the client had, by its index, if it serves still; else 0. */
+__noinline int affinity_find(__u32 slot, __u32 client, __u32 timeout, bool outside)
+{
+	struct affinity_set *set = affinity_at(slot, client);
+	__u32 now = bpf_jiffies64();
+	int i;
+
+	if (!set)
+		return 0;
+#pragma clang loop unroll(full)
+	for (i = 0; i < AFFINITY_WAYS; i++) {
+		struct affinity *a = &set->ways[i];
+
+		if (a->client != client || !affinity_lasts(a, now))
+			continue;
+		if (!backend_serves(backend_at(slot, a->backend), outside))
+			return 0;
+		a->until = now + timeout;
+		return a->backend;
+	}
+	return 0;
+}
+
+/* Remembers it, in the place of whoever would be forgotten next. */
+__noinline int affinity_keep(__u32 slot, __u32 client, __u32 timeout, __u32 backend)
+{
+	struct affinity_set *set = affinity_at(slot, client);
+	__u32 now = bpf_jiffies64(), least = ~0U, left;
+	struct affinity *keep = NULL;
+	int i;
+
+	if (!set)
+		return 0;
+#pragma clang loop unroll(full)
+	for (i = 0; i < AFFINITY_WAYS; i++) {
+		struct affinity *a = &set->ways[i];
+
+		left = affinity_lasts(a, now) && a->client != client ? a->until - now : 0;
+		if (left < least) {
+			least = left;
+			keep = a;
+		}
+	}
+	if (!keep)
+		return 0;
+	keep->client = client;
+	keep->until = now + timeout;
+	keep->backend = backend;
+	return 0;
+}
+
+/* Whether the client is one of those that may use the pool. The host may use all. */
+static __always_inline bool client_may_use(bool v6, const struct pool *pool, __u32 slot,
+					   const struct client *client)
+{
+	struct source_key key = { .prefixlen = 160, .slot = slot };
+
+	if (!(pool->flags & POOL_SOURCES) || !client->addr)
+		return true;
+	addr_map(v6, key.addr, client->addr);
+	return bpf_map_lookup_elem(&service_sources, &key);
+}
+
+/* The client's backend, by its index; 0 if none serves. */
+static __always_inline __u32 service_index(const struct pool *pool, __u32 slot,
+					   const struct client *client)
+{
+	__u32 index, hash = client->address, timeout = pool->affinity;
+	bool random = pool->flags & POOL_RANDOM;
+
+	if (!(pool->flags & POOL_BY_CLIENT))
+		return service_choose(slot, random ? bpf_get_prandom_u32() : client->flow,
+				      client->outside);
+	index = affinity_find(slot, hash, timeout, client->outside);
+	if (index)
+		return index;
+	index = service_choose(slot, random ? bpf_get_prandom_u32() : hash, client->outside);
+	if (index)
+		affinity_keep(slot, hash, timeout, index);
+	return index;
+}
+
+/*
+ * The backend of the pool in the slot for a new flow of the client; NULL if there is none for
+ * it, and why.
+ */
+static __always_inline struct backend *service_backend(bool v6, __u32 slot, struct client *client)
 {
 	struct pool *pool = pool_at(slot);
 	struct backend *b;
-	__u32 hash;
 
+	client->why = DROP_NO_BACKEND;
 	if (!pool)
 		return NULL;
-	if (pool->flags & POOL_BY_CLIENT)
-		hash = client->address;
-	else
-		hash = pool->flags & POOL_RANDOM ? bpf_get_prandom_u32() : client->flow;
-	b = backend_at(slot, service_choose(slot, hash));
+	if (!client_may_use(v6, pool, slot, client)) {
+		client->why = DROP_SERVICE_SOURCE;
+		__sync_fetch_and_add(&pool->strangers, 1);
+		return NULL;
+	}
+	b = backend_at(slot, service_index(pool, slot, client));
 	__sync_fetch_and_add(b ? &b->flows : &pool->refused, 1);
 	return b;
 }
@@ -127,5 +238,5 @@ static __always_inline struct client client_of(bool v6, const struct packet *p)
 #pragma clang loop unroll(full)
 	for (i = 0; i < (v6 ? 4 : 1); i++)
 		flow = mix(flow, p->daddr[i]);
-	return (struct client){ .address = address, .flow = flow };
+	return (struct client){ .addr = p->saddr, .address = address, .flow = flow };
 }

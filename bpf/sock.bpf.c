@@ -55,7 +55,7 @@ static __always_inline struct client client_of_socket(struct bpf_sock_addr *ctx,
 {
 	__u64 cookie = bpf_get_socket_cookie(ctx);
 
-	return (struct client){ .flow = mix(mix(cookie, cookie >> 32), d->port) };
+	return (struct client){ .flow = mix(mix(cookie, cookie >> 32), d->port), .outside = true };
 }
 
 /*
@@ -196,7 +196,7 @@ static __always_inline int redirect4(struct bpf_sock_addr *ctx)
 	if (!in_host_netns(ctx))
 		return PROCEED;
 	pub = publication_for(ctx, false, &d, &ep);
-	if (!pub || !ep)
+	if (!pub || (!ep && !publish_is_outside(pub)))
 		return nobody(pub);
 	remember_origin(ctx, false, &d, pub);
 	set_addr4(ctx, pub->addr);
@@ -218,7 +218,7 @@ static __always_inline int redirect6(struct bpf_sock_addr *ctx, bool may_change_
 	if (!in_host_netns(ctx))
 		return PROCEED;
 	pub = d.mapped ? publication_for(ctx, false, &d, &ep) : publication_for(ctx, true, &d, &ep);
-	if (!pub || !ep)
+	if (!pub || (!ep && !publish_is_outside(pub)))
 		return nobody(pub);
 	/* sendmsg can't change from IPv6 to IPv4 any more (udpv6_sendmsg). */
 	if (!may_change_family && !d.mapped && leads_to_mapped(pub))

@@ -19,7 +19,7 @@ static __always_inline int begin_here(struct __sk_buff *ctx, bool v6, const stru
 
 	if (!plan)
 		return TC_ACT_SHOT;
-	reason = plan_outside(ctx, v6, p, slot, ep, net, &route, plan);
+	reason = plan_outside(ctx, v6, p, slot, ep, net, p->daddr, p->dport, &route, plan);
 	if (!reason && route == ROUTE_LOCAL)
 		reason = DROP_NO_ROUTE;
 	return reason ? dropped(reason) : OPEN;

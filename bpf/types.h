@@ -44,11 +44,12 @@ enum drop_reason {
 	DROP_REWRITE_FAILED = 23,   /* the kernel refused to change the packet */
 	DROP_FLOW_EXPIRING = 24,    /* met a flow in the moment of its collection */
 	DROP_HOST_PORT_IN_USE = 25, /* host connection reuses a masqueraded tuple */
-	DROP_FLOW_SHARE = 26, /* the room left in the flow table is kept for other endpoints */
-	DROP_PORT_SHARE = 27, /* the ports left towards this destination are kept for others */
-	DROP_INCOMPLETE = 28, /* a program that had to go on with it wasn't there */
-	DROP_NO_BACKEND = 29, /* a service has no backend that serves */
-	DROP_REASON_MAX = 30,
+	DROP_FLOW_SHARE = 26,     /* the room left in the flow table is kept for other endpoints */
+	DROP_PORT_SHARE = 27,     /* the ports left towards this destination are kept for others */
+	DROP_INCOMPLETE = 28,     /* a program that had to go on with it wasn't there */
+	DROP_NO_BACKEND = 29,     /* a service has no backend that serves */
+	DROP_SERVICE_SOURCE = 30, /* a service that others than the sender may use */
+	DROP_REASON_MAX = 31,
 };
 
 /* Which way a packet goes, as seen from the container. */
@@ -96,12 +97,14 @@ enum limit {
 	HEARD_PLACES = 4096,  /* a power of two */
 	MAX_NETWORKS = 4096,
 	MAX_PUBLISHED = 262144,
-	MAX_SERVICES = 32768,      /* pools of backends */
-	MAX_BACKENDS = 4096,       /* of a pool */
-	RING_PLACES = 4,           /* of a word of a ring */
-	MAX_RING_WORDS = 65536,    /* of a ring */
-	UPLINK_ADDRS = 4,  /* masquerade candidates per uplink and family */
-	PORT_WORDS = 1024, /* of 64 bits, one bit per port */
+	MAX_SERVICES = 32768, /* pools of backends */
+	MAX_BACKENDS = 4096,  /* of a pool */
+	RING_PLACES = 4,      /* of a word of a ring */
+	MAX_SOURCES = 65536,  /* of all services */
+	AFFINITY_WAYS = 4,    /* clients of a set */
+	AFFINITY_SETS = 1024, /* of a pool, a power of two */
+	UPLINK_ADDRS = 4,     /* masquerade candidates per uplink and family */
+	PORT_WORDS = 1024,    /* of 64 bits, one bit per port */
 	COLLECT_BATCH = 1024,
 	CARRY_BATCH = 1024,
 	NEXTHOP_BITS = 12, /* of the number of slots in nexthops, at most 16 */
@@ -212,6 +215,7 @@ enum published_flag {
 	PUBLISHED_HOST_ONLY = 1, /* for sockets of the host itself */
 	PUBLISHED_ROUTED = 2,    /* the endpoint's own address and port, for direct access */
 	PUBLISHED_SERVICE = 4,   /* leads to one of a pool of backends */
+	PUBLISHED_OUTSIDE = 8,   /* of a backend: an address outside, and no endpoint's */
 };
 
 struct published_key {
@@ -263,14 +267,35 @@ struct backend {
 enum pool_flag {
 	POOL_RANDOM = 1,    /* draws a backend for each flow */
 	POOL_BY_CLIENT = 2, /* all flows of an address have the same */
+	POOL_SOURCES = 4,   /* has entries in service_sources, which others mustn't use */
 };
 
 /* What is said of a pool as a whole: stands where no backend does, at index 0. */
 struct pool {
-	__u32 flags;   /* POOL_* */
-	__u32 pad0;
-	__u64 refused; /* flows for which there was no backend */
-	__u32 pad[12];
+	__u32 flags;     /* POOL_* */
+	__u32 affinity;  /* jiffies for which a client is remembered; POOL_BY_CLIENT */
+	__u64 refused;   /* flows for which there was no backend */
+	__u64 strangers; /* flows that came from elsewhere than its sources */
+	__u32 pad[10];
+};
+
+/* Who may use a pool, by longest prefix: the slot has 32 bits of it. */
+struct source_key {
+	__u32 prefixlen;
+	__u32 slot;
+	__u8 addr[16]; /* v4-mapped */
+};
+
+/* A client of a pool and its backend; all 0: nobody's. */
+struct affinity {
+	__u32 client; /* hash of the address */
+	__u32 until;  /* jiffies */
+	__u16 backend;
+	__u16 pad;
+};
+
+struct affinity_set {
+	struct affinity ways[AFFINITY_WAYS];
 };
 
 /* Holes in icc=false: from may reach to:port, and replies come back. */

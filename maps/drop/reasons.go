@@ -48,5 +48,6 @@ func Reasons() []Reason {
 		{object.DatapathDropReasonDROP_PORT_SHARE, "port_share", "the source ports left towards this destination are kept for endpoints that have less"},
 		{object.DatapathDropReasonDROP_INCOMPLETE, "incomplete", "a program of the datapath that had to go on with the packet wasn't there"},
 		{object.DatapathDropReasonDROP_NO_BACKEND, "no_backend", "a service has no backend that serves; the sender is told, as by netfilter's REJECT"},
+		{object.DatapathDropReasonDROP_SERVICE_SOURCE, "service_source", "a service that is only for others than the sender"},
 	}
 }

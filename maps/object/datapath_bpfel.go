@@ -18,6 +18,17 @@ type DatapathAddrKey struct {
 	Addr [16]uint8
 }
 
+type DatapathAffinitySet struct {
+	_    structs.HostLayout
+	Ways [4]struct {
+		_       structs.HostLayout
+		Client  uint32
+		Until   uint32
+		Backend uint16
+		Pad     uint16
+	}
+}
+
 type DatapathBackend struct {
 	_     structs.HostLayout
 	At    DatapathPublished
@@ -121,7 +132,8 @@ const (
 	DatapathDropReasonDROP_PORT_SHARE       DatapathDropReason = 27
 	DatapathDropReasonDROP_INCOMPLETE       DatapathDropReason = 28
 	DatapathDropReasonDROP_NO_BACKEND       DatapathDropReason = 29
-	DatapathDropReasonDROP_REASON_MAX       DatapathDropReason = 30
+	DatapathDropReasonDROP_SERVICE_SOURCE   DatapathDropReason = 30
+	DatapathDropReasonDROP_REASON_MAX       DatapathDropReason = 31
 )
 
 type DatapathEndpoint struct {
@@ -199,11 +211,22 @@ type DatapathEnums struct {
 		Pad   [7]uint32
 	}
 	Pool struct {
-		_       structs.HostLayout
-		Flags   uint32
-		Pad0    uint32
-		Refused uint64
-		Pad     [12]uint32
+		_         structs.HostLayout
+		Flags     uint32
+		Affinity  uint32
+		Refused   uint64
+		Strangers uint64
+		Pad       [10]uint32
+	}
+	AffinitySet struct {
+		_    structs.HostLayout
+		Ways [4]struct {
+			_       structs.HostLayout
+			Client  uint32
+			Until   uint32
+			Backend uint16
+			Pad     uint16
+		}
 	}
 }
 
@@ -406,7 +429,9 @@ const (
 	DatapathLimitMAX_SERVICES      DatapathLimit = 32768
 	DatapathLimitMAX_BACKENDS      DatapathLimit = 4096
 	DatapathLimitRING_PLACES       DatapathLimit = 4
-	DatapathLimitMAX_RING_WORDS    DatapathLimit = 65536
+	DatapathLimitMAX_SOURCES       DatapathLimit = 65536
+	DatapathLimitAFFINITY_WAYS     DatapathLimit = 4
+	DatapathLimitAFFINITY_SETS     DatapathLimit = 1024
 	DatapathLimitUPLINK_ADDRS      DatapathLimit = 4
 	DatapathLimitPORT_WORDS        DatapathLimit = 1024
 	DatapathLimitCOLLECT_BATCH     DatapathLimit = 1024
@@ -540,11 +565,12 @@ type DatapathParkedRow struct {
 }
 
 type DatapathPool struct {
-	_       structs.HostLayout
-	Flags   uint32
-	Pad0    uint32
-	Refused uint64
-	Pad     [12]uint32
+	_         structs.HostLayout
+	Flags     uint32
+	Affinity  uint32
+	Refused   uint64
+	Strangers uint64
+	Pad       [10]uint32
 }
 
 type DatapathPoolFlag uint32
@@ -552,6 +578,7 @@ type DatapathPoolFlag uint32
 const (
 	DatapathPoolFlagPOOL_RANDOM    DatapathPoolFlag = 1
 	DatapathPoolFlagPOOL_BY_CLIENT DatapathPoolFlag = 2
+	DatapathPoolFlagPOOL_SOURCES   DatapathPoolFlag = 4
 )
 
 type DatapathPresented struct {
@@ -598,6 +625,7 @@ const (
 	DatapathPublishedFlagPUBLISHED_HOST_ONLY DatapathPublishedFlag = 1
 	DatapathPublishedFlagPUBLISHED_ROUTED    DatapathPublishedFlag = 2
 	DatapathPublishedFlagPUBLISHED_SERVICE   DatapathPublishedFlag = 4
+	DatapathPublishedFlagPUBLISHED_OUTSIDE   DatapathPublishedFlag = 8
 )
 
 type DatapathPublishedKey struct {
@@ -746,6 +774,13 @@ type DatapathSocketOrigin struct {
 	Pad  uint16
 }
 
+type DatapathSourceKey struct {
+	_         structs.HostLayout
+	Prefixlen uint32
+	Slot      uint32
+	Addr      [16]uint8
+}
+
 type DatapathSpareFrame struct {
 	_     structs.HostLayout
 	Frame [9216]uint8
@@ -795,6 +830,7 @@ const (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	DatapathMapAffinities        = "affinities"
 	DatapathMapAnswerTuples      = "answer_tuples"
 	DatapathMapBusyFrags         = "busy_frags"
 	DatapathMapCalls             = "calls"
@@ -837,6 +873,7 @@ const (
 	DatapathMapResolvers         = "resolvers"
 	DatapathMapRings             = "rings"
 	DatapathMapScratches         = "scratches"
+	DatapathMapServiceSources    = "service_sources"
 	DatapathMapShares            = "shares"
 	DatapathMapSocketOrigins     = "socket_origins"
 	DatapathMapSpareFrames       = "spare_frames"
@@ -983,6 +1020,7 @@ type DatapathProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type DatapathMapSpecs struct {
+	Affinities      *ebpf.MapSpec `ebpf:"affinities"`
 	AnswerTuples    *ebpf.MapSpec `ebpf:"answer_tuples"`
 	BusyFrags       *ebpf.MapSpec `ebpf:"busy_frags"`
 	Calls           *ebpf.MapSpec `ebpf:"calls"`
@@ -1025,6 +1063,7 @@ type DatapathMapSpecs struct {
 	Resolvers       *ebpf.MapSpec `ebpf:"resolvers"`
 	Rings           *ebpf.MapSpec `ebpf:"rings"`
 	Scratches       *ebpf.MapSpec `ebpf:"scratches"`
+	ServiceSources  *ebpf.MapSpec `ebpf:"service_sources"`
 	Shares          *ebpf.MapSpec `ebpf:"shares"`
 	SocketOrigins   *ebpf.MapSpec `ebpf:"socket_origins"`
 	SpareFrames     *ebpf.MapSpec `ebpf:"spare_frames"`
@@ -1069,6 +1108,7 @@ func (o *DatapathObjects) Close() error {
 //
 // It can be passed to LoadDatapathObjects or ebpf.CollectionSpec.LoadAndAssign.
 type DatapathMaps struct {
+	Affinities      *ebpf.Map `ebpf:"affinities"`
 	AnswerTuples    *ebpf.Map `ebpf:"answer_tuples"`
 	BusyFrags       *ebpf.Map `ebpf:"busy_frags"`
 	Calls           *ebpf.Map `ebpf:"calls"`
@@ -1111,6 +1151,7 @@ type DatapathMaps struct {
 	Resolvers       *ebpf.Map `ebpf:"resolvers"`
 	Rings           *ebpf.Map `ebpf:"rings"`
 	Scratches       *ebpf.Map `ebpf:"scratches"`
+	ServiceSources  *ebpf.Map `ebpf:"service_sources"`
 	Shares          *ebpf.Map `ebpf:"shares"`
 	SocketOrigins   *ebpf.Map `ebpf:"socket_origins"`
 	SpareFrames     *ebpf.Map `ebpf:"spare_frames"`
@@ -1122,6 +1163,7 @@ type DatapathMaps struct {
 
 func (m *DatapathMaps) Close() error {
 	return _DatapathClose(
+		m.Affinities,
 		m.AnswerTuples,
 		m.BusyFrags,
 		m.Calls,
@@ -1164,6 +1206,7 @@ func (m *DatapathMaps) Close() error {
 		m.Resolvers,
 		m.Rings,
 		m.Scratches,
+		m.ServiceSources,
 		m.Shares,
 		m.SocketOrigins,
 		m.SpareFrames,

@@ -47,7 +47,9 @@ type Backend struct {
 	// Endpoint is a slot in package endpoint, Generation that of its owner.
 	Endpoint   uint16
 	Generation uint16
-	State      State
+	// Outside is an address that is no endpoint's.
+	Outside bool
+	State   State
 }
 
 // Counted is what programs count of a backend.
@@ -60,17 +62,22 @@ type Counted struct {
 type Settings struct {
 	// Random draws a backend for each flow.
 	Random bool
-	// ByClient leads all of a client's flows to the same backend.
-	ByClient bool
+	// ByClient leads all of a client's flows to the same backend, and remembers for so many
+	// jiffies which that is; 0 for not.
+	ByClient uint32
+	// Sources says that only those of PutSource may use the pool.
+	Sources bool
 }
 
 // Table is the tables of all pools.
 type Table struct {
-	rings, pools *ebpf.Map
+	rings, pools, affinities, sources *ebpf.Map
 }
 
 // New returns the table in these maps, which stay the caller's.
-func New(m *object.DatapathMaps) *Table { return &Table{rings: m.Rings, pools: m.Pools} }
+func New(m *object.DatapathMaps) *Table {
+	return &Table{rings: m.Rings, pools: m.Pools, affinities: m.Affinities, sources: m.ServiceSources}
+}
 
 // Limit is the number of slots, less the one that isn't used.
 func (t *Table) Limit() uint32 { return t.pools.MaxEntries() - 1 }
@@ -132,18 +139,19 @@ func (t *Table) Pool(slot uint16) (s Settings, backends []Backend, counted []Cou
 	return s, backends, counted, true, nil
 }
 
-// Refused returns for how many flows a slot's pool had no backend.
-func (t *Table) Refused(slot uint16) (uint64, error) {
+// Refused returns for how many flows a slot's pool had no backend, and how many came from
+// elsewhere than its sources.
+func (t *Table) Refused(slot uint16) (none, strangers uint64, err error) {
 	pool, err := inner(t.pools, slot)
 	if pool == nil || err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	defer pool.Close()
 	var v object.DatapathBackend
 	if err := pool.Lookup(uint32(0), &v); err != nil {
-		return 0, fmt.Errorf("pool %d: %w", slot, err)
+		return 0, 0, fmt.Errorf("pool %d: %w", slot, err)
 	}
-	return headOf(&v).Refused, nil
+	return headOf(&v).Refused, headOf(&v).Strangers, nil
 }
 
 // PutPool writes a slot's backends and settings where they differ, and keeps what is counted
@@ -163,7 +171,10 @@ func (t *Table) PutPool(slot uint16, s Settings, backends []Backend) error {
 	want := make([]object.DatapathBackend, 1+len(backends))
 	copy(want, have[:min(len(have), 1)])
 	head := headOf(&want[0])
-	head.Flags = flagsOf(s)
+	head.Flags, head.Affinity = flagsOf(s), s.ByClient
+	if err := t.remember(slot, s.ByClient != 0); err != nil {
+		return err
+	}
 	for i, b := range backends {
 		want[1+i] = toValue(b)
 		if 1+i < len(have) && sameOwner(&have[1+i], &want[1+i]) {
@@ -185,7 +196,7 @@ func (t *Table) PutPool(slot uint16, s Settings, backends []Backend) error {
 func (t *Table) Used() ([]uint16, error) {
 	var used []uint16
 	seen := make(map[uint32]bool)
-	for _, m := range []*ebpf.Map{t.rings, t.pools} {
+	for _, m := range []*ebpf.Map{t.rings, t.pools, t.affinities} {
 		var slot uint32
 		var id ebpf.MapID
 		it := m.Iterate()
@@ -204,7 +215,7 @@ func (t *Table) Used() ([]uint16, error) {
 
 // Clear takes what stands in a slot away. No program knows it when it returns.
 func (t *Table) Clear(slot uint16) error {
-	for _, m := range []*ebpf.Map{t.rings, t.pools} {
+	for _, m := range []*ebpf.Map{t.rings, t.pools, t.affinities} {
 		if err := m.Delete(uint32(slot)); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 			return fmt.Errorf("pool %d: %w", slot, err)
 		}
@@ -215,7 +226,8 @@ func (t *Table) Clear(slot uint16) error {
 func settingsOf(head *object.DatapathPool) Settings {
 	return Settings{
 		Random:   head.Flags&uint32(object.DatapathPoolFlagPOOL_RANDOM) != 0,
-		ByClient: head.Flags&uint32(object.DatapathPoolFlagPOOL_BY_CLIENT) != 0,
+		ByClient: head.Affinity,
+		Sources:  head.Flags&uint32(object.DatapathPoolFlagPOOL_SOURCES) != 0,
 	}
 }
 
@@ -223,8 +235,11 @@ func flagsOf(s Settings) (flags uint32) {
 	if s.Random {
 		flags |= uint32(object.DatapathPoolFlagPOOL_RANDOM)
 	}
-	if s.ByClient {
+	if s.ByClient != 0 {
 		flags |= uint32(object.DatapathPoolFlagPOOL_BY_CLIENT)
+	}
+	if s.Sources {
+		flags |= uint32(object.DatapathPoolFlagPOOL_SOURCES)
 	}
 	return flags
 }
@@ -261,9 +276,14 @@ func toValue(b Backend) object.DatapathBackend {
 	if b.State == None {
 		return object.DatapathBackend{}
 	}
+	var flags uint16
+	if b.Outside {
+		flags = uint16(object.DatapathPublishedFlagPUBLISHED_OUTSIDE)
+	}
 	return object.DatapathBackend{
 		At: object.DatapathPublished{
 			Addr: wire.Mapped(b.Target.Addr()), Port: wire.Port(b.Target.Port()), Endpoint: b.Endpoint, Generation: b.Generation,
+			Flags: flags,
 		},
 		State: uint32(b.State),
 	}
@@ -276,6 +296,7 @@ func fromValue(v *object.DatapathBackend) Backend {
 	return Backend{
 		Target:   netip.AddrPortFrom(wire.Addr(v.At.Addr), wire.Port(v.At.Port)),
 		Endpoint: v.At.Endpoint, Generation: v.At.Generation, State: State(v.State),
+		Outside: v.At.Flags&uint16(object.DatapathPublishedFlagPUBLISHED_OUTSIDE) != 0,
 	}
 }
 

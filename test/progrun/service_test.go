@@ -15,7 +15,10 @@ import (
 	"github.com/fairway-project/fairway/userspace/model"
 )
 
-const noBackend = object.DatapathDropReasonDROP_NO_BACKEND
+const (
+	noBackend     = object.DatapathDropReasonDROP_NO_BACKEND
+	serviceSource = object.DatapathDropReasonDROP_SERVICE_SOURCE
+)
 
 // poolSlot is of the pool that the cases have.
 const poolSlot = 3
@@ -241,6 +244,110 @@ func vacantCases(f family) []testCase {
 	}
 }
 
+func sourceCases(f family) []testCase {
+	at := f.arrives(f.client(), f.host())
+	in, ack := at.TCP(50000, 8080, "S"), at.TCP(50000, 8080, "A")
+	from := func(sources ...netip.Prefix) func(*testing.T, *rig.Host) {
+		return func(t *testing.T, h *rig.Host) {
+			serves(f, protoTCP, service.Settings{Sources: true}, f.active(f.Web))(t, h)
+			for _, p := range sources {
+				check(t, h.Services.PutSource(service.Source{Slot: poolSlot, Prefix: p}))
+			}
+		}
+	}
+	own := netip.PrefixFrom(f.client(), f.client().BitLen())
+	lan := f.Eth0.Prefix4.Masked()
+	if f.v6 {
+		lan = f.Eth0.Prefix6.Masked()
+	}
+	other := func(t *testing.T, h *rig.Host) {
+		from()(t, h)
+		check(t, h.Services.PutSource(service.Source{Slot: poolSlot + 1, Prefix: own}))
+	}
+	refused := []step{fromUplink(f.Eth0, in, dropped(serviceSource), nil), fromUplink(f.Eth0, ack, dropped(serviceSource), nil)}
+	return []testCase{
+		{name: "one of them", world: from(own), steps: visit(f, in, f.Web, 80), flows: 1, after: requireChosen(1, 0)},
+		{name: "its subnet", world: from(lan), steps: visit(f, in, f.Web, 80), flows: 1},
+		{name: "nobody", world: from(), steps: refused, after: func(t *testing.T, h *rig.Host) {
+			if _, n, err := h.Services.Refused(poolSlot); n != 2 || err != nil {
+				t.Errorf("%d flows of strangers are counted, %v", n, err)
+			}
+		}},
+		{name: "somebody else", world: from(netip.PrefixFrom(f.far(), f.far().BitLen())), steps: refused},
+		{name: "of another service", world: other, steps: refused},
+		{name: "a container", world: from(own), steps: []step{
+			fromContainer(f.App, f.sends(f.App, f.vip()).TCP(45000, 8080, "S"), dropped(serviceSource), nil),
+		}},
+		{
+			name: "a container of the network", flows: 1, steps: asks(f, f.App, f.Web, true),
+			world: from(netip.PrefixFrom(f.addr(f.App), f.addr(f.App).BitLen()-8).Masked()),
+		},
+	}
+}
+
+// affinityCases: a client keeps its backend, though the ring leads elsewhere by now, for as
+// long as it is remembered and the backend serves.
+func affinityCases(f family) []testCase {
+	const kept = 10000
+	at := f.arrives(f.client(), f.host())
+	by := service.Settings{ByClient: kept}
+	// moved has the ring lead to db alone.
+	moved := func(steps []step, web service.State, more func(*testing.T, *rig.Host)) []step {
+		steps[0].before = func(t *testing.T, h *rig.Host) {
+			h.PutPool(t, poolSlot, by, is(f.active(f.Web), web), f.active(f.DB))
+			check(t, h.Services.PutRing(poolSlot, []uint16{2}))
+			if more != nil {
+				more(t, h)
+			}
+		}
+		return steps
+	}
+	world := serves(f, protoTCP, by, f.active(f.Web))
+	first := func() []step { return visit(f, at.TCP(50000, 8080, "S"), f.Web, 80) }
+	second := at.TCP(50001, 8080, "S")
+	other := f.arrives(f.far(), f.host()).TCP(50002, 8080, "S")
+	late := func(t *testing.T, h *rig.Host) { check(t, h.ForgetClients(poolSlot, kept+1)) }
+	soon := func(t *testing.T, h *rig.Host) { check(t, h.ForgetClients(poolSlot, kept/2)) }
+	gone := func(t *testing.T, h *rig.Host) { h.Unready(t, f.Web) }
+	return []testCase{
+		{name: "kept", world: world, flows: 3, steps: append(append(first(), moved(visit(f, second, f.Web, 80), service.Active, soon)...), visit(f, other, f.DB, 80)...)},
+		{name: "draining", world: world, flows: 2, steps: append(first(), moved(visit(f, second, f.DB, 80), service.Draining, nil)...)},
+		{name: "gone", world: world, flows: 2, steps: append(first(), moved(visit(f, second, f.DB, 80), service.Active, gone)...)},
+		{name: "too late", world: world, flows: 2, steps: append(first(), moved(visit(f, second, f.DB, 80), service.Active, late)...)},
+	}
+}
+
+// outsideCases: a backend that is no endpoint, reached as anything outside is.
+func outsideCases(f family) []testCase {
+	outside := backend{Target: netip.AddrPortFrom(f.far(), 443), Outside: true, State: service.Active}
+	out := f.sends(f.App, f.vip()).TCP(45000, 8080, "S")
+	wire := out.From(f.host(), 45000).To(f.far(), 443).Hop()
+	answer := wire.Reply().MACs(f.RouterMAC, f.Eth0.MAC).Flags("SA")
+	back := f.into(f.App, answer.From(f.vip(), 8080).To(f.addr(f.App), 45000))
+	in := f.arrives(f.client(), f.host()).TCP(50000, 8080, "S")
+	fromHost := frame.Between(f.Eth0.MAC, f.RouterMAC).IP(f.host(), f.client())
+	unroutable := outside
+	unroutable.Target = netip.AddrPortFrom(f.tunnel(), 443)
+	return []testCase{
+		{name: "from a container", flows: 1, world: serves(f, protoTCP, service.Settings{}, outside), steps: []step{
+			fromContainer(f.App, out, forwarded(), wire), fromUplink(f.Eth0, answer, delivered(f.App), back),
+			fromContainer(f.App, out.Flags("A"), forwarded(), wire.Flags("A")),
+		}},
+		{name: "from outside there is none", world: serves(f, protoTCP, service.Settings{}, outside), steps: []step{
+			fromUplink(f.Eth0, in, telling(forwarded(), noBackend), unreachable(f, fromHost.ID(0).TTL(64), in, quoteMax)),
+		}},
+		{name: "from outside the other", flows: 1, world: serves(f, protoTCP, service.Settings{}, outside, f.active(f.DB)), steps: visit(f, in, f.DB, 80)},
+		{name: "behind no uplink", world: serves(f, protoTCP, service.Settings{}, unroutable), steps: []step{fromContainer(f.App, out, dropped(noRoute), nil)}},
+		{name: "out of an internal network", steps: []step{fromContainer(f.App, out, dropped(internalReason), nil)}, world: func(t *testing.T, h *rig.Host) {
+			serves(f, protoTCP, service.Settings{}, outside)(t, h)
+			h.PutNetwork(t, f.Net1, rig.Default|rig.Internal)
+		}},
+		{name: "sctp to another port", world: serves(f, protoSCTP, service.Settings{}, outside), steps: []step{
+			fromContainer(f.App, f.sends(f.App, f.vip()).SCTP(45000, 8080), dropped(unsupported), nil),
+		}},
+	}
+}
+
 // requireChosen compares what the pool's backends were chosen for, all together, and for how
 // many flows none was.
 func requireChosen(flows, refused uint64) func(*testing.T, *rig.Host) {
@@ -252,7 +359,7 @@ func requireChosen(flows, refused uint64) func(*testing.T, *rig.Host) {
 		for _, c := range counted {
 			all += c.Flows
 		}
-		none, err := h.Services.Refused(poolSlot)
+		none, _, err := h.Services.Refused(poolSlot)
 		check(t, err)
 		if all != flows || none != refused {
 			t.Errorf("%d flows found a backend and %d none; want %d and %d", all, none, flows, refused)
@@ -271,9 +378,9 @@ func TestServiceChoice(t *testing.T) {
 			ports, again bool
 		}{
 			{"by flow", service.Settings{}, true, false},
-			{"by client", service.Settings{ByClient: true}, false, false},
+			{"by client", service.Settings{ByClient: 10000}, false, false},
 			{"by chance", service.Settings{Random: true}, true, true},
-			{"by client and by chance", service.Settings{ByClient: true, Random: true}, false, false},
+			{"by client and by chance", service.Settings{ByClient: 10000, Random: true}, false, false},
 		} {
 			t.Run(name+"/"+c.what, func(t *testing.T) {
 				choose := func(client, port uint16) uint16 {
@@ -337,6 +444,8 @@ func TestServiceSockets(t *testing.T) {
 			t.Run(name+"/connected udp "+at.String(), func(t *testing.T) { reachConnectedUDP(t, h, to) })
 			t.Run(name+"/udp "+at.String(), func(t *testing.T) { reachUDP(t, h, to) })
 		}
+		h.PutPool(t, poolSlot, service.Settings{Sources: true}, backend{Target: netip.AddrPortFrom(f.addr(f.Web), 80), Outside: true, State: service.Active})
+		t.Run(name+"/outside, and the host is nobody's stranger", func(t *testing.T) { reachTCP(t, h, "tcp", netip.AddrPortFrom(f.vip(), 8080)) })
 		h.PutPool(t, poolSlot, service.Settings{}, is(f.active(f.Web), service.Down))
 		for _, at := range reached {
 			t.Run(name+"/nobody at "+at.String(), func(t *testing.T) { requireRefused(t, h, netip.AddrPortFrom(at, 8080)) })

@@ -4,9 +4,13 @@ package testrun
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 
+	"github.com/cilium/ebpf"
+
 	"github.com/fairway-project/fairway/maps/host"
+	"github.com/fairway-project/fairway/maps/object"
 	"github.com/fairway-project/fairway/maps/publish"
 	"github.com/fairway-project/fairway/maps/service"
 	"github.com/fairway-project/fairway/userspace/model"
@@ -44,8 +48,27 @@ func (h *Host) Front(addr netip.Addr, port uint16, proto model.Proto, network, s
 	return errors.Join(err, h.PublishEntry(k, publish.Entry{Service: true, Endpoint: slot}))
 }
 
+// ForgetClients makes so many jiffies pass for what a pool remembers of its clients.
+func (h *Host) ForgetClients(slot uint16, jiffies uint32) error {
+	var clients *ebpf.Map
+	if err := h.Affinities.Lookup(uint32(slot), &clients); err != nil {
+		return fmt.Errorf("clients of pool %d: %w", slot, err)
+	}
+	defer clients.Close()
+	return changeArray(clients, func(_ int, set *object.DatapathAffinitySet) {
+		for i := range set.Ways {
+			set.Ways[i].Until -= jiffies
+		}
+	})
+}
+
 func (h *Host) clearPools() error {
 	var errs []error
+	sources, err := h.Services.Sources()
+	errs = append(errs, err)
+	for s := range sources {
+		errs = append(errs, h.Services.DeleteSource(s))
+	}
 	for slot := range h.pools {
 		errs = append(errs, h.Services.Clear(slot))
 	}

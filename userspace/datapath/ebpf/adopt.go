@@ -43,7 +43,9 @@ func (d *Datapath) adopt(cfg Config) error {
 	if d.endpoints, err = adoptEndpoints(slots, counts, d.ports, d.links, d.programs); err != nil {
 		return err
 	}
-	d.services = adoptServices(service.New(m), d.ports)
+	if d.services, err = adoptServices(service.New(m), d.ports); err != nil {
+		return err
+	}
 	d.frames = newFrames(cfg, d.endpoints)
 	d.collector = newCollector(cfg, d.loader, flows, slots, sharing)
 	d.shares = newShares(cfg.EndpointReserve, sharing, flows, d.collector)

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/fairway-project/fairway/maps/flow"
 	"github.com/fairway-project/fairway/maps/publish"
@@ -26,6 +27,8 @@ type services struct {
 	byID    map[string]*serviceState
 	bySlot  map[uint16]string
 	orphans map[uint16]bool
+	// sources are the table's content.
+	sources map[uint16]map[netip.Prefix]bool
 	// ended are flows to backends that are down now, or of services that are gone.
 	ended []endedFlows
 }
@@ -36,10 +39,14 @@ type serviceState struct {
 }
 
 // adoptServices finds the slots of an earlier process by what is published.
-func adoptServices(t *service.Table, p *ports) *services {
+func adoptServices(t *service.Table, p *ports) (*services, error) {
+	sources, err := t.Sources()
 	s := &services{
-		table: t, ports: p, slots: newSlots("pool of backends", service.MaxSlots),
+		table: t, ports: p, sources: make(map[uint16]map[netip.Prefix]bool), slots: newSlots("pool of backends", service.MaxSlots),
 		byID: make(map[string]*serviceState), bySlot: make(map[uint16]string), orphans: make(map[uint16]bool),
+	}
+	for k := range sources {
+		s.noteSource(k)
 	}
 	for of := range p.of {
 		if of.service {
@@ -47,14 +54,15 @@ func adoptServices(t *service.Table, p *ports) *services {
 			s.orphans[of.slot] = true
 		}
 	}
-	return s
+	return s, err
 }
 
 // fronts are what leads to each pool of a service.
 type fronts []map[publish.Key]publish.Entry
 
-// ensure makes a service what is wanted. found resolves a backend's endpoint.
-func (s *services) ensure(want datapath.Service, at fronts, found func(datapath.Backend) service.Backend) error {
+// ensure makes a service what is wanted. hz are jiffies in a second, found resolves a
+// backend's endpoint.
+func (s *services) ensure(want datapath.Service, at fronts, hz uint32, found func(datapath.Backend) service.Backend) error {
 	st := s.byID[want.ID]
 	if st == nil {
 		st = &serviceState{}
@@ -67,12 +75,19 @@ func (s *services) ensure(want datapath.Service, at fronts, found func(datapath.
 	}
 	former := st.pools
 	st.pools = union(pools, former)
-	settings := service.Settings{Random: want.Random, ByClient: want.Affinity > 0}
+	settings := service.Settings{Random: want.Random, ByClient: jiffiesOf(want.Affinity, hz), Sources: len(want.Sources) > 0}
 	for i, p := range pools {
 		if p == nil {
 			continue
 		}
+		// Whoever may use it still or from now on is known at each moment.
+		if err := s.addSources(p.slot, want.Sources); err != nil {
+			return fmt.Errorf("service %s: %w", want.Name, err)
+		}
 		down, err := p.fill(s.table, settings, want.Pools[i].Backends, found)
+		if err == nil {
+			err = s.keepSources(p.slot, want.Sources)
+		}
 		if err != nil {
 			return fmt.Errorf("service %s: %w", want.Name, err)
 		}
@@ -161,6 +176,9 @@ func (s *services) free(slot uint16) error {
 	err := s.ports.sync(poolHolder(slot), nil)
 	if err == nil {
 		err = s.table.Clear(slot)
+	}
+	if err == nil {
+		err = s.keepSources(slot, nil)
 	}
 	if err != nil {
 		return err
@@ -304,6 +322,53 @@ func entriesOf(at map[publish.Key]publish.Entry, slot uint16) map[publish.Key]pu
 		all[k] = e
 	}
 	return all
+}
+
+func (s *services) addSources(slot uint16, want []netip.Prefix) error {
+	for _, prefix := range want {
+		k := service.Source{Slot: slot, Prefix: prefix.Masked()}
+		if s.sources[slot][k.Prefix] {
+			continue
+		}
+		if err := s.table.PutSource(k); err != nil {
+			return err
+		}
+		s.noteSource(k)
+	}
+	return nil
+}
+
+func (s *services) noteSource(k service.Source) {
+	if s.sources[k.Slot] == nil {
+		s.sources[k.Slot] = make(map[netip.Prefix]bool)
+	}
+	s.sources[k.Slot][k.Prefix] = true
+}
+
+// keepSources takes those away that aren't wanted.
+func (s *services) keepSources(slot uint16, want []netip.Prefix) error {
+	for prefix := range s.sources[slot] {
+		if slices.ContainsFunc(want, func(p netip.Prefix) bool { return p.Masked() == prefix }) {
+			continue
+		}
+		if err := s.table.DeleteSource(service.Source{Slot: slot, Prefix: prefix}); err != nil {
+			return err
+		}
+		delete(s.sources[slot], prefix)
+	}
+	if len(s.sources[slot]) == 0 {
+		delete(s.sources, slot)
+	}
+	return nil
+}
+
+// jiffiesOf is d, which jiffies that come round can hold, at least one if it isn't nothing.
+func jiffiesOf(d time.Duration, hz uint32) uint32 {
+	if d <= 0 {
+		return 0
+	}
+	const most = 1 << 30
+	return uint32(max(1, min(d.Seconds()*float64(hz), most)))
 }
 
 // union is all of both, without nil.

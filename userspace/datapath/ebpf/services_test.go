@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cilium/ebpf"
 
@@ -260,6 +261,47 @@ func TestServiceEndsFlows(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.wantFlows("the service is gone", other)
+}
+
+// Sources are replaced without a moment in which anybody else may use the service, survive a
+// restart, and go with it. Addresses outside are backends, too.
+func TestServiceSources(t *testing.T) {
+	w, all := serviceWorld(t)
+	a, b := netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")
+	s := udpService(all[0])
+	s.Affinity = time.Minute
+	s.Pools[0].Backends = append(s.Pools[0].Backends, datapath.Backend{Target: netip.MustParseAddrPort("203.0.113.9:53"), Weight: 1, State: model.BackendActive})
+	sources := func(what string, want ...netip.Prefix) {
+		t.Helper()
+		got, err := w.dp.services.table.Sources()
+		wanted := make(map[service.Source]bool)
+		for _, p := range want {
+			wanted[service.Source{Slot: 1, Prefix: p}] = true
+		}
+		equal(t, what, got, wanted)
+		settings, backends, _, _, err2 := w.dp.services.table.Pool(1)
+		if settings.Sources != (len(want) > 0) || err != nil || err2 != nil || len(backends) > 0 && !backends[1].Outside {
+			t.Errorf("%s: settings %+v, backends %+v, %v, %v", what, settings, backends, err, err2)
+		}
+	}
+	s.Sources = []netip.Prefix{a}
+	w.ensure(w.serviceIs(s))
+	sources("one", a)
+	s.Sources = []netip.Prefix{netip.MustParsePrefix("2001:db8::1/32")}
+	w.ensure(w.serviceIs(s))
+	sources("another", b)
+	w.restart()
+	w.ensure(w.hostIs(w.host()), w.networkIs(w.network()), w.endpointIs(all[0]))
+	sources("after a restart", b)
+	s.Sources = []netip.Prefix{a, b}
+	w.ensure(w.serviceIs(s))
+	sources("both", a, b)
+	s.Sources = nil
+	w.ensure(w.serviceIs(s))
+	sources("everybody")
+	s.Sources = []netip.Prefix{a}
+	w.ensure(w.serviceIs(s), func(ctx context.Context) error { return w.dp.DeleteService(ctx, s.ID) })
+	sources("nobody")
 }
 
 func TestServiceConflicts(t *testing.T) {

@@ -34,7 +34,7 @@ func (d *Datapath) ensureService(s datapath.Service) error {
 	if err != nil {
 		return fmt.Errorf("service %s: %w", s.Name, err)
 	}
-	if err := d.services.ensure(s, at, d.backend); err != nil {
+	if err := d.services.ensure(s, at, d.loader.Clock().HZ(), d.backend); err != nil {
 		return err
 	}
 	return d.syncAddresses()
@@ -86,9 +86,6 @@ func (d *Datapath) frontsOf(s datapath.Service) (fronts, error) {
 }
 
 func checkPools(s datapath.Service) error {
-	if len(s.Sources) > 0 {
-		return errors.New("source ranges aren't served by this datapath yet")
-	}
 	for _, p := range s.Pools {
 		targets := make(map[string]bool, len(p.Backends))
 		for _, b := range p.Backends {
@@ -96,8 +93,6 @@ func checkPools(s datapath.Service) error {
 			switch {
 			case targets[target]:
 				return fmt.Errorf("backend %s is in one pool twice", target)
-			case b.EndpointID == "":
-				return fmt.Errorf("backend %s is no endpoint: nothing leads to addresses outside", target)
 			case b.Weight < 1 || b.Weight > model.MaxWeight:
 				return fmt.Errorf("backend %s has weight %d, not from 1 to %d", target, b.Weight, model.MaxWeight)
 			}
@@ -111,18 +106,26 @@ func checkPools(s datapath.Service) error {
 // down.
 func (d *Datapath) backend(b datapath.Backend) service.Backend {
 	v := service.Backend{Target: b.Target, State: service.Down}
+	if b.EndpointID == "" {
+		v.Outside, v.State = true, stateOfBackend(b.State)
+		return v
+	}
 	st := d.endpoints.byID[b.EndpointID]
 	if st == nil || st.value.IPv4 != b.Target.Addr() && st.value.IPv6 != b.Target.Addr() {
 		return v
 	}
-	v.Endpoint, v.Generation = st.slot, st.value.Generation
-	switch b.State {
-	case model.BackendActive:
-		v.State = service.Active
-	case model.BackendDraining:
-		v.State = service.Draining
-	}
+	v.Endpoint, v.Generation, v.State = st.slot, st.value.Generation, stateOfBackend(b.State)
 	return v
+}
+
+func stateOfBackend(s model.BackendState) service.State {
+	switch s {
+	case model.BackendActive:
+		return service.Active
+	case model.BackendDraining:
+		return service.Draining
+	}
+	return service.Down
 }
 
 // endServices ends flows to backends that are down, and of services that are gone. Their
@@ -133,9 +136,6 @@ func (d *Datapath) endServices(ended []endedFlows) error {
 		return nil
 	}
 	err := d.collector.purge(func(origin *flow.Half) bool {
-		if !published(origin) {
-			return false
-		}
 		for _, e := range ended {
 			if e.has(origin) {
 				return true
