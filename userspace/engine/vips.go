@@ -41,6 +41,13 @@ func (v *vips) remove(addrs ...netip.Addr) {
 	}
 }
 
+// has reports whether a service has the address.
+func (v *vips) has(a netip.Addr) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.all[a]
+}
+
 // without returns the addresses that no service has.
 func (v *vips) without(addrs []netip.Addr) []netip.Addr {
 	v.mu.Lock()

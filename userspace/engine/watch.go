@@ -20,6 +20,7 @@ func (e *Engine) startWatching(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	w.Ignore(e.vips.has)
 	e.background.Go(func() { w.Run(e.running, e.hostChanged) })
 	return nil
 }

@@ -5,6 +5,7 @@ package link
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"syscall"
 	"time"
 
@@ -33,6 +34,8 @@ type Watcher struct {
 	events *rtnl.NetlinkSocket
 	ns     *netns.NS
 	dirty  pace.Signal
+	// own reports addresses whose coming is no news; nil for none.
+	own func(netip.Addr) bool
 }
 
 // NewWatcher subscribes to the host's devices and addresses. Run has to be
@@ -44,6 +47,10 @@ func (h *Host) NewWatcher(log *slog.Logger) (*Watcher, error) {
 	}
 	return w, nil
 }
+
+// Ignore has the watcher not call look for addresses that come and that own says yes to:
+// there may be thousands. That one goes is news all the same. It is called before Run.
+func (w *Watcher) Ignore(own func(netip.Addr) bool) { w.own = own }
 
 // Refresh makes the watcher call look again, as when what Scope.Ignore says changed.
 func (w *Watcher) Refresh() { w.dirty.Raise() }
@@ -106,7 +113,7 @@ func (w *Watcher) receive(ctx context.Context) {
 // note marks what the kernel reported.
 func (w *Watcher) note(messages []syscall.NetlinkMessage) {
 	for _, m := range messages {
-		if !noise(m) {
+		if !noise(m) && !w.ownAddress(m) {
 			w.Refresh()
 		}
 	}
@@ -117,6 +124,23 @@ func (w *Watcher) subscribe() error {
 		w.events, err = nl.Subscribe()
 		return err
 	})
+}
+
+// ownAddress reports whether m tells of an address that has come and is no news.
+func (w *Watcher) ownAddress(m syscall.NetlinkMessage) bool {
+	if w.own == nil || m.Header.Type != unix.RTM_NEWADDR || len(m.Data) < unix.SizeofIfAddrmsg {
+		return false
+	}
+	attrs, err := rtnl.ParseRouteAttr(m.Data[unix.SizeofIfAddrmsg:])
+	if err != nil {
+		return false
+	}
+	for _, a := range attrs {
+		if addr, ok := netip.AddrFromSlice(a.Value); ok && a.Attr.Type == unix.IFA_ADDRESS {
+			return w.own(addr)
+		}
+	}
+	return false
 }
 
 // noise reports whether m is about a device that can't be an uplink: attaching

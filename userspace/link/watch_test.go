@@ -3,6 +3,7 @@
 package link
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -250,6 +251,43 @@ func TestEndpointsAreNoise(t *testing.T) {
 				return
 			}
 			heard++
+		}
+	}
+}
+
+// There may be thousands of addresses of services. That one goes is news.
+func TestOwnAddressesAreNoNewsWhenTheyCome(t *testing.T) {
+	h, _ := newTestHost(t)
+	ensure(t, h, testBridge())
+	w, err := h.NewWatcher(slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.events.Close()
+	own := []netip.Addr{netip.MustParseAddr("198.51.100.7"), netip.MustParseAddr("2001:db8:7::7")}
+	w.Ignore(func(a netip.Addr) bool { return slices.Contains(own, a) })
+	if err := errors.Join(h.AddServiceAddress(testBridge().Name, own[0]), h.RemoveServiceAddress(testBridge().Name, own[0]),
+		h.AddServiceAddress(testBridge().Name, own[1])); err != nil {
+		t.Fatal(err)
+	}
+	// The kernel tells of the IPv6 address some time after it was added.
+	for ignored, gone := 0, 0; ignored < len(own); {
+		messages, _, err := w.events.Receive()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range messages {
+			about := slices.IndexFunc(own, func(a netip.Addr) bool { return bytes.Contains(m.Data, a.AsSlice()) })
+			switch {
+			case w.ownAddress(m):
+				if ignored++; ignored == len(own) && gone == 0 {
+					t.Error("an address that went was no news")
+				}
+			case m.Header.Type == unix.RTM_DELADDR && about == 0:
+				gone++
+			case m.Header.Type == unix.RTM_NEWADDR && about >= 0:
+				t.Fatalf("%s was news", own[about])
+			}
 		}
 	}
 }

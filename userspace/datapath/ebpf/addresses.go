@@ -65,6 +65,16 @@ func (a *addresses) sync(gateways map[netip.Addr]uint32) error {
 	return nil
 }
 
+// have reports whether the map has all of these.
+func (a *addresses) have(some map[netip.Addr]uint32) bool {
+	for addr, v := range some {
+		if have, ok := a.known[addr]; !ok || have != v {
+			return false
+		}
+	}
+	return true
+}
+
 // takeLost returns the addresses whose flows are to be ended, for the one who does it.
 func (a *addresses) takeLost() map[netip.Addr]bool {
 	lost := a.lost

@@ -6,8 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 
 	"github.com/fairway-project/fairway/maps/flow"
+	"github.com/fairway-project/fairway/maps/host"
 	"github.com/fairway-project/fairway/maps/publish"
 	"github.com/fairway-project/fairway/maps/service"
 	"github.com/fairway-project/fairway/userspace/datapath"
@@ -34,10 +36,39 @@ func (d *Datapath) ensureService(s datapath.Service) error {
 	if err != nil {
 		return fmt.Errorf("service %s: %w", s.Name, err)
 	}
+	var former datapath.Service
+	if st := d.services.byID[s.ID]; st != nil {
+		former = st.said
+	}
 	if err := d.services.ensure(s, at, d.loader.Clock().HZ(), d.backend); err != nil {
 		return err
 	}
+	if now := d.ownAddresses(s); d.addresses.have(now) && within(d.ownAddresses(former), now) {
+		// All services' addresses are looked at only where some came or went.
+		return nil
+	}
 	return d.syncAddresses()
+}
+
+// ownAddresses are those of what was said of a service, with what the programs are told of
+// each.
+func (d *Datapath) ownAddresses(s datapath.Service) map[netip.Addr]uint32 {
+	all := make(map[netip.Addr]uint32)
+	for _, f := range s.Fronts {
+		if n := d.networks.byID[f.NetworkID]; n != nil {
+			all[f.Addr] = host.Gateway(n.slot)
+		}
+	}
+	return all
+}
+
+func within(some, all map[netip.Addr]uint32) bool {
+	for a := range some {
+		if _, is := all[a]; !is {
+			return false
+		}
+	}
+	return true
 }
 
 // serveWith says again what was said of the services with the endpoint, which has come, gone
