@@ -75,12 +75,3 @@ func TestClockIsPlausible(t *testing.T) {
 		t.Errorf("measured %d and then %d, %v", c.HZ(), again, err)
 	}
 }
-
-func TestCgroup2Mount(t *testing.T) {
-	const info = `30 23 0:26 / /sys/fs/cgroup ro,nosuid - tmpfs tmpfs ro,mode=755
-31 30 0:27 /sub /other rw - cgroup2 cgroup2 rw
-32 30 0:27 / /sys/fs/cgroup/a\040b rw,nosuid shared:9 - cgroup2 cgroup2 rw`
-	if got := cgroup2Mount(info); got != "/sys/fs/cgroup/a b" {
-		t.Errorf("got %q", got)
-	}
-}

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/fairway-project/fairway/loader"
+	"github.com/fairway-project/fairway/loader/cgroupfs"
 	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/capability"
 	"github.com/fairway-project/fairway/userspace/datapath"
@@ -64,11 +65,11 @@ func (f *facts) gatherProcess() error {
 	f.release = unix.ByteSliceToString(u.Release[:])
 	flag, _ := os.ReadFile("/sys/kernel/realtime") // only PREEMPT_RT has it
 	f.realtime = realtime(string(flag), unix.ByteSliceToString(u.Version[:]))
-	mountinfo, err := os.ReadFile("/proc/thread-self/mountinfo")
-	if err != nil {
-		return fmt.Errorf("mounts: %w", err)
+	cgroup2, err := cgroupfs.Find()
+	if err != nil && !errors.Is(err, cgroupfs.ErrNone) {
+		return err
 	}
-	f.cgroup2 = cgroup2Mount(string(mountinfo))
+	f.cgroup2 = cgroup2
 	own, ownErr := os.Readlink("/proc/thread-self/ns/mnt")
 	first, firstErr := os.Readlink("/proc/1/ns/mnt")
 	f.privateMnt = ownErr == nil && firstErr == nil && own != first
@@ -84,19 +85,6 @@ func (f *facts) gatherProcess() error {
 // its version, as in "#1 SMP PREEMPT_RT Debian 6.12.9-1".
 func realtime(flag, version string) bool {
 	return strings.TrimSpace(flag) == "1" || slices.Contains(strings.Fields(version), "PREEMPT_RT")
-}
-
-// cgroup2Mount returns where the root of a cgroup2 hierarchy is mounted
-// (proc_pid_mountinfo(5)).
-func cgroup2Mount(mountinfo string) string {
-	for line := range strings.Lines(mountinfo) {
-		before, after, _ := strings.Cut(line, " - ")
-		fields := strings.Fields(before)
-		if len(fields) > 4 && fields[3] == "/" && strings.HasPrefix(after, "cgroup2 ") {
-			return fields[4]
-		}
-	}
-	return ""
 }
 
 // meminfoBytes reads a line like "MemTotal:  1024 kB" (proc_meminfo(5)).

@@ -3,7 +3,6 @@
 package sandbox
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/fairway-project/fairway/loader/cgroupfs"
 )
 
 // killTimeout bounds the wait for processes that were killed: only one that is
@@ -31,7 +32,7 @@ type cgroupDir struct {
 // findCgroup returns the directory fairway/NAME in the host's cgroup2 mount. It
 // is made with the first sandbox: a daemon that ends before leaves nothing.
 func findCgroup(name string) (*cgroupDir, error) {
-	mount, err := cgroup2Mount()
+	mount, err := cgroupfs.Find()
 	if err != nil {
 		return nil, err
 	}
@@ -48,23 +49,6 @@ func openCgroup(mount, name string) (*cgroupDir, error) {
 	}
 	name = filepath.Join("fairway", name)
 	return &cgroupDir{mount: root, name: name, path: filepath.Join(mount, name)}, nil
-}
-
-// cgroup2Mount reads /proc/self/mountinfo (proc(5)) for a cgroup2 mount.
-func cgroup2Mount() (string, error) {
-	f, err := os.Open("/proc/self/mountinfo")
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	for s := bufio.NewScanner(f); s.Scan(); {
-		mount, super, ok := strings.Cut(s.Text(), " - ")
-		fields := strings.Fields(mount)
-		if ok && strings.HasPrefix(super, "cgroup2 ") && len(fields) >= 5 {
-			return unescape(fields[4]), nil
-		}
-	}
-	return "", errors.New("no cgroup2 mount")
 }
 
 // child makes the sandbox's cgroup and opens it for CLONE_INTO_CGROUP.

@@ -3,62 +3,33 @@
 package sandbox
 
 import (
-	"bufio"
-	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
+
+	"github.com/moby/sys/mountinfo"
 )
 
-// mount is a line of /proc/PID/mountinfo (proc(5)).
-type mount struct {
-	id, parent string
-	point      string
-}
-
-func mounts() ([]mount, error) {
-	f, err := os.Open("/proc/thread-self/mountinfo")
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	var all []mount
-	s := bufio.NewScanner(f)
-	for s.Scan() {
-		fields := strings.Fields(s.Text())
-		if len(fields) < 5 {
-			return nil, fmt.Errorf("mountinfo: line %q has no mount point", s.Text())
-		}
-		all = append(all, mount{id: fields[0], parent: fields[1], point: unescape(fields[4])})
-	}
-	return all, s.Err()
-}
+func mounts() ([]*mountinfo.Info, error) { return mountinfo.GetMounts(nil) }
 
 // below returns the mount points directly below the mount at dir, or below the
 // directory dir where that is no mount point: those that a new mount on dir
 // hides, without the ones that hang on these.
-func below(dir string, all []mount) []string {
+func below(dir string, all []*mountinfo.Info) []string {
 	var points []string
 	for _, m := range all {
-		if !strings.HasPrefix(m.point, dir+"/") || covered(m, dir, all) {
+		if !strings.HasPrefix(m.Mountpoint, dir+"/") || covered(m, dir, all) {
 			continue
 		}
-		points = append(points, m.point)
+		points = append(points, m.Mountpoint)
 	}
 	return points
 }
 
 // covered reports whether m hangs on another mount below dir.
-func covered(m mount, dir string, all []mount) bool {
+func covered(m *mountinfo.Info, dir string, all []*mountinfo.Info) bool {
 	for _, other := range all {
-		if other.id == m.parent {
-			return strings.HasPrefix(other.point, dir+"/")
+		if other.ID == m.Parent {
+			return strings.HasPrefix(other.Mountpoint, dir+"/")
 		}
 	}
 	return false
-}
-
-// unescape undoes the octal escapes of space, tab, newline and backslash.
-func unescape(s string) string {
-	return filepath.Clean(strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(s))
 }
