@@ -51,6 +51,9 @@ func (e *Engine) planNetworks(s *model.Service, req *request.ServiceCreate) erro
 		if err != nil {
 			return err
 		}
+		if n.IPv4 == nil && n.IPv6 == nil {
+			return request.Errorf(request.ErrInvalid, "network %s: has no subnets, and so no place for a service", n.Name)
+		}
 		in := model.ServiceNetwork{NetworkID: n.ID}
 		want := request.EndpointSettings{Network: ref}
 		if i == 0 {

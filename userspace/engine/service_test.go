@@ -143,7 +143,7 @@ func TestServiceRefusals(t *testing.T) {
 		`service name "a": sandbox a is called so in network front`:          func(r *request.ServiceCreate) { r.Name = "a" },
 		"network nowhere not found":                                          func(r *request.ServiceCreate) { r.Networks = []string{"nowhere"} },
 		"network front: given twice":                                         func(r *request.ServiceCreate) { r.Networks = []string{"front", "front"} },
-		"network host: cannot be combined":                                   func(r *request.ServiceCreate) { r.Networks = []string{"host"} },
+		"network host: has no subnets":                                       func(r *request.ServiceCreate) { r.Networks = []string{"host"} },
 		"address 10.78.0.1: outside of subnet 10.77.0.0/24 of network front": func(r *request.ServiceCreate) { r.IPv4 = netip.MustParseAddr("10.78.0.1") },
 		"address fd00::1: network front has no subnet of that family":        func(r *request.ServiceCreate) { r.IPv6 = netip.MustParseAddr("fd00::1") },
 		"10.77.0.1":                                                          func(r *request.ServiceCreate) { r.IPv4 = netip.MustParseAddr("10.77.0.1") },
