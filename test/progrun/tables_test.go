@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/fairway-project/fairway/maps/drop"
-	"github.com/fairway-project/fairway/maps/object"
 	"github.com/fairway-project/fairway/test/progrun/rig"
 )
 
@@ -52,11 +51,6 @@ func tables() []table {
 }
 
 func TestPrograms(t *testing.T) { runTables(t, rig.Options{}) }
-
-// Kernels before 6.2 leave transport checksums to the helpers.
-func TestProgramsWithoutKernCtx(t *testing.T) {
-	runTables(t, rig.Options{Constants: map[string]any{object.DatapathVarHaveKernCtx: false}})
-}
 
 func runTables(t *testing.T, o rig.Options) {
 	h := rig.New(t, o)

@@ -35,10 +35,14 @@ type world struct {
 	count     int
 }
 
-// forVariants runs a test with iptables-nft and with iptables-legacy.
+// forVariants runs a test with iptables-nft and with iptables-legacy, at the same time: most
+// of it waits for packets that aren't to come.
 func forVariants(t *testing.T, f func(t *testing.T, w *world)) {
 	for _, v := range []string{"nft", "legacy"} {
-		t.Run(v, func(t *testing.T) { f(t, newWorld(t, v)) })
+		t.Run(v, func(t *testing.T) {
+			t.Parallel()
+			f(t, newWorld(t, v))
+		})
 	}
 }
 
