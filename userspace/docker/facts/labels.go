@@ -4,6 +4,7 @@ package facts
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -42,7 +43,7 @@ func ReadLabels(labels map[string]string) (*Labels, error) {
 		return nil, nil
 	}
 	l := &Labels{Weight: 1, Options: make(map[string]string)}
-	l.Name = name
+	l.Name, l.EndpointMode = name, model.EndpointModeDNSRR
 	for _, label := range slices.Sorted(maps.Keys(labels)) {
 		option, is := strings.CutPrefix(label, servicePrefix)
 		if !is {
@@ -53,13 +54,6 @@ func ReadLabels(labels map[string]string) (*Labels, error) {
 		}
 		if err := l.set(option, strings.TrimSpace(labels[label])); err != nil {
 			return nil, fmt.Errorf("label %s=%s: %w", label, labels[label], err)
-		}
-	}
-	if l.EndpointMode == "" {
-		// The engine resolves names, and knows of no address but the containers'.
-		l.EndpointMode = model.EndpointModeDNSRR
-		if l.IPv4.IsValid() || l.IPv6.IsValid() {
-			l.EndpointMode = model.EndpointModeVIP
 		}
 	}
 	return l, nil
@@ -76,12 +70,8 @@ func (l *Labels) set(option, text string) (err error) {
 		l.Health = text
 	case "network":
 		l.Networks = list(text)
-	case "ip":
-		l.IPv4, err = netip.ParseAddr(text)
-	case "ip6":
-		l.IPv6, err = netip.ParseAddr(text)
-	case "endpoint-mode":
-		l.EndpointMode = model.EndpointMode(text)
+	case "ip", "ip6", "endpoint-mode":
+		err = errors.New("services of Docker's containers have no address of their own: the engine resolves names, and gives out all addresses of its networks")
 	case "scheduler":
 		l.Scheduler = model.Scheduler(text)
 	case "affinity":

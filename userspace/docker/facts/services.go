@@ -125,12 +125,8 @@ func newService(id string, l *labeled) (*Service, error) {
 	}
 	s := &Service{Service: *spec, Said: l.Container.Name(), Contradictions: make(map[string]string)}
 	s.ID = id
-	for i, n := range l.networks {
-		of := model.ServiceNetwork{NetworkID: n.ID}
-		if i == 0 {
-			of.IPv4, of.IPv6, of.Requested4, of.Requested6 = l.IPv4, l.IPv6, l.IPv4.IsValid(), l.IPv6.IsValid()
-		}
-		s.Networks = append(s.Networks, of)
+	for _, n := range l.networks {
+		s.Networks = append(s.Networks, model.ServiceNetwork{NetworkID: n.ID})
 	}
 	return s, nil
 }

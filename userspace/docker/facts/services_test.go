@@ -55,7 +55,7 @@ func TestServicesOfLabels(t *testing.T) {
 			"fairway.service.health=http:/healthz,interval=1s"),
 		on(n, "other", 5, "back", "fairway.service=web", "fairway.service.port=81"),
 		on(n, "plain", 1, "front"),
-		on(n, "db", 30, "front back", "fairway.service=db", "fairway.service.port=5432", "fairway.service.network=back", "fairway.service.ip=10.2.0.200",
+		on(n, "db", 30, "front back", "fairway.service=db", "fairway.service.port=5432", "fairway.service.network=back",
 			"fairway.service.affinity=client-ip,timeout=1h", "fairway.service.scheduler=random", "fairway.service.drain=5s",
 			"fairway.service.source-range=10.0.0.0/8,192.0.2.0/24", "fairway.service.passive=false"),
 	}
@@ -85,8 +85,8 @@ func TestServicesOfLabels(t *testing.T) {
 		t.Errorf("web (-want +got):\n%s", diff)
 	}
 	want = model.Service{
-		ID: all[2].ID, Name: "db", EndpointMode: model.EndpointModeVIP, Scheduler: model.SchedulerRandom, NoPassive: true,
-		Networks: []model.ServiceNetwork{{NetworkID: "back", IPv4: netip.MustParseAddr("10.2.0.200"), Requested4: true}},
+		ID: all[2].ID, Name: "db", EndpointMode: model.EndpointModeDNSRR, Scheduler: model.SchedulerRandom, NoPassive: true,
+		Networks: []model.ServiceNetwork{{NetworkID: "back"}},
 		Ports:    []model.ServicePort{{Port: tcp(5432), Target: 5432}},
 		Backends: []model.ServiceBackend{{Name: "db", Weight: 1}},
 		Affinity: model.Affinity{Kind: model.AffinityClientIP, Timeout: time.Hour}, Drain: 5 * time.Second,
@@ -112,7 +112,7 @@ func TestContradictions(t *testing.T) {
 		{"one more option", "fairway.service.port=80", "fairway.service.port=80 fairway.service.drain=1s", `fairway.service.drain is "1s" here and missing there`, "", 2},
 		{"no option", "fairway.service.port=80", "fairway.service.port=80 fairway.service.prot=80", "", `no option "prot"`, 1},
 		{"weight", "fairway.service.port=80", "fairway.service.port=80 fairway.service.weight=0", "", "from 1 to 256", 1},
-		{"address", "fairway.service.port=80", "fairway.service.port=80 fairway.service.ip=x", "", "fairway.service.ip=x", 1},
+		{"address", "fairway.service.port=80", "fairway.service.port=80 fairway.service.ip=10.1.0.9", "", "no address of their own", 1},
 		{"network", "fairway.service.port=80", "fairway.service.port=80 fairway.service.network=back", "", "isn't on network back", 1},
 	} {
 		n := shop()
