@@ -98,7 +98,7 @@ func onlyAsks(args []string) bool {
 		return false
 	}
 	switch args[2] {
-	case "network", "ps", "inspect", "port", "ports", "stop", "wait", "rm", "flow", "status":
+	case "network", "service", "ps", "inspect", "port", "ports", "stop", "wait", "rm", "flow", "status":
 		return true
 	case "run":
 		flags := args[3:]

@@ -32,6 +32,10 @@ func Differences() []Difference {
 		{"SEC-22", IPTables},
 		{"SEC-23", IPTables},
 		{"SEC-24", IPTables},
+		{"SVC-02", EBPF},
+		{"SVC-07", EBPF},
+		{"SVC-10", IPTables},
+		{"SVC-11", IPTables},
 	}
 }
 

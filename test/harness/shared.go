@@ -192,6 +192,11 @@ func (e *Env) tidy(t testing.TB) bool {
 	if tidy := e.tenancy.kind.Tidy; tidy != nil && !tidy(t, e) {
 		return false
 	}
+	if ids := strings.Fields(e.Fairway(t, "service", "ls", "-q").Out); len(ids) > 0 {
+		if r := e.Fairway(t, append([]string{"service", "rm"}, ids...)...); r.Code != 0 {
+			t.Errorf("remove services: exit %d: %s", r.Code, r.Err)
+		}
+	}
 	if ids := strings.Fields(e.Fairway(t, "ps", "-aq").Out); len(ids) > 0 {
 		if r := e.Fairway(t, append([]string{"rm", "-f"}, ids...)...); r.Code != 0 {
 			t.Errorf("remove sandboxes: exit %d: %s", r.Code, r.Err)

@@ -123,15 +123,19 @@ func Serve(s *model.Service, backends []Backend) datapath.Service {
 			}
 		}
 	}
-	has6 := slices.ContainsFunc(backends, func(b Backend) bool {
-		_, a := Address(s, &b, true)
-		return a.IsValid()
-	})
+	has := func(is6 bool) bool {
+		return slices.ContainsFunc(backends, func(b Backend) bool {
+			_, a := Address(s, &b, is6)
+			return a.IsValid()
+		})
+	}
+	// Without any backend nobody is kept out of IPv6: clients are refused.
+	hostOnly := has(false) && !has(true)
 	for _, pub := range s.Published {
 		is6 := pub.HostIP.Is6()
 		out.Fronts = append(out.Fronts, datapath.Front{
 			Addr: pub.HostIP, Port: model.Port{Num: pub.HostPort, Proto: pub.Port.Proto},
-			HostOnly: is6 && !has6, Pool: p.of(pool{is6 && has6, target(s, pub.Port)}),
+			HostOnly: is6 && hostOnly, Pool: p.of(pool{is6 && !hostOnly, target(s, pub.Port)}),
 		})
 	}
 	out.Pools = p.all

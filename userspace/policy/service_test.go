@@ -126,6 +126,13 @@ func TestServe(t *testing.T) {
 			Fronts: []datapath.Front{{Addr: at("0.0.0.0"), Port: web, Pool: 0}, {Addr: at("::"), Port: web, HostOnly: true, Pool: 0}},
 			Pools:  []datapath.Pool{{Backends: []datapath.Backend{target("a", "10.1.0.3:8080", 1, model.BackendActive)}}},
 		}},
+		{"published without backends", serviceOf(func(s *model.Service) {
+			s.Networks, s.Published = []model.ServiceNetwork{{NetworkID: "front"}}, published
+		}), nil, datapath.Service{
+			ID: "id", Name: "web", Passive: true,
+			Fronts: []datapath.Front{{Addr: at("0.0.0.0"), Port: web, Pool: 0}, {Addr: at("::"), Port: web, Pool: 1}},
+			Pools:  []datapath.Pool{{}, {}},
+		}},
 		{"how it chooses", serviceOf(func(s *model.Service) {
 			s.Networks, s.Ports = nil, nil
 			s.Scheduler, s.NoPassive, s.Sources = model.SchedulerRandom, true, []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
