@@ -90,7 +90,7 @@ func manyOn(arm plan.Arm) []plan.Case {
 		return []plan.Case{w.newCase(plan.LANToPublished, plan.IPv6, spreadFlows)}
 	case plan.EBPF:
 		return w.Cases(plan.Selection{Flows: many})
-	case plan.IPTables, plan.Redirect:
+	case plan.IPTables, plan.Redirect, plan.Lookup:
 		return w.Cases(plan.Selection{Flows: many, Families: []plan.Family{plan.IPv4}})
 	}
 	return nil

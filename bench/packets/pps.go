@@ -25,7 +25,7 @@ func (pps) About() string { return "small UDP packets made in the kernel, on one
 func (pps) Arms() []plan.Arm {
 	return []plan.Arm{
 		plan.EBPF, plan.XDP, plan.IPTables, plan.IPTablesLegacy, plan.NFTables,
-		plan.DockerNoProxy, plan.Redirect, plan.Route, plan.Veth,
+		plan.DockerNoProxy, plan.Redirect, plan.Lookup, plan.Route, plan.Veth,
 	}
 }
 
@@ -51,8 +51,8 @@ func (w pps) newCase(walk plan.Walk, f plan.Family, flows int) plan.Case {
 		Metrics: []plan.Metric{plan.NsPerPacket, plan.PacketsPerSec}, Slice: rounds(flows),
 	}
 	if walk == plan.ContainerToContainer {
-		// The uplink isn't on this walk, and neither is XDP.
-		c.Arms = without(w.Arms(), plan.XDP)
+		// The uplink isn't on this walk, and neither is XDP. No connection is looked up.
+		c.Arms = without(without(w.Arms(), plan.XDP), plan.Lookup)
 	}
 	return c
 }

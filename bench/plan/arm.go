@@ -18,6 +18,9 @@ const (
 	// Redirect is programs at tc's hooks that know everything beforehand: what any
 	// datapath there costs at the least.
 	Redirect Arm = "redirect"
+	// Lookup is the same with one lookup in a table of connections as large as Fairway's:
+	// what any datapath costs there that remembers connections.
+	Lookup Arm = "redirect-lookup"
 	// IPTables is Fairway's iptables mode with the nft variant of the commands,
 	// and IPTablesLegacy with the legacy one.
 	IPTables       Arm = "iptables"
@@ -37,7 +40,7 @@ const (
 
 // Arms returns every arm, in the order of tables.
 func Arms() []Arm {
-	return []Arm{EBPF, XDP, IPTables, IPTablesLegacy, NFTables, Docker, DockerNoProxy, Redirect, Route, Veth, VethXDP, Empty}
+	return []Arm{EBPF, XDP, IPTables, IPTablesLegacy, NFTables, Docker, DockerNoProxy, Redirect, Lookup, Route, Veth, VethXDP, Empty}
 }
 
 // Known reports whether there is such an arm in any workload.

@@ -13,6 +13,10 @@
 // address. Between the two containers packets are switched. The programs translate
 // addresses and no ports, ask no table, and remember nothing.
 //
+// With Host.Entries they look each packet's connection up, in a table with entries as large as
+// the datapath's, and enter it with its first packet: what any datapath costs that remembers
+// connections.
+//
 // Be aware:
 //   - a packet is believed to be what it looks like: this isolates nobody;
 //   - only TCP and UDP are carried, in one piece and right behind an IP header

@@ -25,6 +25,9 @@ type Host struct {
 	// LAN is whom all packets to the LAN are for, Gateway what containers send
 	// them to.
 	LAN, Gateway net.HardwareAddr
+	// Entries are the room of a table in which each packet's connection is looked up, two
+	// for each of a family; 0: none is looked up.
+	Entries uint32
 }
 
 // Container is one whose packets are carried.
@@ -46,7 +49,7 @@ type Programs struct {
 // New carries packets between the LAN and a container.
 func New(h Host, first Container) (_ *Programs, err error) {
 	p := &Programs{host: h, first: first}
-	if err := loadRedirectObjects(&p.objects, nil); err != nil {
+	if err := p.load(); err != nil {
 		return nil, fmt.Errorf("load redirecting programs: %w", err)
 	}
 	err = netns.Do(h.Netns, p.publish)
@@ -54,6 +57,21 @@ func New(h Host, first Container) (_ *Programs, err error) {
 		return nil, errors.Join(fmt.Errorf("redirect to %s: %w", first.Device, err), p.Close())
 	}
 	return p, nil
+}
+
+func (p *Programs) load() error {
+	spec, err := loadRedirect()
+	if err != nil {
+		return err
+	}
+	if p.host.Entries != 0 {
+		spec.Maps[redirectMapFlows4].MaxEntries = p.host.Entries
+		spec.Maps[redirectMapFlows6].MaxEntries = p.host.Entries
+	}
+	if err := spec.Variables[redirectVarLooksUp].Set(p.host.Entries != 0); err != nil {
+		return err
+	}
+	return spec.LoadAndAssign(&p.objects, nil)
 }
 
 // publish says what there is to know before it attaches the first program.
@@ -119,6 +137,29 @@ func (p *Programs) Redirected() (sum uint64, err error) {
 		sum += n
 	}
 	return sum, nil
+}
+
+// Entered is how many entries the tables of connections have: two for each connection.
+func (p *Programs) Entered() (uint64, error) {
+	v4, err1 := entries[redirectFlow4Key, redirectFlow4](p.objects.Flows4)
+	v6, err2 := entries[redirectFlow6Key, redirectFlow6](p.objects.Flows6)
+	return v4 + v6, errors.Join(err1, err2)
+}
+
+func entries[K, V any](m *ebpf.Map) (n uint64, err error) {
+	const chunk = 4096
+	var cursor ebpf.MapBatchCursor
+	keys, values := make([]K, chunk), make([]V, chunk)
+	for {
+		got, err := m.BatchLookup(&cursor, keys, values, nil)
+		n += uint64(got)
+		if errors.Is(err, ebpf.ErrKeyNotExist) {
+			return n, nil
+		}
+		if err != nil {
+			return n, fmt.Errorf("entries of %s: %w", m, err)
+		}
+	}
 }
 
 // Detach leaves all packets to the stack. Devices that are gone are no error.

@@ -13,6 +13,38 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type redirectFlow4 struct {
+	_     structs.HostLayout
+	Known uint32
+	Room  [9]uint32
+	Saddr uint32
+	Daddr uint32
+}
+
+type redirectFlow4Key struct {
+	_     structs.HostLayout
+	Saddr uint32
+	Daddr uint32
+	Ports [2]uint16
+	Proto uint32
+}
+
+type redirectFlow6 struct {
+	_     structs.HostLayout
+	Known uint32
+	Room  [9]uint32
+	Saddr [4]uint32
+	Daddr [4]uint32
+}
+
+type redirectFlow6Key struct {
+	_     structs.HostLayout
+	Saddr [4]uint32
+	Daddr [4]uint32
+	Ports [2]uint16
+	Proto uint32
+}
+
 type redirectWay struct {
 	_      structs.HostLayout
 	Device uint32
@@ -29,12 +61,15 @@ type redirectWay struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	redirectMapFlows4     = "flows4"
+	redirectMapFlows6     = "flows6"
 	redirectMapRedirected = "redirected"
 	redirectProgFromLan   = "from_lan"
 	redirectProgToFirst   = "to_first"
 	redirectProgToLan     = "to_lan"
 	redirectProgToSecond  = "to_second"
 	redirectVarIn         = "in"
+	redirectVarLooksUp    = "looks_up"
 	redirectVarOut        = "out"
 	redirectVarSecond     = "second"
 )
@@ -91,6 +126,8 @@ type redirectProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type redirectMapSpecs struct {
+	Flows4     *ebpf.MapSpec `ebpf:"flows4"`
+	Flows6     *ebpf.MapSpec `ebpf:"flows6"`
 	Redirected *ebpf.MapSpec `ebpf:"redirected"`
 }
 
@@ -98,9 +135,10 @@ type redirectMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type redirectVariableSpecs struct {
-	In     *ebpf.VariableSpec `ebpf:"in"`
-	Out    *ebpf.VariableSpec `ebpf:"out"`
-	Second *ebpf.VariableSpec `ebpf:"second"`
+	In      *ebpf.VariableSpec `ebpf:"in"`
+	LooksUp *ebpf.VariableSpec `ebpf:"looks_up"`
+	Out     *ebpf.VariableSpec `ebpf:"out"`
+	Second  *ebpf.VariableSpec `ebpf:"second"`
 }
 
 // redirectObjects contains all objects after they have been loaded into the kernel.
@@ -123,11 +161,15 @@ func (o *redirectObjects) Close() error {
 //
 // It can be passed to loadRedirectObjects or ebpf.CollectionSpec.LoadAndAssign.
 type redirectMaps struct {
+	Flows4     *ebpf.Map `ebpf:"flows4"`
+	Flows6     *ebpf.Map `ebpf:"flows6"`
 	Redirected *ebpf.Map `ebpf:"redirected"`
 }
 
 func (m *redirectMaps) Close() error {
 	return _RedirectClose(
+		m.Flows4,
+		m.Flows6,
 		m.Redirected,
 	)
 }
@@ -136,9 +178,10 @@ func (m *redirectMaps) Close() error {
 //
 // It can be passed to loadRedirectObjects or ebpf.CollectionSpec.LoadAndAssign.
 type redirectVariables struct {
-	In     *ebpf.Variable `ebpf:"in"`
-	Out    *ebpf.Variable `ebpf:"out"`
-	Second *ebpf.Variable `ebpf:"second"`
+	In      *ebpf.Variable `ebpf:"in"`
+	LooksUp *ebpf.Variable `ebpf:"looks_up"`
+	Out     *ebpf.Variable `ebpf:"out"`
+	Second  *ebpf.Variable `ebpf:"second"`
 }
 
 // redirectPrograms contains all programs after they have been loaded into the kernel.

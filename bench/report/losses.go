@@ -41,5 +41,5 @@ func losses(r *result.Run) (all []loss, compared int) {
 
 // isCeiling reports whether nothing that isolates and publishes can win over it.
 func isCeiling(a plan.Arm) bool {
-	return slices.Contains([]plan.Arm{plan.Redirect, plan.Route, plan.Veth, plan.VethXDP, plan.Empty}, a)
+	return slices.Contains([]plan.Arm{plan.Redirect, plan.Lookup, plan.Route, plan.Veth, plan.VethXDP, plan.Empty}, a)
 }

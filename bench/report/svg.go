@@ -65,6 +65,8 @@ func colour(a plan.Arm) string {
 		return "#b8860b"
 	case plan.Redirect:
 		return "#5e3c99"
+	case plan.Lookup:
+		return "#b2abd2"
 	case plan.Route:
 		return "#009e73"
 	case plan.VethXDP:

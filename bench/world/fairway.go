@@ -65,8 +65,7 @@ func (c *fairway) args() []string {
 		args = append(args, "--xdp", "auto")
 	}
 	args = append(args, c.w.env.DaemonArgs...)
-	// Two entries per connection, and room for twice as many.
-	if n := 4 * c.w.Connections; n > defaultFlowTable {
+	if n := flowTable(c.w.Connections); n > defaultFlowTable {
 		args = append(args, "--flow-table-size", strconv.Itoa(n))
 	}
 	return append(args, c.w.DaemonArgs...)
@@ -74,6 +73,10 @@ func (c *fairway) args() []string {
 
 // defaultFlowTable is what a machine with much memory has.
 const defaultFlowTable = 2 * 262144
+
+// flowTable is how many entries there are for so many connections: two for each, and room for
+// twice as many.
+func flowTable(connections int) int { return max(4*connections, defaultFlowTable) }
 
 func (c *fairway) dirs() []string {
 	return []string{

@@ -17,7 +17,7 @@ import (
 
 // redirecting has a bridge for neighbour discovery, and programs that know everything
 // beforehand for the rest. The host is no router: what the programs don't carry
-// from or to the LAN is lost.
+// from or to the LAN is lost. The arm Lookup has them look connections up.
 type redirecting struct {
 	bridge
 	programs *redirect.Programs
@@ -70,9 +70,13 @@ func (c *redirecting) carry(n *node) (err error) {
 func (c *redirecting) host() (redirect.Host, error) {
 	uplink, err1 := macOf(c.w.host, device)
 	lan, err2 := macOf(c.w.lan, device)
-	return redirect.Host{
+	host := redirect.Host{
 		Netns: c.w.host, Uplink: device, MAC: uplink, IP4: hostIP4, IP6: hostIP6, LAN: lan, Gateway: c.mac,
-	}, errors.Join(err1, err2)
+	}
+	if c.w.Arm == plan.Lookup {
+		host.Entries = uint32(flowTable(c.w.Connections))
+	}
+	return host, errors.Join(err1, err2)
 }
 
 // ends have no published ports: the container's own are reached at the host's
@@ -88,14 +92,26 @@ func (c *redirecting) ends(walk plan.Walk, f plan.Family) (Ends, error) {
 }
 
 func (c *redirecting) count(_ context.Context, n *Counters) (err error) {
-	if c.programs != nil {
-		n.Redirected, err = c.programs.Redirected()
+	if c.programs == nil {
+		return nil
+	}
+	n.Redirected, err = c.programs.Redirected()
+	if err == nil && c.w.Arm == plan.Lookup {
+		n.Flows, err = c.programs.Entered()
+		n.Flows /= 2
 	}
 	return err
 }
 
 func (c *redirecting) check(before, now Counters, t Traffic) (string, error) {
+	lookedUp := nothing("connections looked up", now.Flows)
+	if c.w.Arm == plan.Lookup && t.Walk != plan.ContainerToContainer {
+		lookedUp = atLeast("connections looked up", now.Flows, t.Flows)
+	} else if c.w.Arm == plan.Lookup {
+		lookedUp = claim{"between containers none is looked up", true}
+	}
 	return expect(
+		lookedUp,
 		nothing("tracked connections", now.Tracked),
 		noRules(now.Tables),
 		atLeast("redirected packets", now.Redirected-before.Redirected, t.Packets),

@@ -96,7 +96,7 @@ func newCarrier(w *World) (carrier, error) {
 		return &route{w: w}, nil
 	case plan.NFTables:
 		return &nftables{bridge: bridge{w: w}}, nil
-	case plan.Redirect:
+	case plan.Redirect, plan.Lookup:
 		return &redirecting{bridge: bridge{w: w}}, nil
 	case plan.IPTables, plan.IPTablesLegacy, plan.EBPF, plan.XDP:
 		return &fairway{w: w}, nil

@@ -15,7 +15,7 @@ import (
 )
 
 var carrying = []plan.Arm{
-	plan.Veth, plan.VethXDP, plan.Route, plan.Redirect, plan.NFTables, plan.IPTables, plan.IPTablesLegacy,
+	plan.Veth, plan.VethXDP, plan.Route, plan.Redirect, plan.Lookup, plan.NFTables, plan.IPTables, plan.IPTablesLegacy,
 	plan.EBPF, plan.XDP, plan.Docker, plan.DockerNoProxy,
 }
 
@@ -90,7 +90,7 @@ func TestArms(t *testing.T) {
 			w.proofFails(t)
 			w.hasNoOtherWalk(t)
 			switch arm {
-			case plan.Redirect:
+			case plan.Redirect, plan.Lookup:
 				w.proofFailsWithoutPrograms(t)
 			case plan.VethXDP:
 				w.proofFailsWithoutXDP(t)

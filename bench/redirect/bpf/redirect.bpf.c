@@ -6,6 +6,9 @@
  *
  * TCP and UDP right behind a plain IP header are carried; what else comes is the
  * stack's.
+ *
+ * On request they look each packet's connection up, as whoever keeps any has to, and take
+ * the address from what they find. The entries are as large as Fairway's, and as many.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -75,6 +78,52 @@ struct {
 	__type(key, __u32);
 	__type(value, __u64);
 } redirected SEC(".maps");
+
+/* Look connections up; set before the programs are loaded, with the size of the tables. */
+volatile const bool looks_up = false;
+
+struct flow4_key {
+	__be32 saddr;
+	__be32 daddr;
+	__be16 ports[2];
+	__u32 proto;
+};
+
+struct flow6_key {
+	__be32 saddr[4];
+	__be32 daddr[4];
+	__be16 ports[2];
+	__u32 proto;
+};
+
+/* As long as struct flow of the datapath; what is read lies at both ends of an entry. */
+struct flow4 {
+	__u32 known;
+	__u32 room[9];
+	__be32 saddr;
+	__be32 daddr;
+};
+
+struct flow6 {
+	__u32 known;
+	__u32 room[9];
+	__be32 saddr[4];
+	__be32 daddr[4];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct flow4_key);
+	__type(value, struct flow4);
+} flows4 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct flow6_key);
+	__type(value, struct flow6);
+} flows6 SEC(".maps");
 
 static __always_inline void count(void)
 {
@@ -177,8 +226,65 @@ static __always_inline int let_out(struct __sk_buff *skb, __u32 l4, __u8 proto, 
 	return bpf_redirect(out.device, 0);
 }
 
+/* The connection of a packet that is to have these addresses, entered if it is the first one. */
+static __always_inline const struct flow4 *flow4_of(struct __sk_buff *skb, const struct iphdr *ip,
+						    __be32 saddr, __be32 daddr)
+{
+	struct flow4 flow = { .known = 1, .saddr = saddr, .daddr = daddr };
+	struct flow4_key key = { .saddr = ip->saddr, .daddr = ip->daddr, .proto = ip->protocol };
+	const __be16 *ports = (const void *)(ip + 1);
+	struct flow4 *found;
+
+	if ((void *)(ports + 2) > (void *)(long)skb->data_end)
+		return NULL;
+	__builtin_memcpy(key.ports, ports, sizeof(key.ports));
+	found = bpf_map_lookup_elem(&flows4, &key);
+	if (found)
+		return found;
+	bpf_map_update_elem(&flows4, &key, &flow, BPF_ANY);
+	flow = (struct flow4){ .known = 1, .saddr = key.daddr, .daddr = key.saddr };
+	key = (struct flow4_key){ daddr, saddr, { key.ports[1], key.ports[0] }, key.proto };
+	bpf_map_update_elem(&flows4, &key, &flow, BPF_ANY);
+	return NULL;
+}
+
+static __always_inline void copy6(__be32 *to, const void *from)
+{
+	__builtin_memcpy(to, from, 16);
+}
+
+static __always_inline const struct flow6 *flow6_of(struct __sk_buff *skb, const struct ipv6hdr *ip,
+						    const void *saddr, const void *daddr)
+{
+	struct flow6_key key = { .proto = ip->nexthdr }, twin = { .proto = ip->nexthdr };
+	struct flow6 flow = { .known = 1 };
+	const __be16 *ports = (const void *)(ip + 1);
+	struct flow6 *found;
+
+	if ((void *)(ports + 2) > (void *)(long)skb->data_end)
+		return NULL;
+	copy6(key.saddr, &ip->saddr);
+	copy6(key.daddr, &ip->daddr);
+	__builtin_memcpy(key.ports, ports, sizeof(key.ports));
+	found = bpf_map_lookup_elem(&flows6, &key);
+	if (found)
+		return found;
+	copy6(twin.saddr, daddr);
+	copy6(twin.daddr, saddr);
+	twin.ports[0] = key.ports[1];
+	twin.ports[1] = key.ports[0];
+	copy6(flow.saddr, saddr);
+	copy6(flow.daddr, daddr);
+	bpf_map_update_elem(&flows6, &key, &flow, BPF_ANY);
+	copy6(flow.saddr, key.daddr);
+	copy6(flow.daddr, key.saddr);
+	bpf_map_update_elem(&flows6, &twin, &flow, BPF_ANY);
+	return NULL;
+}
+
 static __always_inline int from_lan4(struct __sk_buff *skb)
 {
+	const struct flow4 *flow = NULL;
 	struct ethernet *eth = (void *)(long)skb->data;
 	struct iphdr *ip = (void *)(eth + 1);
 	__u8 proto;
@@ -187,14 +293,17 @@ static __always_inline int from_lan4(struct __sk_buff *skb)
 	    !is_plain4(ip))
 		return NEXT;
 	proto = ip->protocol;
+	if (looks_up)
+		flow = flow4_of(skb, ip, ip->saddr, in.ip4);
 	write_macs(eth, &in);
-	ip->daddr = in.ip4;
+	ip->daddr = flow && flow->known ? flow->daddr : in.ip4;
 	step4(ip, &in);
 	return let_in(skb, L4_OFF4, proto, in.sum4);
 }
 
 static __always_inline int from_lan6(struct __sk_buff *skb)
 {
+	const struct flow6 *flow = NULL;
 	struct ethernet *eth = (void *)(long)skb->data;
 	struct ipv6hdr *ip = (void *)(eth + 1);
 	__u8 proto;
@@ -203,8 +312,10 @@ static __always_inline int from_lan6(struct __sk_buff *skb)
 	    !is_plain6(ip))
 		return NEXT;
 	proto = ip->nexthdr;
+	if (looks_up)
+		flow = flow6_of(skb, ip, &ip->saddr, in.ip6);
 	write_macs(eth, &in);
-	__builtin_memcpy(&ip->daddr, in.ip6, sizeof(in.ip6));
+	__builtin_memcpy(&ip->daddr, flow && flow->known ? flow->daddr : in.ip6, sizeof(in.ip6));
 	ip->hop_limit--;
 	return let_in(skb, L4_OFF6, proto, in.sum6);
 }
@@ -222,6 +333,7 @@ int from_lan(struct __sk_buff *skb)
 
 static __always_inline int to_lan4(struct __sk_buff *skb)
 {
+	const struct flow4 *flow = NULL;
 	struct ethernet *eth = (void *)(long)skb->data;
 	struct iphdr *ip = (void *)(eth + 1);
 	__u8 proto;
@@ -230,14 +342,17 @@ static __always_inline int to_lan4(struct __sk_buff *skb)
 	    ip->saddr != in.ip4 || !is_plain4(ip))
 		return NEXT;
 	proto = ip->protocol;
+	if (looks_up)
+		flow = flow4_of(skb, ip, out.ip4, ip->daddr);
 	write_macs(eth, &out);
-	ip->saddr = out.ip4;
+	ip->saddr = flow && flow->known ? flow->saddr : out.ip4;
 	step4(ip, &out);
 	return let_out(skb, L4_OFF4, proto, out.sum4);
 }
 
 static __always_inline int to_lan6(struct __sk_buff *skb)
 {
+	const struct flow6 *flow = NULL;
 	struct ethernet *eth = (void *)(long)skb->data;
 	struct ipv6hdr *ip = (void *)(eth + 1);
 	__u8 proto;
@@ -246,8 +361,10 @@ static __always_inline int to_lan6(struct __sk_buff *skb)
 	    !same_ip6(&ip->saddr, in.ip6) || !is_plain6(ip))
 		return NEXT;
 	proto = ip->nexthdr;
+	if (looks_up)
+		flow = flow6_of(skb, ip, out.ip6, &ip->daddr);
 	write_macs(eth, &out);
-	__builtin_memcpy(&ip->saddr, out.ip6, sizeof(out.ip6));
+	__builtin_memcpy(&ip->saddr, flow && flow->known ? flow->saddr : out.ip6, sizeof(out.ip6));
 	ip->hop_limit--;
 	return let_out(skb, L4_OFF6, proto, out.sum6);
 }
