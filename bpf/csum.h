@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Internet checksum arithmetic (RFC 1071, RFC 1624) on sums kept unfolded in 32
- * bits, with words as they lie in memory: no byte swapping anywhere.
+ * bits, with words as they lie in memory: no byte swapping anywhere. What is summed up in
+ * 64 bits needs no carry until it is folded.
  */
 #pragma once
 
@@ -20,30 +21,55 @@ static __always_inline __u32 csum_sub(__u32 a, __u32 b)
 	return csum_add(a, ~b);
 }
 
-static __always_inline __u16 csum_fold(__u32 sum)
+/* The same sum in 32 bits. */
+static __always_inline __u32 csum_narrow(__u64 sum)
 {
+	sum = (__u32)sum + (sum >> 32);
+	return (__u32)sum + (__u32)(sum >> 32);
+}
+
+static __always_inline __u16 csum_fold(__u64 sum)
+{
+	sum = (__u32)sum + (sum >> 32);
 	sum = (sum & 0xffff) + (sum >> 16);
 	sum = (sum & 0xffff) + (sum >> 16);
 	return ~sum;
 }
 
+/*
+ * What replacing a word by another adds to a sum. One word after the other: put in another
+ * order by the compiler, all of two addresses would be on the stack at once.
+ */
+static __always_inline __u64 csum_word_change(__u64 sum, __be32 from, __be32 to)
+{
+	sum += to;
+	sum += (__u32)~from;
+	barrier_var(sum);
+	return sum;
+}
+
+static __always_inline __u64 csum_addr_change(bool v6, __u64 sum, const __be32 *from,
+					      const __be32 *to)
+{
+	sum = csum_word_change(sum, from[0], to[0]);
+	if (v6) {
+		sum = csum_word_change(sum, from[1], to[1]);
+		sum = csum_word_change(sum, from[2], to[2]);
+		sum = csum_word_change(sum, from[3], to[3]);
+	}
+	return sum;
+}
+
 /* What replacing one address by another adds to a sum that covers it. */
 static __always_inline __u32 csum_addr_diff(bool v6, const __be32 *from, const __be32 *to)
 {
-	__u32 sum = csum_sub(to[0], from[0]);
-
-	if (v6) {
-		sum = csum_add(sum, csum_sub(to[1], from[1]));
-		sum = csum_add(sum, csum_sub(to[2], from[2]));
-		sum = csum_add(sum, csum_sub(to[3], from[3]));
-	}
-	return sum;
+	return csum_narrow(csum_addr_change(v6, 0, from, to));
 }
 
 /* The same for a 16-bit field at an even offset. */
 static __always_inline __u32 csum_field_diff(__u16 from, __u16 to)
 {
-	return csum_sub(to, from);
+	return (__u32)to + (__u16)~from;
 }
 
 /* Offset of the checksum in the transport header, or -1 if it has none to keep. */
@@ -168,10 +194,9 @@ static __always_inline void csum_in_place(__u16 *check, __u8 proto, bool partial
 	if (proto == IPPROTO_UDP && !*check)
 		return;
 	if (partial)
-		*check = ~csum_fold(csum_add(*check, addr_diff));
+		*check = ~csum_fold((__u64)*check + addr_diff);
 	else
-		*check = csum_fold(
-			csum_add(~(__u32)*check & 0xffff, csum_add(addr_diff, port_diff)));
+		*check = csum_fold((__u64)(__u16) ~*check + addr_diff + port_diff);
 	if (proto == IPPROTO_UDP && !*check)
 		*check = 0xffff;
 }

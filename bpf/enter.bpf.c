@@ -52,7 +52,7 @@ static __always_inline int enter(struct __sk_buff *ctx, bool v6, enum program pr
 		return dropped(DROP_NO_FLOW);
 	if (program == PROG_TO_UPLINK)
 		return translate(ctx, v6, p, f, plan->zone);
-	return apply_any(ctx, v6, p, f, plan->zone);
+	return apply_any(ctx, v6, p, f, plan->zone, endpoint_at(f->endpoint));
 }
 
 /* At an uplink's egress the stack has put what it sends in order. */

@@ -270,12 +270,19 @@ static __always_inline bool flow_forget(bool v6, const struct packet *p, __u16 z
 	return v6 ? flow_forget6(p, zone) : flow_forget4(p, zone);
 }
 
-/* The endpoint that the entry was made for is still the one in its slot. */
-static __always_inline bool flow_is_current(const struct flow *f)
+/* The endpoint that the entry was made for, if it is still the one in its slot. */
+static __always_inline struct endpoint *flow_endpoint(const struct flow *f)
 {
 	struct endpoint *ep = endpoint_at(f->endpoint);
 
-	return ep && ep->generation == f->endpoint_generation && ep->flags & ENDPOINT_READY;
+	if (!ep || ep->generation != f->endpoint_generation || !(ep->flags & ENDPOINT_READY))
+		return NULL;
+	return ep;
+}
+
+static __always_inline bool flow_is_current(const struct flow *f)
+{
+	return flow_endpoint(f);
 }
 
 /*

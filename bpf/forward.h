@@ -9,6 +9,9 @@
 #include "nat.h"
 #include "netfilter.h"
 
+/* What apply_route() says beside verdicts. */
+#define LEG_FOUND (-6)
+
 /*
  * Into the container, past the host's stack and the veth's egress. The packet
  * type was decided by the host side's MAC, or by the uplink's: the container
@@ -22,41 +25,24 @@ static __always_inline int deliver(struct __sk_buff *ctx, const struct endpoint 
 	return bpf_redirect_peer(ep->ifindex, 0);
 }
 
+/* The MACs of a leg that are known. */
+static __always_inline struct macs macs_of(const struct leg *leg)
+{
+	if (!leg->has_macs)
+		return (struct macs){};
+	return (struct macs){ .dst = leg->mac.mac, .src = leg->own_mac.mac };
+}
+
 /*
- * Out of an uplink. The neighbour layer writes the MACs that aren't known, and queues while
- * it resolves.
+ * Out of an uplink; the MACs that are known are written. The neighbour layer writes those that
+ * aren't, and queues while it resolves.
  */
 static __always_inline int forward(struct __sk_buff *ctx, struct leg *leg)
 {
-	struct ethhdr *eth = data_of(ctx);
-
 	mark_forwarded(ctx);
 	if (!leg->has_macs)
 		return bpf_redirect_neigh(leg->oif, &leg->neigh, sizeof(leg->neigh), 0);
-	if ((void *)(eth + 1) > data_end_of(ctx))
-		return dropped(DROP_REWRITE_FAILED);
-	rewrite_macs(eth, &(const struct macs){ .dst = leg->mac.mac, .src = leg->own_mac.mac });
 	return bpf_redirect(leg->oif, 0);
-}
-
-static __always_inline int apply_deliver(struct __sk_buff *ctx, bool v6, const struct packet *p,
-					 const struct flow *f)
-{
-	__u32 slot = f->endpoint;
-	struct endpoint *ep = endpoint_at(slot);
-	struct network *net;
-	struct macs macs;
-
-	if (!ep)
-		return dropped(DROP_ENDPOINT_GONE);
-	net = network_at(ep->network);
-	if (!net)
-		return dropped(DROP_ENDPOINT_GONE);
-	macs.dst = ep->mac;
-	macs.src = net->gateway_mac;
-	if (flow_rewrite(ctx, v6, p, f, &macs, true))
-		return dropped(DROP_REWRITE_FAILED);
-	return deliver(ctx, ep, slot);
 }
 
 /*
@@ -74,25 +60,19 @@ static __always_inline int apply_rerouted(bool v6, const struct packet *p, __u16
 	return own || route == ROUTE_NONE ? dropped(DROP_NO_ROUTE) : NEXT;
 }
 
-static __always_inline int apply_forward(struct __sk_buff *ctx, bool v6, const struct packet *p,
-					 struct flow *f, __u16 zone)
+/* Finds the way out of the host. NEXT if the stack has to, LEG_FOUND if there is one. */
+static __always_inline int apply_route(struct __sk_buff *ctx, bool v6, const struct packet *p,
+				       struct flow *f, __u16 zone, struct leg *leg)
 {
-	const struct macs macs = {};
-	enum route_result route;
-	struct leg leg = {};
+	enum route_result route = find_leg(ctx, v6, p, f, leg);
 
-	route = find_leg(ctx, v6, p, f, &leg);
 	if (route == ROUTE_NARROW) {
 		if (p->flags & PKT_DONT_FRAGMENT)
 			return reply_too_big(ctx, PROG_FROM_CONTAINER, v6, f->mtu);
 		/* The stack fragments it, and to_uplink translates the pieces. */
 		return NEXT;
 	}
-	if (route != ROUTE_UPLINK)
-		return apply_rerouted(v6, p, zone, route);
-	if (flow_rewrite(ctx, v6, p, f, &macs, true))
-		return dropped(DROP_REWRITE_FAILED);
-	return forward(ctx, &leg);
+	return route == ROUTE_UPLINK ? LEG_FOUND : apply_rerouted(v6, p, zone, route);
 }
 
 /* The program where packets of the zone come in. */
@@ -101,29 +81,49 @@ static __always_inline enum program program_of(__u16 zone)
 	return zone == ZONE_WORLD ? PROG_FROM_UPLINK : PROG_FROM_CONTAINER;
 }
 
-/* Does with a packet what its flow says. */
+/* Does with a packet what its flow says. ep is the flow's endpoint. */
 static __always_inline int apply(struct __sk_buff *ctx, bool v6, const struct packet *p,
-				 struct flow *f, __u16 zone)
+				 struct flow *f, __u16 zone, const struct endpoint *ep)
 {
+	struct macs macs = {};
+	struct network *net;
+	struct leg leg;
+	int action;
+
+	if (!ep)
+		return dropped(DROP_ENDPOINT_GONE);
 	if (p->ttl <= 1)
 		return reply_time_exceeded(ctx, program_of(zone), v6);
 	if (first_packet && flow_crosses(f, zone) && !flow_is_settled(p, f))
 		return flow_ask(ctx, v6, p, f, zone);
-	if (f->action == FLOW_DELIVER)
-		return apply_deliver(ctx, v6, p, f);
-	/* What comes from outside goes into containers, never out again. */
-	if (zone != ZONE_WORLD && f->action == FLOW_FORWARD)
-		return apply_forward(ctx, v6, p, f, zone);
-	return NEXT;
+	if (f->action == FLOW_DELIVER) {
+		net = network_at(ep->network);
+		if (!net)
+			return dropped(DROP_ENDPOINT_GONE);
+		macs.dst = ep->mac;
+		macs.src = net->gateway_mac;
+	} else if (zone != ZONE_WORLD && f->action == FLOW_FORWARD) {
+		action = apply_route(ctx, v6, p, f, zone, &leg);
+		if (action != LEG_FOUND)
+			return action;
+		macs = macs_of(&leg);
+	} else {
+		/* What comes from outside goes into containers, never out again. */
+		return NEXT;
+	}
+	/* One call for both, for the size of programs. */
+	if (flow_rewrite(ctx, v6, p, f, &macs, true))
+		return dropped(DROP_REWRITE_FAILED);
+	return f->action == FLOW_DELIVER ? deliver(ctx, ep, f->endpoint) : forward(ctx, &leg);
 }
 
 /* The same with a packet that may be a fragment, whose like has to find the ports. */
 static __always_inline int apply_any(struct __sk_buff *ctx, bool v6, const struct packet *p,
-				     struct flow *f, __u16 zone)
+				     struct flow *f, __u16 zone, const struct endpoint *ep)
 {
 	if (p->ttl > 1)
 		frag_remember(v6, p, zone, f->endpoint);
-	return apply(ctx, v6, p, f, zone);
+	return apply(ctx, v6, p, f, zone, ep);
 }
 
 /* What the stack has routed, its TTL decremented: only translation is left. */

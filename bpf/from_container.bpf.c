@@ -184,13 +184,14 @@ static __always_inline __u16 zone_of(const struct endpoint *ep)
 /* For the gateway's MAC: to be routed. */
 static __always_inline int routed(struct __sk_buff *ctx, bool v6, struct packet *p, __u16 zone)
 {
+	struct endpoint *ep;
 	struct flow *f;
 
 	if (p->flags & PKT_ICMP_ERROR)
 		return go_on_as(ctx, PROG_FROM_CONTAINER, v6, CALL_ERROR);
-	switch (flow_look(ctx, v6, p, zone, &f)) {
+	switch (flow_look(ctx, v6, p, zone, &f, &ep)) {
 	case FLOW_FOUND:
-		return apply(ctx, v6, p, f, zone);
+		return apply(ctx, v6, p, f, zone, ep);
 	case FLOW_LOST:
 		return dropped(DROP_FLOW_EXPIRING);
 	case FLOW_SUPERSEDED:
@@ -205,14 +206,15 @@ static __always_inline int routed(struct __sk_buff *ctx, bool v6, struct packet 
 static __always_inline int routed_odd(struct __sk_buff *ctx, bool v6, struct packet *p, __u16 zone)
 {
 	enum flow_fate fate = FLOW_MISSING;
+	struct endpoint *ep;
 	struct flow *f;
 
 	if (p->flags & PKT_ICMP_ERROR)
 		return go_on_as(ctx, PROG_FROM_CONTAINER, v6, CALL_ERROR);
 	if (frag_resolve(v6, p, zone))
-		fate = flow_follow(ctx, v6, p, zone, &f);
+		fate = flow_follow(ctx, v6, p, zone, &f, &ep);
 	if (fate == FLOW_FOUND)
-		return apply_any(ctx, v6, p, f, zone);
+		return apply_any(ctx, v6, p, f, zone, ep);
 	if (fate == FLOW_LOST)
 		return dropped(DROP_FLOW_EXPIRING);
 	return go_on(ctx, v6, CALL_CONTAINER_NEW);
@@ -324,7 +326,7 @@ static __always_inline int from_container_frame(struct __sk_buff *ctx)
 	struct network *net;
 	struct ethhdr *eth;
 	struct packet *p = new_packet();
-	__u8 dmac[ETH_ALEN];
+	__u8 dmac[8] __attribute__((aligned(8)));
 	__u32 slot = 0;
 	enum vlan vlan;
 
@@ -342,14 +344,14 @@ static __always_inline int from_container_frame(struct __sk_buff *ctx)
 	if (!mac_equal(eth->h_source, ep->mac))
 		return dropped(DROP_SPOOFED_MAC);
 	count_transmit(ctx, slot);
-	__builtin_memcpy(dmac, eth->h_dest, ETH_ALEN);
+	mac_copy(dmac, eth->h_dest);
 	/*
 	 * A tag is out of the frame by now, so a tagged packet looks like any other;
 	 * redirected, it would carry its VLAN out of the network.
 	 */
 	if (vlan == VLAN_TAGGED)
 		return odd_frame(net);
-	switch (eth->h_proto) {
+	switch (ether_type(eth)) {
 	case bpf_htons(ETH_P_IP):
 		return from_container_ip(ctx, false, ep, net, dmac, p);
 	case bpf_htons(ETH_P_IPV6):

@@ -113,6 +113,7 @@ static __always_inline int from_uplink_guarded(bool v6, const struct packet *p)
 static __always_inline int from_uplink_ip(struct __sk_buff *ctx, bool v6, struct packet *p,
 					  bool many)
 {
+	struct endpoint *ep;
 	struct flow *f;
 
 	if (parse_l3(ctx, v6, p) || many)
@@ -123,9 +124,9 @@ static __always_inline int from_uplink_ip(struct __sk_buff *ctx, bool v6, struct
 		return from_uplink_guarded(v6, p);
 	if (p->flags & PKT_ICMP_ERROR)
 		return go_on_as(ctx, PROG_FROM_UPLINK, v6, CALL_ERROR);
-	switch (flow_look(ctx, v6, p, ZONE_WORLD, &f)) {
+	switch (flow_look(ctx, v6, p, ZONE_WORLD, &f, &ep)) {
 	case FLOW_FOUND:
-		return apply(ctx, v6, p, f, ZONE_WORLD);
+		return apply(ctx, v6, p, f, ZONE_WORLD, ep);
 	case FLOW_LOST:
 		return dropped(DROP_FLOW_EXPIRING);
 	case FLOW_SUPERSEDED:
@@ -138,7 +139,8 @@ static __always_inline int from_uplink_ip(struct __sk_buff *ctx, bool v6, struct
 
 /* The packet's flow, if the host doesn't hold what it borrows. */
 static __always_inline enum flow_fate uplink_follow(struct __sk_buff *ctx, bool v6,
-						    struct packet *p, struct flow **f)
+						    struct packet *p, struct flow **f,
+						    struct endpoint **ep)
 {
 	frag_resolve(v6, p, ZONE_WORLD);
 	if (is_told_by_use(v6, p->proto)) {
@@ -147,7 +149,7 @@ static __always_inline enum flow_fate uplink_follow(struct __sk_buff *ctx, bool 
 		else
 			host_reclaims4(p);
 	}
-	return flow_follow(ctx, v6, p, ZONE_WORLD, f);
+	return flow_follow(ctx, v6, p, ZONE_WORLD, f, ep);
 }
 
 /*
@@ -171,6 +173,7 @@ static __always_inline int uplink_odd(struct __sk_buff *ctx, bool v6)
 {
 	struct packet *p = the_packet();
 	enum flow_fate fate;
+	struct endpoint *ep;
 	struct flow *f;
 
 	frag_begin();
@@ -180,9 +183,9 @@ static __always_inline int uplink_odd(struct __sk_buff *ctx, bool v6)
 		return from_uplink_guarded(v6, p);
 	if (p->flags & PKT_ICMP_ERROR)
 		return go_on_as(ctx, PROG_FROM_UPLINK, v6, CALL_ERROR);
-	fate = uplink_follow(ctx, v6, p, &f);
+	fate = uplink_follow(ctx, v6, p, &f, &ep);
 	if (fate == FLOW_FOUND)
-		return apply_any(ctx, v6, p, f, ZONE_WORLD);
+		return apply_any(ctx, v6, p, f, ZONE_WORLD, ep);
 	return fate == FLOW_LOST ? dropped(DROP_FLOW_EXPIRING) : judge_odd(ctx, v6, p);
 }
 
@@ -221,7 +224,7 @@ static __always_inline int from_uplink_frame(struct __sk_buff *ctx)
 	if ((void *)(eth + 1) > data_end_of(ctx))
 		return NEXT;
 	many = ctx->pkt_type != PACKET_HOST;
-	switch (eth->h_proto) {
+	switch (ether_type(eth)) {
 	case bpf_htons(ETH_P_IP):
 		return from_uplink_ip(ctx, false, p, many);
 	case bpf_htons(ETH_P_IPV6):

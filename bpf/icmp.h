@@ -232,11 +232,15 @@ static __always_inline int send_translated_error(struct __sk_buff *ctx, bool v6,
 	__u32 slot = f->endpoint;
 	struct endpoint *ep;
 	struct network *net;
-	struct leg leg = {};
+	struct leg leg;
 
 	if (f->action == FLOW_FORWARD) {
 		if (find_leg(ctx, v6, p, f, &leg) != ROUTE_UPLINK)
 			return dropped(DROP_NO_ROUTE);
+		if (leg.has_macs &&
+		    (bpf_skb_store_bytes(ctx, 0, leg.mac.mac, ETH_ALEN, 0) ||
+		     bpf_skb_store_bytes(ctx, ETH_ALEN, leg.own_mac.mac, ETH_ALEN, 0)))
+			return dropped(DROP_REWRITE_FAILED);
 		return forward(ctx, &leg);
 	}
 	if (f->action != FLOW_DELIVER)

@@ -24,25 +24,29 @@ static __always_inline __u32 flow_addr_diff(bool v6, const struct packet *p, con
 {
 	const struct flow4 *f4 = (const struct flow4 *)f;
 	const struct flow6 *f6 = (const struct flow6 *)f;
+	__u64 sum;
 
-	if (!v6)
-		return csum_add(csum_addr_diff(false, p->saddr, &f4->saddr),
-				csum_addr_diff(false, p->daddr, &f4->daddr));
-	return csum_add(csum_addr_diff(true, p->saddr, f6->saddr),
-			csum_addr_diff(true, p->daddr, f6->daddr));
+	if (v6) {
+		sum = csum_addr_change(true, 0, p->saddr, f6->saddr);
+		sum = csum_addr_change(true, sum, p->daddr, f6->daddr);
+	} else {
+		sum = csum_addr_change(false, 0, p->saddr, &f4->saddr);
+		sum = csum_addr_change(false, sum, p->daddr, &f4->daddr);
+	}
+	return csum_narrow(sum);
 }
 
 /* The same for the ports. */
 static __always_inline __u32 flow_port_diff(const struct packet *p, const struct flow *f)
 {
-	return csum_add(csum_field_diff(p->sport, f->sport), csum_field_diff(p->dport, f->dport));
+	return csum_field_diff(p->sport, f->sport) + csum_field_diff(p->dport, f->dport);
 }
 
 static __always_inline void rewrite_macs(struct ethhdr *eth, const struct macs *macs)
 {
 	if (macs->dst) {
-		__builtin_memcpy(eth->h_dest, macs->dst, ETH_ALEN);
-		__builtin_memcpy(eth->h_source, macs->src, ETH_ALEN);
+		mac_copy(eth->h_dest, macs->dst);
+		mac_copy(eth->h_source, macs->src);
 	}
 }
 
@@ -51,16 +55,16 @@ static __always_inline int rewrite_ip4(void *data, void *end, const struct flow4
 {
 	struct ethhdr *eth = data;
 	struct iphdr *ip = (void *)(eth + 1);
-	__u32 sum;
+	__u64 sum;
 
 	if ((void *)(ip + 1) > end)
 		return -1;
 	rewrite_macs(eth, macs);
-	sum = csum_add(~(__u32)ip->check & 0xffff, addr_diff);
+	sum = (__u64)(__u16)~ip->check + addr_diff;
 	if (decrement_ttl) {
 		ip->ttl--;
 		/* TTL is the first byte of its 16-bit word. */
-		sum = csum_sub(sum, bpf_htons(0x0100));
+		sum += (__u16)~bpf_htons(0x0100);
 	}
 	ip->saddr = f->saddr;
 	ip->daddr = f->daddr;

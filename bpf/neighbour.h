@@ -26,7 +26,7 @@ static __always_inline void leg_by_layer(bool v6, struct leg *leg, __u32 oif, co
 {
 	leg->oif = oif;
 	leg->has_macs = false;
-	leg->neigh.nh_family = family_of(v6);
+	leg->neigh = (struct bpf_redir_neigh){ .nh_family = family_of(v6) };
 	if (v6)
 		addr6_copy(leg->neigh.ipv6_nh, nexthop);
 	else

@@ -29,20 +29,21 @@ static __always_inline bool continues_connection(const struct packet *p)
 	       (p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_ACK;
 }
 
-/* What the packet's flow has become, which is brought up to date. */
+/* What the packet's flow has become, which is brought up to date. ep is its endpoint. */
 static __always_inline enum flow_fate flow_look(struct __sk_buff *ctx, bool v6,
-						const struct packet *p, __u16 zone, struct flow **f)
+						const struct packet *p, __u16 zone, struct flow **f,
+						struct endpoint **ep)
 {
 	*f = flow_find(v6, p, zone);
-	return *f ? flow_track(ctx, v6, p, *f, zone) : FLOW_MISSING;
+	return *f ? flow_track(ctx, v6, p, *f, zone, ep) : FLOW_MISSING;
 }
 
 /* The same, but what the packet supersedes is forgotten, and so missing. */
 static __always_inline enum flow_fate flow_follow(struct __sk_buff *ctx, bool v6,
 						  const struct packet *p, __u16 zone,
-						  struct flow **f)
+						  struct flow **f, struct endpoint **ep)
 {
-	enum flow_fate fate = flow_look(ctx, v6, p, zone, f);
+	enum flow_fate fate = flow_look(ctx, v6, p, zone, f, ep);
 
 	if (fate != FLOW_SUPERSEDED)
 		return fate;

@@ -76,6 +76,18 @@ static __always_inline struct frame frame_of(const struct __sk_buff *ctx)
 	return (struct frame){ data_of(ctx), data_end_of(ctx), ctx->len, ctx->gso_size };
 }
 
+/* struct ethhdr is packed: its members would be read and written byte by byte. */
+static __always_inline __be16 ether_type(const struct ethhdr *eth)
+{
+	return *(const __be16 *)((const void *)eth + offsetof(struct ethhdr, h_proto));
+}
+
+static __always_inline void mac_copy(__u8 *to, const __u8 *from)
+{
+	*(__u32 *)to = *(const __u32 *)from;
+	*(__u16 *)(to + 4) = *(const __u16 *)(from + 4);
+}
+
 static __always_inline bool addr6_equal(const __be32 *a, const __be32 *b)
 {
 	return !((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]));

@@ -155,31 +155,34 @@ static __always_inline __u32 l4_want(bool v6, const struct packet *p)
 static __always_inline enum drop_reason parse_ip4(const struct frame *f, struct packet *p)
 {
 	struct iphdr *ip = f->data + ETH_HLEN;
-	__u16 frag;
+	__u16 frag, header_len;
+	__u8 flags = 0;
 
 	if ((void *)(ip + 1) > f->end)
 		return DROP_MALFORMED;
 	/* The addresses first: to_uplink looks at the source of what is malformed, too. */
 	p->saddr[0] = ip->saddr;
 	p->daddr[0] = ip->daddr;
-	if (ip->version != 4 || ip->ihl < 5)
+	header_len = ip->ihl * 4;
+	if (ip->version != 4 || header_len < sizeof(*ip))
 		return DROP_MALFORMED;
 	p->proto = ip->protocol;
 	p->ttl = ip->ttl;
 	p->tos = ip->tos;
 	p->l3_len = bpf_ntohs(ip->tot_len);
-	p->l4_off = ETH_HLEN + ip->ihl * 4;
+	p->l4_off = ETH_HLEN + header_len;
 	/* A GSO packet may be longer than the field can say (BIG TCP). */
-	if (p->l3_len > f->len - ETH_HLEN || (p->l3_len < ip->ihl * 4 && !f->segmented))
+	if (p->l3_len > f->len - ETH_HLEN || (p->l3_len < header_len && !f->segmented))
 		return DROP_MALFORMED;
 	p->frag_id = ip->id;
 	frag = bpf_ntohs(ip->frag_off);
 	if (frag & IP_DF)
-		p->flags |= PKT_DONT_FRAGMENT;
+		flags |= PKT_DONT_FRAGMENT;
 	if (frag & (IP_MF | IP_OFFSET))
-		p->flags |= PKT_FRAGMENT;
+		flags |= PKT_FRAGMENT;
 	if (frag & IP_OFFSET)
-		p->flags |= PKT_LATER_FRAGMENT;
+		flags |= PKT_LATER_FRAGMENT;
+	p->flags = flags;
 	return DROP_NONE;
 }
 

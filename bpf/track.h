@@ -142,14 +142,17 @@ static __always_inline __u32 flow_track_tcp(struct __sk_buff *ctx, const struct 
 
 /*
  * Brings the entry up to date with a packet of its direction. FLOW_SUPERSEDED
- * means that the caller shall forget the entry and treat the packet as new.
+ * means that the caller shall forget the entry and treat the packet as new. Else ep is the
+ * entry's endpoint.
  */
 static __always_inline enum flow_fate flow_track(struct __sk_buff *ctx, bool v6,
-						 const struct packet *p, struct flow *f, __u16 zone)
+						 const struct packet *p, struct flow *f, __u16 zone,
+						 struct endpoint **ep)
 {
 	__u32 bits = FLOW_SEEN;
 
-	if (!flow_is_current(f))
+	*ep = flow_endpoint(f);
+	if (!*ep)
 		return FLOW_SUPERSEDED;
 	if (p->proto == IPPROTO_TCP && !(p->flags & PKT_LATER_FRAGMENT)) {
 		__u32 tcp_bits = flow_track_tcp(ctx, p, f, zone);

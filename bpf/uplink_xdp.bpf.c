@@ -173,7 +173,7 @@ static __always_inline int uplink_xdp_frame(struct xdp_md *ctx, const struct fra
 	/* Frames for other machines, and for everybody, are no business of ours. */
 	if (!mac_equal(eth->h_dest, dev->mac))
 		return XDP_PASS;
-	switch (eth->h_proto) {
+	switch (ether_type(eth)) {
 	case bpf_htons(ETH_P_IP):
 		return uplink_xdp_ip(frame, false, native);
 	case bpf_htons(ETH_P_IPV6):
