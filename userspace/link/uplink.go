@@ -55,6 +55,7 @@ func (h *Host) Observe(scope Scope) (model.Host, error) {
 	if err != nil {
 		return model.Host{}, err
 	}
+	addrs = withoutContainers(addrs, links)
 	host := model.Host{Addresses: allAddresses(addrs)}
 	for _, l := range links {
 		a := l.Attrs()
@@ -66,6 +67,26 @@ func (h *Host) Observe(scope Scope) (model.Host, error) {
 	}
 	slices.SortFunc(host.Uplinks, func(a, b model.Uplink) int { return cmp.Compare(a.Index, b.Index) })
 	return host, nil
+}
+
+// isContainers reports whether l is the host's end of a container's veth.
+func isContainers(l netlink.Link) bool {
+	return l.Type() == "veth" && containerVeth.MatchString(l.Attrs().Name)
+}
+
+// withoutContainers leaves out the link-local addresses that the kernel gives the host's
+// ends of Docker's veths. Nobody reaches them, since all that comes in there is the bridge's;
+// and each container would be a change of the host.
+func withoutContainers(addrs []netlink.Addr, links []netlink.Link) []netlink.Addr {
+	veths := make(map[int]bool)
+	for _, l := range links {
+		if isContainers(l) {
+			veths[l.Attrs().Index] = true
+		}
+	}
+	return slices.DeleteFunc(addrs, func(a netlink.Addr) bool {
+		return veths[a.LinkIndex] && a.Scope == unix.RT_SCOPE_LINK && a.IP.To4() == nil
+	})
 }
 
 // uplink reports whether l leads outside, up or not: it may come up.

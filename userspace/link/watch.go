@@ -36,12 +36,14 @@ type Watcher struct {
 	dirty  pace.Signal
 	// own reports addresses whose coming is no news; nil for none.
 	own func(netip.Addr) bool
+	// veths are the indexes of containers' devices; only who receives knows of it.
+	veths map[int]bool
 }
 
 // NewWatcher subscribes to the host's devices and addresses. Run has to be
 // called, which also frees what the watcher holds; h stays open until then.
 func (h *Host) NewWatcher(log *slog.Logger) (*Watcher, error) {
-	w := &Watcher{log: log, ns: h.ns, dirty: pace.NewSignal()}
+	w := &Watcher{log: log, ns: h.ns, dirty: pace.NewSignal(), veths: make(map[int]bool)}
 	if err := w.subscribe(); err != nil {
 		return nil, err
 	}
@@ -113,7 +115,7 @@ func (w *Watcher) receive(ctx context.Context) {
 // note marks what the kernel reported.
 func (w *Watcher) note(messages []syscall.NetlinkMessage) {
 	for _, m := range messages {
-		if !noise(m) && !w.ownAddress(m) {
+		if !w.noise(m) && !w.ownAddress(m) {
 			w.Refresh()
 		}
 	}
@@ -146,14 +148,31 @@ func (w *Watcher) ownAddress(m syscall.NetlinkMessage) bool {
 // noise reports whether m is about a device that can't be an uplink: attaching
 // an endpoint shouldn't make the watcher list all the others. A bridge tells of
 // its ports in messages of its own family, which lack the device's kind; that a
-// device became a port or ceased to be one is told in the ordinary family too.
-func noise(m syscall.NetlinkMessage) bool {
-	if m.Header.Type != unix.RTM_NEWLINK && m.Header.Type != unix.RTM_DELLINK {
+// device became a port or ceased to be one is told in the ordinary family too. The
+// host's ends of Docker's devices get IPv6 addresses of their own.
+func (w *Watcher) noise(m syscall.NetlinkMessage) bool {
+	switch m.Header.Type {
+	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
+		if len(m.Data) < unix.SizeofIfAddrmsg {
+			return false
+		}
+		a := rtnl.DeserializeIfAddrmsg(m.Data)
+		return a.Family == unix.AF_INET6 && a.Scope == unix.RT_SCOPE_LINK && w.veths[int(a.Index)]
+	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
+	default:
 		return false
 	}
 	if len(m.Data) > 0 && m.Data[0] == unix.AF_BRIDGE {
 		return true
 	}
 	l, err := netlink.LinkDeserialize((*unix.NlMsghdr)(&m.Header), m.Data)
-	return err == nil && ownOrDockers(l)
+	if err != nil {
+		return false
+	}
+	if isContainers(l) && m.Header.Type == unix.RTM_NEWLINK {
+		w.veths[l.Attrs().Index] = true
+	} else {
+		delete(w.veths, l.Attrs().Index)
+	}
+	return ownOrDockers(l)
 }

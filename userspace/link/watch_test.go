@@ -225,7 +225,16 @@ func TestEndpointsAreNoise(t *testing.T) {
 	}
 	defer w.events.Close()
 	attach(t, h, sb, testVeth(), testInterface())
-	if err := h.DeleteVeth(testVeth().HostName, testVeth().EndpointID); err != nil {
+	dockers := dockersVeth(t, h, sb)
+	linkLocal := netip.MustParsePrefix("fe80::1/64")
+	if err := h.nl.AddrAdd(dockers, &netlink.Addr{IPNet: ipNet(linkLocal), Scope: unix.RT_SCOPE_LINK, Flags: unix.IFA_F_NODAD}); err != nil {
+		t.Fatal(err)
+	}
+	host, err := h.Observe(Scope{})
+	if err != nil || slices.Contains(host.Addresses, linkLocal.Addr()) {
+		t.Errorf("the host's addresses are %v, %v, want none of a container's device", host.Addresses, err)
+	}
+	if err := errors.Join(h.nl.LinkDel(dockers), h.DeleteVeth(testVeth().HostName, testVeth().EndpointID)); err != nil {
 		t.Fatal(err)
 	}
 	bridge := linkOf(t, h.nl, testBridge().Name).Attrs().Index
@@ -244,7 +253,7 @@ func TestEndpointsAreNoise(t *testing.T) {
 			if m.Header.Type == unix.RTM_NEWADDR && binary.NativeEndian.Uint32(m.Data[4:]) == uint32(bridge) {
 				continue
 			}
-			if !noise(m) {
+			if !w.noise(m) {
 				if m.Header.Type != unix.RTM_NEWADDR || heard == 0 {
 					t.Errorf("message of type %d is no noise, after %d that are: %x", m.Header.Type, heard, m.Data)
 				}
@@ -290,6 +299,21 @@ func TestOwnAddressesAreNoNewsWhenTheyCome(t *testing.T) {
 			}
 		}
 	}
+}
+
+// dockersVeth makes a device as Docker does, and sets it up.
+func dockersVeth(t *testing.T, h *Host, sb *Sandbox) netlink.Link {
+	t.Helper()
+	veth := netlink.NewVeth(netlink.LinkAttrs{Name: "veth0123abc", MTU: 1500, TxQLen: -1})
+	veth.PeerName, veth.PeerNamespace = "inner", netlink.NsFd(sb.ns.Fd())
+	if err := h.nl.LinkAdd(veth); err != nil {
+		t.Fatal(err)
+	}
+	l := linkOf(t, h.nl, "veth0123abc")
+	if err := h.nl.LinkSetUp(l); err != nil {
+		t.Fatal(err)
+	}
+	return l
 }
 
 // More reports than the socket holds are lost (ENOBUFS); the last state isn't.
