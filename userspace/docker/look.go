@@ -256,7 +256,10 @@ func (w *Watcher) bind() (waiting, changed bool) {
 		if id == "" || taken[index] {
 			continue
 		}
-		endpoint := w.endpointBehind(id, v)
+		endpoint := ""
+		if w.view.asked[id] >= w.since[index].clock || w.unbound(id) {
+			endpoint = w.endpointBehind(id, v)
+		}
 		switch {
 		case endpoint == "":
 			// One that an engine left behind is nobody's, however often it is looked at.
