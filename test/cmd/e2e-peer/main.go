@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command e2e-peer is what sandboxes of the end-to-end tests run: servers and
-// clients that depend on nothing but the sandbox's own files and sockets.
+// clients that depend on nothing but the sandbox's own files and sockets. Variables of the
+// environment in TAG are replaced.
 //
 //	e2e-peer serve PORT TAG   echo server, TCP and UDP, both families
+//	e2e-peer web PORT TAG     HTTP server that answers as the echo server greets
 //	e2e-peer fetch HOST:PORT  connects by name, prints the server's greeting
 //	e2e-peer lookup NAME      prints the addresses that the resolver gives
 //	e2e-peer exit CODE        ends with this code
@@ -16,6 +18,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"slices"
 	"strconv"
@@ -32,7 +35,9 @@ func main() {
 func run(args []string) error {
 	switch {
 	case len(args) == 3 && args[0] == "serve":
-		return serve(args[1], args[2])
+		return serve(args[1], os.ExpandEnv(args[2]))
+	case len(args) == 3 && args[0] == "web":
+		return web(args[1], os.ExpandEnv(args[2]))
 	case len(args) == 2 && args[0] == "fetch":
 		return fetch(args[1])
 	case len(args) == 2 && args[0] == "lookup":
@@ -44,7 +49,7 @@ func run(args []string) error {
 		}
 		return err
 	}
-	return errors.New("want serve PORT TAG, fetch HOST:PORT, lookup NAME or exit CODE")
+	return errors.New("want serve PORT TAG, web PORT TAG, fetch HOST:PORT, lookup NAME or exit CODE")
 }
 
 // serve prints "ready" once all sockets are open and then serves for ever.
@@ -64,6 +69,18 @@ func serve(port, tag string) error {
 	}
 	fmt.Println("ready")
 	select {}
+}
+
+// web prints "ready" and serves for ever.
+func web(port, tag string) error {
+	l, err := net.Listen("tcp", net.JoinHostPort("", port))
+	if err != nil {
+		return err
+	}
+	fmt.Println("ready")
+	return http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "%s %s\n", tag, r.RemoteAddr)
+	}))
 }
 
 func serveTCP(l net.Listener, tag string) {
