@@ -97,7 +97,7 @@ enum limit {
 	HEARD_PLACES = 4096,  /* a power of two */
 	MAX_NETWORKS = 4096,
 	MAX_PUBLISHED = 262144,
-	MAX_SERVICES = 32768, /* pools of backends */
+	MAX_SERVICES = 16384, /* pools of backends */
 	MAX_BACKENDS = 4096,  /* of a pool */
 	RING_PLACES = 4,      /* of a word of a ring */
 	MAX_SOURCES = 65536,  /* of all services */

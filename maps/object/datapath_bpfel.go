@@ -426,7 +426,7 @@ const (
 	DatapathLimitHEARD_PLACES      DatapathLimit = 4096
 	DatapathLimitMAX_NETWORKS      DatapathLimit = 4096
 	DatapathLimitMAX_PUBLISHED     DatapathLimit = 262144
-	DatapathLimitMAX_SERVICES      DatapathLimit = 32768
+	DatapathLimitMAX_SERVICES      DatapathLimit = 16384
 	DatapathLimitMAX_BACKENDS      DatapathLimit = 4096
 	DatapathLimitRING_PLACES       DatapathLimit = 4
 	DatapathLimitMAX_SOURCES       DatapathLimit = 65536
