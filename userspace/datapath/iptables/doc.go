@@ -26,6 +26,15 @@
 // What another program removes, tables, chains or single rules, comes back with the
 // next change, or when the counters are read next.
 //
+// # Services
+//
+// FAIRWAY-SERVICES in nat leads from a service's addresses and ports to a chain of the
+// pool, FAIRWAY-POOL-..., whose rules choose a backend as kube-proxy's do: statistic draws
+// one, recent leads a client to the one that it had. FAIRWAY-HAIRPIN hides a client that
+// is the backend itself, and those of a backend outside. FAIRWAY-SERVICES in filter, to
+// which INPUT leads, refuses what no pool took. Nothing leads to these chains while there
+// is no service.
+//
 // # Sockets of the host and IPv6
 //
 // The kernel cannot translate ::1 on the way to another device: the answer is
