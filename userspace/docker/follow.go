@@ -22,10 +22,8 @@ const (
 	maxPause = 2 * time.Second
 	// toldAfter is how many questions in a row fail before that is a trouble.
 	toldAfter = 3
-	// restFactor is how many times as long as it took to answer an engine is left alone,
-	// longestRest what that is at most.
-	restFactor  = 3
-	longestRest = time.Second
+	// longestRest bounds how long an engine that answered is left alone.
+	longestRest = 200 * time.Millisecond
 )
 
 // followEvents turns the engine's events into questions, and connects again
@@ -131,7 +129,7 @@ func (w *Watcher) follow(ctx context.Context) {
 		}
 		// An engine that starts many containers has better things to do than to answer all
 		// the time. What happens meanwhile is one question more.
-		pace.Sleep(ctx, min(restFactor*time.Since(asked), longestRest))
+		pace.Sleep(ctx, min(time.Since(asked), longestRest))
 	}
 }
 

@@ -9,9 +9,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/fairway-project/fairway/userspace/docker/client"
-	"github.com/fairway-project/fairway/userspace/docker/device"
-	"github.com/fairway-project/fairway/userspace/docker/facts"
-	"github.com/fairway-project/fairway/userspace/model"
 )
 
 // listedNow are the containers that the watcher knows.
@@ -92,24 +89,5 @@ func TestQuestions(t *testing.T) {
 	}
 	if q := todo.take(); !q.allContainers {
 		t.Errorf("%+v of many containers", q)
-	}
-}
-
-// A device of a network that is known is no reason to ask: that its container was connected
-// is told later.
-func TestDeviceAloneIsNoQuestion(t *testing.T) {
-	n := facts.Network{Network: model.Network{ID: netID}}
-	n.Bridge.Name = "br0"
-	w := &Watcher{
-		todo: newTodo(), since: make(map[int]appearance), view: view{networks: map[string]facts.Network{netID: n}},
-		devices: device.Devices{Bridges: map[string]device.Bridge{n.Device(): {Index: 7}}},
-	}
-	w.meet(device.Veth{Index: 8, Bridge: 7})
-	if q := w.todo.take(); !q.none() {
-		t.Errorf("questions %+v", q)
-	}
-	w.meet(device.Veth{Index: 9, Bridge: 6})
-	if q := w.todo.take(); !q.all {
-		t.Errorf("questions %+v of a bridge that isn't known", q)
 	}
 }

@@ -113,15 +113,16 @@ func (w *Watcher) forgetDevice(index int) {
 	delete(w.since, index)
 }
 
-// meet takes note of a device that wasn't seen before. Whose it is the engine is asked when
-// it tells that a container was connected, which is later.
+// meet asks the engine whose a device is that wasn't seen before.
 func (w *Watcher) meet(v device.Veth) {
 	if _, known := w.since[v.Index]; known {
 		return
 	}
 	w.clock++
-	w.since[v.Index] = appearance{clock: w.clock, at: time.Now(), late: eventIsLate}
-	if w.networkOn(v.Bridge) == "" {
+	w.since[v.Index] = appearance{w.clock, time.Now()}
+	if id := w.networkOn(v.Bridge); id != "" {
+		w.todo.network(id)
+	} else {
 		w.todo.everything()
 	}
 }
@@ -186,25 +187,21 @@ func (w *Watcher) followChanges(ctx context.Context) {
 }
 
 // How long an event is given to say whose a device is, and how long the engine is
-// asked again, after twice the time each time, if none does.
+// asked again and again if none does.
 const (
-	eventIsLate = 500 * time.Millisecond
+	eventIsLate = 100 * time.Millisecond
 	eventIsLost = 10 * time.Second
 )
 
-// askOfStrangers asks for the networks of devices that nobody said anything about since
-// they appeared. The event may be lost.
+// askOfStrangers asks again for the networks of devices that nobody said anything
+// about since they appeared. The event may be lost.
 func (w *Watcher) askOfStrangers() {
 	taken := w.taken()
 	for index, v := range w.devices.Veths {
 		id := w.networkOn(v.Bridge)
-		since := w.since[index]
-		age := time.Since(since.at)
-		if id != "" && !taken[index] && age > since.late && age < eventIsLost {
-			since.late *= 2
-			w.since[index] = since
+		age := time.Since(w.since[index].at)
+		if id != "" && !taken[index] && age > eventIsLate && age < eventIsLost {
 			w.todo.network(id)
-			w.todo.container("")
 		}
 	}
 }

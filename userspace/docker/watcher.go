@@ -106,12 +106,10 @@ type Watcher struct {
 	background sync.WaitGroup
 }
 
-// appearance is when a device was seen first, in questions and in time, and how much later
-// the engine is asked for it if nothing is known of it by then.
+// appearance is when a device was seen first, in questions and in time.
 type appearance struct {
 	clock uint64
 	at    time.Time
-	late  time.Duration
 }
 
 // endpointNames are the names that belong to an endpoint.
