@@ -137,7 +137,7 @@ func (w *Watcher) sayServices(ctx context.Context, wanted map[string]*model.Serv
 		if wanted[id] != nil {
 			continue
 		}
-		subject := service.Subject(before.Name)
+		subject := service.Subject(before)
 		if err := w.owner.Mend(ctx, subject, func(ctx context.Context) error { return s.manager.Remove(ctx, id) }); err == nil {
 			w.owner.Report(subject, nil)
 		}
@@ -147,7 +147,7 @@ func (w *Watcher) sayServices(ctx context.Context, wanted map[string]*model.Serv
 		if before := s.said[id]; before != nil && reflect.DeepEqual(before, now) {
 			continue
 		}
-		_ = w.owner.Mend(ctx, service.Subject(now.Name), func(ctx context.Context) error { return s.manager.Put(ctx, now) })
+		_ = w.owner.Mend(ctx, service.Subject(now), func(ctx context.Context) error { return s.manager.Put(ctx, now) })
 	}
 	s.said = wanted
 }

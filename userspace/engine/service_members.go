@@ -39,7 +39,7 @@ func (e *Engine) restoreVIPs(all []*model.Service) {
 		for _, in := range s.Networks {
 			for _, a := range vipsOf(in) {
 				requested := in.Requested4 && a.Is4() || in.Requested6 && a.Is6()
-				if err := e.ipam.RestoreAddress(in.NetworkID, a, requested, service.Subject(s.Name)); err != nil {
+				if err := e.ipam.RestoreAddress(in.NetworkID, a, requested, service.Subject(s)); err != nil {
 					e.log.Error("stored addresses contradict each other", "err", err)
 				}
 			}
@@ -82,11 +82,11 @@ func (e *Engine) mendPorts(ctx context.Context, s *model.Service) {
 	})
 }
 
-func portsSubject(s *model.Service) string { return "ports of service " + s.Name }
+func portsSubject(s *model.Service) string { return "ports of " + service.Subject(s) }
 
 // mendService makes the kernel have a service again that couldn't be removed.
 func (e *Engine) mendService(ctx context.Context, s *model.Service) {
-	_ = e.owner.Mend(ctx, service.Subject(s.Name), func(ctx context.Context) error {
+	_ = e.owner.Mend(ctx, service.Subject(s), func(ctx context.Context) error {
 		now := e.state.service(s.ID)
 		if now == nil || e.gate.closed() {
 			return nil

@@ -4,6 +4,7 @@ package service
 
 import (
 	"context"
+	"fmt"
 	"sync"
 
 	"github.com/fairway-project/fairway/userspace/datapath"
@@ -209,18 +210,25 @@ func (m *Manager) Remove(ctx context.Context, id string) error {
 	}
 	m.mu.Unlock()
 	m.checks.Set(id, nil)
-	m.Owner.Report(Subject(e.spec.Name), nil)
+	m.Owner.Report(Subject(e.spec), nil)
 	return nil
 }
 
-// Subject is what a service is called in troubles.
-func Subject(name string) string { return "service " + name }
+// Subject is what a service is called in troubles. Services of several networks may have
+// one name, so that its ID is a part of it.
+func Subject(s *model.Service) string { return fmt.Sprintf("service %s (%.12s)", s.Name, s.ID) }
+
+func (m *Manager) subject(e *entry) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return Subject(e.spec)
+}
 
 // tellAll tells services after an event that nobody waits for the answer of.
 func (m *Manager) tellAll(ctx context.Context, all []*entry) {
 	for _, e := range all {
 		if err := m.tell(ctx, e); err != nil {
-			_ = m.Owner.Mend(ctx, Subject(e.spec.Name), func(ctx context.Context) error { return m.tell(ctx, e) })
+			_ = m.Owner.Mend(ctx, m.subject(e), func(ctx context.Context) error { return m.tell(ctx, e) })
 		}
 	}
 }
@@ -235,15 +243,17 @@ func (m *Manager) tell(ctx context.Context, e *entry) error {
 		m.mu.Unlock()
 		return nil
 	}
-	want, targets := m.desired(e), m.targets(e)
+	want, targets, subject := m.desired(e), m.targets(e), Subject(e.spec)
 	m.mu.Unlock()
 	m.watch(want.ID, e, targets)
 	if e.told == nil || !policy.SameService(e.told, &want) {
+		// What is refused may be there in part, so that what was told before is news.
+		e.told = nil
 		if err := m.Owner.PutService(ctx, want); err != nil {
 			return err
 		}
 		e.told = &want
-		m.Owner.Report(Subject(want.Name), nil)
+		m.Owner.Report(subject, nil)
 	}
 	if m.Changed != nil {
 		m.Changed(want.ID)

@@ -358,7 +358,7 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("the answer isn't the datapath's: %v", err)
 		}
 		x.SetMember(x.ctx, box("a", 1))
-		again := x.owner.mends[Subject("web")]
+		again := x.owner.mends[Subject(svc("web", named()))]
 		if again == nil {
 			t.Fatal("what was refused after an event isn't tried again")
 		}
@@ -410,6 +410,49 @@ func TestWhatIsShown(t *testing.T) {
 			if _, warnings := x.Backends(id); !slices.Equal(warnings, []string{want}) {
 				t.Errorf("%s: %q", id, warnings)
 			}
+		}
+	})
+}
+
+// TestTroublesOfOneName are those of services in different networks.
+func TestTroublesOfOneName(t *testing.T) {
+	run(t, func(x *fixture) {
+		x.Begin(x.ctx)
+		twin := func(id string, backend string) *model.Service {
+			return svc(id, func(s *model.Service) { s.Name = "web"; named(backend)(s) })
+		}
+		x.put(twin("1", "a"))
+		x.put(twin("2", "b"))
+		x.owner.refuse = true
+		x.SetMember(x.ctx, box("a", 1))
+		x.owner.refuse = false
+		x.SetMember(x.ctx, box("b", 2))
+		if len(x.owner.mends) != 1 {
+			t.Fatalf("%d troubles, want that of the one that was refused", len(x.owner.mends))
+		}
+		for _, again := range x.owner.mends {
+			if err := again(x.ctx); err != nil {
+				t.Error(err)
+			}
+		}
+		x.want("1", "10.0.0.1")
+	})
+}
+
+// TestRefusedChange is put back: what was told before is told again.
+func TestRefusedChange(t *testing.T) {
+	run(t, func(x *fixture) {
+		x.Begin(x.ctx)
+		x.SetMember(x.ctx, box("a", 1))
+		x.put(svc("web", named("a")))
+		x.owner.refuse = true
+		if err := x.Put(x.ctx, svc("web", func(s *model.Service) { named("a")(s); s.NoPassive = true })); !errors.Is(err, errRefused) {
+			t.Errorf("%v", err)
+		}
+		x.owner.refuse = false
+		x.put(svc("web", named("a")))
+		if n := x.owner.times("web"); n != 2 {
+			t.Errorf("said %d times, want once more after the refusal", n)
 		}
 	})
 }
