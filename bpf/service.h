@@ -176,7 +176,7 @@ __noinline int affinity_keep(__u32 slot, __u32 client, __u32 timeout, __u32 back
 static __always_inline bool client_may_use(bool v6, const struct pool *pool, __u32 slot,
 					   const struct client *client)
 {
-	struct source_key key = { .prefixlen = 160, .slot = slot };
+	struct source_key key = { .prefixlen = 160, .slot = v6 ? slot | SOURCE_IPV6 : slot };
 
 	if (!(pool->flags & POOL_SOURCES) || !client->addr)
 		return true;

@@ -101,6 +101,7 @@ enum limit {
 	MAX_BACKENDS = 4096,  /* of a pool */
 	RING_PLACES = 4,      /* of a word of a ring */
 	MAX_SOURCES = 65536,  /* of all services */
+	SOURCE_IPV6 = 65536,  /* beside a slot, which is less */
 	AFFINITY_WAYS = 4,    /* clients of a set */
 	AFFINITY_SETS = 1024, /* of a pool, a power of two */
 	UPLINK_ADDRS = 4,     /* masquerade candidates per uplink and family */
@@ -279,10 +280,13 @@ struct pool {
 	__u32 pad[10];
 };
 
-/* Who may use a pool, by longest prefix: the slot has 32 bits of it. */
+/*
+ * Who may use a pool, by longest prefix: the slot has 32 bits of it, with the family, so that ::/0
+ * isn't everybody of IPv4.
+ */
 struct source_key {
 	__u32 prefixlen;
-	__u32 slot;
+	__u32 slot;    /* | SOURCE_IPV6 */
 	__u8 addr[16]; /* v4-mapped */
 };
 

@@ -430,6 +430,7 @@ const (
 	DatapathLimitMAX_BACKENDS      DatapathLimit = 4096
 	DatapathLimitRING_PLACES       DatapathLimit = 4
 	DatapathLimitMAX_SOURCES       DatapathLimit = 65536
+	DatapathLimitSOURCE_IPV6       DatapathLimit = 65536
 	DatapathLimitAFFINITY_WAYS     DatapathLimit = 4
 	DatapathLimitAFFINITY_SETS     DatapathLimit = 1024
 	DatapathLimitUPLINK_ADDRS      DatapathLimit = 4

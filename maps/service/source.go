@@ -37,24 +37,28 @@ func (t *Table) Sources() (map[Source]bool, error) {
 	return table.All(t.sources, "sources of services", fromSourceKey, func(*uint32) bool { return true })
 }
 
-// slotBits stand before the address in the trie's keys, mappedBits before an IPv4 one.
+// slotBits, with the family, stand before the address in the trie's keys, mappedBits before an
+// IPv4 one.
 const (
 	slotBits   = 32
 	mappedBits = 96
+	ipv6       = uint32(object.DatapathLimitSOURCE_IPV6)
 )
 
 func toSourceKey(s Source) *object.DatapathSourceKey {
-	bits := uint32(s.Prefix.Bits())
+	slot, bits := uint32(s.Slot), uint32(s.Prefix.Bits())
 	if s.Prefix.Addr().Is4() {
 		bits += mappedBits
+	} else {
+		slot |= ipv6
 	}
-	return &object.DatapathSourceKey{Prefixlen: slotBits + bits, Slot: uint32(s.Slot), Addr: wire.Mapped(s.Prefix.Masked().Addr())}
+	return &object.DatapathSourceKey{Prefixlen: slotBits + bits, Slot: slot, Addr: wire.Mapped(s.Prefix.Masked().Addr())}
 }
 
 func fromSourceKey(k *object.DatapathSourceKey) Source {
-	addr, bits := wire.Addr(k.Addr), int(k.Prefixlen)-slotBits
-	if addr.Is4() {
-		bits -= mappedBits
+	addr, bits := netip.AddrFrom16(k.Addr), int(k.Prefixlen)-slotBits
+	if k.Slot&ipv6 == 0 {
+		addr, bits = addr.Unmap(), bits-mappedBits
 	}
 	return Source{Slot: uint16(k.Slot), Prefix: netip.PrefixFrom(addr, bits)}
 }

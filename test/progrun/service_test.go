@@ -264,6 +264,10 @@ func sourceCases(f family) []testCase {
 		from()(t, h)
 		check(t, h.Services.PutSource(service.Source{Slot: poolSlot + 1, Prefix: own}))
 	}
+	everybody, allOthers := netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")
+	if f.v6 {
+		everybody, allOthers = allOthers, everybody
+	}
 	refused := []step{fromUplink(f.Eth0, in, dropped(serviceSource), nil), fromUplink(f.Eth0, ack, dropped(serviceSource), nil)}
 	return []testCase{
 		{name: "one of them", world: from(own), steps: visit(f, in, f.Web, 80), flows: 1, after: requireChosen(1, 0)},
@@ -274,6 +278,8 @@ func sourceCases(f family) []testCase {
 			}
 		}},
 		{name: "somebody else", world: from(netip.PrefixFrom(f.far(), f.far().BitLen())), steps: refused},
+		{name: "everybody", world: from(everybody), steps: visit(f, in, f.Web, 80), flows: 1},
+		{name: "everybody of the other family", world: from(allOthers), steps: refused},
 		{name: "of another service", world: other, steps: refused},
 		{name: "a container", world: from(own), steps: []step{
 			fromContainer(f.App, f.sends(f.App, f.vip()).TCP(45000, 8080, "S"), dropped(serviceSource), nil),

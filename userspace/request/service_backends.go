@@ -138,6 +138,9 @@ func (r *ServiceUpdate) changeSources(s *model.Service) error {
 		if !p.IsValid() {
 			return Errorf(ErrInvalid, "source range %s: want a prefix like 192.0.2.0/24", p)
 		}
+		if p.Addr().Is4In6() {
+			return Errorf(ErrInvalid, "source range %s: is IPv4 written as IPv6; want a prefix like 192.0.2.0/24", p)
+		}
 		if p != p.Masked() {
 			return Errorf(ErrInvalid, "source range %s: has bits set beyond its length; did you mean %s?", p, p.Masked())
 		}

@@ -111,6 +111,9 @@ func TestServiceRefused(t *testing.T) {
 		`health "tcp,every=1s": every is no option; want port`: func(r *ServiceCreate) { r.Health = "tcp,every=1s" },
 		"health tcp: service web has no TCP port; want port=N": func(r *ServiceCreate) { r.Ports, r.Health = []string{"53/udp"}, "tcp" },
 		`drain "soon": want a duration from 0s to 24h0m0s`:     func(r *ServiceCreate) { r.Drain = "soon" },
+		"::ffff:192.0.2.0/120: is IPv4 written as IPv6; want": func(r *ServiceCreate) {
+			r.Sources = []netip.Prefix{netip.MustParsePrefix("::ffff:192.0.2.0/120")}
+		},
 		"192.0.2.1/24: has bits set beyond its length; did you mean 192.0.2.0/24?": func(r *ServiceCreate) {
 			r.Sources = []netip.Prefix{netip.MustParsePrefix("192.0.2.1/24")}
 		},
