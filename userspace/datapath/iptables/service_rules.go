@@ -104,10 +104,17 @@ func (s *served) frontRules(f Family, fr *datapath.Front) []Rule {
 	if fr.HostOnly {
 		choice = append(s.choice(IPv4, fr.Pool), s.choice(IPv6, fr.Pool)...)
 	}
+	proxied := fr.HostOnly || fr.Addr == netip.IPv6Loopback()
+	if !proxied {
+		// Also where nobody gets new flows: the open ones of backends that drain need them.
+		for _, b := range s.backends(f, fr.Pool) {
+			rules = append(rules, passRules(f, fr.Port.Proto, &b)...)
+		}
+	}
 	switch {
 	case len(choice) == 0:
 		return append(rules, s.refusal(f, fr, "REJECT --reject-with "+f.rejection(fr.Port.Proto)))
-	case fr.HostOnly || fr.Addr == netip.IPv6Loopback(): // the proxy's
+	case proxied:
 		return rules
 	}
 	if len(s.Sources) > 0 {
@@ -115,9 +122,6 @@ func (s *served) frontRules(f Family, fr *datapath.Front) []Rule {
 	}
 	rules = append(rules, s.entryRules(f, fr)...)
 	rules = append(rules, s.poolRules(f, fr, choice)...)
-	for _, b := range s.backends(f, fr.Pool) {
-		rules = append(rules, passRules(f, fr.Port.Proto, &b)...)
-	}
 	return append(rules, s.translated(f, fr))
 }
 

@@ -105,6 +105,53 @@ func TestServiceOutside(t *testing.T) {
 	})
 }
 
+// Flows that only a rule of the service lets through go on when its last backend drains: in
+// an internal network without communication, and from the LAN to a backend outside.
+func TestServiceLastDrains(t *testing.T) {
+	forVariants(t, func(t *testing.T, w *world) {
+		w.network(2) // The host forwards.
+		n := w.network(1, func(n *datapath.Network) { n.Internal, n.ICC = true, false })
+		b, client := w.container(n, 2), w.container(n, 3)
+		echoTCP(t, b.ns, b.ID, 80)
+		echoTCP(t, w.lan, "lan", 80)
+		closed := w.service([]datapath.Network{n}, b)
+		closed.Fronts = closed.Fronts[:4]
+		outside := w.service(nil)
+		outside.ID, outside.Name = "svc2", "outside"
+		for i, to := range []string{lanAddr4 + ":80", "[" + lanAddr6 + "]:80"} {
+			outside.Pools[i].Backends = []datapath.Backend{{Target: netip.MustParseAddrPort(to), Weight: 1, State: model.BackendActive}}
+		}
+		w.ensure(closed)
+		w.ensure(outside)
+		for i, v := range views() {
+			for _, of := range []struct {
+				service      datapath.Service
+				id, ns, addr string
+				port         uint16
+			}{
+				{closed, b.ID, client.ns, vips(1)[i], 80},
+				{outside, "lan", w.lan, v.host, 8000},
+			} {
+				open, err := dial(of.ns, "tcp", of.addr, of.port, patience)
+				must(t, err)
+				defer open.Close()
+				says(t, open, of.id)
+				draining := of.service
+				draining.Pools = clonePools(draining.Pools)
+				for _, p := range draining.Pools {
+					for i := range p.Backends {
+						p.Backends[i].State = model.BackendDraining
+					}
+				}
+				w.ensure(draining)
+				says(t, open, of.id)
+				refused(t, of.ns, "tcp", of.addr, of.port)
+				w.ensure(of.service)
+			}
+		}
+	})
+}
+
 // A published IPv6 port whose backends have IPv4 only serves the host's sockets.
 func TestServiceHostOnly(t *testing.T) {
 	forVariants(t, func(t *testing.T, w *world) {
