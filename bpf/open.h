@@ -163,6 +163,9 @@ static __always_inline int open_hairpin(bool v6, const struct packet *p, __u32 s
 
 	if (!net || !plan)
 		return dropped(DROP_ENDPOINT_GONE);
+	/* A service may be of an internal network and of others, whose clients are none of it. */
+	if (net->flags & NETWORK_INTERNAL && target->network != ep->network)
+		return dropped(DROP_INTERNAL);
 	if (p->dport != pub->port && port_is_sealed(p))
 		return dropped(DROP_UNSUPPORTED);
 	gateway_of(v6, net, plan->saddr);
@@ -220,6 +223,8 @@ static __always_inline enum drop_reason plan_inside(struct __sk_buff *ctx, bool 
 
 	if (!net)
 		return DROP_ENDPOINT_GONE;
+	if (net->flags & NETWORK_INTERNAL)
+		return DROP_INTERNAL;
 	if (!begins_connection(p) && !continues_connection(p))
 		return DROP_NO_FLOW;
 	if (p->dport != to->dport && port_is_sealed(p))

@@ -126,6 +126,27 @@ func serviceChanges(f family) testCase {
 	}
 }
 
+// closedCases: what leads to an endpoint of an internal network is for that one's containers.
+func closedCases(f family) []testCase {
+	in, out := f.arrives(f.client(), f.host()), f.sends(f.App, f.host())
+	world := func(t *testing.T, h *rig.Host) {
+		h.PutNetwork(t, f.Net2, rig.Default|rig.Internal)
+		h.Publish(t, rig.Any(f.v6), 8080, protoTCP, f.DB, 80)
+		h.Publish(t, rig.Any(f.v6), 8080, protoUDP, f.DB, 80)
+	}
+	return []testCase{
+		{name: "from outside", world: world, steps: []step{
+			fromUplink(f.Eth0, in.TCP(50000, 8080, "S"), dropped(internalReason), nil),
+			fromUplink(f.Eth0, in.TCP(50000, 8080, "A"), dropped(internalReason), nil),
+			fromUplink(f.Eth0, in.UDP(50000, 8080), dropped(internalReason), nil),
+		}},
+		{name: "from another network", world: world, steps: []step{
+			fromContainer(f.App, out.TCP(45000, 8080, "S"), dropped(internalReason), nil),
+			fromContainer(f.App, out.UDP(45000, 8080), dropped(internalReason), nil),
+		}},
+	}
+}
+
 func serviceFragments(f family) testCase {
 	in := f.arrives(f.client(), f.host()).UDP(50000, 8080).Payload(3000)
 	inside := f.into(f.Web, in.To(f.addr(f.Web), 80))

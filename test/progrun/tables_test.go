@@ -23,6 +23,7 @@ func tables() []table {
 		{"published", publishedCases},
 		{"published refused", publishedRefusedCases},
 		{"hairpin", hairpinCases},
+		{"in an internal network", closedCases},
 		{"service", serviceCases},
 		{"service by its own address", vipCases},
 		{"service without a backend", vacantCases},
