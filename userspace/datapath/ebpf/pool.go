@@ -4,10 +4,12 @@ package ebpf
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 
 	"github.com/fairway-project/fairway/maps/flow"
+	"github.com/fairway-project/fairway/maps/publish"
 	"github.com/fairway-project/fairway/maps/service"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/maglev"
@@ -25,6 +27,14 @@ type pool struct {
 	known bool
 	// there is false as long as the slot has no table of backends.
 	there bool
+	// adopted is true until what an earlier process left has been compared with what is wanted.
+	adopted bool
+	// led are the fronts whose flows the pool may have had since it was filled last.
+	led map[publish.Key]bool
+	// due are backends whose flows are to be ended, and nobody has been told so yet. leaving are
+	// those that nobody wants and stay in the table, as down, until their flows have been ended:
+	// the next process would know of them by nothing else.
+	due, leaving map[netip.AddrPort]bool
 }
 
 // ringMember is an active backend.
@@ -36,34 +46,57 @@ type ringMember struct {
 
 // adoptPool reads what stands in a slot.
 func adoptPool(t *service.Table, slot uint16) (*pool, error) {
-	p := &pool{slot: slot}
+	p := &pool{slot: slot, adopted: true, due: make(map[netip.AddrPort]bool), leaving: make(map[netip.AddrPort]bool)}
 	var err error
 	p.settings, p.backends, _, p.there, err = t.Pool(slot)
 	return p, err
 }
 
-// fill makes the pool what is wanted, and returns the backends that are down and weren't.
+// fill makes the pool what is wanted, and notes the backends whose flows are to be ended.
 // At each moment the ring that is there names backends by the index that they have: a backend
 // that is no longer wanted keeps its own until another ring is there.
-func (p *pool) fill(t *service.Table, s service.Settings, want []datapath.Backend, found func(datapath.Backend) service.Backend) (map[netip.AddrPort]bool, error) {
+func (p *pool) fill(t *service.Table, s service.Settings, want []datapath.Backend, found func(datapath.Backend) service.Backend) error {
 	next, members, err := p.arrange(want, found)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	down := p.newlyDown(want)
+	p.noteDue(want)
 	if err := p.put(t, s, slices.Clone(next)); err != nil {
-		return nil, err
+		return err
 	}
+	p.adopted = false
 	if err := p.putRing(t, members); err != nil {
-		return nil, err
+		return err
 	}
 	stays := targetsOf(want)
 	for i := range next {
-		if _, stays := stays[next[i].Target]; !stays {
+		if _, stays := stays[next[i].Target]; !stays && !p.leaving[next[i].Target] {
 			next[i] = service.Backend{}
 		}
 	}
-	return down, p.put(t, s, next)
+	return p.put(t, s, next)
+}
+
+// takeDue returns the backends whose flows are to be ended, for the one who does it.
+func (p *pool) takeDue() map[netip.AddrPort]bool {
+	due := p.due
+	p.due = make(map[netip.AddrPort]bool)
+	return due
+}
+
+// forget removes backends that are left in the table for their flows, which have ended.
+func (p *pool) forget(t *service.Table, ended map[netip.AddrPort]bool) error {
+	next := slices.Clone(p.backends)
+	for i, b := range next {
+		if p.leaving[b.Target] && ended[b.Target] {
+			next[i] = service.Backend{}
+		}
+	}
+	if err := p.put(t, p.settings, next); err != nil {
+		return err
+	}
+	maps.DeleteFunc(p.leaving, func(target netip.AddrPort, _ bool) bool { return ended[target] })
+	return nil
 }
 
 // arrange gives each wanted backend its index: the one it has, else one that nobody has. Those
@@ -112,19 +145,28 @@ func targetsOf(want []datapath.Backend) map[netip.AddrPort]model.BackendState {
 	return all
 }
 
-// newlyDown are the backends that are said to be down, and weren't. Flows to those that aren't
-// wanted any more go on, and what has lost its endpoint has none.
-func (p *pool) newlyDown(want []datapath.Backend) map[netip.AddrPort]bool {
-	down, now := make(map[netip.AddrPort]bool), targetsOf(want)
+// noteDue notes the backends that are said to be down, and weren't. Flows to those that aren't
+// wanted any more go on, and what has lost its endpoint has none. An earlier process may have
+// ended before it could tell this of a backend, or end the flows: of what it left, whatever isn't
+// wanted or was down already has none from now on.
+func (p *pool) noteDue(want []datapath.Backend) {
+	now := targetsOf(want)
 	for _, b := range p.backends {
-		if b.State != service.Active && b.State != service.Draining {
+		if b.State == service.None {
 			continue
 		}
-		if now[b.Target] == model.BackendDown {
-			down[b.Target] = true
+		state, wanted := now[b.Target]
+		wasUp := b.State != service.Down
+		if wasUp && wanted && state == model.BackendDown || p.adopted && !(wasUp && wanted) {
+			p.due[b.Target] = true
+		}
+		if p.adopted && !wanted {
+			p.leaving[b.Target] = true
 		}
 	}
-	return down
+	for target := range now {
+		delete(p.leaving, target)
+	}
 }
 
 func (p *pool) put(t *service.Table, s service.Settings, next []service.Backend) error {

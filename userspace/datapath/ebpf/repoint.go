@@ -29,12 +29,13 @@ func (d *Datapath) edit(change func() error) error {
 	return errors.Join(err, d.repoint(moved), d.forgetSources(lost), d.endServices(ended))
 }
 
-// endClosed ends the flows of the ports that were closed since it was called last.
+// endClosed ends the flows of the ports that were closed since it was called last, and those
+// of services that are to be ended since something else than an edit said so, or in vain.
 func (d *Datapath) endClosed() error {
 	d.mu.Lock()
-	closed := d.ports.takeClosed()
+	closed, ended := d.ports.takeClosed(), d.services.takeEnded()
 	d.mu.Unlock()
-	return d.repoint(closed)
+	return errors.Join(d.repoint(closed), d.endServices(ended))
 }
 
 // repoint removes the UDP flows to these ports that don't go where the publications

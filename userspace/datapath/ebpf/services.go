@@ -61,109 +61,103 @@ func adoptServices(t *service.Table, p *ports) (*services, error) {
 type fronts []map[publish.Key]publish.Entry
 
 // ensure makes a service what is wanted. hz are jiffies in a second, found resolves a
-// backend's endpoint.
+// backend's endpoint. What was refused is not what was said: the service may be half of each
+// until one of both is ensured again.
 func (s *services) ensure(want datapath.Service, at fronts, hz uint32, found func(datapath.Backend) service.Backend) error {
 	st := s.byID[want.ID]
 	if st == nil {
 		st = &serviceState{}
 		s.byID[want.ID] = st
 	}
-	st.said = want
-	pools, err := s.place(want.ID, at)
+	former := slices.Clone(st.pools)
+	pools, err := s.place(want, at)
+	if err == nil {
+		err = s.move(want, at, pools, hz, found)
+	}
+	for _, p := range union(pools, former) {
+		s.endDue(p)
+		// Whatever came of it, nothing stays to which nothing leads.
+		if len(s.ports.of[poolHolder(p.slot)]) == 0 {
+			err = errors.Join(err, s.free(p.slot))
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("service %s: %w", want.Name, err)
 	}
-	former := st.pools
-	st.pools = union(pools, former)
-	settings := service.Settings{Random: want.Random, ByClient: jiffiesOf(want.Affinity, hz), Sources: len(want.Sources) > 0}
-	for i, p := range pools {
-		if p == nil {
-			continue
-		}
-		// Whoever may use it still or from now on is known at each moment.
-		if err := s.addSources(p.slot, want.Sources); err != nil {
-			return fmt.Errorf("service %s: %w", want.Name, err)
-		}
-		down, err := p.fill(s.table, settings, want.Pools[i].Backends, found)
-		if err == nil {
-			err = s.keepSources(p.slot, want.Sources)
-		}
-		if err != nil {
-			return fmt.Errorf("service %s: %w", want.Name, err)
-		}
-		if len(down) > 0 {
-			s.ended = append(s.ended, endedFlows{s.frontsOf(p.slot, at[i]), down})
-		}
-	}
-	for i, p := range pools {
-		if p == nil {
-			continue
-		}
-		if err := s.ports.sync(poolHolder(p.slot), entriesOf(at[i], p.slot)); err != nil {
-			return fmt.Errorf("service %s: %w", want.Name, err)
-		}
-	}
-	for _, p := range former {
-		if slices.Contains(pools, p) {
-			continue
-		}
-		if err := s.free(p.slot); err != nil {
-			return fmt.Errorf("service %s: %w", want.Name, err)
-		}
-	}
-	st.pools = slices.DeleteFunc(pools, func(p *pool) bool { return p == nil })
+	st.said = want
 	return nil
 }
 
-// place returns the pool that each of the fronts' pools is: the one that its fronts lead to,
-// by an earlier process's word too, else a new one. Nobody asks for pools without fronts,
-// which are nil.
-func (s *services) place(id string, at fronts) ([]*pool, error) {
-	pools := make([]*pool, len(at))
-	claimed := make(map[uint16]bool)
-	for i, keys := range at {
-		for k := range keys {
-			e := s.ports.entries[k]
-			if !e.Service || claimed[e.Endpoint] || s.bySlot[e.Endpoint] != id && !s.orphans[e.Endpoint] {
+// move fills the pools and has the fronts lead to them. At each moment every front leads to
+// backends that it had or is to have: new pools are filled first, then their fronts leave those
+// pools that stay, which are filled after that.
+func (s *services) move(want datapath.Service, at fronts, pools []*pool, hz uint32, found func(datapath.Backend) service.Backend) error {
+	settings := service.Settings{Random: want.Random, ByClient: jiffiesOf(want.Affinity, hz), Sources: len(want.Sources) > 0}
+	isNew := make([]bool, len(pools))
+	for i, p := range pools {
+		isNew[i] = p != nil && len(s.ports.of[poolHolder(p.slot)]) == 0
+	}
+	for _, first := range []bool{true, false} {
+		for i, p := range pools {
+			if p == nil || isNew[i] != first {
 				continue
 			}
-			claimed[e.Endpoint] = true
-			p, err := s.claim(id, e.Endpoint)
-			if err != nil {
-				return nil, err
+			if err := s.ports.sync(poolHolder(p.slot), s.staying(p.slot, at[i])); err != nil {
+				return err
 			}
-			pools[i] = p
-			break
+			if err := s.fill(p, settings, want.Sources, want.Pools[i].Backends, found); err != nil {
+				return err
+			}
+			if err := s.ports.sync(poolHolder(p.slot), entriesOf(at[i], p.slot)); err != nil {
+				return err
+			}
 		}
 	}
-	for i, keys := range at {
-		if pools[i] != nil || len(keys) == 0 {
+	for _, p := range s.byID[want.ID].pools {
+		if slices.Contains(pools, p) {
 			continue
 		}
-		slot, err := s.slots.next()
-		if err != nil {
-			return nil, err
-		}
-		if pools[i], err = s.claim(id, slot); err != nil {
-			s.slots.release(slot)
-			return nil, err
+		if err := s.ports.sync(poolHolder(p.slot), nil); err != nil {
+			return err
 		}
 	}
-	return pools, nil
+	return nil
+}
+
+// fill fills a pool. Whoever may use it still or from now on is known at each moment.
+func (s *services) fill(p *pool, settings service.Settings, sources []netip.Prefix, backends []datapath.Backend, found func(datapath.Backend) service.Backend) error {
+	if err := s.addSources(p.slot, sources); err != nil {
+		return err
+	}
+	if err := p.fill(s.table, settings, backends, found); err != nil {
+		return err
+	}
+	return s.keepSources(p.slot, sources)
+}
+
+// staying are the entries that lead to a slot and are to do so.
+func (s *services) staying(slot uint16, want map[publish.Key]publish.Entry) map[publish.Key]publish.Entry {
+	all := make(map[publish.Key]publish.Entry)
+	for k := range s.ports.of[poolHolder(slot)] {
+		if _, stays := want[k]; stays {
+			all[k] = s.ports.entries[k]
+		}
+	}
+	return all
+}
+
+// endDue notes the flows of a pool that are to be ended.
+func (s *services) endDue(p *pool) {
+	if len(p.due) > 0 {
+		s.ended = append(s.ended, endedFlows{fronts: maps.Clone(p.led), targets: p.takeDue(), pool: p})
+	}
 }
 
 // claim gives a service a slot, with what stands there.
 func (s *services) claim(id string, slot uint16) (*pool, error) {
-	if s.bySlot[slot] == id {
-		for _, p := range s.byID[id].pools {
-			if p.slot == slot {
-				return p, nil
-			}
-		}
-	}
-	p, err := adoptPool(s.table, slot)
-	if err != nil {
-		return nil, err
+	p, err := s.peek(id, slot)
+	if err != nil || s.bySlot[slot] == id {
+		return p, err
 	}
 	delete(s.orphans, slot)
 	s.bySlot[slot] = id
@@ -171,7 +165,19 @@ func (s *services) claim(id string, slot uint16) (*pool, error) {
 	return p, nil
 }
 
-// free takes a slot's publications away, and then what they led to.
+// peek returns what stands in a slot that is the service's or may become so.
+func (s *services) peek(id string, slot uint16) (*pool, error) {
+	if s.bySlot[slot] == id {
+		for _, p := range s.byID[id].pools {
+			if p.slot == slot {
+				return p, nil
+			}
+		}
+	}
+	return adoptPool(s.table, slot)
+}
+
+// free takes a slot's publications away, and then what they led to. The pool is nobody's then.
 func (s *services) free(slot uint16) error {
 	err := s.ports.sync(poolHolder(slot), nil)
 	if err == nil {
@@ -182,6 +188,9 @@ func (s *services) free(slot uint16) error {
 	}
 	if err != nil {
 		return err
+	}
+	if st := s.byID[s.bySlot[slot]]; st != nil {
+		st.pools = slices.DeleteFunc(st.pools, func(p *pool) bool { return p.slot == slot })
 	}
 	delete(s.bySlot, slot)
 	delete(s.orphans, slot)
@@ -196,11 +205,10 @@ func (s *services) delete(id string) error {
 		return nil
 	}
 	for _, p := range slices.Clone(st.pools) {
-		s.ended = append(s.ended, endedFlows{s.frontsOf(p.slot, nil), p.targets()})
+		s.ended = append(s.ended, endedFlows{fronts: s.frontsOf(p.slot, nil), targets: p.targets()})
 		if err := s.free(p.slot); err != nil {
 			return fmt.Errorf("service %s: %w", st.said.Name, err)
 		}
-		st.pools = slices.DeleteFunc(st.pools, func(o *pool) bool { return o == p })
 	}
 	delete(s.byID, id)
 	return nil
@@ -219,7 +227,7 @@ func (s *services) prune(wanted func(id string) bool, all bool) error {
 		return errors.Join(errs...)
 	}
 	for slot := range s.orphans {
-		errs = append(errs, s.free(slot))
+		errs = append(errs, s.freeOrphan(slot))
 	}
 	used, err := s.table.Used()
 	errs = append(errs, err)
@@ -228,7 +236,22 @@ func (s *services) prune(wanted func(id string) bool, all bool) error {
 			errs = append(errs, s.table.Clear(slot))
 		}
 	}
+	for slot := range s.sources {
+		if !s.slots.used[slot] {
+			errs = append(errs, s.keepSources(slot, nil))
+		}
+	}
 	return errors.Join(errs...)
+}
+
+// freeOrphan is free for a slot whose service didn't come back, and notes its flows to be ended.
+func (s *services) freeOrphan(slot uint16) error {
+	p, err := adoptPool(s.table, slot)
+	if err != nil {
+		return err
+	}
+	s.ended = append(s.ended, endedFlows{fronts: s.frontsOf(slot, nil), targets: p.targets()})
+	return s.free(slot)
 }
 
 // with returns what was said of the services that have the endpoint among their backends.
@@ -276,7 +299,7 @@ func (s *services) leadsTo(slot uint16, origin *flow.Half) bool {
 	return false
 }
 
-// frontsOf are the keys that led to a slot until now, and those that will.
+// frontsOf are the keys that lead to a slot, and those that will.
 func (s *services) frontsOf(slot uint16, more map[publish.Key]publish.Entry) map[publish.Key]bool {
 	all := maps.Clone(s.ports.of[poolHolder(slot)])
 	if all == nil {
@@ -299,6 +322,8 @@ func (s *services) takeEnded() []endedFlows {
 type endedFlows struct {
 	fronts  map[publish.Key]bool
 	targets map[netip.AddrPort]bool
+	// pool is where some targets may stay until this is done; nil if it is gone.
+	pool *pool
 }
 
 func (e endedFlows) has(origin *flow.Half) bool {
@@ -313,6 +338,21 @@ func (e endedFlows) has(origin *flow.Half) bool {
 	}
 	own.Network = uint16(origin.Zone)
 	return e.fronts[k] || e.fronts[anywhere] || e.fronts[own]
+}
+
+// haveEnded is said of flows that were noted, once they have.
+func (s *services) haveEnded(ended []endedFlows) error {
+	var errs []error
+	for _, e := range ended {
+		p := e.pool
+		if p == nil {
+			continue
+		}
+		if st := s.byID[s.bySlot[p.slot]]; st != nil && slices.Contains(st.pools, p) {
+			errs = append(errs, p.forget(s.table, e.targets))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func entriesOf(at map[publish.Key]publish.Entry, slot uint16) map[publish.Key]publish.Entry {

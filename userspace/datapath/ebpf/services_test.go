@@ -357,3 +357,176 @@ func TestServicePools(t *testing.T) {
 		t.Errorf("pools %v, slots %v, %v", used, w.dp.services.slots.used, err)
 	}
 }
+
+// said is EnsureService by a process that ends before it has ended any flow.
+func (w *world) said(s datapath.Service) {
+	w.t.Helper()
+	w.do(func() error {
+		w.dp.mu.Lock()
+		defer w.dp.mu.Unlock()
+		err := w.dp.ensureService(s)
+		w.dp.services.takeEnded()
+		return err
+	})
+}
+
+// What an earlier process didn't come to is done by the next one: flows of backends that went
+// down, or that left meanwhile, end. All others go on.
+func TestServiceEndsFlowsAfterRestart(t *testing.T) {
+	w, all := serviceWorld(t)
+	s := udpService(all...)
+	w.ensure(w.serviceIs(s))
+	to := func(i int) string { return fmt.Sprintf("198.51.100.1:%d", i+1) }
+	for i, e := range all {
+		halves := w.through(to(i), e)
+		w.put(halves[0], halves[1])
+	}
+	again := func() {
+		t.Helper()
+		w.restart()
+		w.ensure(w.hostIs(w.host()), w.networkIs(w.network()), w.endpointIs(all[0]), w.endpointIs(all[1]), w.endpointIs(all[2]))
+	}
+	again()
+	w.ensure(w.serviceIs(s))
+	w.wantFlows("nothing happened", to(0), to(1), to(2))
+	w.said(stateOf(s, 0, model.BackendDown))
+	again()
+	w.ensure(w.serviceIs(stateOf(s, 0, model.BackendDown)))
+	w.wantFlows("one went down", to(1), to(2))
+	again()
+	w.said(udpService(all[2]))
+	again()
+	w.ensure(w.serviceIs(udpService(all[2])))
+	w.wantFlows("another left", to(2))
+	_, states := w.served(1)
+	equal(t, "states", states, map[netip.AddrPort]service.State{netip.AddrPortFrom(all[2].IPv4, 80): service.Active})
+	again()
+	w.ensure(w.pruned(datapath.Desired{Networks: []datapath.Network{w.network()}, Endpoints: all}))
+	w.wantFlows("the service didn't come back")
+}
+
+// A backend that is down has no flows, whatever fails after it was marked so.
+func TestServiceEndsFlowsThoughRingFails(t *testing.T) {
+	w, all := serviceWorld(t)
+	s := udpService(all...)
+	w.ensure(w.serviceIs(s))
+	halves := w.through("198.51.100.1:1", all[0])
+	w.put(halves[0], halves[1])
+	if err := w.dp.loader.Maps().Rings.Freeze(); err != nil {
+		t.Fatal(err)
+	}
+	w.refuses(stateOf(s, 0, model.BackendDown), "ring of pool 1")
+	w.wantFlows("it is down")
+}
+
+// What was refused isn't what follows endpoints from then on, nor does it leave anything.
+func TestServiceRefusedHalfWay(t *testing.T) {
+	w, all := serviceWorld(t)
+	s := udpService(all[0])
+	w.ensure(w.serviceIs(s))
+	more := udpService(all[1])
+	more.Fronts = append(more.Fronts, datapath.Front{NetworkID: "net1", Addr: vip, Port: model.Port{Num: 80, Proto: model.TCP}, Pool: 1})
+	more.Pools = append(more.Pools, udpService(all[2]).Pools...)
+	fresh := udpService(all[2])
+	fresh.ID, fresh.Fronts = "service2", []datapath.Front{{NetworkID: "net1", Addr: vip, Port: model.Port{Num: 81, Proto: model.TCP}}}
+	w.dp.services.slots.size = 2
+	w.refuses(more, "no room for another pool of backends")
+	w.refuses(fresh, "no room for another pool of backends")
+	for i, e := range all {
+		changed := e
+		changed.MAC[4] += byte(i + 1)
+		w.ensure(w.endpointIs(changed))
+	}
+	w.ensure(w.pruned(datapath.Desired{Networks: []datapath.Network{w.network()}, Endpoints: all, Services: []datapath.Service{s, fresh}}))
+	_, states := w.served(1)
+	equal(t, "states", states, map[netip.AddrPort]service.State{s.Pools[0].Backends[0].Target: service.Active})
+	if used, err := w.dp.services.table.Used(); len(used) != 1 || len(w.dp.services.slots.used) != 1 || err != nil {
+		t.Errorf("pools %v, slots %v, %v", used, w.dp.services.slots.used, err)
+	}
+}
+
+// Two services that exchange a port while no process is there take nothing else of each other.
+func TestServicesExchangePortsAcrossRestart(t *testing.T) {
+	w, all := serviceWorld(t)
+	s, other := udpService(all[0]), udpService(all[1])
+	port := func(n uint16) datapath.Front {
+		return datapath.Front{Addr: netip.IPv4Unspecified(), Port: model.Port{Num: n, Proto: model.UDP}}
+	}
+	other.ID, other.Name, other.Fronts = "service2", "other", []datapath.Front{port(54)}
+	w.ensure(w.serviceIs(s), w.serviceIs(other))
+	w.restart()
+	w.ensure(w.hostIs(w.host()), w.networkIs(w.network()), w.endpointIs(all[0]), w.endpointIs(all[1]), w.endpointIs(all[2]))
+	s.Fronts[1], other.Fronts[0] = port(54), port(53)
+	leads := func(what string, addr netip.Addr, network, n uint16, to datapath.Endpoint) {
+		t.Helper()
+		e := w.snapshot().Ports[publish.Key{Addr: addr, Port: n, Proto: model.UDP, Network: network}]
+		places, _ := w.served(e.Endpoint)
+		if target := netip.AddrPortFrom(to.IPv4, 80); !e.Service || len(places) != 1 || places[target] == 0 {
+			t.Errorf("%s: port %d of %s leads to %v, want %s", what, n, addr, places, target)
+		}
+	}
+	w.ensure(w.serviceIs(other))
+	leads("one is said", vip, 1, 53, all[0])
+	leads("one is said", netip.IPv4Unspecified(), 0, 53, all[1])
+	w.ensure(w.serviceIs(s))
+	leads("both are said", vip, 1, 53, all[0])
+	leads("both are said", netip.IPv4Unspecified(), 0, 53, all[1])
+	leads("both are said", netip.IPv4Unspecified(), 0, 54, all[0])
+	w.ensure(w.pruned(datapath.Desired{Networks: []datapath.Network{w.network()}, Endpoints: all, Services: []datapath.Service{s, other}}))
+	if used, err := w.dp.services.table.Used(); len(used) != 2 || err != nil {
+		t.Errorf("pools %v, %v", used, err)
+	}
+}
+
+// A port goes from pool to pool without being closed, and the pool that keeps most of its
+// fronts, and their family, stays where it is.
+func TestServicePoolsSplit(t *testing.T) {
+	w, all := serviceWorld(t)
+	any6 := datapath.Front{Addr: netip.IPv6Unspecified(), Port: model.Port{Num: 53, Proto: model.UDP}, HostOnly: true}
+	one := udpService(all[0])
+	one.Fronts = append(one.Fronts, any6)
+	split := udpService(all[0])
+	split.Pools = append(split.Pools, udpService(all[1]).Pools...)
+	split.Fronts[0].Pool, split.Fronts[1].Pool = 1, 0
+	split.Fronts = append(split.Fronts, datapath.Front{Addr: any6.Addr, Port: any6.Port, Pool: 1})
+	families := udpService()
+	families.Pools = append(families.Pools, udpService(all[0]).Pools...)
+	families.Pools[0].Backends = []datapath.Backend{{EndpointID: all[0].ID, Target: netip.AddrPortFrom(all[0].IPv6, 80), Weight: 1, State: model.BackendActive}}
+	any6.HostOnly = false
+	families.Fronts = []datapath.Front{any6, {Addr: netip.IPv4Unspecified(), Port: any6.Port, Pool: 1}}
+	both := udpService(all[0])
+	both.Fronts = []datapath.Front{{Addr: any6.Addr, Port: any6.Port, HostOnly: true}, both.Fronts[1]}
+	at := func(a netip.Addr) uint16 {
+		for k, e := range w.dp.ports.entries {
+			if k.Addr == a {
+				return e.Endpoint
+			}
+		}
+		return 0
+	}
+	for _, c := range []struct {
+		name     string
+		from, to datapath.Service
+		// moves is the address that gets another slot, stays one that doesn't.
+		moves, stays netip.Addr
+	}{
+		{"two of three fronts stay", one, split, netip.IPv4Unspecified(), vip},
+		{"the family stays", both, families, netip.IPv6Unspecified(), netip.IPv4Unspecified()},
+	} {
+		w.ensure(w.serviceIs(c.from))
+		w.dp.ports.takeClosed()
+		before := at(c.stays)
+		w.ensure(w.serviceIs(c.to))
+		if at(c.stays) != before || at(c.moves) == before || at(c.moves) == 0 {
+			t.Errorf("%s: slot %d was that of all, now %s has %d, and %s %d", c.name, before, c.stays, at(c.stays), c.moves, at(c.moves))
+		}
+		w.dp.mu.Lock()
+		equal(t, c.name+": closed", w.dp.ports.takeClosed(), map[model.Port]bool{})
+		w.dp.mu.Unlock()
+		w.ensure(w.serviceIs(c.from))
+		if at(c.stays) != at(c.moves) || len(w.dp.services.slots.used) != 1 {
+			t.Errorf("%s: not in one slot again: %v", c.name, w.dp.services.slots.used)
+		}
+		w.ensure(func(ctx context.Context) error { return w.dp.DeleteService(ctx, one.ID) })
+	}
+}

@@ -85,6 +85,9 @@ func (d *Datapath) serveWith(endpointID string) error {
 func (d *Datapath) serveAll() error {
 	var errs []error
 	for _, st := range d.services.byID {
+		if st.said.ID == "" {
+			continue // refused until now
+		}
 		errs = append(errs, d.ensureService(st.said))
 	}
 	return errors.Join(errs...)
@@ -174,10 +177,11 @@ func (d *Datapath) endServices(ended []endedFlows) error {
 		}
 		return false
 	})
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if err != nil {
-		d.mu.Lock()
-		defer d.mu.Unlock()
 		d.services.ended = append(d.services.ended, ended...)
+		return err
 	}
-	return err
+	return d.services.haveEnded(ended)
 }
