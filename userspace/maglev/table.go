@@ -36,7 +36,8 @@ func Size(backends int) int {
 }
 
 // Table returns which backend, by its index, each of size places leads to; size is one of
-// those that Size returns. It is nil if no backend has a weight. The order of the backends
+// those that Size returns. It is nil if no backend has a weight. Whoever has one has a place, if
+// there are as many. The order of the backends
 // changes nothing but their indices. Names are unique.
 func Table(backends []Backend, size int) []uint16 {
 	turns := inTurn(backends, size)
@@ -48,10 +49,11 @@ func Table(backends []Backend, size int) []uint16 {
 		heaviest = max(heaviest, t.weight)
 	}
 	table, taken := make([]uint16, size), make(places, (size+63)/64)
-	for left := size; ; {
+	for left, first := size, true; ; first = false {
 		for i := range turns {
 			t := &turns[i]
-			if t.credit += t.weight; t.credit < heaviest {
+			// Everybody's first place is on credit: the lightest may never come to one else.
+			if t.credit += t.weight; t.credit < heaviest && !first {
 				continue
 			}
 			t.credit -= heaviest

@@ -68,6 +68,21 @@ func TestTableGivesWeightsTheirPart(t *testing.T) {
 	}
 }
 
+// The lightest has a place beside a crowd of the heaviest, and no more than that.
+func TestTableHasAPlaceForEverybody(t *testing.T) {
+	backends := some(0, 1001)
+	for i := range backends[1:] {
+		backends[1+i].Weight = 256
+	}
+	counts := make([]int, len(backends))
+	for _, index := range Table(backends, Size(len(backends))) {
+		counts[index]++
+	}
+	if counts[0] != 1 || slices.Min(counts[1:]) < 130 {
+		t.Errorf("weight 1 has %d places, weight 256 has %d at least; want 1 and 130", counts[0], slices.Min(counts[1:]))
+	}
+}
+
 // What one that comes or goes moves for those who weren't concerned by it.
 func TestTableMovesFewOthers(t *testing.T) {
 	for _, c := range []struct {
