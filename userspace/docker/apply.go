@@ -28,11 +28,16 @@ func (w *Watcher) pass(ctx context.Context) {
 	w.owner.Set(ctx, wanted.Whole{
 		Networks: w.wantedNetworks(), Endpoints: endpoints, Ports: ports, Devices: w.dockersDevices(),
 	})
-	w.followServices(ctx)
-	w.owner.SaidAll(ctx, !w.settled())
+	w.tellServices(ctx)
 	if waiting {
 		w.retry.Raise()
 	}
+}
+
+// tellServices comes after all that services lead to was said.
+func (w *Watcher) tellServices(ctx context.Context) {
+	w.followServices(ctx)
+	w.owner.SaidAll(ctx, !w.settled())
 }
 
 // settled reports whether every endpoint that has a device was found by it. Until

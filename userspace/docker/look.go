@@ -76,6 +76,9 @@ func (w *Watcher) lookIfStale(retry bool) {
 			if waiting {
 				w.retry.Raise()
 			}
+			if w.services.waits {
+				w.tellServices(ctx)
+			}
 			w.askOfStrangers()
 			return
 		}

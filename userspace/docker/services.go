@@ -48,6 +48,8 @@ type services struct {
 	// begun says that the manager tells; complete is when the engine had said all.
 	begun    bool
 	complete time.Time
+	// waits says that there is something to do though nothing may change any more.
+	waits bool
 }
 
 // memorySubject is what remembers who was healthy, in troubles.
@@ -77,6 +79,7 @@ func (s *services) close() error {
 func (w *Watcher) followServices(ctx context.Context) {
 	s := w.services
 	labeled := slices.ContainsFunc(w.view.containers, func(c client.Container) bool { return c.Labels[facts.ServiceLabel] != "" })
+	s.waits = false
 	if !labeled && s.begun && len(s.said) == 0 && len(s.members) == 0 {
 		s.wishes = nil
 		w.forgetServices(nil)
@@ -85,7 +88,8 @@ func (w *Watcher) followServices(ctx context.Context) {
 	if s.complete.IsZero() {
 		s.complete = time.Now()
 	}
-	if !s.begun && !w.settled() && time.Since(s.complete) < unsettled {
+	s.waits = labeled && !s.begun && !w.settled() && time.Since(s.complete) < unsettled
+	if s.waits {
 		w.retry.Raise()
 		return
 	}

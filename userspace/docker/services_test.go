@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/fairway-project/fairway/userspace/docker/client"
+	"github.com/fairway-project/fairway/userspace/model"
 )
 
 // labeled makes the engine say that the attached container c-ENDPOINT has these labels.
@@ -119,4 +120,40 @@ func TestServiceTroubles(t *testing.T) {
 	w.labeled("e1", nil)
 	w.watcher.Relist()
 	w.eventually("nothing is told", degraded(""))
+}
+
+// After a restart services wait for devices that no endpoint is found for, but not for long,
+// and nothing else has to happen for that.
+func TestServicesBeginThoughADeviceIsNobodys(t *testing.T) {
+	silent, never := make(chan struct{}), make(chan struct{})
+	defer close(never)
+	w := newWorldWith(t, 0, func(w *world) {
+		w.engine.silent, w.watcher.Absent = silent, true
+		w.veth("veth0000001")
+		w.vethWith("veth0000002", model.MAC{2, 0x42, 10, 3, 0, 9})
+		w.attach("e1")
+		w.labeled("e1", client.Labels{"fairway.service": "web", "fairway.service.port": "80", "fairway.service.publish": "127.0.0.1:7083:80"})
+		n := w.engine.networks[netID]
+		n.Containers["c-e2"] = client.Endpoint{Name: "c-e2", EndpointID: "e2", MacAddress: "02:42:0a:03:00:03", IPv4Address: "10.3.0.3/24"}
+	})
+	locked := func(f func() bool) func() bool {
+		return func() bool {
+			w.watcher.mu.Lock()
+			defer w.watcher.mu.Unlock()
+			return f()
+		}
+	}
+	// The engine answers so late that nobody asks for the devices any more.
+	w.eventually("both devices are seen", locked(func() bool { return len(w.watcher.since) == 2 }))
+	locked(func() bool {
+		for index, a := range w.watcher.since {
+			a.at = a.at.Add(-eventIsLost)
+			w.watcher.since[index] = a
+		}
+		return true
+	})()
+	close(silent)
+	w.eventually("the engine has answered", locked(func() bool { return w.watcher.view.complete }))
+	w.engine.edit(func() { w.engine.silent = never })
+	w.serves("the wait is over", "web", "10.3.0.2:80 active, 127.0.0.1:7083")
 }

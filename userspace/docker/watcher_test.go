@@ -87,6 +87,11 @@ func (w *world) eventually(what string, is func() bool) {
 // with the returned function.
 func (w *world) veth(name string) (remove func()) {
 	w.t.Helper()
+	return w.vethWith(name, model.MAC{2, 0x42, 10, 3, 0, 2})
+}
+
+func (w *world) vethWith(name string, inside model.MAC) (remove func()) {
+	w.t.Helper()
 	path := filepath.Join(w.t.TempDir(), "ns")
 	w.must(netns.Create(path))
 	f, err := os.Open(path)
@@ -96,7 +101,7 @@ func (w *world) veth(name string) (remove func()) {
 		LinkAttrs: netlink.LinkAttrs{Name: name, MasterIndex: w.bridge.Index}, PeerName: "eth0",
 		PeerNamespace: netlink.NsFd(int(f.Fd())),
 	}
-	v.PeerHardwareAddr = model.MAC{2, 0x42, 10, 3, 0, 2}.HardwareAddr()
+	v.PeerHardwareAddr = inside.HardwareAddr()
 	w.must(netlink.LinkAdd(v))
 	gone := false
 	remove = func() {
