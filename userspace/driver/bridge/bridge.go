@@ -105,11 +105,22 @@ func (d *Driver) Attach(ctx context.Context, p driver.Plug) (link.Device, error)
 	if err := d.links.AwaitCarrier(ctx, ep.HostIf); err != nil {
 		return link.Device{}, err
 	}
-	if err := box.Introduce(ep.IfName, gateways(p), p.Made.MAC); err != nil {
-		return link.Device{}, err
-	}
+	d.introduce(box, p)
 	d.announce(box, p, iface)
 	return dev, nil
+}
+
+// introducer tells an interface what the MAC address of its gateways is.
+type introducer interface {
+	Introduce(name string, gateways []netip.Addr, mac model.MAC) error
+}
+
+// introduce spares an endpoint the question for its gateways, which it asks where that
+// fails: the kernel's table of neighbours may be full.
+func (d *Driver) introduce(box introducer, p driver.Plug) {
+	if err := box.Introduce(p.Endpoint.IfName, gateways(p), p.Made.MAC); err != nil {
+		d.log.Warn("endpoint not told its gateways", "endpoint", p.Endpoint.ID, "network", p.Network.Name, "err", err)
+	}
 }
 
 // gateways are those of the bridge's addresses that a new endpoint is sure to send to, at a

@@ -3,6 +3,7 @@
 package bridge
 
 import (
+	"bytes"
 	"log/slog"
 	"net/netip"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/driver"
@@ -120,5 +122,20 @@ func TestWhole(t *testing.T) {
 	}
 	if !d.NetworkWhole(n, link.Device{Index: 3}, driver.Seen{}) {
 		t.Error("an adopted bridge is looked after")
+	}
+}
+
+// full is an interface that learns no neighbour.
+type full struct{}
+
+func (full) Introduce(string, []netip.Addr, model.MAC) error { return unix.ENOBUFS }
+
+// An endpoint that can't be told its gateways is attached all the same.
+func TestIntroductionIsNoCondition(t *testing.T) {
+	var log bytes.Buffer
+	d := New(nil, slog.New(slog.NewTextHandler(&log, nil)))
+	d.introduce(full{}, driver.Plug{Network: network(), Endpoint: &model.Endpoint{ID: "e1", IfName: "eth0"}})
+	if !strings.Contains(log.String(), "level=WARN") || !strings.Contains(log.String(), "e1") {
+		t.Errorf("log: %q", log.String())
 	}
 }
