@@ -67,7 +67,8 @@ static __always_inline int apply_route(struct __sk_buff *ctx, bool v6, const str
 	enum route_result route = find_leg(ctx, v6, p, f, leg);
 
 	if (route == ROUTE_NARROW) {
-		if (p->flags & PKT_DONT_FRAGMENT)
+		/* At a service's own address the stack would take it for the host's. */
+		if (p->flags & PKT_DONT_FRAGMENT || host_addr(v6, p->daddr))
 			return reply_too_big(ctx, PROG_FROM_CONTAINER, v6, f->mtu);
 		/* The stack fragments it, and to_uplink translates the pieces. */
 		return NEXT;

@@ -46,8 +46,12 @@ static __always_inline int to_host(struct __sk_buff *ctx, bool v6, const struct 
 	struct published *pub = NULL;
 	struct endpoint *target;
 
+	client.reach = ep->network;
 	/* Left to the host's stack for netfilter to judge, it would be for the host itself. */
-	client.outside = !first_packet;
+	if (!first_packet)
+		client.reach |= REACH_OUTSIDE;
+	if (net->flags & NETWORK_INTERNAL)
+		client.reach = ep->network | REACH_OWN;
 
 	if (!(p->flags & (PKT_NO_PORTS | PKT_LATER_FRAGMENT)) && begins_connection(p) &&
 	    (!v6 || may_be_forwarded(true, p->saddr)))
@@ -72,8 +76,10 @@ static __always_inline int to_host_any(struct __sk_buff *ctx, bool v6, const str
 {
 	int action = to_host(ctx, v6, p, slot, ep, net, gateway_of_network);
 
-	if (!(p->flags & PKT_FRAGMENT) || net->flags & NETWORK_INTERNAL ||
-	    (v6 && !may_be_forwarded(true, p->saddr)))
+	/* An internal network has published ports at its own addresses alone. */
+	if (net->flags & NETWORK_INTERNAL && gateway_of_network != (__u32)ep->network + 1)
+		return action;
+	if (!(p->flags & PKT_FRAGMENT) || (v6 && !may_be_forwarded(true, p->saddr)))
 		return action;
 	if (is_orphan(p))
 		return action == NEXT ? PARK_COPY : PARK;

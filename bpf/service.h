@@ -19,12 +19,19 @@
 /* With all but one backend of three gone, one flow in 400,000 finds nobody. */
 #define CHOICE_TRIES 32
 
+/* Whom a client gets to; the low half is the slot of its network, ZONE_WORLD if it has none. */
+enum reach {
+	REACH_OUTSIDE = 1 << 16, /* addresses outside, too */
+	REACH_OWN = 1 << 17,     /* its network is internal: nobody else */
+	REACH_ALL = 1 << 18,     /* internal networks, too, as the host does */
+};
+
 /* What the choice follows from, and why there is none. */
 struct client {
 	const __be32 *addr; /* who may be kept out by it; NULL: the host itself */
 	__u32 address;      /* hash of the client */
 	__u32 flow;         /* and of all that tells its flows apart */
-	bool outside;       /* gets to addresses outside, too */
+	__u32 reach;        /* enum reach */
 	enum drop_reason why;
 };
 
@@ -72,24 +79,40 @@ static __always_inline struct endpoint *publish_endpoint(const struct published 
 	return ep;
 }
 
-/* Whether the backend is one for new flows; outside: so may be one that is no endpoint. */
-static __always_inline bool backend_serves(const struct backend *b, bool outside)
+/* Whether who has this reach gets to endpoints of the network. */
+static __always_inline bool reaches(__u32 reach, __u32 network)
 {
+	struct network *net;
+
+	if (reach & REACH_ALL || network == (reach & 0xffff))
+		return true;
+	net = reach & REACH_OWN ? NULL : network_at(network);
+	return net && !(net->flags & NETWORK_INTERNAL);
+}
+
+/* Whether the backend is one for new flows of who has this reach. */
+static __always_inline bool backend_serves(const struct backend *b, __u32 reach)
+{
+	struct endpoint *ep;
+
 	if (!b || b->state != BACKEND_ACTIVE)
 		return false;
-	return b->at.flags & PUBLISHED_OUTSIDE ? outside : !!publish_endpoint(&b->at);
+	if (b->at.flags & PUBLISHED_OUTSIDE)
+		return reach & REACH_OUTSIDE;
+	ep = publish_endpoint(&b->at);
+	return ep && reaches(reach, ep->network);
 }
 
 /* The backend at the place, by its index, if it serves; else 0. Not inline: see port_try4(). */
-__noinline int service_try(__u32 slot, __u32 place, bool outside)
+__noinline int service_try(__u32 slot, __u32 place, __u32 reach)
 {
 	__u32 index = ring_at(slot, place);
 
-	return backend_serves(backend_at(slot, index), outside) ? index : 0;
+	return backend_serves(backend_at(slot, index), reach) ? index : 0;
 }
 
 /* The backend for a client, by its index; 0 if none serves. */
-__noinline int service_choose(__u32 slot, __u32 hash, bool outside)
+__noinline int service_choose(__u32 slot, __u32 hash, __u32 reach)
 {
 	__u32 size = ring_size(slot);
 	int i;
@@ -97,7 +120,7 @@ __noinline int service_choose(__u32 slot, __u32 hash, bool outside)
 	if (!size)
 		return 0;
 	for (i = 0; i < CHOICE_TRIES; i++) {
-		int index = service_try(slot, hash % size, outside);
+		int index = service_try(slot, hash % size, reach);
 
 		if (index)
 			return index;
@@ -116,13 +139,19 @@ static __always_inline struct affinity_set *affinity_at(__u32 slot, __u32 client
 	return entry_of(&affinities, slot, client & (AFFINITY_SETS - 1));
 }
 
-static __always_inline bool affinity_lasts(const struct affinity *a, __u32 now)
+/*
+ * What is left of its time is never more than all of it, so an end that is long ago doesn't look
+ * like one to come. Another CPU may have seen a later jiffy.
+ */
+static __always_inline bool affinity_lasts(const struct affinity *a, __u32 now, __u32 timeout)
 {
-	return a->backend && (__s32)(a->until - now) > 0;
+	__u32 left = a->until - now;
+
+	return a->backend && left && left <= timeout + touch_jiffies;
 }
 
 /* The backend that the client had, by its index, if it serves still; else 0. */
-__noinline int affinity_find(__u32 slot, __u32 client, __u32 timeout, bool outside)
+__noinline int affinity_find(__u32 slot, __u32 client, __u32 timeout, __u32 reach)
 {
 	struct affinity_set *set = affinity_at(slot, client);
 	__u32 now = bpf_jiffies64();
@@ -134,9 +163,9 @@ __noinline int affinity_find(__u32 slot, __u32 client, __u32 timeout, bool outsi
 	for (i = 0; i < AFFINITY_WAYS; i++) {
 		struct affinity *a = &set->ways[i];
 
-		if (a->client != client || !affinity_lasts(a, now))
+		if (a->client != client || !affinity_lasts(a, now, timeout))
 			continue;
-		if (!backend_serves(backend_at(slot, a->backend), outside))
+		if (!backend_serves(backend_at(slot, a->backend), reach))
 			return 0;
 		a->until = now + timeout;
 		return a->backend;
@@ -158,7 +187,7 @@ __noinline int affinity_keep(__u32 slot, __u32 client, __u32 timeout, __u32 back
 	for (i = 0; i < AFFINITY_WAYS; i++) {
 		struct affinity *a = &set->ways[i];
 
-		left = affinity_lasts(a, now) && a->client != client ? a->until - now : 0;
+		left = affinity_lasts(a, now, timeout) && a->client != client ? a->until - now : 0;
 		if (left < least) {
 			least = left;
 			keep = a;
@@ -184,6 +213,20 @@ static __always_inline bool client_may_use(bool v6, const struct pool *pool, __u
 	return bpf_map_lookup_elem(&service_sources, &key);
 }
 
+/*
+ * The client's draw of a pool that has one for each flow. A socket that sends without having
+ * connected asks with each datagram, and before netfilter has let a flow in, each of its packets
+ * does, so those find what they found before: the socket always, the others within a second.
+ */
+static __always_inline __u32 draw(const struct client *client)
+{
+	if (!client->addr)
+		return client->flow;
+	if (first_packet)
+		return mix(client->flow, (__u32)bpf_jiffies64() / touch_jiffies);
+	return bpf_get_prandom_u32();
+}
+
 /* The client's backend, by its index; 0 if none serves. */
 static __always_inline __u32 service_index(const struct pool *pool, __u32 slot,
 					   const struct client *client)
@@ -192,12 +235,11 @@ static __always_inline __u32 service_index(const struct pool *pool, __u32 slot,
 	bool random = pool->flags & POOL_RANDOM;
 
 	if (!(pool->flags & POOL_BY_CLIENT))
-		return service_choose(slot, random ? bpf_get_prandom_u32() : client->flow,
-				      client->outside);
-	index = affinity_find(slot, hash, timeout, client->outside);
+		return service_choose(slot, random ? draw(client) : client->flow, client->reach);
+	index = affinity_find(slot, hash, timeout, client->reach);
 	if (index)
 		return index;
-	index = service_choose(slot, random ? bpf_get_prandom_u32() : hash, client->outside);
+	index = service_choose(slot, random ? draw(client) : hash, client->reach);
 	if (index)
 		affinity_keep(slot, hash, timeout, index);
 	return index;

@@ -55,7 +55,8 @@ static __always_inline struct client client_of_socket(struct bpf_sock_addr *ctx,
 {
 	__u64 cookie = bpf_get_socket_cookie(ctx);
 
-	return (struct client){ .flow = mix(mix(cookie, cookie >> 32), d->port), .outside = true };
+	return (struct client){ .flow = mix(mix(cookie, cookie >> 32), d->port),
+				.reach = REACH_ALL | REACH_OUTSIDE };
 }
 
 /*

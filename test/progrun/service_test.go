@@ -3,7 +3,10 @@
 package progrun
 
 import (
+	"errors"
+	"net"
 	"net/netip"
+	"syscall"
 	"testing"
 
 	"github.com/fairway-project/fairway/maps/object"
@@ -144,6 +147,23 @@ func closedCases(f family) []testCase {
 			fromContainer(f.App, out.TCP(45000, 8080, "S"), dropped(internalReason), nil),
 			fromContainer(f.App, out.UDP(45000, 8080), dropped(internalReason), nil),
 		}},
+		{name: "a service, from outside", flows: 20, after: requireChosen(20, 0), steps: manyTimes(func(i uint16) step {
+			return visit(f, in.TCP(50000+i, 8080, "S"), f.Web, 80)[0]
+		}), world: func(t *testing.T, h *rig.Host) {
+			world(t, h)
+			serves(f, protoTCP, service.Settings{}, f.active(f.DB), f.active(f.Web))(t, h)
+		}},
+		{name: "a service, from another network", flows: 20, after: requireChosen(20, 0), steps: manyTimes(func(i uint16) step {
+			p := out.TCP(45000+i, 8080, "S")
+			return fromContainer(f.App, p, delivered(f.Web), f.into(f.Web, p.From(f.Net1.Gateway(f.v6), 45000+i).To(f.addr(f.Web), 80)))
+		}), world: func(t *testing.T, h *rig.Host) {
+			world(t, h)
+			serves(f, protoTCP, service.Settings{}, f.active(f.DB), f.active(f.Web))(t, h)
+		}},
+		{name: "a service that is there alone", steps: refusedInside(f, out.TCP(45000, 8080, "S")), world: func(t *testing.T, h *rig.Host) {
+			world(t, h)
+			serves(f, protoTCP, service.Settings{}, f.active(f.DB))(t, h)
+		}},
 	}
 }
 
@@ -213,11 +233,52 @@ func vipCases(f family) []testCase {
 		}},
 		testCase{name: "middle of nothing is the stack's", world: only, steps: []step{fromContainer(f.App, syn.Flags("A"), passed(), nil)}},
 		testCase{name: "in an internal network", flows: 1, world: internal(f.Web), steps: asks(f, f.App, f.Web, true)},
-		testCase{name: "out of an internal network", world: internal(f.DB), steps: []step{fromContainer(f.App, syn, dropped(internalReason), nil)}},
+		testCase{name: "out of an internal network", world: internal(f.DB), steps: refusedInside(f, syn)},
+		testCase{name: "in an internal network, past others", flows: 20, after: requireChosen(20, 0), steps: manyTimes(func(i uint16) step {
+			out := f.sends(f.App, f.vip()).TCP(45000+i, 8080, "S")
+			return fromContainer(f.App, out, delivered(f.Web), f.into(f.Web, out.From(f.Net1.Gateway(f.v6), 45000+i).To(f.addr(f.Web), 80)))
+		}), world: func(t *testing.T, h *rig.Host) {
+			internal(f.DB)(t, h)
+			h.PutPool(t, poolSlot, plain, f.active(f.DB), outsideBackend(f), f.active(f.Web))
+		}},
+		testCase{name: "in an internal network, past one that was remembered", flows: 2, world: serves(f, protoTCP, service.Settings{ByClient: 10000}, f.active(f.DB)), steps: []step{
+			asks(f, f.App, f.DB, true)[0], rememberedOutside(f),
+		}},
+		testCase{name: "in an internal network, a later fragment first", steps: []step{
+			fromContainer(f.App, raw(f.sends(f.App, f.vip()).UDP(45000, 8080).Payload(2000).Fragments(pieceSize)[1]), passedParked(), nil),
+		}, world: func(t *testing.T, h *rig.Host) {
+			serves(f, protoUDP, plain, f.active(f.Web))(t, h)
+			h.PutNetwork(t, f.Net1, rig.Default|rig.Internal)
+		}},
 		testCase{name: "published, from an internal network", world: internal(f.Web), steps: []step{
 			fromContainer(f.App, f.sends(f.App, f.host()).TCP(45000, 8080, "S"), dropped(internalReason), nil),
 		}},
 	)
+}
+
+// manyTimes is the step for each of 20 flows.
+func manyTimes(make func(i uint16) step) (steps []step) {
+	for i := range uint16(20) {
+		steps = append(steps, make(i))
+	}
+	return steps
+}
+
+// refusedInside: app hears that the service has no backend for it.
+func refusedInside(f family, out frame.Frame) []step {
+	back := frame.Between(f.Net1.MAC, f.App.MAC).IP(f.Net1.Gateway(f.v6), f.addr(f.App)).ID(0).TTL(64)
+	return []step{fromContainer(f.App, out, telling(delivered(f.App), noBackend), unreachable(f, back, out, quoteMax))}
+}
+
+// rememberedOutside: app's network has become internal, and its service has another backend there.
+func rememberedOutside(f family) step {
+	out := f.sends(f.App, f.vip()).TCP(45001, 8080, "S")
+	s := fromContainer(f.App, out, delivered(f.Web), f.into(f.Web, out.From(f.Net1.Gateway(f.v6), 45001).To(f.addr(f.Web), 80)))
+	s.before = func(t *testing.T, h *rig.Host) {
+		h.PutNetwork(t, f.Net1, rig.Default|rig.Internal)
+		h.PutPool(t, poolSlot, service.Settings{ByClient: 10000}, f.active(f.DB), f.active(f.Web))
+	}
+	return s
 }
 
 // telling is a refusal that the sender hears of.
@@ -334,19 +395,29 @@ func affinityCases(f family) []testCase {
 	second := at.TCP(50001, 8080, "S")
 	other := f.arrives(f.far(), f.host()).TCP(50002, 8080, "S")
 	late := func(t *testing.T, h *rig.Host) { check(t, h.ForgetClients(poolSlot, kept+1)) }
+	muchLater := func(t *testing.T, h *rig.Host) { check(t, h.ForgetClients(poolSlot, kept+1<<31+10)) }
 	soon := func(t *testing.T, h *rig.Host) { check(t, h.ForgetClients(poolSlot, kept/2)) }
 	gone := func(t *testing.T, h *rig.Host) { h.Unready(t, f.Web) }
 	return []testCase{
 		{name: "kept", world: world, flows: 3, steps: append(append(first(), moved(visit(f, second, f.Web, 80), service.Active, soon)...), visit(f, other, f.DB, 80)...)},
 		{name: "draining", world: world, flows: 2, steps: append(first(), moved(visit(f, second, f.DB, 80), service.Draining, nil)...)},
 		{name: "gone", world: world, flows: 2, steps: append(first(), moved(visit(f, second, f.DB, 80), service.Active, gone)...)},
+		// Jiffies begin again after 2^32, and half of that is as far as a difference with a sign tells.
+		{name: "much too late", world: world, flows: 2, steps: append(first(), moved(visit(f, second, f.DB, 80), service.Active, muchLater)...)},
 		{name: "too late", world: world, flows: 2, steps: append(first(), moved(visit(f, second, f.DB, 80), service.Active, late)...)},
 	}
 }
 
+func outsideBackend(f family) backend {
+	return backend{Target: netip.AddrPortFrom(f.far(), 443), Outside: true, State: service.Active}
+}
+
 // outsideCases: a backend that is no endpoint, reached as anything outside is.
 func outsideCases(f family) []testCase {
-	outside := backend{Target: netip.AddrPortFrom(f.far(), 443), Outside: true, State: service.Active}
+	outside := outsideBackend(f)
+	narrow := outside
+	narrow.Target = netip.AddrPortFrom(f.narrow(), 53)
+	big := f.sends(f.Web, f.vip()).UDP(40000, 8080).Payload(1401 - flagOf(f, 20, 40) - 8)
 	out := f.sends(f.App, f.vip()).TCP(45000, 8080, "S")
 	wire := out.From(f.host(), 45000).To(f.far(), 443).Hop()
 	answer := wire.Reply().MACs(f.RouterMAC, f.Eth0.MAC).Flags("SA")
@@ -365,7 +436,11 @@ func outsideCases(f family) []testCase {
 		}},
 		{name: "from outside the other", flows: 1, world: serves(f, protoTCP, service.Settings{}, outside, f.active(f.DB)), steps: visit(f, in, f.DB, 80)},
 		{name: "behind no uplink", world: serves(f, protoTCP, service.Settings{}, unroutable), steps: []step{fromContainer(f.App, out, dropped(noRoute), nil)}},
-		{name: "out of an internal network", steps: []step{fromContainer(f.App, out, dropped(internalReason), nil)}, world: func(t *testing.T, h *rig.Host) {
+		// The stack, which fragments what has no DF, would take it for the host's.
+		{name: "too big for the way there", flows: 1, world: serves(f, protoUDP, service.Settings{}, narrow), steps: []step{
+			fromContainer(f.Web, big, delivered(f.Web), tooBig(f, fromGateway(f).ID(0), big, 1400, quoteMax)),
+		}},
+		{name: "out of an internal network", steps: refusedInside(f, out), world: func(t *testing.T, h *rig.Host) {
 			serves(f, protoTCP, service.Settings{}, outside)(t, h)
 			h.PutNetwork(t, f.Net1, rig.Default|rig.Internal)
 		}},
@@ -477,5 +552,92 @@ func TestServiceSockets(t *testing.T) {
 		for _, at := range reached {
 			t.Run(name+"/nobody at "+at.String(), func(t *testing.T) { requireRefused(t, h, netip.AddrPortFrom(at, 8080)) })
 		}
+	}
+}
+
+// With a backend drawn for each flow an unconnected socket keeps the one that it has; it asks
+// with each datagram.
+func TestServiceSocketKeepsWhatItDrew(t *testing.T) {
+	h := rig.New(t, rig.Options{})
+	attachSockets(t, h, ownCgroup(t))
+	for name, f := range families() {
+		t.Run(name, func(t *testing.T) {
+			h.AddAddress(t, "lo", netip.PrefixFrom(f.addr(f.Web), f.addr(f.Web).BitLen()))
+			serves(f, protoUDP, service.Settings{Random: true}, f.active(f.Web), testrun.Backend(f.Web, f.v6, 81))(t, h)
+			to, drawn := netip.AddrPortFrom(f.vip(), 8080), map[int]int{}
+			for range 20 {
+				before := chosen(t, h)
+				var err error
+				h.Do(func() { err = sendFromOneSocket(to, 10) })
+				check(t, err)
+				for i, n := range chosen(t, h) {
+					if n -= before[i]; n != 0 && n != 10 {
+						t.Errorf("%d of a socket's 10 datagrams went to backend %d", n, i)
+					} else if n == 10 {
+						drawn[i]++
+					}
+				}
+			}
+			if len(drawn) != 2 {
+				t.Errorf("backends were drawn %v times, want both", drawn)
+			}
+		})
+	}
+}
+
+// chosen is for how many flows each backend of the pool was chosen.
+func chosen(t *testing.T, h *rig.Host) (flows []uint64) {
+	_, _, counted, _, err := h.Services.Pool(poolSlot)
+	check(t, err)
+	for _, c := range counted {
+		flows = append(flows, c.Flows)
+	}
+	return flows
+}
+
+func sendFromOneSocket(to netip.AddrPort, datagrams int) error {
+	network := "udp4"
+	if to.Addr().Is6() {
+		network = "udp6"
+	}
+	c, err := net.ListenUDP(network, nil)
+	if err != nil {
+		return err
+	}
+	for range datagrams {
+		// Where nobody listens the one before is complained of.
+		if _, err = c.WriteToUDPAddrPort([]byte("ping"), to); err != nil && !errors.Is(err, syscall.ECONNREFUSED) {
+			return errors.Join(err, c.Close())
+		}
+	}
+	return c.Close()
+}
+
+// Before netfilter has let a flow in each piece of its first datagram asks for a backend, and so
+// does each packet that is sent again. They all get the same, drawn for each flow though it is.
+func TestServiceDrawBeforeNetfilter(t *testing.T) {
+	h := rig.New(t, rig.Options{Constants: map[string]any{object.DatapathVarFirstPacket: true}})
+	for name, f := range families() {
+		t.Run(name, func(t *testing.T) {
+			h.Restore(t)
+			serves(f, protoUDP, service.Settings{Random: true}, f.active(f.Web), f.active(f.App), f.active(f.DB))(t, h)
+			drawn, torn := map[string]int{}, 0
+			for i := range uint16(30) {
+				in, targets := f.arrives(f.client(), f.host()).UDP(50000+i, 8080).Payload(4000).ID(1+i), map[string]bool{}
+				for _, piece := range in.Fragments(pieceSize) {
+					got := h.Run(t, rig.Run{Program: rig.FromUplink, Device: f.Eth0.Device, Frame: piece})
+					target := string(got.Frame[flagOf(f, 14+16, 14+24):][:flagOf(f, 4, 16)])
+					targets[target] = true
+					drawn[target]++
+				}
+				if len(targets) != 1 {
+					torn++
+				}
+			}
+			// The draw is another one each second, and that may begin between two pieces.
+			if len(drawn) != 3 || torn > 5 {
+				t.Errorf("%d of 30 datagrams were torn, and %d backends drawn, want 3", torn, len(drawn))
+			}
+		})
 	}
 }
