@@ -115,7 +115,10 @@ func (d *Datapath) start(cfg Config) error {
 		followed := d.news.watch(run, d.framesChanged, func(err error) { d.log.Error("devices that take frames", "err", err) })
 		heard := d.listeners.watch(run)
 		settled := d.programs.settleAll(run, d.ns, func(err error) { d.log.Error("programs stay as they were attached", "err", err) })
-		d.collector.run(run, func() error { return errors.Join(d.programs.sweepPins(), d.endClosed()) })
+		d.collector.run(run, func() error {
+			d.serveBehind()
+			return errors.Join(d.programs.sweepPins(), d.endClosed())
+		})
 		<-watched
 		<-followed
 		<-heard

@@ -40,7 +40,8 @@ func (d *Datapath) EnsureEndpoint(_ context.Context, e datapath.Endpoint) error 
 		// Its device may be gone, and who wanted it with that: nobody would delete it.
 		return errors.Join(err, d.endpoints.giveBack(e.ID), d.shares.divide(d.endpoints.count()))
 	}
-	return errors.Join(d.serveWith(e.ID), d.programs.forgetGone())
+	d.serveWith(e.ID)
+	return d.programs.forgetGone()
 }
 
 // admit makes an endpoint that has a slot ready.
@@ -79,7 +80,8 @@ func (d *Datapath) DeleteEndpoint(_ context.Context, id string) error {
 		return err
 	}
 	d.collector.wake.Raise()
-	return errors.Join(d.serveWith(id), d.shares.divide(d.endpoints.count()), d.programs.forgetGone())
+	d.serveWith(id)
+	return errors.Join(d.shares.divide(d.endpoints.count()), d.programs.forgetGone())
 }
 
 // endpointIDs returns the endpoints by what flows and counters name them.

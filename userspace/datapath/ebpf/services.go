@@ -27,6 +27,8 @@ type services struct {
 	byID    map[string]*serviceState
 	bySlot  map[uint16]string
 	orphans map[uint16]bool
+	// behind are those that are to be ensured again, since a backend of theirs came or went.
+	behind map[string]bool
 	// sources are the table's content.
 	sources map[uint16]map[netip.Prefix]bool
 	// ended are flows to backends that are down now, or of services that are gone.
@@ -44,6 +46,7 @@ func adoptServices(t *service.Table, p *ports) (*services, error) {
 	s := &services{
 		table: t, ports: p, sources: make(map[uint16]map[netip.Prefix]bool), slots: newSlots("pool of backends", service.MaxSlots),
 		byID: make(map[string]*serviceState), bySlot: make(map[uint16]string), orphans: make(map[uint16]bool),
+		behind: make(map[string]bool),
 	}
 	for k := range sources {
 		s.noteSource(k)

@@ -175,6 +175,12 @@ func TestServiceLeftovers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	source := service.Source{Slot: 2, Prefix: netip.MustParsePrefix("192.0.2.0/24")}
+	if err := w.dp.services.table.PutSource(source); err != nil {
+		t.Fatal(err)
+	}
+	w.restart()
+	w.ensure(w.hostIs(w.host()), w.networkIs(w.network()), w.endpointIs(all[0]), w.endpointIs(all[1]), w.endpointIs(all[2]))
 	s := udpService(all[0])
 	w.ensure(w.serviceIs(s))
 	_, states := w.served(1)
@@ -185,6 +191,47 @@ func TestServiceLeftovers(t *testing.T) {
 		t.Fatal(err)
 	}
 	equal(t, "pools", used, []uint16{1})
+	sources, err := w.dp.services.table.Sources()
+	if len(sources) != 0 || err != nil {
+		t.Errorf("sources %v are left, %v", sources, err)
+	}
+}
+
+// A service that can't follow an endpoint is no trouble of the endpoint's, and follows as soon as
+// it can.
+func TestServiceTroubleIsNotTheEndpoints(t *testing.T) {
+	w, all := serviceWorld(t)
+	s := udpService(all[0], all[1])
+	w.ensure(w.serviceIs(s), w.portsAre(all[2].ID))
+	a, b := s.Pools[0].Backends[0].Target, s.Pools[0].Backends[1].Target
+	states := func(what string, first service.State) {
+		t.Helper()
+		w.dp.mu.Lock()
+		defer w.dp.mu.Unlock()
+		_, got := w.served(1)
+		equal(t, what, got, map[netip.AddrPort]service.State{a: first, b: service.Active})
+	}
+	// Another has its address for a moment, as far as the datapath knows.
+	key := publish.Key{Addr: vip, Port: 53, Proto: model.UDP, Network: 1}
+	taken := func(by publish.Entry) {
+		w.dp.mu.Lock()
+		defer w.dp.mu.Unlock()
+		w.dp.ports.record(key, by)
+	}
+	own := w.dp.ports.entries[key]
+	taken(publish.Entry{Target: netip.AddrPortFrom(all[2].IPv4, 80), Endpoint: w.dp.endpoints.byID[all[2].ID].slot})
+	w.ensure(w.endpointGone(all[0].ID))
+	w.dp.serveBehind()
+	states("the service is refused", service.Active)
+	taken(own)
+	w.dp.serveBehind()
+	states("it isn't any more", service.Down)
+	taken(publish.Entry{Target: netip.AddrPortFrom(all[2].IPv4, 80), Endpoint: w.dp.endpoints.byID[all[2].ID].slot})
+	w.ensure(w.endpointIs(all[0]))
+	states("refused again", service.Down)
+	taken(own)
+	w.dp.serveBehind()
+	states("it follows", service.Active)
 }
 
 // A backend follows its endpoint without a word about the service: away with it, back with it,

@@ -72,16 +72,37 @@ func within(some, all map[netip.Addr]uint32) bool {
 }
 
 // serveWith says again what was said of the services with the endpoint, which has come, gone
-// or got another address.
-func (d *Datapath) serveWith(endpointID string) error {
-	var errs []error
+// or got another address. What fails is the services' trouble and not the endpoint's: it is
+// tried again.
+func (d *Datapath) serveWith(endpointID string) {
 	for _, s := range d.services.with(endpointID) {
-		errs = append(errs, d.ensureService(s))
+		d.services.behind[s.ID] = true
 	}
-	return errors.Join(errs...)
+	if d.catchUp(); len(d.services.behind)+len(d.services.ended) > 0 {
+		d.collector.wake.Raise()
+	}
 }
 
-// serveAll does the same for all services, after endpoints have gone.
+// serveBehind tries again what failed in serveWith.
+func (d *Datapath) serveBehind() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.catchUp()
+}
+
+func (d *Datapath) catchUp() {
+	for id := range d.services.behind {
+		if st := d.services.byID[id]; st != nil && st.said.ID != "" {
+			if err := d.ensureService(st.said); err != nil {
+				d.log.Error("a service doesn't follow its backends yet", "service", st.said.Name, "err", err)
+				continue
+			}
+		}
+		delete(d.services.behind, id)
+	}
+}
+
+// serveAll says all services again, after endpoints have gone.
 func (d *Datapath) serveAll() error {
 	var errs []error
 	for _, st := range d.services.byID {
