@@ -219,14 +219,17 @@ func (e *Engine) releaseAddresses(a attachment) {
 }
 
 func (e *Engine) releaseAddress(networkID string, addr netip.Addr) {
-	// One whose device couldn't be removed is released with it.
-	if addr.IsValid() && !e.state.addressUsed(networkID, addr) && e.owner.EndpointAt(addr) == "" {
+	// One that a device has still, as it couldn't be taken away, is released with that.
+	if addr.IsValid() && !e.state.addressUsed(networkID, addr) && e.owner.EndpointAt(addr) == "" && !e.vips.has(addr) {
 		e.ipam.Release(networkID, addr)
 	}
 }
 
-// addressUsed reports whether an endpoint has the address.
+// addressUsed reports whether an endpoint or a service has the address.
 func (s *state) addressUsed(networkID string, addr netip.Addr) bool {
+	if slices.Contains(s.vipsOn(networkID), addr) {
+		return true
+	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	for id := range s.ofNetwork[networkID] {

@@ -114,13 +114,21 @@ func (e *Engine) makeService(ctx context.Context, s *model.Service, req *request
 		return err
 	}
 	later := context.WithoutCancel(ctx)
-	u.add(func() error { return e.displace(later, s) })
+	u.add(func() error {
+		err := e.displace(later, s)
+		if err != nil {
+			e.mendService(s, err)
+		}
+		return err
+	})
 	if err := e.place(ctx, s); err != nil {
 		return fmt.Errorf("service %s: %w", s.Name, err)
 	}
 	u.add(func() error {
+		// It names the service as long as it is there.
+		err := e.services.Remove(later, s.ID)
 		e.names.RemoveService(s.ID)
-		return e.services.Remove(later, s.ID)
+		return err
 	})
 	if err := e.services.Put(ctx, s); err != nil {
 		return fmt.Errorf("service %s: %w", s.Name, err)
@@ -199,20 +207,20 @@ func (e *Engine) RemoveService(ctx context.Context, ref string) error {
 		return err
 	}
 	if err := e.commit(change{goneServices: []*model.Service{s}}); err != nil {
-		e.mendService(ctx, s)
+		e.mendService(s, err)
 		return err
 	}
-	for _, in := range s.Networks {
-		for _, a := range vipsOf(in) {
-			e.ipam.Release(in.NetworkID, a)
-		}
+	e.ports.Release(s.ID)
+	e.releaseVIPs(s)
+	for _, subject := range []string{placeSubject(s), portsSubject(s)} {
+		e.owner.Report(subject, nil)
 	}
 	e.audit.ServiceRemoved(s)
 	return nil
 }
 
-// takeDownService takes a service out of the kernel. After an error it is as it was, or is
-// being mended.
+// takeDownService takes a service out of the kernel. It keeps its ports on the host. After an
+// error it is as it was, or is being mended.
 func (e *Engine) takeDownService(ctx context.Context, s *model.Service) error {
 	err := e.services.Remove(ctx, s.ID)
 	if err == nil {
@@ -220,10 +228,9 @@ func (e *Engine) takeDownService(ctx context.Context, s *model.Service) error {
 		err = e.displace(ctx, s)
 	}
 	if err != nil {
-		e.mendService(ctx, s)
+		e.mendService(s, err)
 		return fmt.Errorf("service %s: %w", s.Name, err)
 	}
-	e.ports.Release(s.ID)
 	return nil
 }
 

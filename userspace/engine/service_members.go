@@ -60,7 +60,7 @@ func (e *Engine) restoreServices(ctx context.Context) {
 func (e *Engine) remakeServices(ctx context.Context) {
 	for _, s := range e.state.allServices() {
 		e.mendPorts(ctx, s)
-		e.mendService(ctx, s)
+		_ = e.owner.Mend(ctx, placeSubject(s), e.serviceMend(s.ID))
 	}
 }
 
@@ -84,10 +84,31 @@ func (e *Engine) mendPorts(ctx context.Context, s *model.Service) {
 
 func portsSubject(s *model.Service) string { return "ports of " + service.Subject(s) }
 
-// mendService makes the kernel have a service again that couldn't be removed.
-func (e *Engine) mendService(ctx context.Context, s *model.Service) {
-	_ = e.owner.Mend(ctx, service.Subject(s), func(ctx context.Context) error {
-		now := e.state.service(s.ID)
+// placeSubject is apart from service.Subject: what a sandbox's coming has told well is no
+// reason to end a mend that has more to do.
+func placeSubject(s *model.Service) string { return "addresses of " + service.Subject(s) }
+
+// mendService makes the kernel have of a service what the state has, all or nothing, after
+// failure. It does so later: the caller holds the service's lock.
+func (e *Engine) mendService(s *model.Service, failure error) {
+	e.owner.MendLater(placeSubject(s), failure, func(ctx context.Context) error {
+		if err := e.serviceMend(s.ID)(ctx); err != nil || e.state.service(s.ID) != nil {
+			return err
+		}
+		return e.clearVIPs(ctx, s)
+	})
+}
+
+// serviceMend makes the kernel have a stored service. The caller doesn't hold its lock.
+func (e *Engine) serviceMend(id string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		s := e.state.service(id)
+		if s == nil {
+			return nil
+		}
+		// A service's networks don't change.
+		defer e.locks.sandbox(id, serviceNetworkIDs(s)...)()
+		now := e.state.service(id)
 		if now == nil || e.gate.closed() {
 			return nil
 		}
@@ -95,7 +116,26 @@ func (e *Engine) mendService(ctx context.Context, s *model.Service) {
 			return err
 		}
 		return e.services.Put(ctx, now)
-	})
+	}
+}
+
+// clearVIPs takes the addresses of a service that is gone off the devices, and gives them
+// back. Until then nobody gets them.
+func (e *Engine) clearVIPs(ctx context.Context, s *model.Service) error {
+	defer e.locks.sandbox(s.ID, serviceNetworkIDs(s)...)()
+	if err := e.displace(ctx, s); err != nil {
+		return err
+	}
+	e.releaseVIPs(s)
+	return nil
+}
+
+func (e *Engine) releaseVIPs(s *model.Service) {
+	for _, in := range s.Networks {
+		for _, a := range vipsOf(in) {
+			e.releaseAddress(in.NetworkID, a)
+		}
+	}
 }
 
 // tellServices says the services of a network again, whose device is another one now.
@@ -111,8 +151,11 @@ func (e *Engine) uninstallService(ctx context.Context, s *model.Service, purge b
 	if err := e.takeDownService(ctx, s); err != nil {
 		return err
 	}
-	if !purge {
-		return nil
+	if purge {
+		if err := e.commit(change{goneServices: []*model.Service{s}}); err != nil {
+			return err
+		}
 	}
-	return e.commit(change{goneServices: []*model.Service{s}})
+	e.ports.Release(s.ID)
+	return nil
 }

@@ -56,7 +56,13 @@ func (e *Engine) editService(ctx context.Context, ref string, plan func(*model.S
 	if err := e.commit(change{services: []*model.Service{now}}); err != nil {
 		return nil, err
 	}
-	u.add(func() error { return e.services.Put(context.WithoutCancel(ctx), s) })
+	u.add(func() error {
+		err := e.services.Put(context.WithoutCancel(ctx), s)
+		if err != nil {
+			e.mendService(s, err)
+		}
+		return err
+	})
 	if err := e.services.Put(ctx, now); err != nil {
 		return nil, fmt.Errorf("service %s: %w", s.Name, err)
 	}

@@ -45,7 +45,7 @@ func (e *Engine) serviceView(s *model.Service) request.ServiceView {
 		})
 	}
 	v.Warnings = warnings
-	for _, subject := range []string{service.Subject(s), portsSubject(s)} {
+	for _, subject := range []string{service.Subject(s), placeSubject(s), portsSubject(s)} {
 		if text := e.owner.Trouble(subject); text != "" {
 			v.Warnings = append(v.Warnings, text)
 		}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,6 +41,8 @@ type world struct {
 	links *link.Host
 	// more is a driver beside those of a daemon, if any.
 	more func(*link.Host) driver.Driver
+	// stuck has the bridge's driver refuse to take addresses of services off.
+	stuck atomic.Bool
 	// sweep is the Config's.
 	sweep bool
 	// logged counts the messages of the engine's log.
@@ -103,11 +106,35 @@ func (w *world) open() {
 
 // drivers are those of a daemon, and those of the test.
 func (w *world) drivers(log *slog.Logger) driver.Set {
-	all := driver.Set{bridge.New(w.links, log), host.New(), none.New()}
+	all := driver.Set{sticky{bridge.New(w.links, log), &w.stuck}, host.New(), none.New()}
 	if w.more != nil {
 		all = append(all, w.more(w.links))
 	}
 	return all
+}
+
+// sticky is the bridge's driver with addresses of services that don't come off while stuck.
+type sticky struct {
+	*bridge.Driver
+	stuck *atomic.Bool
+}
+
+func (s sticky) RemoveAddress(ctx context.Context, n *model.Network, a netip.Addr) error {
+	if s.stuck.Load() {
+		return errInjected
+	}
+	return s.Driver.RemoveAddress(ctx, n, a)
+}
+
+// unsaved runs f while nothing can be saved.
+func (w *world) unsaved(f func()) {
+	w.t.Helper()
+	full, err := store.Open(filepath.Join(w.dir, "full.db"))
+	must(w.t, err)
+	must(w.t, full.Close())
+	w.Engine.store = full
+	defer func() { w.Engine.store = w.store }()
+	f()
 }
 
 // shut ends the engine as the end of the daemon does.

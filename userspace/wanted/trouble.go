@@ -75,6 +75,17 @@ func (o *Owner) Mend(ctx context.Context, subject string, f func(context.Context
 	return o.attempt(ctx, subject)
 }
 
+// MendLater reports that something failed, and has f put it right soon: it is Mend for
+// whoever holds a lock that f takes, or calls this while an attempt at the subject is under
+// way.
+func (o *Owner) MendLater(subject string, failure error, f func(context.Context) error) {
+	o.state.mu.Lock()
+	defer o.state.mu.Unlock()
+	o.report(subject, failure)
+	o.mends[subject] = &mend{f}
+	o.wake.Raise()
+}
+
 // attempt does what the subject's mend is now; without one there is nothing to do.
 func (o *Owner) attempt(ctx context.Context, subject string) error {
 	o.state.mu.Lock()

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/request"
+)
+
+// published asks for a port of the host.
+func published(r *request.ServiceCreate) { r.Publish = []string{"127.0.0.1:18085:80"} }
+
+// TestServiceWhoseRemovalIsNotSaved is as it was: its port is reserved all the time.
+func TestServiceWhoseRemovalIsNotSaved(t *testing.T) {
+	w := newWorld(t)
+	n := w.front()
+	w.server("a")
+	v := w.serve("shop", published)
+	before := w.snapshot()
+	w.unsaved(func() {
+		if err := w.RemoveService(ctx, "shop"); err == nil {
+			t.Error("removed, though that can't be saved")
+		}
+		if w.ports.Len() != before.Ports {
+			t.Errorf("%d ports are reserved, want %d", w.ports.Len(), before.Ports)
+		}
+		eventually(t, "the service is mended", func() bool {
+			return w.onDevice(n, v.Networks[0].IPv4) && w.fake.service(v.ID).ID == v.ID
+		})
+	})
+	eventually(t, "no trouble is left", func() bool { return len(w.Wanted.Degraded()) == 0 })
+	w.unchanged(before)
+	must(t, w.RemoveService(ctx, "shop"))
+	if w.ports.Len() != 0 || w.onDevice(n, v.Networks[0].IPv4) {
+		t.Errorf("left: %d ports, address on the device: %v", w.ports.Len(), w.onDevice(n, v.Networks[0].IPv4))
+	}
+}
+
+// TestMendOfServiceWaits has a mend that is due find the service being edited.
+func TestMendOfServiceWaits(t *testing.T) {
+	w := newWorld(t)
+	n := w.front()
+	v := w.serve("shop", asItIs)
+	vip := v.Networks[0].IPv4
+	s := w.state.service(v.ID)
+	unlock := w.locks.sandbox(s.ID, serviceNetworkIDs(s)...)
+	w.mendService(s, errInjected)
+	must(t, w.takeDownService(ctx, s))
+	eventually(t, "the mend is under way", func() bool {
+		w.locks.mu.Lock()
+		defer w.locks.mu.Unlock()
+		return w.locks.entries[lockKey{id: s.ID}].users == 2
+	})
+	if w.onDevice(n, vip) || w.fake.service(v.ID).ID != "" {
+		t.Error("mended while it is being edited")
+	}
+	must(t, w.commit(change{goneServices: []*model.Service{s}}))
+	unlock()
+	eventually(t, "nothing is to be mended", func() bool { return len(w.Wanted.Degraded()) == 0 })
+	if w.onDevice(n, vip) || w.fake.service(v.ID).ID != "" {
+		t.Error("a service that is gone was mended")
+	}
+	w.releaseVIPs(s)
+}
+
+// TestAddressThatStaysOnTheDevice is nobody else's until it is off.
+func TestAddressThatStaysOnTheDevice(t *testing.T) {
+	w := newWorld(t)
+	n := w.front()
+	vip := netip.MustParseAddr("10.77.0.200")
+	w.stuck.Store(true)
+	w.fake.failNext(1)
+	_, err := w.CreateService(ctx, ofWeb("shop", func(r *request.ServiceCreate) { r.IPv4 = vip }))
+	w.fake.failNext(0)
+	if !errors.Is(err, errInjected) {
+		t.Fatalf("created: %v", err)
+	}
+	if len(w.Wanted.Degraded()) == 0 {
+		t.Error("an address that stays is no trouble")
+	}
+	at := request.SandboxConfig{Name: "a", Networks: []request.EndpointSettings{{Network: "front", IPv4: vip}}}
+	if _, _, err := w.Run(ctx, request.Run{SandboxConfig: at, Command: []string{"true"}}, nil); !errors.Is(err, request.ErrConflict) {
+		t.Errorf("a sandbox got the address: %v", err)
+	}
+	w.stuck.Store(false)
+	eventually(t, "the address is off", func() bool { return !w.onDevice(n, vip) && len(w.Wanted.Degraded()) == 0 })
+	w.run(at)
+}
+
+// TestAddressOfServiceIsNotReleased by an endpoint that had it once.
+func TestAddressOfServiceIsNotReleased(t *testing.T) {
+	w := newWorld(t)
+	n := w.front()
+	vip := w.serve("shop", asItIs).Networks[0].IPv4
+	w.releaseAddress(n.ID, vip)
+	_, err := w.CreateService(ctx, ofWeb("other", func(r *request.ServiceCreate) { r.IPv4 = vip }))
+	if !errors.Is(err, request.ErrConflict) {
+		t.Errorf("the address was given twice: %v", err)
+	}
+	if all := w.state.vipsOn(n.ID); !slices.Contains(all, vip) {
+		t.Errorf("addresses: %v", all)
+	}
+}
