@@ -82,7 +82,10 @@ func (w *Watcher) note(e client.Event) {
 		switch e.Action {
 		case "kill":
 			w.noteSignal(e)
-		case "start", "die", "rename", "restart", "destroy":
+		case "start":
+			w.services.leaving.begins(e.Actor.ID)
+			w.todo.container(e.Actor.ID)
+		case "die", "rename", "restart", "destroy":
 			w.todo.container(e.Actor.ID)
 		}
 	}

@@ -51,20 +51,23 @@ func (w *Watcher) inspectAll(ctx context.Context) {
 func (w *Watcher) uninspected() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	running := make(map[string]bool)
+	running, serves := make(map[string]bool), make(map[string]bool)
 	for _, c := range w.view.containers {
 		running[c.ID] = true
+		// How a container ends that serves is asked for, too.
+		serves[c.ID] = c.Labels[facts.ServiceLabel] != ""
 	}
 	want := make(map[string]bool)
 	present := make(map[string]bool)
 	for _, n := range w.view.networks {
 		for _, e := range n.Endpoints {
 			present[e.Container] = true
-			if _, known := w.openings[e.Container]; !known && running[e.Container] && n.Routes(e) {
+			if _, known := w.openings[e.Container]; !known && running[e.Container] && (serves[e.Container] || n.Routes(e)) {
 				want[e.Container] = true
 			}
 		}
 	}
+	w.services.leaving.forget(func(id string) bool { return present[id] || running[id] })
 	maps.DeleteFunc(w.openings, func(id string, _ []policy.Opening) bool { return !present[id] && !running[id] })
 	return slices.Sorted(maps.Keys(want))
 }
@@ -90,6 +93,7 @@ func (w *Watcher) inspectOne(ctx context.Context, id string) bool {
 		return false
 	}
 	w.openings[id] = openings
+	w.services.leaving.endsAt(id, wanted.Config.StopSignal)
 	w.pass(context.WithoutCancel(ctx))
 	return true
 }

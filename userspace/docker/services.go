@@ -30,9 +30,6 @@ const (
 	// unsettled is how long services of an earlier daemon wait for devices that no
 	// endpoint is found for.
 	unsettled = 5 * time.Second
-	// leaves is how long a container that got a signal to end gets no new flows. One
-	// that goes on for longer took the signal for something else.
-	leaves = time.Minute
 )
 
 // services are what containers ask for by labels. All is guarded by Watcher.mu, but for
@@ -40,6 +37,7 @@ const (
 type services struct {
 	manager *service.Manager
 	ports   *ports.Allocator
+	leaving *leaving
 	// said are the services and members that the manager has, by ID.
 	said    map[string]*model.Service
 	members map[string]service.Member
@@ -64,13 +62,15 @@ func newServices(w *Watcher) (*services, error) {
 		}
 		c.Memory = memory
 	}
+	manager := service.New(c)
 	return &services{
-		manager: service.New(c), ports: ports.NewAllocator(),
+		manager: manager, leaving: newLeaving(manager), ports: ports.NewAllocator(),
 		said: make(map[string]*model.Service), members: make(map[string]service.Member), wishes: make(map[string]facts.Service),
 	}, nil
 }
 
 func (s *services) close() error {
+	s.leaving.close()
 	s.manager.Close()
 	return s.ports.Close()
 }
@@ -98,6 +98,7 @@ func (w *Watcher) followServices(ctx context.Context) {
 		w.owner.Report(labelsOf(id), err)
 	}
 	w.forgetServices(troubles)
+	w.releasePorts(all)
 	s.wishes = make(map[string]facts.Service, len(all))
 	wanted := make(map[string]*model.Service, len(all))
 	for _, wish := range all {
@@ -145,7 +146,6 @@ func (w *Watcher) sayServices(ctx context.Context, wanted map[string]*model.Serv
 		if err := w.owner.Mend(ctx, subject, func(ctx context.Context) error { return s.manager.Remove(ctx, id) }); err == nil {
 			w.owner.Report(subject, nil)
 		}
-		s.ports.Release(id)
 	}
 	for id, now := range wanted {
 		if before := s.said[id]; before != nil && reflect.DeepEqual(before, now) {
@@ -179,6 +179,21 @@ func (w *Watcher) serviceMembers() map[string]service.Member {
 	return all
 }
 
+// releasePorts gives up the host ports of services that aren't there any more or ask for
+// others, before any service takes some: those may be the same.
+func (w *Watcher) releasePorts(all []facts.Service) {
+	s := w.services
+	asked := make(map[string][]model.PortSpec, len(all))
+	for i := range all {
+		asked[all[i].ID] = all[i].Specs
+	}
+	for id, before := range s.said {
+		if specs, stays := asked[id]; !stays || !slices.Equal(before.Specs, specs) {
+			s.ports.Release(id)
+		}
+	}
+}
+
 // publish takes the host ports that a service asks for, and has it have those that it got.
 func (w *Watcher) publish(now *model.Service) {
 	s := w.services
@@ -205,16 +220,16 @@ func (w *Watcher) publish(now *model.Service) {
 			specs = append(specs, one)
 		}
 	}
-	if before := s.said[now.ID]; before != nil && !slices.Equal(before.Specs, now.Specs) {
-		s.ports.Release(now.ID)
-	}
 	for _, spec := range specs {
 		want := model.PublishedPort{Port: spec.Port, HostIP: spec.HostIP, HostPort: spec.HostPort}
 		held := slices.Contains(s.ports.Published(now.ID), want)
 		if !held {
 			_, err := s.ports.Allocate(now.ID, []model.PortSpec{spec}, ports.Families{IPv4: true, IPv6: true}, spec.HostIP)
 			errs = append(errs, err)
-			held = err == nil
+			if held = err == nil; !held {
+				s.waits = true
+				w.retry.Raise()
+			}
 		}
 		if held {
 			now.Published = append(now.Published, want)
@@ -245,19 +260,3 @@ func (w *Watcher) named(s *model.Service) string {
 }
 
 func labelsOf(containerID string) string { return fmt.Sprintf("%s%.12s", labelsPrefix, containerID) }
-
-// noteSignal has a container that is told to end get no new flows.
-func (w *Watcher) noteSignal(e client.Event) {
-	if !ends(e.Actor.Attributes["signal"]) || e.Actor.Attributes[facts.ServiceLabel] == "" {
-		return
-	}
-	id := e.Actor.ID
-	w.services.manager.Leaving(context.Background(), id, true)
-	time.AfterFunc(leaves, func() { w.services.manager.Leaving(context.Background(), id, false) })
-}
-
-// ends reports whether a signal, as the engine says it, is one that servers end at.
-func ends(signal string) bool {
-	// HUP, USR1, USR2 and WINCH have servers read their files again, or end workers.
-	return slices.Contains([]string{"2", "3", "9", "15", "37"}, signal)
-}

@@ -157,3 +157,57 @@ func TestServicesBeginThoughADeviceIsNobodys(t *testing.T) {
 	w.engine.edit(func() { w.engine.silent = never })
 	w.serves("the wait is over", "web", "10.3.0.2:80 active, 127.0.0.1:7083")
 }
+
+// A port that moves to another service is there at once, without another listing.
+func TestServicePortMoves(t *testing.T) {
+	w := newWorld(t)
+	w.veth("veth0000001")
+	w.attach("e1")
+	labels := func(name string) client.Labels {
+		return client.Labels{"fairway.service": name, "fairway.service.port": "80", "fairway.service.publish": "127.0.0.1:7084:80"}
+	}
+	w.labeled("e1", labels("web"))
+	w.engine.tell("connect", netID)
+	w.serves("it runs", "web", "10.3.0.2:80 active, 127.0.0.1:7084")
+	w.labeled("e1", labels("shop"))
+	before := len(w.state.Degraded())
+	w.watcher.Relist()
+	w.eventually("the other service is there", func() bool { return strings.HasPrefix(w.served("shop"), "10.3.0.2:80") || w.served("shop") == "" })
+	w.serves("the first one is gone", "web", "none")
+	if got := w.served("shop"); got != "10.3.0.2:80 active, 127.0.0.1:7084" || len(w.state.Degraded()) != before {
+		t.Errorf("shop has %s; degraded %q", got, w.state.Degraded())
+	}
+}
+
+// A container's own stop signal counts, and a start ends what a signal has begun.
+func TestServiceStopSignal(t *testing.T) {
+	w := newWorld(t)
+	w.veth("veth0000001")
+	w.attach("e1")
+	wanted := client.Wanted{}
+	wanted.Config.StopSignal = "SIGWINCH"
+	w.engine.edit(func() { w.engine.wanted["c-e1"] = wanted })
+	w.labeled("e1", client.Labels{"fairway.service": "web", "fairway.service.port": "80", "fairway.service.publish": "127.0.0.1:7085:80"})
+	w.engine.tell("connect", netID)
+	w.serves("it runs", "web", "10.3.0.2:80 active, 127.0.0.1:7085")
+	w.eventually("its stop signal is known", func() bool {
+		l := w.watcher.services.leaving
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.signals["c-e1"] == 28
+	})
+	w.engine.signal("e1", "28", "fairway.service", "web")
+	w.serves("it got its stop signal", "web", "10.3.0.2:80 draining, 127.0.0.1:7085")
+	start := client.Event{Type: "container", Action: "start"}
+	start.Actor.ID = "c-e1"
+	w.engine.send(start)
+	w.serves("it was started again", "web", "10.3.0.2:80 active, 127.0.0.1:7085")
+}
+
+func TestSignalOf(t *testing.T) {
+	for text, want := range map[string]int{"15": 15, "TERM": 15, "SIGQUIT": 3, "sigwinch": 28, "RTMIN+3": 37, "SIGRTMAX-1": 63, "": 0, "x": 0} {
+		if got := signalOf(text); int(got) != want {
+			t.Errorf("%q is %d, want %d", text, got, want)
+		}
+	}
+}

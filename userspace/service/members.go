@@ -17,6 +17,8 @@ func (m *Manager) SetMember(ctx context.Context, mb Member) {
 	before := m.members[mb.ID]
 	var concerned []*entry
 	if before != nil {
+		// Whoever is being stopped may lose a network meanwhile.
+		mb.Leaving = mb.Leaving || before.Leaving
 		concerned = m.concernedBy(before)
 		m.dropMember(before)
 	}

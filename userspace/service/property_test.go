@@ -113,6 +113,13 @@ func boxIn(i, variant int) Member {
 	return mb
 }
 
+// setBox says what a sandbox is now: one that is being stopped goes on being so.
+func (h *history) setBox(name string, mb Member) {
+	h.m.SetMember(h.ctx, mb)
+	mb.Leaving = h.boxes[name].Leaving
+	h.boxes[name] = mb
+}
+
 func (h *history) do(s step) {
 	service, name := fmt.Sprint("s", s.service), fmt.Sprint("id-box", s.box)
 	switch s.what {
@@ -123,8 +130,7 @@ func (h *history) do(s step) {
 		_ = h.m.Remove(h.ctx, service)
 		delete(h.services, service)
 	case "box":
-		h.boxes[name] = boxIn(s.box, s.variant)
-		h.m.SetMember(h.ctx, h.boxes[name])
+		h.setBox(name, boxIn(s.box, s.variant))
 	case "end":
 		delete(h.boxes, name)
 		h.m.RemoveMember(h.ctx, name)
@@ -141,8 +147,7 @@ func (h *history) do(s step) {
 		h.owner.mu.Lock()
 		h.owner.refuse = true
 		h.owner.mu.Unlock()
-		h.boxes[name] = boxIn(s.box, s.variant)
-		h.m.SetMember(h.ctx, h.boxes[name])
+		h.setBox(name, boxIn(s.box, s.variant))
 		h.mend()
 	case "crash":
 		h.crash()

@@ -105,6 +105,8 @@ type Wanted struct {
 	Config struct {
 		// ExposedPorts by port, like "80/tcp".
 		ExposedPorts map[string]struct{}
+		// StopSignal is "" where the engine's default counts, else a name or a number.
+		StopSignal string
 	}
 	HostConfig struct {
 		PortBindings    map[string][]Binding
