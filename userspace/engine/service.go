@@ -99,6 +99,12 @@ func (e *Engine) checkBackends(s *model.Service) error {
 // makeService allocates, stores and builds a service that was planned.
 func (e *Engine) makeService(ctx context.Context, s *model.Service, req *request.ServiceCreate) (err error) {
 	defer e.locks.sandbox(s.ID, serviceNetworkIDs(s)...)()
+	for i, in := range s.Networks {
+		// Removed since it was found; from here on the lock keeps it.
+		if e.state.network(in.NetworkID) == nil {
+			return request.Errorf(request.ErrNotFound, "network %s not found", req.Networks[i])
+		}
+	}
 	var u undo
 	defer u.onError(&err)
 	if err := e.takeVIPs(s, req, &u); err != nil {

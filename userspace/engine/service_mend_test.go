@@ -68,6 +68,33 @@ func TestMendOfServiceWaits(t *testing.T) {
 	w.releaseVIPs(s)
 }
 
+// TestServiceOfNetworkThatWent is refused, with an address or without.
+func TestServiceOfNetworkThatWent(t *testing.T) {
+	w := newWorld(t)
+	n := w.front()
+	must(t, w.RemoveNetwork(ctx, "front"))
+	for _, mode := range []model.EndpointMode{model.EndpointModeVIP, model.EndpointModeDNSRR} {
+		s := &model.Service{ID: newID(), Name: "late", EndpointMode: mode, Networks: []model.ServiceNetwork{{NetworkID: n.ID}}}
+		req := ofWeb("late", asItIs)
+		if err := w.makeService(ctx, s, &req); !errors.Is(err, request.ErrNotFound) {
+			t.Errorf("%s: %v", mode, err)
+		}
+	}
+	w.stored()
+}
+
+// TestNameOfServiceToCome is taken as soon as the service is being made.
+func TestNameOfServiceToCome(t *testing.T) {
+	w := newWorld(t)
+	n := w.front()
+	release, err := w.state.claimService(&model.Service{Name: "shop", Networks: []model.ServiceNetwork{{NetworkID: n.ID}}})
+	must(t, err)
+	defer release()
+	if err := w.state.checkNames(&n, "shop", nil); !errors.Is(err, request.ErrConflict) {
+		t.Errorf("a sandbox may be called so: %v", err)
+	}
+}
+
 // TestAddressThatStaysOnTheDevice is nobody else's until it is off.
 func TestAddressThatStaysOnTheDevice(t *testing.T) {
 	w := newWorld(t)

@@ -128,7 +128,7 @@ func (s *state) hasService(networkID, name string) bool {
 func (s *state) checkNames(n *model.Network, name string, aliases []string) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if n.Default() || len(s.servicesOf[n.ID]) == 0 {
+	if n.Default() {
 		return nil
 	}
 	for _, a := range append([]string{name}, aliases...) {

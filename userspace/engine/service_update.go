@@ -72,6 +72,9 @@ func (e *Engine) editService(ctx context.Context, ref string, plan func(*model.S
 
 // DrainService has a backend get no new flows, or get them again.
 func (e *Engine) DrainService(ctx context.Context, ref string, req request.ServiceDrain) error {
+	if err := req.Validate(); err != nil {
+		return err
+	}
 	_, err := e.editService(ctx, ref, func(s *model.Service, _ *undo) (*model.Service, error) {
 		backends, _ := e.services.Backends(s.ID)
 		key, err := backendKey(s, backends, req.Backend)

@@ -93,6 +93,15 @@ func ParseServiceBackend(text string) (b model.ServiceBackend, err error) {
 	return b, nil
 }
 
+// Validate refuses a backend without a name, which one outside would be found by. The error is
+// ErrInvalid.
+func (d *ServiceDrain) Validate() error {
+	if d.Backend == "" {
+		return Errorf(ErrInvalid, "backend is missing; want a sandbox's name or ID, or an address")
+	}
+	return nil
+}
+
 // parseTarget reads an address with a port or without.
 func parseTarget(text string) (netip.Addr, uint16, error) {
 	if addr, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(text, "["), "]")); err == nil {

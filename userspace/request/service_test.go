@@ -126,6 +126,15 @@ func TestServiceRefused(t *testing.T) {
 	}
 }
 
+func TestServiceDrainOfNobody(t *testing.T) {
+	if err := new(ServiceDrain).Validate(); !errors.Is(err, ErrInvalid) {
+		t.Errorf("a backend without a name: %v", err)
+	}
+	if err := (&ServiceDrain{Backend: "a"}).Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestServiceUpdate changes what is said and nothing else.
 func TestServiceUpdate(t *testing.T) {
 	r := web(func(r *ServiceCreate) { r.Publish, r.Selector = []string{"8080:80"}, map[string]string{"app": "web"} })

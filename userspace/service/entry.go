@@ -261,16 +261,33 @@ func (m *Manager) end(e *entry, key string, b *backend) {
 		return
 	}
 	enter(m.draining, key, e.spec.ID, e)
-	m.background.Go(func() {
-		// Down for the datapath to see, then gone.
-		m.tellAll(m.running, []*entry{e})
-		m.mu.Lock()
+	// Down for the datapath to see, then gone.
+	m.tellSoon(e)
+}
+
+// over returns the backends that have drained, by key. It needs mu.
+func (e *entry) over() map[string]*backend {
+	all := make(map[string]*backend)
+	for key, b := range e.backends {
+		if b.over {
+			all[key] = b
+		}
+	}
+	return all
+}
+
+// drop forgets the backends of over that were told to be down, and reports whether there
+// are any.
+func (m *Manager) drop(e *entry, over map[string]*backend) (dropped bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for key, b := range over {
 		if e.backends[key] == b && b.over {
 			delete(e.backends, key)
 			m.forget(e, key)
 			leave(m.draining, key, e.spec.ID)
+			dropped = true
 		}
-		m.mu.Unlock()
-		m.tellAll(m.running, []*entry{e})
-	})
+	}
+	return dropped
 }

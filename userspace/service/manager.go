@@ -237,20 +237,32 @@ func (m *Manager) tellAll(ctx context.Context, all []*entry) {
 func (m *Manager) tell(ctx context.Context, e *entry) error {
 	e.telling.Lock()
 	defer e.telling.Unlock()
+	for {
+		over, err := m.tellOnce(ctx, e)
+		if err != nil || !m.drop(e, over) {
+			return err
+		}
+	}
+}
+
+// tellOnce returns the backends of which it told that they are down, since they have
+// drained. It needs telling.
+func (m *Manager) tellOnce(ctx context.Context, e *entry) (over map[string]*backend, err error) {
 	m.mu.Lock()
 	e.due = false
 	if m.held || e.gone || m.closed {
 		m.mu.Unlock()
-		return nil
+		return nil, nil
 	}
 	want, targets, subject := m.desired(e), m.targets(e), Subject(e.spec)
+	over = e.over()
 	m.mu.Unlock()
 	m.watch(want.ID, e, targets)
 	if e.told == nil || !policy.SameService(e.told, &want) {
 		// What is refused may be there in part, so that what was told before is news.
 		e.told = nil
 		if err := m.Owner.PutService(ctx, want); err != nil {
-			return err
+			return nil, err
 		}
 		e.told = &want
 		m.Owner.Report(subject, nil)
@@ -258,5 +270,5 @@ func (m *Manager) tell(ctx context.Context, e *entry) error {
 	if m.Changed != nil {
 		m.Changed(want.ID)
 	}
-	return nil
+	return over, nil
 }

@@ -456,3 +456,28 @@ func TestRefusedChange(t *testing.T) {
 		}
 	})
 }
+
+// TestEndThatIsRefused is told again: a backend isn't gone before its flows have ended.
+func TestEndThatIsRefused(t *testing.T) {
+	run(t, func(x *fixture) {
+		x.Begin(x.ctx)
+		x.SetMember(x.ctx, box("a", 1))
+		x.put(svc("web", named("a")))
+		x.put(svc("web", named()))
+		x.owner.refuse = true
+		time.Sleep(time.Minute)
+		x.owner.refuse = false
+		again := x.owner.mends[Subject(svc("web", named()))]
+		if again == nil {
+			t.Fatal("what was refused isn't tried again")
+		}
+		if err := again(x.ctx); err != nil {
+			t.Error(err)
+		}
+		x.want("web", "")
+		said := x.owner.said["web"]
+		if down := poolText(said[len(said)-2]); down != "10.0.0.1 down" {
+			t.Errorf("its flows weren't ended: %q", down)
+		}
+	})
+}
