@@ -51,6 +51,10 @@ func (p *prober) probe(ctx context.Context, t Target) (err error) {
 	if late(err) {
 		return fmt.Errorf("no answer of %s within %s: %w", t.Addr, t.Check.Timeout, os.ErrDeadlineExceeded)
 	}
+	if op := (*net.OpError)(nil); errors.As(err, &op) {
+		// Its own text has the port that the check came from, which is another each time.
+		return fmt.Errorf("%s %s %s: %w", op.Op, op.Net, t.Addr, op.Err)
+	}
 	return err
 }
 

@@ -146,3 +146,32 @@ func TestCheckerOfListeners(t *testing.T) {
 	defer back.Close()
 	until(true)
 }
+
+// A check that fails in the same way has the same reason, from whatever port it came.
+func TestReasonHasNoPortOfTheCheck(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			// With what came unread, closing resets the connection.
+			_, _ = c.Read(make([]byte, 1))
+			_ = c.(*net.TCPConn).SetLinger(0)
+			c.Close()
+		}
+	}()
+	at := netip.MustParseAddrPort(l.Addr().String())
+	target := Target{Addr: at, Check: model.Health{Kind: model.HealthHTTP, Path: "/", Timeout: time.Minute}}
+	want := "read tcp " + at.String() + ": read: connection reset by peer"
+	for range 2 {
+		if err := newProber().probe(t.Context(), target); err == nil || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}

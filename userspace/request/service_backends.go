@@ -142,6 +142,9 @@ func (r *ServiceUpdate) changeSources(s *model.Service) error {
 	if r.Sources == nil {
 		return nil
 	}
+	if len(*r.Sources) > maxServiceSources {
+		return Errorf(ErrInvalid, "%d source ranges of one service; want at most %d", len(*r.Sources), maxServiceSources)
+	}
 	s.Sources = nil
 	for _, p := range *r.Sources {
 		if !p.IsValid() {

@@ -3,9 +3,11 @@
 package request
 
 import (
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/fairway-project/fairway/userspace/model"
 )
@@ -102,7 +104,7 @@ func parseHealth(text string) (h model.Health, err error) {
 		return h, nil
 	case model.HealthTCP:
 	case model.HealthHTTP:
-		if !strings.HasPrefix(h.Path, "/") || strings.ContainsAny(h.Path, " \t\r\n") {
+		if _, err := url.Parse("http://backend" + h.Path); err != nil || !strings.HasPrefix(h.Path, "/") || strings.ContainsFunc(h.Path, blank) {
 			return h, Errorf(ErrInvalid, "health %q: want http:PATH with a path like /healthz", text)
 		}
 	default:
@@ -116,6 +118,9 @@ func parseHealth(text string) (h model.Health, err error) {
 	}
 	return h, nil
 }
+
+// blank is what a path in a request's first line can't have.
+func blank(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }
 
 func setHealth(h *model.Health, key, value string) (err error) {
 	switch key {

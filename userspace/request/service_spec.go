@@ -17,6 +17,10 @@ import (
 const (
 	maxServicePorts    = 256
 	maxServiceBackends = 10000
+	maxServiceNetworks = 16
+	maxServiceSources  = 64
+	// maxServiceTargets bounds ports times named backends: each port may be a pool of all.
+	maxServiceTargets = 1 << 16
 )
 
 // Validate checks what can be checked without knowing the host, as of NetworkCreate.
@@ -44,6 +48,9 @@ func (r *ServiceCreate) Service() (*model.Service, error) {
 	}
 	if len(r.Networks) == 0 {
 		return nil, Errorf(ErrInvalid, "service %s: a network is missing", r.Name)
+	}
+	if len(r.Networks) > maxServiceNetworks {
+		return nil, Errorf(ErrInvalid, "service %s: %d networks; want at most %d", r.Name, len(r.Networks), maxServiceNetworks)
 	}
 	if err := r.checkAddresses(); err != nil {
 		return nil, err
@@ -86,6 +93,9 @@ func (r *ServiceUpdate) change(s *model.Service) error {
 	if err := r.changeBackends(s); err != nil {
 		return err
 	}
+	if n := len(s.Ports) * len(s.Backends); n > maxServiceTargets {
+		return Errorf(ErrInvalid, "service %s: %d ports of %d backends each; want at most %d of all", s.Name, len(s.Ports), len(s.Backends), maxServiceTargets)
+	}
 	if err := r.changeChoice(s); err != nil {
 		return err
 	}
@@ -122,6 +132,9 @@ func (r *ServiceUpdate) changePorts(s *model.Service) (err error) {
 
 // parseServicePorts reads PORT[:TARGET][/PROTO].
 func parseServicePorts(texts []string) (out []model.ServicePort, err error) {
+	if err := checkCount(len(texts)); err != nil {
+		return nil, err
+	}
 	for _, text := range texts {
 		p, err := parseServicePort(text)
 		if err != nil {
@@ -132,7 +145,7 @@ func parseServicePorts(texts []string) (out []model.ServicePort, err error) {
 		}
 		out = append(out, p)
 	}
-	return out, checkCount(len(out))
+	return out, nil
 }
 
 func checkCount(servicePorts int) error {

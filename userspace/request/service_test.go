@@ -4,6 +4,7 @@ package request
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -163,5 +164,38 @@ func TestPublishAloneMakesPorts(t *testing.T) {
 	s, err := r.Service()
 	if err != nil || len(s.Ports) != 1 || s.Ports[0] != (model.ServicePort{Port: tcp(80), Target: 80}) {
 		t.Errorf("%+v %v", s, err)
+	}
+}
+
+// Sizes are bounded, also where one is large because of two.
+func TestServiceBounds(t *testing.T) {
+	ask := func(edit func(*ServiceCreate)) error {
+		r := &ServiceCreate{Name: "web", Networks: []string{"front"}, ServiceSpec: ServiceSpec{Ports: []string{"80"}}}
+		edit(r)
+		return r.Validate()
+	}
+	list := func(n int, format string) (all []string) {
+		for i := range n {
+			all = append(all, fmt.Sprintf(format, i+1))
+		}
+		return all
+	}
+	for what, edit := range map[string]func(*ServiceCreate){
+		"networks": func(r *ServiceCreate) { r.Networks = list(maxServiceNetworks+1, "n%d") },
+		"sources":  func(r *ServiceCreate) { r.Sources = make([]netip.Prefix, maxServiceSources+1) },
+		"ports":    func(r *ServiceCreate) { r.Ports = list(maxServicePorts+1, "%d") },
+		"targets":  func(r *ServiceCreate) { r.Ports, r.Backends = list(256, "%d"), list(257, "b%d") },
+	} {
+		if err := ask(edit); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "want at most") {
+			t.Errorf("too many %s: %v", what, err)
+		}
+	}
+	if err := ask(func(r *ServiceCreate) { r.Ports, r.Backends = list(256, "%d"), list(256, "b%d") }); err != nil {
+		t.Error(err)
+	}
+	for _, path := range []string{"/%zz", "/a\x01", "/a\u00a0b"} {
+		if err := ask(func(r *ServiceCreate) { r.Health = "http:" + path }); !errors.Is(err, ErrInvalid) {
+			t.Errorf("health path %q: %v", path, err)
+		}
 	}
 }
