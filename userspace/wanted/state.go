@@ -255,7 +255,7 @@ func (s *State) desired() datapath.Desired {
 		d.Endpoints = slices.AppendSeq(d.Endpoints, maps.Values(o.want.endpoints))
 		d.Resolvers = slices.AppendSeq(d.Resolvers, maps.Values(o.want.resolvers))
 		maps.Copy(d.Ports, o.want.ports)
-		if _, err := s.serving(); err == nil {
+		if _, can := s.Datapath.(datapath.Serving); can {
 			d.Services = slices.AppendSeq(d.Services, maps.Values(o.want.services))
 		}
 	}
