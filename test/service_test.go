@@ -59,6 +59,42 @@ func TestServiceReached(t *testing.T) {
 	})
 }
 
+// SVC-12: in an internal network a service serves by the backends that are in it, and they
+// serve nobody else.
+func TestServiceInternal(t *testing.T) {
+	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
+		e.Network(t, "a", numA, "--internal")
+		e.Network(t, "b", numB)
+		inside, outside := e.Sandbox(t, "inside", "--network", "a"), e.Sandbox(t, "outside", "--network", "b")
+		web := e.Service(t, "web", "--network", "a,b", "--port", "80:8000", "--port", "80:8000/udp",
+			"--publish", "8080:80", "--publish", "8080:80/udp", "--select", "app=web")
+		backend(t, e, "w1", "a")
+		backend(t, e, "w2", "b")
+		web.Become(t, "active", "w1", "w2")
+		only := func(by string, ways map[*harness.Netns]string) {
+			t.Helper()
+			for from, dst := range ways {
+				for range 10 {
+					harnessReaches(t, from, dst, by)
+				}
+			}
+		}
+		e.EachFamily(t, func(t *testing.T, f harness.Family) {
+			only("w1", map[*harness.Netns]string{inside.Netns: at(web.VIP(t, "a", f), 80)})
+			only("w2", map[*harness.Netns]string{
+				outside.Netns: at(web.VIP(t, "b", f), 80), e.LAN1: at(f.Host, 8080), e.Host: at(f.Host, 8080),
+			})
+			harness.Misses(t, outside.Netns, web.VIP(t, "a", f), 80)
+		})
+		e.Must(t, "rm", "-f", "w2")
+		e.EachFamily(t, func(t *testing.T, f harness.Family) {
+			only("w1", map[*harness.Netns]string{inside.Netns: at(web.VIP(t, "a", f), 80)})
+			refusesClients(t, outside.Netns, at(web.VIP(t, "b", f), 80))
+			refusesClients(t, e.LAN1, at(f.Host, 8080))
+		})
+	})
+}
+
 // SVC-02: backends come and go; one that drains keeps its flows and gets no new ones; of
 // one that is gone clients are told, and without any they are refused at once.
 func TestServiceBackendsComeAndGo(t *testing.T) {

@@ -54,7 +54,7 @@ func (e *Engine) planNetworks(s *model.Service, req *request.ServiceCreate) erro
 		if n.IPv4 == nil && n.IPv6 == nil {
 			return request.Errorf(request.ErrInvalid, "network %s: has no subnets, and so no place for a service", n.Name)
 		}
-		in := model.ServiceNetwork{NetworkID: n.ID}
+		in := model.ServiceNetwork{NetworkID: n.ID, Internal: n.Internal}
 		want := request.EndpointSettings{Network: ref}
 		if i == 0 {
 			want.IPv4, want.IPv6 = req.IPv4, req.IPv6

@@ -95,6 +95,8 @@ const MaxWeight = 256
 // ServiceNetwork is a network that a service is in.
 type ServiceNetwork struct {
 	NetworkID string `json:"networkID"`
+	// Internal is the network's: it has no outside.
+	Internal bool `json:"internal,omitempty"`
 	// IPv4 and IPv6 are the service's addresses there; the zero Addr where the network
 	// hasn't the family, and with EndpointModeDNSRR.
 	IPv4 netip.Addr `json:"ipv4,omitzero"`

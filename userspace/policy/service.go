@@ -57,16 +57,39 @@ func Selects(selector, labels map[string]string) bool {
 	return len(selector) > 0
 }
 
-// Address returns where a service reaches a backend in a family: on the first of the
-// service's networks that the sandbox is in. The address is invalid for nowhere.
+// Address returns where a service has a backend in a family: on the first of its networks
+// that the sandbox is in. The address is invalid for nowhere.
 func Address(s *model.Service, b *Backend, is6 bool) (endpointID string, a netip.Addr) {
 	if b.Addr.IsValid() {
-		if b.Addr.Is6() == is6 {
-			a = b.Addr
+		return "", ofFamily(b.Addr, is6)
+	}
+	return addressOn(s.Networks, b, is6)
+}
+
+// reachedFrom is Address for clients of an internal network, which reach nothing but what is
+// in it, and for all others where inside is "": they reach nothing in internal ones.
+func reachedFrom(s *model.Service, b *Backend, is6 bool, inside string) (endpointID string, a netip.Addr) {
+	if b.Addr.IsValid() {
+		if inside == "" {
+			a = ofFamily(b.Addr, is6)
 		}
 		return "", a
 	}
-	for _, n := range s.Networks {
+	return addressOn(slices.DeleteFunc(slices.Clone(s.Networks), func(n model.ServiceNetwork) bool {
+		return insideOf(n) != inside
+	}), b, is6)
+}
+
+// insideOf is the ID of an internal network, "" of another.
+func insideOf(n model.ServiceNetwork) string {
+	if n.Internal {
+		return n.NetworkID
+	}
+	return ""
+}
+
+func addressOn(networks []model.ServiceNetwork, b *Backend, is6 bool) (endpointID string, a netip.Addr) {
+	for _, n := range networks {
 		for _, e := range b.Endpoints {
 			if e.NetworkID != n.NetworkID {
 				continue
@@ -80,6 +103,13 @@ func Address(s *model.Service, b *Backend, is6 bool) (endpointID string, a netip
 		}
 	}
 	return "", netip.Addr{}
+}
+
+func ofFamily(a netip.Addr, is6 bool) netip.Addr {
+	if a.Is6() != is6 {
+		return netip.Addr{}
+	}
+	return a
 }
 
 // HealthTarget returns where a backend is to be asked whether it serves, by IPv4 where it
@@ -118,14 +148,14 @@ func Serve(s *model.Service, backends []Backend) datapath.Service {
 			}
 			for _, port := range s.Ports {
 				out.Fronts = append(out.Fronts, datapath.Front{
-					NetworkID: n.NetworkID, Addr: vip, Port: port.Port, Pool: p.of(pool{vip.Is6(), port.Target}),
+					NetworkID: n.NetworkID, Addr: vip, Port: port.Port, Pool: p.of(pool{vip.Is6(), port.Target, insideOf(n)}),
 				})
 			}
 		}
 	}
 	has := func(is6 bool) bool {
 		return slices.ContainsFunc(backends, func(b Backend) bool {
-			_, a := Address(s, &b, is6)
+			_, a := reachedFrom(s, &b, is6, "")
 			return a.IsValid()
 		})
 	}
@@ -135,7 +165,7 @@ func Serve(s *model.Service, backends []Backend) datapath.Service {
 		is6 := pub.HostIP.Is6()
 		out.Fronts = append(out.Fronts, datapath.Front{
 			Addr: pub.HostIP, Port: model.Port{Num: pub.HostPort, Proto: pub.Port.Proto},
-			HostOnly: is6 && hostOnly, Pool: p.of(pool{is6 && !hostOnly, target(s, pub.Port)}),
+			HostOnly: is6 && hostOnly, Pool: p.of(pool{is6 && !hostOnly, target(s, pub.Port), ""}),
 		})
 	}
 	out.Pools = p.all
@@ -156,6 +186,8 @@ func target(s *model.Service, port model.Port) uint16 {
 type pool struct {
 	is6    bool
 	target uint16
+	// inside is the internal network whose clients use the pool.
+	inside string
 }
 
 type pools struct {
@@ -179,7 +211,7 @@ func (p *pools) fill(k pool) []datapath.Backend {
 	out := make([]datapath.Backend, 0, len(p.backends))
 	for i := range p.backends {
 		b := &p.backends[i]
-		id, a := Address(p.service, b, k.is6)
+		id, a := reachedFrom(p.service, b, k.is6, k.inside)
 		if !a.IsValid() {
 			continue
 		}

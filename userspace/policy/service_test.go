@@ -83,6 +83,10 @@ func TestAddressPrefersTheFirstNetwork(t *testing.T) {
 func TestServe(t *testing.T) {
 	a := Backend{Endpoints: []Reach{reach("a", "front", "10.1.0.3", "")}, Weight: 1, State: model.BackendActive}
 	b := Backend{Endpoints: []Reach{reach("b", "back", "10.2.0.2", "fd00:2::2")}, Port: 81, Weight: 7, State: model.BackendDraining}
+	both := Backend{
+		Endpoints: []Reach{reach("both-front", "front", "10.1.0.4", ""), reach("both-back", "back", "10.2.0.4", "")}, Weight: 1, State: model.BackendActive,
+	}
+	outside := Backend{Addr: at("192.0.2.1"), Weight: 1, State: model.BackendActive}
 	stranger := Backend{Endpoints: []Reach{reach("x", "other", "10.3.0.2", "")}, Weight: 1, State: model.BackendActive}
 	target := func(id, target string, weight int, state model.BackendState) datapath.Backend {
 		return datapath.Backend{EndpointID: id, Target: netip.MustParseAddrPort(target), Weight: weight, State: state}
@@ -129,6 +133,35 @@ func TestServe(t *testing.T) {
 		{"published without backends", serviceOf(func(s *model.Service) {
 			s.Networks, s.Published = []model.ServiceNetwork{{NetworkID: "front"}}, published
 		}), nil, datapath.Service{
+			ID: "id", Name: "web", Passive: true,
+			Fronts: []datapath.Front{{Addr: at("0.0.0.0"), Port: web, Pool: 0}, {Addr: at("::"), Port: web, Pool: 1}},
+			Pools:  []datapath.Pool{{}, {}},
+		}},
+		{"an internal network keeps its own", serviceOf(func(s *model.Service) {
+			s.Networks = []model.ServiceNetwork{
+				{NetworkID: "front", IPv4: at("10.1.0.9"), Internal: true}, {NetworkID: "back", IPv4: at("10.2.0.9")},
+			}
+			s.Published = published[:1]
+		}), []Backend{both, a, b, outside}, datapath.Service{
+			ID: "id", Name: "web", Passive: true,
+			Fronts: []datapath.Front{
+				{NetworkID: "front", Addr: at("10.1.0.9"), Port: web, Pool: 0},
+				{NetworkID: "back", Addr: at("10.2.0.9"), Port: web, Pool: 1},
+				{Addr: at("0.0.0.0"), Port: web, Pool: 1},
+			},
+			Pools: []datapath.Pool{
+				{Backends: []datapath.Backend{
+					target("a", "10.1.0.3:8080", 1, model.BackendActive), target("both-front", "10.1.0.4:8080", 1, model.BackendActive),
+				}},
+				{Backends: []datapath.Backend{
+					target("b", "10.2.0.2:81", 7, model.BackendDraining), target("both-back", "10.2.0.4:8080", 1, model.BackendActive),
+					target("", "192.0.2.1:8080", 1, model.BackendActive),
+				}},
+			},
+		}},
+		{"published with backends in an internal network alone", serviceOf(func(s *model.Service) {
+			s.Networks, s.Published = []model.ServiceNetwork{{NetworkID: "front", Internal: true}, {NetworkID: "back"}}, published
+		}), []Backend{a}, datapath.Service{
 			ID: "id", Name: "web", Passive: true,
 			Fronts: []datapath.Front{{Addr: at("0.0.0.0"), Port: web, Pool: 0}, {Addr: at("::"), Port: web, Pool: 1}},
 			Pools:  []datapath.Pool{{}, {}},

@@ -126,7 +126,7 @@ func newService(id string, l *labeled) (*Service, error) {
 	s := &Service{Service: *spec, Said: l.Container.Name(), Contradictions: make(map[string]string)}
 	s.ID = id
 	for _, n := range l.networks {
-		s.Networks = append(s.Networks, model.ServiceNetwork{NetworkID: n.ID})
+		s.Networks = append(s.Networks, model.ServiceNetwork{NetworkID: n.ID, Internal: n.Internal})
 	}
 	return s, nil
 }

@@ -86,7 +86,7 @@ func TestServicesOfLabels(t *testing.T) {
 	}
 	want = model.Service{
 		ID: all[2].ID, Name: "db", EndpointMode: model.EndpointModeDNSRR, Scheduler: model.SchedulerRandom, NoPassive: true,
-		Networks: []model.ServiceNetwork{{NetworkID: "back"}},
+		Networks: []model.ServiceNetwork{{NetworkID: "back", Internal: true}},
 		Ports:    []model.ServicePort{{Port: tcp(5432), Target: 5432}},
 		Backends: []model.ServiceBackend{{Name: "db", Weight: 1}},
 		Affinity: model.Affinity{Kind: model.AffinityClientIP, Timeout: time.Hour}, Drain: 5 * time.Second,
