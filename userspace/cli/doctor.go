@@ -55,7 +55,7 @@ func newDoctor(a *app) *cobra.Command {
 
 // check asks the daemon at socket, and checks here if there is none.
 func (a *app) check(ctx context.Context, socket string, config daemon.Config) ([]request.Check, error) {
-	checks, err := api.NewClient(socket).Doctor(ctx)
+	checks, err := a.clientOf(socket).Doctor(ctx)
 	if err == nil {
 		answers := request.Check{Name: "daemon", Result: request.OK, Fact: "answers at " + socket}
 		return append([]request.Check{answers}, checks...), nil

@@ -63,11 +63,25 @@ type app struct {
 	programs Programs
 	args     []string
 	socket   string
+	// clients are closed when the command is done: a process may run many.
+	clients []*api.Client
 }
 
 // client returns a client of the daemon that --socket, FAIRWAY_SOCKET or the
-// default name.
-func (a *app) client() *api.Client { return api.NewClient(a.socketPath()) }
+// default name. close closes it.
+func (a *app) client() *api.Client { return a.clientOf(a.socketPath()) }
+
+func (a *app) clientOf(socket string) *api.Client {
+	c := api.NewClient(socket)
+	a.clients = append(a.clients, c)
+	return c
+}
+
+func (a *app) close() {
+	for _, c := range a.clients {
+		c.Close()
+	}
+}
 
 func (a *app) socketPath() string {
 	return cmp.Or(a.givenSocket(), api.DefaultSocket)

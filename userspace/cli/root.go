@@ -22,7 +22,9 @@ func Main(env Env, programs Programs, args []string) int {
 
 // Run is Main until ctx ends. It may be called several times, also at once.
 func Run(ctx context.Context, env Env, programs Programs, args []string) int {
-	root := newRoot(&app{env: env, programs: programs, args: args})
+	a := &app{env: env, programs: programs, args: args}
+	defer a.close()
+	root := newRoot(a)
 	root.SetArgs(args)
 	return report(env.Stderr, root.ExecuteContext(ctx))
 }

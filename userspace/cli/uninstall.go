@@ -36,7 +36,7 @@ func newUninstall(a *app) *cobra.Command {
 			return nil
 		}
 		removed := func(line string) { fmt.Fprintln(a.env.Stdout, line) }
-		err = api.NewClient(socket).Uninstall(cmd.Context(), purge, removed)
+		err = a.clientOf(socket).Uninstall(cmd.Context(), purge, removed)
 		if errors.Is(err, api.ErrUnreachable) && !errors.Is(err, os.ErrPermission) {
 			if !sameFile(socket, filepath.Join(config.RunDir, api.SocketName)) {
 				// The directories that belong to that socket aren't known, and
