@@ -109,8 +109,15 @@ func (c *collector) repeat(ctx context.Context, pass func() time.Duration, pause
 	}
 }
 
-// rest is the time after a pass before one that is asked for.
-func (c *collector) rest(took time.Duration) time.Duration { return min(c.interval, took*maxLoad) }
+// rest is the time after a pass before one that is asked for. There is none where netfilter
+// has entries of the flows: those go with the flows only as long as no packet has removed
+// a flow whose endpoint is gone.
+func (c *collector) rest(took time.Duration) time.Duration {
+	if c.conntrack != nil {
+		return 0
+	}
+	return min(c.interval, took*maxLoad)
+}
 
 func (c *collector) pause(took time.Duration) time.Duration {
 	v4, v6 := c.fillRatio()

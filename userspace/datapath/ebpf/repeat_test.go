@@ -61,4 +61,8 @@ func TestRestIsBounded(t *testing.T) {
 	if got := c.rest(time.Millisecond); got != maxLoad*time.Millisecond {
 		t.Errorf("a rest of %v", got)
 	}
+	c.conntrack = new(conntrack)
+	if got := c.rest(time.Minute); got != 0 {
+		t.Errorf("a rest of %v where netfilter has entries of the flows", got)
+	}
 }
