@@ -261,9 +261,9 @@ static __always_inline int reply_too_big(struct __sk_buff *ctx, enum program pro
 
 /*
  * Refuses a packet to a service that has no backend for its sender. Whom it isn't for hears
- * nothing. The middle of nothing is the stack's,
- * which resets it; what begins is told that nobody listens, as netfilter's REJECT says it.
- * Clients of TCP, too, take that for a refused connection.
+ * nothing. The middle of nothing is the stack's, which resets it; what begins is told that
+ * nobody listens, as netfilter's REJECT says it. Clients of TCP, too, take that for a refused
+ * connection.
  */
 static __always_inline int reply_no_backend(struct __sk_buff *ctx, enum program program, bool v6,
 					    const struct packet *p, enum drop_reason why)
