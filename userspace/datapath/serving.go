@@ -39,8 +39,6 @@ type Service struct {
 	Affinity time.Duration
 	// Sources may open flows; empty for everybody.
 	Sources []netip.Prefix
-	// Passive has the datapath pass over backends that refuse or don't answer.
-	Passive bool
 }
 
 // Front is an address and port of a service. Its backends are of the same family, except

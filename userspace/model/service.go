@@ -133,8 +133,6 @@ type Service struct {
 	Scheduler Scheduler `json:"scheduler"`
 	Affinity  Affinity  `json:"affinity"`
 	Health    Health    `json:"health"`
-	// NoPassive has the datapath not judge backends by their answers.
-	NoPassive bool `json:"noPassive,omitempty"`
 	// Drain is how long the flows of a backend that leaves go on.
 	Drain time.Duration `json:"drain"`
 	// Sources may use the service; empty for everybody.

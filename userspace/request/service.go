@@ -35,8 +35,6 @@ type ServiceSpec struct {
 	Affinity string `json:"affinity,omitempty"`
 	// Health is none, tcp or http:PATH, with [,port=,interval=,timeout=,rise=,fall=].
 	Health string `json:"health,omitempty"`
-	// NoPassive has the datapath not judge backends by their answers.
-	NoPassive bool `json:"no_passive,omitempty"`
 	// Drain is a duration as time.ParseDuration reads it; 30s where it is empty.
 	Drain   string            `json:"drain,omitempty"`
 	Sources []netip.Prefix    `json:"sources,omitempty"`
@@ -52,7 +50,6 @@ type ServiceUpdate struct {
 	Scheduler *model.Scheduler   `json:"scheduler,omitempty"`
 	Affinity  *string            `json:"affinity,omitempty"`
 	Health    *string            `json:"health,omitempty"`
-	NoPassive *bool              `json:"no_passive,omitempty"`
 	Drain     *string            `json:"drain,omitempty"`
 	Sources   *[]netip.Prefix    `json:"sources,omitempty"`
 	Labels    *map[string]string `json:"labels,omitempty"`

@@ -53,9 +53,6 @@ func (r *ServiceUpdate) changeChoice(s *model.Service) (err error) {
 			return err
 		}
 	}
-	if r.NoPassive != nil {
-		s.NoPassive = *r.NoPassive
-	}
 	if r.Drain != nil {
 		if s.Drain, err = parseDrain(*r.Drain); err != nil {
 			return err
