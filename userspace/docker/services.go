@@ -158,19 +158,21 @@ func (w *Watcher) sayServices(ctx context.Context, wanted map[string]*model.Serv
 
 // serviceMembers are the containers with a service's label that have all their devices.
 func (w *Watcher) serviceMembers() map[string]service.Member {
+	reached := make(map[string][]policy.Reach)
+	for _, n := range w.view.networks {
+		for _, e := range n.Endpoints {
+			if _, bound := w.bound[e.ID]; bound {
+				reached[e.Container] = append(reached[e.Container],
+					policy.Reach{EndpointID: e.ID, NetworkID: e.NetworkID, IPv4: e.IPv4, IPv6: e.IPv6})
+			}
+		}
+	}
 	all := make(map[string]service.Member)
 	for _, c := range w.view.containers {
 		if c.Labels[facts.ServiceLabel] == "" {
 			continue
 		}
-		m := service.Member{ID: c.ID, Name: c.Name()}
-		for _, n := range w.view.networks {
-			for _, e := range n.Endpoints {
-				if _, bound := w.bound[e.ID]; bound && e.Container == c.ID {
-					m.Endpoints = append(m.Endpoints, policy.Reach{EndpointID: e.ID, NetworkID: e.NetworkID, IPv4: e.IPv4, IPv6: e.IPv6})
-				}
-			}
-		}
+		m := service.Member{ID: c.ID, Name: c.Name(), Endpoints: reached[c.ID]}
 		slices.SortFunc(m.Endpoints, func(a, b policy.Reach) int { return strings.Compare(a.EndpointID, b.EndpointID) })
 		if len(m.Endpoints) > 0 {
 			all[c.ID] = m

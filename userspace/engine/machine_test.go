@@ -6,12 +6,13 @@ import (
 	"flag"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
-	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
 
+	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/request"
 )
@@ -133,31 +134,29 @@ func (m *machine) unserve(t *rapid.T) {
 }
 
 // checkServices checks that each leads to the sandboxes with its label, by the first of its
-// networks that they are in, and that its addresses are where they should be.
+// networks that they are in and the clients may reach, and that its addresses are where they
+// should be.
 func (m *machine) checkServices(t *rapid.T, s snapshot) (ports int) {
 	if len(s.Services) != len(m.services) || len(s.Datapath["services"]) != len(m.services) {
 		t.Fatalf("%d services, %d in the datapath, want %v", len(s.Services), len(s.Datapath["services"]), m.services)
 	}
 	for _, v := range s.Services {
 		ports += len(v.Published)
-		var want []string
-		for _, sb := range s.Sandboxes {
-			if sb.Labels["half"] != v.Selector["half"] {
+		told := m.w.fake.service(v.ID)
+		for _, f := range told.Fronts {
+			if f.HostOnly {
 				continue
 			}
-			for _, net := range m.services[v.Name] {
-				i := slices.IndexFunc(sb.Endpoints, func(ep request.SandboxEndpoint) bool { return ep.NetworkName == net })
-				if i >= 0 {
-					want = append(want, fmt.Sprintf("%s:80 active", sb.Endpoints[i].IPv4.Addr()))
-					break
-				}
+			var have []string
+			for _, b := range told.Pools[f.Pool].Backends {
+				have = append(have, fmt.Sprint(b.Target, " ", b.State))
 			}
-		}
-		have := strings.Split(m.w.told(v.ID), ", ")
-		slices.Sort(want)
-		slices.Sort(have)
-		if strings.Join(have, ", ") != strings.Join(want, ", ") {
-			t.Fatalf("service %s on %v: want %q, have %q", v.Name, m.services[v.Name], want, have)
+			want := m.backends(s, v, f)
+			slices.Sort(want)
+			slices.Sort(have)
+			if !slices.Equal(have, want) {
+				t.Fatalf("service %s on %v at %s: want %q, have %q", v.Name, m.services[v.Name], f.Addr, want, have)
+			}
 		}
 		for _, in := range v.Networks {
 			if n := m.w.state.network(in.NetworkID); !m.w.onDevice(*n, in.IPv4) {
@@ -166,6 +165,42 @@ func (m *machine) checkServices(t *rapid.T, s snapshot) (ports int) {
 		}
 	}
 	return ports
+}
+
+// backends are the sandboxes with a service's label, as clients of one of its fronts reach
+// them: those of an internal network in it, all others anywhere else.
+func (m *machine) backends(s snapshot, v request.ServiceView, f datapath.Front) (all []string) {
+	networks := map[string]request.NetworkView{}
+	for _, n := range s.Networks {
+		networks[n.Name] = n
+	}
+	internal := slices.ContainsFunc(s.Networks, func(n request.NetworkView) bool { return n.Internal && n.ID == f.NetworkID })
+	reached := func(n request.NetworkView) bool {
+		if internal {
+			return n.ID == f.NetworkID
+		}
+		return !n.Internal
+	}
+	for _, sb := range s.Sandboxes {
+		if sb.Labels["half"] != v.Selector["half"] {
+			continue
+		}
+		for _, net := range m.services[v.Name] {
+			i := slices.IndexFunc(sb.Endpoints, func(ep request.SandboxEndpoint) bool { return ep.NetworkName == net })
+			if i < 0 || !reached(networks[net]) {
+				continue
+			}
+			at := sb.Endpoints[i].IPv4.Addr()
+			if f.Addr.Is6() {
+				at = sb.Endpoints[i].IPv6.Addr()
+			}
+			if at.IsValid() {
+				all = append(all, fmt.Sprintf("%s active", netip.AddrPortFrom(at, 80)))
+				break
+			}
+		}
+	}
+	return all
 }
 
 func (m *machine) restart(*rapid.T) {

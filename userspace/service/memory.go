@@ -3,6 +3,7 @@
 package service
 
 import (
+	"maps"
 	"strings"
 	"sync"
 
@@ -35,9 +36,12 @@ type Stored struct {
 
 	// saving is held while the file is written. It comes before mu.
 	saving sync.Mutex
-	// mu guards pending: what is to be written, by record ID, true for a healthy one.
+	// mu guards what follows. pending is what is to be written, by record ID, true for a
+	// healthy one; writing is what is being written; stored are the IDs that the file has.
 	mu      sync.Mutex
 	pending map[string]bool
+	writing map[string]bool
+	stored  map[string]bool
 }
 
 // OpenMemory reads what the owner's backends were. report is told whether writing works,
@@ -50,6 +54,7 @@ func OpenMemory(s *store.Store, owner string, report func(error)) (*Stored, erro
 			m.before[id] = true
 		}
 	}
+	m.stored = maps.Clone(m.before)
 	return m, err
 }
 
@@ -69,32 +74,61 @@ func (m *Stored) Save(serviceID string, backends []string, healthy bool) {
 }
 
 // Forget implements Memory. It is written with the next change: what is left of a backend
-// that is gone does no harm.
+// that is gone does no harm. Of what was never healthy there is nothing to forget.
 func (m *Stored) Forget(serviceID, backend string) {
+	id := m.id(serviceID, backend)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.pending[m.id(serviceID, backend)] = false
+	if m.stored[id] || m.writing[id] {
+		m.pending[id] = false
+	} else {
+		delete(m.pending, id)
+	}
 }
 
-// write writes what is pending; whoever waits for another's write finds its own done.
+// write writes what is pending; whoever waits for another's write finds its own done. What
+// couldn't be written is tried again with the next change.
 func (m *Stored) write() {
 	m.saving.Lock()
 	defer m.saving.Unlock()
-	m.mu.Lock()
-	changes := m.pending
-	m.pending = make(map[string]bool)
-	m.mu.Unlock()
+	changes := m.take()
 	if len(changes) == 0 {
 		return
 	}
-	m.report(m.store.Update(func(tx *store.Tx) error {
+	err := m.store.Update(func(tx *store.Tx) error {
 		for id, is := range changes {
 			if err := put(tx, id, is); err != nil {
 				return err
 			}
 		}
 		return nil
-	}))
+	})
+	m.written(changes, err)
+	m.report(err)
+}
+
+func (m *Stored) take() map[string]bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.writing, m.pending = m.pending, make(map[string]bool)
+	return m.writing
+}
+
+func (m *Stored) written(changes map[string]bool, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.writing = nil
+	for id, is := range changes {
+		_, newer := m.pending[id]
+		switch {
+		case err != nil && !newer:
+			m.pending[id] = is
+		case err == nil && is:
+			m.stored[id] = true
+		case err == nil:
+			delete(m.stored, id)
+		}
+	}
 }
 
 func put(tx *store.Tx, id string, is bool) error {

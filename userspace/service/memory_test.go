@@ -215,3 +215,46 @@ func TestStoredMemory(t *testing.T) {
 		t.Error("a write that failed wasn't reported")
 	}
 }
+
+// A write that failed is done with the next one, and what was never healthy costs nothing.
+func TestStoredMemoryTriesAgain(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	open := func() *store.Store {
+		s, err := store.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	closed := open()
+	m, err := OpenMemory(closed, "fairway", func(error) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 1000 {
+		m.Forget("web", fmt.Sprint(i))
+	}
+	if len(m.pending) != 0 {
+		t.Errorf("%d are to be forgotten that never were healthy", len(m.pending))
+	}
+	if err := closed.Close(); err != nil {
+		t.Fatal(err)
+	}
+	m.Save("web", []string{"a", "b"}, true)
+	m.store = open()
+	m.Save("web", []string{"b"}, false)
+	m.Save("web", []string{"c"}, true)
+	m.Forget("web", "c")
+	m.Save("web", []string{"d"}, true)
+	if m, err = OpenMemory(m.store, "fairway", func(error) {}); err != nil {
+		t.Fatal(err)
+	}
+	for backend, want := range map[string]bool{"a": true, "b": false, "c": false, "d": true} {
+		if m.Healthy("web", backend) != want {
+			t.Errorf("%s: healthy is %t", backend, !want)
+		}
+	}
+	if err := m.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
