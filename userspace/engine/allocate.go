@@ -23,9 +23,6 @@ func (e *Engine) allocateAll(sb *model.Sandbox, joins []join, taken []string, u 
 		if n == nil {
 			return nil, request.Errorf(request.ErrNotFound, "network %s not found", j.want.Network)
 		}
-		if err := e.state.checkNames(n, sb.Name, j.want.Aliases); err != nil {
-			return nil, err
-		}
 		ep, err := e.allocate(sb, n, j.want, u)
 		if err != nil {
 			return nil, err

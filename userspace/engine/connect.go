@@ -62,6 +62,11 @@ func (e *Engine) connect(ctx context.Context, sandboxID string, j join) (err err
 	if slices.ContainsFunc(before, func(a attachment) bool { return a.net.ID == j.networkID }) {
 		return request.Errorf(request.ErrConflict, "sandbox %s is already attached to network %s", sb.Name, e.state.network(j.networkID).Name)
 	}
+	release, err := e.state.claimNames(sb.Name, []join{j})
+	if err != nil {
+		return err
+	}
+	defer release()
 	var u undo
 	defer u.onError(&err)
 	taken, err := interfaceNames(sb)

@@ -210,6 +210,11 @@ func (e *Engine) reserve(d *draft, u *undo) ([]attachment, error) {
 			return nil, request.Errorf(request.ErrConflict, "cannot join network of a non running sandbox: %s", d.shared.Name)
 		}
 	}
+	release, err := e.state.claimNames(sb.Name, d.joins)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	taken, err := interfaceNames(sb)
 	if err != nil {
 		return nil, err

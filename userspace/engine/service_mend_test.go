@@ -83,15 +83,61 @@ func TestServiceOfNetworkThatWent(t *testing.T) {
 	w.stored()
 }
 
-// TestNameOfServiceToCome is taken as soon as the service is being made.
-func TestNameOfServiceToCome(t *testing.T) {
+// Of a service and a sandbox that are made at once under one name, on one network, one is made:
+// each sees the other before it is stored.
+func TestNameOfWhatIsBeingMade(t *testing.T) {
 	w := newWorld(t)
 	n := w.front()
-	release, err := w.state.claimService(&model.Service{Name: "shop", Networks: []model.ServiceNetwork{{NetworkID: n.ID}}})
+	shop := &model.Service{Name: "Shop", Networks: []model.ServiceNetwork{{NetworkID: n.ID}}}
+	on := func(aliases ...string) []join {
+		return []join{{n.ID, request.EndpointSettings{Network: "front", Aliases: aliases}}}
+	}
+	release, err := w.state.claimService(shop)
 	must(t, err)
-	defer release()
-	if err := w.state.checkNames(&n, "shop", nil); !errors.Is(err, request.ErrConflict) {
-		t.Errorf("a sandbox may be called so: %v", err)
+	for sandbox, joins := range map[string][]join{"shop": on(), "a": on("b", "SHOP")} {
+		if _, err := w.state.claimNames(sandbox, joins); !errors.Is(err, request.ErrConflict) {
+			t.Errorf("sandbox %s may have the name of a service to come: %v", sandbox, err)
+		}
+	}
+	release()
+	first, err := w.state.claimNames("a", on("shop"))
+	must(t, err)
+	second, err := w.state.claimNames("b", on("shop"))
+	must(t, err)
+	first()
+	if _, err := w.state.claimService(shop); !errors.Is(err, request.ErrConflict) {
+		t.Errorf("a service may have an alias of a sandbox to come: %v", err)
+	}
+	second()
+	release, err = w.state.claimService(shop)
+	must(t, err)
+	release()
+	if len(w.state.claimed) != 0 {
+		t.Errorf("claims are left: %v", w.state.claimed)
+	}
+}
+
+// Whoever is first, and however the two meet.
+func TestServiceAndSandboxAtOnce(t *testing.T) {
+	w := newWorld(t)
+	w.front()
+	for range 20 {
+		results := make(chan error, 2)
+		go func() {
+			_, err := w.CreateService(ctx, ofWeb("shop", asItIs))
+			results <- err
+		}()
+		go func() {
+			at := request.SandboxConfig{Name: "shop", Networks: []request.EndpointSettings{{Network: "front"}}}
+			_, _, err := w.Run(ctx, request.Run{SandboxConfig: at, Command: []string{"sleep", "1000"}}, nil)
+			results <- err
+		}()
+		if a, b := <-results, <-results; (a == nil) == (b == nil) {
+			t.Fatalf("of a service and a sandbox with one name: %v and %v, want one of both", a, b)
+		}
+		if w.RemoveService(ctx, "shop") != nil {
+			must(t, w.Remove(ctx, "shop", true))
+		}
 	}
 }
 

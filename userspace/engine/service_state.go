@@ -68,6 +68,11 @@ func serviceClaim(networkID, name string) string {
 	return "service " + networkID + " " + strings.ToLower(name)
 }
 
+// endpointClaim is of a name that a sandbox is about to have in a network.
+func endpointClaim(networkID, name string) string {
+	return "endpoint " + networkID + " " + strings.ToLower(name)
+}
+
 // claimService keeps a service's name in its networks, for one that is being made until
 // release.
 func (s *state) claimService(svc *model.Service) (release func(), err error) {
@@ -78,15 +83,11 @@ func (s *state) claimService(svc *model.Service) (release func(), err error) {
 			return nil, err
 		}
 	}
-	var releases []func()
+	var keys []string
 	for _, in := range svc.Networks {
-		releases = append(releases, s.claim(serviceClaim(in.NetworkID, svc.Name)))
+		keys = append(keys, serviceClaim(in.NetworkID, svc.Name))
 	}
-	return func() {
-		for _, r := range releases {
-			r()
-		}
-	}, nil
+	return s.claim(keys...), nil
 }
 
 // nameFree refuses a name that something in the network has. It needs the lock.
@@ -97,6 +98,9 @@ func (s *state) nameFree(networkID, name string) error {
 	}
 	if s.hasService(networkID, name) {
 		return request.Errorf(request.ErrConflict, "service name %q: already in use in network %s", name, n.Name)
+	}
+	if s.claimed[endpointClaim(networkID, name)] > 0 {
+		return request.Errorf(request.ErrConflict, "service name %q: a sandbox that is being made is called so in network %s", name, n.Name)
 	}
 	for id := range s.ofNetwork[networkID] {
 		ep := s.endpoints[id]
@@ -113,7 +117,7 @@ func (s *state) nameFree(networkID, name string) error {
 
 // hasService reports whether a service of the network has the name. It needs the lock.
 func (s *state) hasService(networkID, name string) bool {
-	if s.claimed[serviceClaim(networkID, name)] {
+	if s.claimed[serviceClaim(networkID, name)] > 0 {
 		return true
 	}
 	for id := range s.servicesOf[networkID] {
@@ -124,19 +128,26 @@ func (s *state) hasService(networkID, name string) bool {
 	return false
 }
 
-// checkNames refuses names of a sandbox that a service of the network has.
-func (s *state) checkNames(n *model.Network, name string, aliases []string) error {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if n.Default() {
-		return nil
-	}
-	for _, a := range append([]string{name}, aliases...) {
-		if s.hasService(n.ID, a) {
-			return request.Errorf(request.ErrConflict, "name %q: a service is called so in network %s", a, n.Name)
+// claimNames keeps the names of a sandbox that is being made, or that is joining a network, from
+// services until release: it is seen only once it is stored. It refuses what a service has. Of
+// sandboxes several may have one alias.
+func (s *state) claimNames(sandbox string, joins []join) (release func(), err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var keys []string
+	for _, j := range joins {
+		n := s.networks[j.networkID]
+		if n == nil || n.Default() {
+			continue
+		}
+		for _, name := range append([]string{sandbox}, j.want.Aliases...) {
+			if s.hasService(n.ID, name) {
+				return nil, request.Errorf(request.ErrConflict, "name %q: a service is called so in network %s", name, n.Name)
+			}
+			keys = append(keys, endpointClaim(n.ID, name))
 		}
 	}
-	return nil
+	return s.claim(keys...), nil
 }
 
 // networkAround returns the network that has the address in a subnet, nil for none.

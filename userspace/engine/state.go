@@ -28,9 +28,9 @@ type state struct {
 	ofSandbox map[string]map[string]bool
 	// servicesOf holds the IDs of each network's services.
 	servicesOf map[string]map[string]bool
-	// claimed are the names, with a prefix for their kind, of objects that are
-	// being made and nobody sees yet.
-	claimed map[string]bool
+	// claimed counts, by names with a prefix for their kind, objects that are being made and
+	// nobody sees yet.
+	claimed map[string]int
 }
 
 func newState() *state {
@@ -42,7 +42,7 @@ func newState() *state {
 		ofNetwork:  make(map[string]map[string]bool),
 		ofSandbox:  make(map[string]map[string]bool),
 		servicesOf: make(map[string]map[string]bool),
-		claimed:    make(map[string]bool),
+		claimed:    make(map[string]int),
 	}
 }
 
@@ -51,7 +51,7 @@ func newState() *state {
 func (s *state) claimNetwork(name, device string) (release func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.networkNamed(name) != nil || s.claimed["network "+name] {
+	if s.networkNamed(name) != nil || s.claimed["network "+name] > 0 {
 		return nil, request.Errorf(request.ErrConflict, "network with name %s already exists", name)
 	}
 	for _, n := range s.networks {
@@ -62,11 +62,10 @@ func (s *state) claimNetwork(name, device string) (release func(), err error) {
 	if device == "" {
 		return s.claim("network " + name), nil
 	}
-	if s.claimed["device "+device] {
+	if s.claimed["device "+device] > 0 {
 		return nil, request.Errorf(request.ErrConflict, "device name %s: already used by another network", device)
 	}
-	releaseName, releaseDevice := s.claim("network "+name), s.claim("device "+device)
-	return func() { releaseName(); releaseDevice() }, nil
+	return s.claim("network "+name, "device "+device), nil
 }
 
 // claimSandbox keeps name for a sandbox that is being made until release.
@@ -79,7 +78,7 @@ func (s *state) claimSandbox(name string) (release func(), err error) {
 				"sandbox name %q: already in use by sandbox %s", name, shortID(sb.ID))
 		}
 	}
-	if s.claimed["sandbox "+name] {
+	if s.claimed["sandbox "+name] > 0 {
 		return nil, request.Errorf(request.ErrConflict, "sandbox name %q: already in use", name)
 	}
 	return s.claim("sandbox " + name), nil
@@ -91,18 +90,25 @@ func (s *state) claimNamespace(id netns.ID) (release func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	key := fmt.Sprintf("namespace %d:%d", id.Dev, id.Ino)
-	if s.claimed[key] {
+	if s.claimed[key] > 0 {
 		return nil, request.Errorf(request.ErrConflict, "namespace %d: another sandbox is being made around it", id.Ino)
 	}
 	return s.claim(key), nil
 }
 
-func (s *state) claim(key string) func() {
-	s.claimed[key] = true
+// claim needs the lock, and what it returns must not have it.
+func (s *state) claim(keys ...string) (release func()) {
+	for _, key := range keys {
+		s.claimed[key]++
+	}
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		delete(s.claimed, key)
+		for _, key := range keys {
+			if s.claimed[key]--; s.claimed[key] == 0 {
+				delete(s.claimed, key)
+			}
+		}
 	}
 }
 
