@@ -187,26 +187,35 @@ func (m *Manager) watch(serviceID string, e *entry, targets map[string]health.Ta
 }
 
 // judge takes a verdict in, and has it told by another goroutine: whoever checks isn't to
-// wait for the datapath.
+// wait for the datapath. Another reason for the same is no news for anybody but who asks.
 func (m *Manager) judge(v health.Verdict) {
 	if m.Memory != nil && m.news(v) {
 		m.Memory.Save(v.Group, []string{v.Target}, v.Healthy)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if b := m.judged(v); b != nil {
-		b.verdict = &v
+	b := m.judged(v)
+	if b == nil {
+		return
+	}
+	isNews := b.another(v)
+	b.verdict = &v
+	if isNews {
 		m.tellSoon(m.services[v.Group])
 	}
 }
 
-// news reports whether a verdict is another than the one before it, no verdict being that
-// nobody is healthy.
+// news reports whether a verdict is another than the one before it.
 func (m *Manager) news(v health.Verdict) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	b := m.judged(v)
-	return b != nil && v.Healthy != (b.verdict != nil && b.verdict.Healthy)
+	return b != nil && b.another(v)
+}
+
+// another tells a verdict from the backend's, no verdict being that it isn't healthy.
+func (b *backend) another(v health.Verdict) bool {
+	return v.Healthy != (b.verdict != nil && b.verdict.Healthy)
 }
 
 // judged is the backend that a verdict is about, nil if it is gone. It needs mu.

@@ -350,6 +350,46 @@ func TestHealth(t *testing.T) {
 	})
 }
 
+// A backend that fails for another reason than before is shown with that, and nobody else is
+// bothered with it.
+func TestAnotherReasonIsNoNews(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newFixture(t)
+		x.Close()
+		var mu sync.Mutex
+		var probes, changes int
+		x.Manager = New(Config{
+			Owner: x.owner, Changed: func(string) { mu.Lock(); defer mu.Unlock(); changes++ },
+			Probe: func(context.Context, health.Target) error {
+				mu.Lock()
+				defer mu.Unlock()
+				probes++
+				return fmt.Errorf("answer %d", probes)
+			},
+		})
+		defer x.Close()
+		x.Begin(x.ctx)
+		x.SetMember(x.ctx, box("a", 1))
+		x.put(svc("web", func(s *model.Service) {
+			named("a")(s)
+			s.Health = model.Health{Kind: model.HealthTCP, Interval: time.Second, Timeout: time.Second, Rise: 1, Fall: 1}
+		}))
+		mu.Lock()
+		before := changes
+		mu.Unlock()
+		time.Sleep(time.Minute)
+		backends, _ := x.Backends("web")
+		mu.Lock()
+		defer mu.Unlock()
+		if changes != before || probes < 50 {
+			t.Errorf("%d changes after %d checks, %d before them", changes, probes, before)
+		}
+		if want := fmt.Sprintf("answer %d", probes); len(backends) != 1 || backends[0].Reason != want {
+			t.Errorf("shown as %+v, want %q", backends, want)
+		}
+	})
+}
+
 func TestRefusals(t *testing.T) {
 	run(t, func(x *fixture) {
 		x.Begin(x.ctx)
