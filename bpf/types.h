@@ -277,7 +277,8 @@ struct pool {
 	__u32 affinity;  /* jiffies for which a client is remembered; POOL_BY_CLIENT */
 	__u64 refused;   /* flows for which there was no backend */
 	__u64 strangers; /* flows that came from elsewhere than its sources */
-	__u32 pad[10];
+	__u64 past;      /* flows of backends that are gone */
+	__u32 pad[8];
 };
 
 /*

@@ -216,7 +216,8 @@ type DatapathEnums struct {
 		Affinity  uint32
 		Refused   uint64
 		Strangers uint64
-		Pad       [10]uint32
+		Past      uint64
+		Pad       [8]uint32
 	}
 	AffinitySet struct {
 		_    structs.HostLayout
@@ -571,7 +572,8 @@ type DatapathPool struct {
 	Affinity  uint32
 	Refused   uint64
 	Strangers uint64
-	Pad       [10]uint32
+	Past      uint64
+	Pad       [8]uint32
 }
 
 type DatapathPoolFlag uint32

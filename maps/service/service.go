@@ -52,8 +52,19 @@ type Backend struct {
 	State   State
 }
 
-// Counted is what programs count of a backend.
-type Counted struct {
+// Counts are what programs count of a pool.
+type Counts struct {
+	// Refused are flows for which there was no backend, Strangers those that came from
+	// elsewhere than its sources.
+	Refused, Strangers uint64
+	// Past are flows that were led to backends which are gone, Backends those of each other one.
+	Past     uint64
+	Backends []BackendCount
+}
+
+// BackendCount is what programs count of a backend.
+type BackendCount struct {
+	Target netip.AddrPort
 	// Flows are those that were led to it.
 	Flows uint64
 }
@@ -120,42 +131,46 @@ func (t *Table) PutRing(slot uint16, places []uint16) error {
 
 // Pool returns what stands in a slot: its backends by their index less one. ok is false if
 // nothing does.
-func (t *Table) Pool(slot uint16) (s Settings, backends []Backend, counted []Counted, ok bool, err error) {
-	pool, err := inner(t.pools, slot)
-	if pool == nil || err != nil {
-		return Settings{}, nil, nil, false, err
-	}
-	defer pool.Close()
-	all, err := readAll[object.DatapathBackend](pool)
+func (t *Table) Pool(slot uint16) (s Settings, backends []Backend, ok bool, err error) {
+	all, err := t.readPool(slot)
 	if err != nil || len(all) == 0 {
-		return Settings{}, nil, nil, false, err
+		return Settings{}, nil, false, err
 	}
-	head := headOf(&all[0])
-	s = settingsOf(head)
 	for i := range all[1:] {
 		backends = append(backends, fromValue(&all[1+i]))
-		counted = append(counted, Counted{Flows: all[1+i].Flows})
 	}
-	return s, backends, counted, true, nil
+	return settingsOf(headOf(&all[0])), backends, true, nil
 }
 
-// Refused returns for how many flows a slot's pool had no backend, and how many came from
-// elsewhere than its sources.
-func (t *Table) Refused(slot uint16) (none, strangers uint64, err error) {
+// Counts returns what was counted of a slot's pool; nothing of a free one.
+func (t *Table) Counts(slot uint16) (c Counts, err error) {
+	all, err := t.readPool(slot)
+	if err != nil || len(all) == 0 {
+		return c, err
+	}
+	head := headOf(&all[0])
+	c.Refused, c.Strangers, c.Past = head.Refused, head.Strangers, head.Past
+	for i := range all[1:] {
+		if b := fromValue(&all[1+i]); b.State != None {
+			c.Backends = append(c.Backends, BackendCount{b.Target, all[1+i].Flows})
+		}
+	}
+	return c, nil
+}
+
+// readPool returns the entries of a slot's table, none of a free one.
+func (t *Table) readPool(slot uint16) ([]object.DatapathBackend, error) {
 	pool, err := inner(t.pools, slot)
 	if pool == nil || err != nil {
-		return 0, 0, err
+		return nil, err
 	}
 	defer pool.Close()
-	var v object.DatapathBackend
-	if err := pool.Lookup(uint32(0), &v); err != nil {
-		return 0, 0, fmt.Errorf("pool %d: %w", slot, err)
-	}
-	return headOf(&v).Refused, headOf(&v).Strangers, nil
+	return readAll[object.DatapathBackend](pool)
 }
 
-// PutPool writes a slot's backends and settings where they differ, and keeps what is counted
-// of backends that stay. A table that is too small is replaced by a larger one.
+// PutPool writes a slot's backends and settings where they differ, and keeps what is counted:
+// of backends that stay each one's, of others the sum. A table that is too small is replaced by
+// a larger one.
 func (t *Table) PutPool(slot uint16, s Settings, backends []Backend) error {
 	pool, err := inner(t.pools, slot)
 	if err != nil {
@@ -177,8 +192,12 @@ func (t *Table) PutPool(slot uint16, s Settings, backends []Backend) error {
 	}
 	for i, b := range backends {
 		want[1+i] = toValue(b)
-		if 1+i < len(have) && sameOwner(&have[1+i], &want[1+i]) {
-			want[1+i].Flows = have[1+i].Flows
+	}
+	for i := 1; i < len(have); i++ {
+		if i < len(want) && sameOwner(&have[i], &want[i]) {
+			want[i].Flows = have[i].Flows
+		} else {
+			head.Past += have[i].Flows
 		}
 	}
 	if len(have) < len(want) {

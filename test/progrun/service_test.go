@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"syscall"
 	"testing"
 
@@ -109,7 +110,30 @@ func serviceCases(f family) []testCase {
 			world: serves(f, protoTCP, plain, is(f.active(f.Web), s), f.active(f.DB)), steps: visit(f, tcp, f.DB, 80), flows: 1,
 		})
 	}
-	return append(cases, serviceChanges(f), serviceFragments(f), serviceError(f))
+	return append(cases, serviceChanges(f), serviceCountsOn(f), serviceFragments(f), serviceError(f))
+}
+
+// serviceCountsOn: what was led to a backend stays counted when another has its place, and
+// when the table becomes a larger one.
+func serviceCountsOn(f family) testCase {
+	const tcp = protoTCP
+	first := visit(f, f.arrives(f.client(), f.host()).TCP(50000, 8080, "S"), f.Web, 80)
+	second := visit(f, f.arrives(f.client(), f.host()).TCP(50001, 8080, "S"), f.DB, 80)
+	second[0].before = func(t *testing.T, h *rig.Host) { h.PutPool(t, poolSlot, service.Settings{}, f.active(f.DB)) }
+	third := visit(f, f.arrives(f.client(), f.host()).TCP(50002, 8080, "S"), f.DB, 80)
+	third[0].before = func(t *testing.T, h *rig.Host) {
+		more := make([]backend, 8)
+		h.PutPool(t, poolSlot, service.Settings{}, append([]backend{f.active(f.DB)}, more...)...)
+	}
+	return testCase{
+		name: "counts of backends that go", world: serves(f, tcp, service.Settings{}, f.active(f.Web)), steps: slices.Concat(first, second, third), flows: 3,
+		after: func(t *testing.T, h *rig.Host) {
+			requireChosen(3, 0)(t, h)
+			if c, err := h.Services.Counts(poolSlot); err != nil || c.Past != 1 || len(c.Backends) != 1 || c.Backends[0].Flows != 2 {
+				t.Errorf("counted %+v, %v; want 1 of one that is gone and 2 of the other", c, err)
+			}
+		},
+	}
 }
 
 // serviceChanges: a flow stays where it is, whatever becomes of the ring, and the next goes by
@@ -355,8 +379,8 @@ func sourceCases(f family) []testCase {
 		{name: "one of them", world: from(own), steps: visit(f, in, f.Web, 80), flows: 1, after: requireChosen(1, 0)},
 		{name: "its subnet", world: from(lan), steps: visit(f, in, f.Web, 80), flows: 1},
 		{name: "nobody", world: from(), steps: refused, after: func(t *testing.T, h *rig.Host) {
-			if _, n, err := h.Services.Refused(poolSlot); n != 2 || err != nil {
-				t.Errorf("%d flows of strangers are counted, %v", n, err)
+			if c, err := h.Services.Counts(poolSlot); c.Strangers != 2 || err != nil {
+				t.Errorf("%d flows of strangers are counted, %v", c.Strangers, err)
 			}
 		}},
 		{name: "somebody else", world: from(netip.PrefixFrom(f.far(), f.far().BitLen())), steps: refused},
@@ -455,16 +479,14 @@ func outsideCases(f family) []testCase {
 func requireChosen(flows, refused uint64) func(*testing.T, *rig.Host) {
 	return func(t *testing.T, h *rig.Host) {
 		t.Helper()
-		_, _, counted, _, err := h.Services.Pool(poolSlot)
+		c, err := h.Services.Counts(poolSlot)
 		check(t, err)
-		var all uint64
-		for _, c := range counted {
-			all += c.Flows
+		all := c.Past
+		for _, b := range c.Backends {
+			all += b.Flows
 		}
-		none, _, err := h.Services.Refused(poolSlot)
-		check(t, err)
-		if all != flows || none != refused {
-			t.Errorf("%d flows found a backend and %d none; want %d and %d", all, none, flows, refused)
+		if all != flows || c.Refused != refused {
+			t.Errorf("%d flows found a backend and %d none; want %d and %d", all, c.Refused, flows, refused)
 		}
 	}
 }
@@ -587,10 +609,10 @@ func TestServiceSocketKeepsWhatItDrew(t *testing.T) {
 
 // chosen is for how many flows each backend of the pool was chosen.
 func chosen(t *testing.T, h *rig.Host) (flows []uint64) {
-	_, _, counted, _, err := h.Services.Pool(poolSlot)
+	c, err := h.Services.Counts(poolSlot)
 	check(t, err)
-	for _, c := range counted {
-		flows = append(flows, c.Flows)
+	for _, b := range c.Backends {
+		flows = append(flows, b.Flows)
 	}
 	return flows
 }

@@ -48,7 +48,7 @@ type ringMember struct {
 func adoptPool(t *service.Table, slot uint16) (*pool, error) {
 	p := &pool{slot: slot, adopted: true, due: make(map[netip.AddrPort]bool), leaving: make(map[netip.AddrPort]bool)}
 	var err error
-	p.settings, p.backends, _, p.there, err = t.Pool(slot)
+	p.settings, p.backends, p.there, err = t.Pool(slot)
 	return p, err
 }
 

@@ -60,7 +60,7 @@ func serviceWorld(t *testing.T) (*world, []datapath.Endpoint) {
 // states of all.
 func (w *world) served(slot uint16) (places map[netip.AddrPort]int, states map[netip.AddrPort]service.State) {
 	w.t.Helper()
-	_, backends, _, _, err := w.dp.services.table.Pool(slot)
+	_, backends, _, err := w.dp.services.table.Pool(slot)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -261,7 +261,7 @@ func TestServiceFollowsEndpoints(t *testing.T) {
 	changed := all[0]
 	changed.MAC[4]++
 	w.ensure(w.endpointIs(changed))
-	_, backends, _, _, err := w.dp.services.table.Pool(1)
+	_, backends, _, err := w.dp.services.table.Pool(1)
 	slot := w.dp.endpoints.byID[changed.ID]
 	if backends[0].Endpoint != slot.slot || backends[0].Generation != slot.value.Generation || err != nil {
 		t.Errorf("backend %+v, endpoint in slot %d is %s, %v", backends[0], slot.slot, slot.value, err)
@@ -326,7 +326,7 @@ func TestServiceSources(t *testing.T) {
 			wanted[service.Source{Slot: 1, Prefix: p}] = true
 		}
 		equal(t, what, got, wanted)
-		settings, backends, _, _, err2 := w.dp.services.table.Pool(1)
+		settings, backends, _, err2 := w.dp.services.table.Pool(1)
 		if settings.Sources != (len(want) > 0) || err != nil || err2 != nil || len(backends) > 0 && !backends[1].Outside {
 			t.Errorf("%s: settings %+v, backends %+v, %v, %v", what, settings, backends, err, err2)
 		}
