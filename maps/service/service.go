@@ -129,6 +129,14 @@ func (t *Table) PutRing(slot uint16, places []uint16) error {
 	return nil
 }
 
+// DeleteRing leaves a slot without one. When it returns no program knows it.
+func (t *Table) DeleteRing(slot uint16) error {
+	if err := t.rings.Delete(uint32(slot)); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return fmt.Errorf("ring of pool %d: %w", slot, err)
+	}
+	return nil
+}
+
 // Pool returns what stands in a slot: its backends by their index less one. ok is false if
 // nothing does.
 func (t *Table) Pool(slot uint16) (s Settings, backends []Backend, ok bool, err error) {

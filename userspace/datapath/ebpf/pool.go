@@ -77,6 +77,23 @@ func (p *pool) fill(t *service.Table, s service.Settings, want []datapath.Backen
 	return p.put(t, s, next)
 }
 
+// shut has the pool serve nobody any more. When it returns, no program is about to open a flow.
+func (p *pool) shut(t *service.Table) error {
+	next := slices.Clone(p.backends)
+	for i := range next {
+		if next[i].State != service.None {
+			next[i].State = service.Down
+		}
+	}
+	if p.there {
+		if err := p.put(t, p.settings, next); err != nil {
+			return err
+		}
+	}
+	p.ring, p.known = nil, false
+	return t.DeleteRing(p.slot)
+}
+
 // takeDue returns the backends whose flows are to be ended, for the one who does it.
 func (p *pool) takeDue() map[netip.AddrPort]bool {
 	due := p.due

@@ -27,6 +27,10 @@ type services struct {
 	byID    map[string]*serviceState
 	bySlot  map[uint16]string
 	orphans map[uint16]bool
+	// shut are pools of services that are gone, by slot: they and their fronts stay, and serve
+	// nobody, until the flows by them have ended. A process that ends before that so leaves to the
+	// next one what it has to look for.
+	shut map[uint16]*pool
 	// behind are those that are to be ensured again, since a backend of theirs came or went.
 	behind map[string]bool
 	// sources are the table's content.
@@ -46,7 +50,7 @@ func adoptServices(t *service.Table, p *ports) (*services, error) {
 	s := &services{
 		table: t, ports: p, sources: make(map[uint16]map[netip.Prefix]bool), slots: newSlots("pool of backends", service.MaxSlots),
 		byID: make(map[string]*serviceState), bySlot: make(map[uint16]string), orphans: make(map[uint16]bool),
-		behind: make(map[string]bool),
+		shut: make(map[uint16]*pool), behind: make(map[string]bool),
 	}
 	for k := range sources {
 		s.noteSource(k)
@@ -197,23 +201,37 @@ func (s *services) free(slot uint16) error {
 	}
 	delete(s.bySlot, slot)
 	delete(s.orphans, slot)
+	delete(s.shut, slot)
 	s.slots.release(slot)
 	return nil
 }
 
-// delete removes a service, and notes its flows to be ended.
+// delete has a service serve nobody any more, and notes its flows to be ended; haveEnded removes
+// what is left of it.
 func (s *services) delete(id string) error {
 	st := s.byID[id]
 	if st == nil {
 		return nil
 	}
 	for _, p := range slices.Clone(st.pools) {
-		s.ended = append(s.ended, endedFlows{fronts: s.frontsOf(p.slot, nil), targets: p.targets()})
-		if err := s.free(p.slot); err != nil {
+		if err := s.close(p); err != nil {
 			return fmt.Errorf("service %s: %w", st.said.Name, err)
 		}
+		st.pools = slices.DeleteFunc(st.pools, func(o *pool) bool { return o == p })
 	}
 	delete(s.byID, id)
+	return nil
+}
+
+// close shuts a pool, and notes its flows to be ended.
+func (s *services) close(p *pool) error {
+	if err := p.shut(s.table); err != nil {
+		return err
+	}
+	delete(s.bySlot, p.slot)
+	delete(s.orphans, p.slot)
+	s.shut[p.slot] = p
+	s.ended = append(s.ended, endedFlows{fronts: s.frontsOf(p.slot, nil), targets: p.targets(), pool: p})
 	return nil
 }
 
@@ -230,7 +248,7 @@ func (s *services) prune(wanted func(id string) bool, all bool) error {
 		return errors.Join(errs...)
 	}
 	for slot := range s.orphans {
-		errs = append(errs, s.freeOrphan(slot))
+		errs = append(errs, s.closeOrphan(slot))
 	}
 	used, err := s.table.Used()
 	errs = append(errs, err)
@@ -247,14 +265,13 @@ func (s *services) prune(wanted func(id string) bool, all bool) error {
 	return errors.Join(errs...)
 }
 
-// freeOrphan is free for a slot whose service didn't come back, and notes its flows to be ended.
-func (s *services) freeOrphan(slot uint16) error {
+// closeOrphan is close for a slot whose service didn't come back.
+func (s *services) closeOrphan(slot uint16) error {
 	p, err := adoptPool(s.table, slot)
 	if err != nil {
 		return err
 	}
-	s.ended = append(s.ended, endedFlows{fronts: s.frontsOf(slot, nil), targets: p.targets()})
-	return s.free(slot)
+	return s.close(p)
 }
 
 // with returns what was said of the services that have the endpoint among their backends.
@@ -290,6 +307,9 @@ func (s *services) addresses() map[netip.Addr]uint16 {
 // leadsTo reports whether a flow through the slot's pool may go on: it leads to a backend that
 // isn't down.
 func (s *services) leadsTo(slot uint16, origin *flow.Half) bool {
+	if s.shut[slot] != nil {
+		return false
+	}
 	st := s.byID[s.bySlot[slot]]
 	if st == nil {
 		return true // an earlier process's: nothing is known of it
@@ -325,7 +345,7 @@ func (s *services) takeEnded() []endedFlows {
 type endedFlows struct {
 	fronts  map[publish.Key]bool
 	targets map[netip.AddrPort]bool
-	// pool is where some targets may stay until this is done; nil if it is gone.
+	// pool is where some targets may stay until this is done, or which is itself to go then.
 	pool *pool
 }
 
@@ -343,19 +363,26 @@ func (e endedFlows) has(origin *flow.Half) bool {
 	return e.fronts[k] || e.fronts[anywhere] || e.fronts[own]
 }
 
-// haveEnded is said of flows that were noted, once they have.
-func (s *services) haveEnded(ended []endedFlows) error {
+// haveEnded is said of flows that were noted, once they have. It reports whether services are
+// gone with that.
+func (s *services) haveEnded(ended []endedFlows) (gone bool, err error) {
 	var errs []error
 	for _, e := range ended {
-		p := e.pool
-		if p == nil {
-			continue
+		p, st := e.pool, s.byID[s.bySlot[e.pool.slot]]
+		switch {
+		case s.shut[p.slot] == p:
+			gone, err = true, s.free(p.slot)
+		case st != nil && slices.Contains(st.pools, p):
+			err = p.forget(s.table, e.targets)
+		default:
+			err = nil
 		}
-		if st := s.byID[s.bySlot[p.slot]]; st != nil && slices.Contains(st.pools, p) {
-			errs = append(errs, p.forget(s.table, e.targets))
+		if err != nil {
+			s.ended = append(s.ended, e)
+			errs = append(errs, err)
 		}
 	}
-	return errors.Join(errs...)
+	return gone, errors.Join(errs...)
 }
 
 func entriesOf(at map[publish.Key]publish.Entry, slot uint16) map[publish.Key]publish.Entry {

@@ -577,3 +577,42 @@ func TestServicePoolsSplit(t *testing.T) {
 		w.ensure(func(ctx context.Context) error { return w.dp.DeleteService(ctx, one.ID) })
 	}
 }
+
+// A process that is killed anywhere in the removal of a service leaves enough for the next one to
+// end the flows by it, and nothing stays.
+func TestServiceRemovalKilledAnywhere(t *testing.T) {
+	w, all := serviceWorld(t)
+	tcp := model.Port{Num: 53, Proto: model.TCP}
+	s, other := udpService(all[0], all[1]), udpService(all[2])
+	for i := range s.Fronts {
+		s.Fronts[i].Port = tcp
+	}
+	s.Sources = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}
+	other.ID, other.Name, other.Fronts = "service2", "other", []datapath.Front{{Addr: netip.IPv4Unspecified(), Port: model.Port{Num: 53, Proto: model.UDP}}}
+	hosts := []func(context.Context) error{w.hostIs(w.host()), w.networkIs(w.network()), w.endpointIs(all[0]), w.endpointIs(all[1]), w.endpointIs(all[2])}
+	desired := datapath.Desired{Networks: []datapath.Network{w.network()}, Endpoints: all, Services: []datapath.Service{other}}
+	const stays = "198.51.100.1:3"
+	killed := true
+	for n := 0; killed; n++ {
+		w.ensure(w.serviceIs(s), w.serviceIs(other))
+		for i, e := range all {
+			halves := w.through(fmt.Sprintf("198.51.100.1:%d", i+1), e)
+			if i < 2 {
+				halves[0].Proto, halves[1].Proto = uint8(model.TCP), uint8(model.TCP)
+			}
+			w.put(halves[0], halves[1])
+		}
+		killed = w.killedAfter(n, func(ctx context.Context) error { return w.dp.DeleteService(ctx, s.ID) })
+		w.ensure(hosts...)
+		w.ensure(w.serviceIs(other), w.pruned(desired))
+		when := fmt.Sprintf("killed after %d writes", n)
+		w.wantFlows(when, stays)
+		used, err := w.dp.services.table.Used()
+		sources, err2 := w.dp.services.table.Sources()
+		_, address := w.snapshot().Addresses[vip]
+		if len(used) != 1 || len(w.dp.services.slots.used) != 1 || len(sources) != 0 || address || len(w.snapshot().Ports) != 1 || err != nil || err2 != nil {
+			t.Errorf("%s: left: pools %v, slots %v, sources %v, address %t, ports %v, %v, %v",
+				when, used, w.dp.services.slots.used, sources, address, w.snapshot().Ports, err, err2)
+		}
+	}
+}

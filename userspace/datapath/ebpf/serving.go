@@ -25,7 +25,7 @@ func (d *Datapath) EnsureService(_ context.Context, s datapath.Service) error {
 
 // DeleteService implements datapath.Serving.
 func (d *Datapath) DeleteService(_ context.Context, id string) error {
-	return d.edit(func() error { return errors.Join(d.services.delete(id), d.syncAddresses()) })
+	return d.edit(func() error { return d.services.delete(id) })
 }
 
 func (d *Datapath) ensureService(s datapath.Service) error {
@@ -204,5 +204,9 @@ func (d *Datapath) endServices(ended []endedFlows) error {
 		d.services.ended = append(d.services.ended, ended...)
 		return err
 	}
-	return d.services.haveEnded(ended)
+	gone, err := d.services.haveEnded(ended)
+	if gone {
+		err = errors.Join(err, d.syncAddresses())
+	}
+	return err
 }
