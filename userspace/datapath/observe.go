@@ -128,6 +128,25 @@ type ProgramStats struct {
 	Dropped    uint64 `json:"dropped"`
 }
 
+// ServiceStats count the flows that were opened to a service.
+type ServiceStats struct {
+	ServiceID string `json:"serviceID"`
+	// Flows were led to a backend, one that is gone among them.
+	Flows uint64 `json:"flows"`
+	// Refused found no backend, Strangers came from elsewhere than the service's sources.
+	Refused   uint64 `json:"refused"`
+	Strangers uint64 `json:"strangers"`
+	// Backends are those that there are, in no order. One that is of several pools may be
+	// there several times.
+	Backends []BackendStats `json:"backends"`
+}
+
+// BackendStats count the flows that were led to a backend.
+type BackendStats struct {
+	Target netip.AddrPort `json:"target"`
+	Flows  uint64         `json:"flows"`
+}
+
 // Feature is a capability of the kernel that was probed by trying.
 type Feature struct {
 	Name      string `json:"name"`

@@ -22,6 +22,10 @@ type Serving interface {
 	EnsureService(ctx context.Context, s Service) error
 	// DeleteService ends the service and the flows through it.
 	DeleteService(ctx context.Context, id string) error
+	// ServiceStats reads the counters of these services, or of all if none is named.
+	// Services that the datapath hasn't are left out. It returns what it could read along
+	// with the error.
+	ServiceStats(ctx context.Context, ids ...string) ([]ServiceStats, error)
 }
 
 // Service is what a datapath is told of a service.

@@ -287,6 +287,10 @@ func (d *fakeDatapath) DeleteService(_ context.Context, id string) error {
 	})
 }
 
+func (*fakeDatapath) ServiceStats(context.Context, ...string) ([]datapath.ServiceStats, error) {
+	return nil, nil
+}
+
 func (d *fakeDatapath) Guard(_ context.Context, device string, _ int) error {
 	return d.locked(func() error { d.guarded[device] = true; return nil })
 }

@@ -222,6 +222,26 @@ func (f *fakeDatapath) DeleteService(_ context.Context, id string) error {
 	return f.take("delete service", func() { delete(f.services, id) })
 }
 
+// ServiceStats count one flow for each backend.
+func (f *fakeDatapath) ServiceStats(_ context.Context, ids ...string) (all []datapath.ServiceStats, _ error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for id, s := range f.services {
+		if len(ids) > 0 && !slices.Contains(ids, id) {
+			continue
+		}
+		st := datapath.ServiceStats{ServiceID: id, Refused: 2, Strangers: 3}
+		for _, p := range s.Pools {
+			for _, b := range p.Backends {
+				st.Flows++
+				st.Backends = append(st.Backends, datapath.BackendStats{Target: b.Target, Flows: 1})
+			}
+		}
+		all = append(all, st)
+	}
+	return all, nil
+}
+
 func (f *fakeDatapath) service(id string) datapath.Service {
 	f.mu.Lock()
 	defer f.mu.Unlock()

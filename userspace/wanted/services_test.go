@@ -23,6 +23,10 @@ func (k servingKernel) DeleteService(_ context.Context, id string) error {
 	return k.call("no service %s", id)
 }
 
+func (servingKernel) ServiceStats(context.Context, ...string) ([]datapath.ServiceStats, error) {
+	return nil, nil
+}
+
 func TestServices(t *testing.T) {
 	k := &kernel{}
 	s := newState(t, k, 0)

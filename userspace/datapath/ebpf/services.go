@@ -42,6 +42,8 @@ type services struct {
 type serviceState struct {
 	said  datapath.Service
 	pools []*pool
+	// past is what was counted in slots that the service has given up since the process began.
+	past datapath.ServiceStats
 }
 
 // adoptServices finds the slots of an earlier process by what is published.
@@ -85,7 +87,7 @@ func (s *services) ensure(want datapath.Service, at fronts, hz uint32, found fun
 		s.endDue(p)
 		// Whatever came of it, nothing stays to which nothing leads.
 		if len(s.ports.of[poolHolder(p.slot)]) == 0 {
-			err = errors.Join(err, s.free(p.slot))
+			err = errors.Join(err, s.freeCounted(st, p.slot))
 		}
 	}
 	if err != nil {

@@ -41,6 +41,7 @@ func (d *Datapath) ruleCounters(ctx context.Context, st *datapath.Stats) error {
 		}
 		sumAccepted(cur, &forwarded)
 		sumDropped(cur, f, drops)
+		d.counted.add(f, cur, &d.state)
 		if err := d.mendDamage(ctx, f, cur); err != nil {
 			return err
 		}

@@ -47,6 +47,8 @@ type Datapath struct {
 	kernel [len(families)]kernel
 	state  state
 	proxy  *proxy
+	// counted is what the rules of services have counted.
+	counted tally
 }
 
 var _ datapath.Datapath = (*Datapath)(nil)

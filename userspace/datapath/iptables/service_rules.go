@@ -113,12 +113,12 @@ func (s *served) frontRules(f Family, fr *datapath.Front) []Rule {
 	}
 	switch {
 	case len(choice) == 0:
-		return append(rules, s.refusal(f, fr, "REJECT --reject-with "+f.rejection(fr.Port.Proto)))
+		return append(rules, s.nobodyServes(f, fr))
 	case proxied:
 		return rules
 	}
 	if len(s.Sources) > 0 {
-		rules = append(rules, s.refusal(f, fr, "DROP"))
+		rules = append(rules, s.keepsOut(f, fr))
 	}
 	rules = append(rules, s.entryRules(f, fr)...)
 	rules = append(rules, s.poolRules(f, fr, choice)...)
@@ -152,6 +152,14 @@ func (f Family) toFront(fr *datapath.Front) string {
 	}
 	return "-d " + f.host(fr.Addr) + " " + match
 }
+
+// nobodyServes refuses clients of a front that no backend serves.
+func (s *served) nobodyServes(f Family, fr *datapath.Front) Rule {
+	return s.refusal(f, fr, "REJECT --reject-with "+f.rejection(fr.Port.Proto))
+}
+
+// keepsOut refuses clients of a front that don't come from the service's sources.
+func (s *served) keepsOut(f Family, fr *datapath.Front) Rule { return s.refusal(f, fr, "DROP") }
 
 // refusal is of packets that come to the host itself because nothing translated them.
 func (s *served) refusal(f Family, fr *datapath.Front, target string) Rule {
