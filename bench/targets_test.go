@@ -22,7 +22,7 @@ func TestTargetsNameCases(t *testing.T) {
 		}
 	}
 	for _, tt := range target.Table() {
-		for _, side := range []target.Side{tt.Of, tt.Over} {
+		for _, side := range []target.Side{tt.Of, tt.Over, tt.Less} {
 			// A workload that isn't there yet can't be asked for its cases.
 			workload, _, _ := strings.Cut(side.Case, "/")
 			if side.Arm == "" || !workloads[workload] {

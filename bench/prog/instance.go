@@ -70,9 +70,13 @@ func (in *instance) setUp() (err error) {
 	return err
 }
 
-// furnish publishes a port, opens the flows of the table and fills it.
+// furnish publishes a port, makes the services of the path, opens the flows of the table and
+// fills it.
 func (in *instance) furnish() error {
 	if err := in.host.Publish(testrun.Any(in.v6), published, model.TCP, in.host.Web, target); err != nil {
+		return err
+	}
+	if err := in.path.pools().put(in.host, in.v6); err != nil {
 		return err
 	}
 	if in.table != "empty" || in.path.kind == hit {

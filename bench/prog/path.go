@@ -61,9 +61,11 @@ func (s side) offset(v6 bool) int16 {
 	return 14 + 16 + 2
 }
 
-// published is the port that is open in the world, target what is behind it.
+// published is the port that is open in the world, target what is behind it. served is a
+// service's.
 const (
 	published = 8080
+	served    = 20000
 	target    = 80
 )
 
@@ -113,6 +115,7 @@ func paths(v6 bool) []path {
 	out := b.leaves(b.far)
 	syn := fromWeb(out.TCP(40000, 443, "S"), destination)
 	visit := fromEth0(b.arrives(b.visitor).TCP(50000, published, "S"), source)
+	use := fromEth0(b.arrives(b.visitor).TCP(50000, served, "S"), source)
 	peer := frame.Between(b.Web.MAC, b.App.MAC).IP(b.Web.Addr(v6), b.App.Addr(v6)).TCP(1, 2, "A")
 	own := frame.Between(b.Eth0.MAC, b.RouterMAC).IP(b.Eth0.Addr(v6), b.far).TCP(40001, 443, "A")
 	return []path{
@@ -126,6 +129,9 @@ func paths(v6 bool) []path {
 		{"published", hit, fromEth0(b.arrives(b.visitor).TCP(50000, published, "A"), source), visit, testrun.Redirect, redirected},
 		{"for-the-host", miss, fromEth0(b.arrives(b.visitor).TCP(50000, 22, "A"), source), series{}, testrun.Next, passed},
 		{"published", opens, visit, series{}, testrun.Redirect, redirected},
+		{aService, opens, use, series{}, testrun.Redirect, redirected},
+		{largeService, opens, use, series{}, testrun.Redirect, redirected},
+		{manyServices, opens, use, series{}, testrun.Redirect, redirected},
 		{"of-the-host", without, series{testrun.Run{Program: testrun.ToUplink, Device: "eth0", Frame: own.Bytes()}, same}, series{}, testrun.Next, passed},
 		{"of-the-host", without, series{testrun.Run{Program: testrun.ToContainer, Device: "web", Frame: peer.Bytes()}, same}, series{}, testrun.Next, passed},
 	}

@@ -40,23 +40,35 @@ var programs = map[testrun.Program]string{
 	testrun.FromUplink: "from_uplink", testrun.ToUplink: "to_uplink",
 }
 
-// Cases are every path in both families, with those tables that matter to it.
+// Cases are every path in both families, with those tables that matter to it. What a service
+// costs is a difference to a path that bench-check has.
 func (*Workload) Cases(s plan.Selection) []plan.Case {
 	var cases []plan.Case
 	for _, family := range s.FamiliesOr(plan.IPv4, plan.IPv6) {
 		for _, p := range paths(family == plan.IPv6) {
+			served := p.pools() != pools{}
 			for _, table := range tables {
-				if table == "empty" || p.kind != without && !s.Short {
-					cases = append(cases, p.caseOf(family, table))
+				if table != "empty" && (p.kind == without || served || s.Short) || served && s.Short {
+					continue
 				}
+				cases = append(cases, p.caseOf(family, table))
 			}
 		}
 	}
 	return cases
 }
 
+// visits are the cases of flows from outside to a published port, which are up at the same
+// time: what a service costs is their difference.
+const visits = "visits-"
+
 func (p path) caseOf(family plan.Family, table string) plan.Case {
+	var group string
+	if p.kind == opens && p.run.Program == testrun.FromUplink && table == "empty" {
+		group = visits + string(family)
+	}
 	return plan.Case{
+		Group:  group,
 		Family: family,
 		Params: []plan.Param{
 			{Key: "program", Value: programs[p.run.Program]}, {Key: "path", Value: p.name},

@@ -16,7 +16,7 @@ const (
 // Table is what the datapath is to reach on the development machine.
 func Table() []Target {
 	ns, crr, rr, bulk := plan.NsPerPacket.Unit, plan.ConnectionsSec.Unit, plan.TransactionsSec.Unit, plan.BytesPerSec.Unit
-	return []Target{
+	return append([]Target{
 		over("packets LAN → published, 1 flow", "pps/"+lan+one, plan.EBPF, plan.IPTables, ns, atMost(0.60)),
 		over("packets LAN → published, 64k flows", "pps/"+lan+many, plan.EBPF, plan.IPTables, ns, atMost(0.65)),
 		over("packets LAN → published, 1 flow, XDP", "pps/"+lan+one, plan.XDP, plan.IPTables, ns, atMost(0.35)),
@@ -65,7 +65,7 @@ func Table() []Target {
 			What: "new clients served during a flood of answered UDP", Unit: "new-served", Bound: atLeast(0.90),
 			Of: Side{"flood/" + lan + "/packets=udp", plan.EBPF},
 		},
-	}
+	}, services()...)
 }
 
 func over(what, name string, arm, other plan.Arm, unit string, b Bound) Target {

@@ -18,8 +18,8 @@ type Target struct {
 	// What is measured, for people.
 	What string
 	// Of has the figure, and Over what it is a ratio to; without an arm there, it
-	// is the figure itself.
-	Of, Over Side
+	// is the figure itself. Less is subtracted from it instead.
+	Of, Over, Less Side
 	// Ceiling is what Of can't beat, CeilingOver what that is compared to: what
 	// such a ratio shows, no datapath of this kind can pass here. Zero for none.
 	Ceiling, CeilingOver Side
@@ -78,7 +78,11 @@ func Judge(r *result.Run, targets []Target) []Outcome {
 	var all []Outcome
 	for _, t := range targets {
 		o := Outcome{Target: t, Status: NotMeasured, Figure: unknown(), AtBest: unknown()}
-		if figure, ok := t.figure(r, t.Of, t.Over); ok {
+		measure := func() (stat.Interval, bool) { return t.figure(r, t.Of, t.Over) }
+		if t.Less.Arm != "" {
+			measure = func() (stat.Interval, bool) { return t.difference(r) }
+		}
+		if figure, ok := measure(); ok {
 			o.Figure, o.Status = figure, NotMet
 			if t.Bound.holds(figure.Mid) {
 				o.Status = Met
@@ -125,6 +129,21 @@ func (t Target) figure(r *result.Run, side, base Side) (stat.Interval, bool) {
 	}
 	n := min(len(of), len(over))
 	return stat.MedianInterval(stat.Ratios(of[:n], over[:n])), true
+}
+
+// difference is that of both sides, pair by pair if there are pairs.
+func (t Target) difference(r *result.Run) (stat.Interval, bool) {
+	of, group, ok := t.Of.values(r, t.Unit)
+	less, lessGroup, lessOK := t.Less.values(r, t.Unit)
+	if !ok || !lessOK {
+		return stat.Interval{}, false
+	}
+	if group != lessGroup {
+		a, b := stat.MedianInterval(of), stat.MedianInterval(less)
+		return stat.Interval{Low: a.Low - b.High, Mid: a.Mid - b.Mid, High: a.High - b.Low}, true
+	}
+	n := min(len(of), len(less))
+	return stat.MedianInterval(stat.Differences(of[:n], less[:n])), true
 }
 
 func (s Side) values(r *result.Run, unit string) (values []float64, group int, ok bool) {

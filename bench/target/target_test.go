@@ -63,6 +63,9 @@ func TestJudge(t *testing.T) {
 		{Target{Of: one, Unit: ns, Bound: atMost(50)}, Met, 50},
 		{Target{Of: two, Unit: ns, Quantile: 1, Bound: atMost(80)}, NotMet, 90},
 		{Target{Of: two, Over: one, Unit: ns, Bound: atMost(1.2)}, Met, 1.2},
+		{Target{Of: two, Less: one, Unit: ns, Bound: atMost(9)}, NotMet, 10},
+		{Target{Of: Side{one.Case, plan.IPTables}, Less: one, Unit: ns, Bound: atMost(50)}, Met, 50},
+		{Target{Of: two, Less: Side{"pps/flows=3", plan.EBPF}, Unit: ns, Bound: atMost(9)}, NotMeasured, 0},
 	} {
 		o := Judge(r, []Target{tt.t})[0]
 		if o.Status != tt.status || tt.status != NotMeasured && o.Figure.Mid != tt.mid {

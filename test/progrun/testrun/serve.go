@@ -37,6 +37,34 @@ func (h *Host) PutPool(slot uint16, s service.Settings, backends ...service.Back
 	return errors.Join(h.Services.PutPool(slot, s, backends), h.Services.PutRing(slot, places))
 }
 
+// CopyPool has slots share the backends and the ring of another one. They have them beyond
+// Restore: nothing leads to them then.
+func (h *Host) CopyPool(from uint16, to []uint16) error {
+	if len(to) == 0 {
+		return nil
+	}
+	keys := make([]uint32, len(to))
+	for i, slot := range to {
+		keys[i] = uint32(slot)
+	}
+	for _, outer := range []*ebpf.Map{h.Pools, h.Rings} {
+		var inner *ebpf.Map
+		if err := outer.Lookup(uint32(from), &inner); err != nil {
+			return fmt.Errorf("pool %d: %w", from, err)
+		}
+		values := make([]uint32, len(keys))
+		for i := range values {
+			values[i] = uint32(inner.FD())
+		}
+		// In one step: the kernel waits for all CPUs after each.
+		_, err := outer.BatchUpdate(keys, values, nil)
+		if err := errors.Join(err, inner.Close()); err != nil {
+			return fmt.Errorf("copies of pool %d: %w", from, err)
+		}
+	}
+	return nil
+}
+
 // Front has an address and port lead to a pool. network is 0 for an address that is the
 // host's for everybody; else the address is a service's in this network.
 func (h *Host) Front(addr netip.Addr, port uint16, proto model.Proto, network, slot uint16) error {
