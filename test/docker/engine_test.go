@@ -282,6 +282,12 @@ func (d *engine) serve(name string, args ...string) {
 	d.t.Helper()
 	args = append([]string{"run", "-d", "--name", name}, args...)
 	d.docker(append(args, image, "/peer", "serve", "80", name)...)
+	d.ready(name)
+}
+
+// ready waits until a container's server listens.
+func (d *engine) ready(name string) {
+	d.t.Helper()
 	harness.Eventually(d.t, name+" listens", func() error {
 		out, err := d.said(name)
 		if err == nil && !strings.Contains(out, "ready") {

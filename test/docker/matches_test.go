@@ -117,6 +117,28 @@ func (d *engine) mapped(owners map[netip.Addr]string) (f facts, err error) {
 	return f, err
 }
 
+// plumbsFirst reports whether the engine makes a container's interface before it starts the
+// proxies for its ports. Others make it later, and ports follow it some milliseconds later.
+func (d *engine) plumbsFirst() bool { return d.atLeast(26, 0) }
+
+// carriesNow demands that ports, as in "tcp 0.0.0.0:80", are in the pinned maps, and waits for
+// nothing.
+func (d *engine) carriesNow(ports ...string) {
+	d.t.Helper()
+	if !d.plumbsFirst() {
+		return
+	}
+	got, err := d.mapped(nil)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	for _, port := range ports {
+		if !slices.ContainsFunc(got.Ports, func(line string) bool { return strings.HasPrefix(line, port+" > ") }) {
+			d.t.Errorf("port %s isn't carried: %q", port, got.Ports)
+		}
+	}
+}
+
 // eachEntry calls fn for every entry of a pinned map.
 func eachEntry[K, V any](d *engine, name string, fn func(K, V)) error {
 	found, err := filepath.Glob(filepath.Join(d.Daemon.BPFFS, "maps/*", name))

@@ -71,11 +71,10 @@ func TestRunAndRemove(t *testing.T) {
 	onDocker(t, func(t *testing.T, d *engine) {
 		for i := range 6 {
 			name := fmt.Sprintf("c%d", i)
-			d.serve(name, "--rm", "-p", "7000:80", "-p", "7001:80/udp")
-			r, err := harness.GetTCP(d.LAN1, harness.HostIP4+":7000", harness.Within(harness.Patience))
-			if err != nil || r.Tag != name {
-				t.Errorf("%s: %+v, %v", name, r, err)
-			}
+			d.docker("run", "-d", "--rm", "--name", name, "-p", "7000:80", "-p", "7001:80/udp", image, "/peer", "serve", "80", name)
+			d.carriesNow("tcp 0.0.0.0:7000", "udp 0.0.0.0:7001")
+			d.ready(name)
+			d.answersAtOnce(harness.HostIP4+":7000", name)
 			u, err := harness.GetUDP(d.LAN1, harness.HostIP4+":7001", harness.Within(harness.Patience))
 			if err != nil || u.Tag != name {
 				t.Errorf("%s over UDP: %+v, %v", name, u, err)

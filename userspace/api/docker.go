@@ -13,7 +13,8 @@ import (
 
 // DockerBackend carries the networks of a Docker Engine.
 type DockerBackend interface {
-	// HoldPort returns once the port is carried as soon as its container can be.
+	// HoldPort returns when the port is carried, or will be as soon as its container can
+	// be reached. It may wait for the engine for some seconds.
 	HoldPort(ctx context.Context, p DockerPort) (DockerPortHeld, error)
 	// ReleasePort returns once the port leads nowhere. Releasing what isn't held
 	// is not an error.

@@ -51,6 +51,8 @@ func (w *Watcher) stream(ctx context.Context, connected func()) error {
 		return err
 	}
 	defer s.Close()
+	w.hears.Store(true)
+	defer w.hears.Store(false)
 	connected()
 	w.owner.Report("engine", nil)
 	w.todo.everything()
@@ -127,6 +129,9 @@ func (w *Watcher) follow(ctx context.Context) {
 			continue
 		}
 		pause, failed = minPause, 0
+		for _, answered := range q.answered {
+			close(answered)
+		}
 		if q.all {
 			w.startedUp()
 		}

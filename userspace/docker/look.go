@@ -143,6 +143,7 @@ func (w *Watcher) appeared(v device.Veth) {
 		return
 	}
 	if known, is := w.devices.Veths[v.Index]; is && known == v {
+		w.bindReported(v)
 		return
 	}
 	w.devices.Veths[v.Index] = v
@@ -150,7 +151,21 @@ func (w *Watcher) appeared(v device.Veth) {
 	if w.view.complete && w.networkOn(v.Bridge) != "" {
 		w.owner.Guard(context.Background(), v.Name, v.Index)
 	}
+	w.bindReported(v)
 	w.changes.Raise()
+}
+
+// bindReported gives a device that the kernel has just reported its endpoint. The last report
+// of a new device is that it has a carrier: that its other end is up, with its addresses, in a
+// container whose process waits for that. Engines before 26 start the proxies before.
+func (w *Watcher) bindReported(v device.Veth) {
+	id := w.networkOn(v.Bridge)
+	if !w.view.complete || id == "" || w.taken()[v.Index] || !w.unbound(id) {
+		return
+	}
+	if w.endpointBehind(id, v) != "" {
+		w.pass(context.Background())
+	}
 }
 
 // left takes note of a device that is gone.

@@ -3,6 +3,7 @@
 package docker
 
 import (
+	"context"
 	"maps"
 	"slices"
 	"sync"
@@ -21,6 +22,8 @@ type todo struct {
 type questions struct {
 	all, allContainers   bool
 	containers, networks map[string]bool
+	// answered are closed when the answers are applied.
+	answered []chan<- struct{}
 }
 
 // fewContainers are so many that the engine is asked for them and not for all.
@@ -50,8 +53,26 @@ func (t *todo) add(q questions) {
 	}
 	maps.Copy(t.next.networks, q.networks)
 	maps.Copy(t.next.containers, q.containers)
+	t.next.answered = append(t.next.answered, q.answered...)
 	t.mu.Unlock()
 	t.wake.Raise()
+}
+
+// await asks for a network, for everything if the ID isn't known, and waits until the answer
+// is applied or ctx ends.
+func (t *todo) await(ctx context.Context, network string) error {
+	answered := make(chan struct{})
+	q := questions{all: network == "", answered: []chan<- struct{}{answered}}
+	if network != "" {
+		q.networks = map[string]bool{network: true}
+	}
+	t.add(q)
+	select {
+	case <-answered:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // take returns what there is to ask, and forgets it.

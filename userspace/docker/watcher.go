@@ -11,8 +11,8 @@
 // what they missed.
 //
 // Be aware:
-//   - nothing that Docker waits for waits for Docker: a proxy's request is answered
-//     from what is known;
+//   - Docker waits for the answer to a proxy, and that waits for Docker where an endpoint
+//     isn't known yet, for a bounded time. Nothing else that Docker waits for does;
 //   - a veth of Docker's drops everything from the moment its bridge is known to be
 //     Docker's and it appears until its endpoint is found;
 //   - while the engine is away, what it said last stays, as far as the devices do;
@@ -28,6 +28,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fairway-project/fairway/userspace/docker/client"
@@ -67,6 +68,8 @@ type Watcher struct {
 	owner  *wanted.Owner
 	held   *proxies.Table
 	todo   *todo
+	// hears says that the engine tells its events, and so answers questions.
+	hears atomic.Bool
 	// listen6 says that the host can listen on IPv6.
 	listen6 bool
 	// retry asks for another look at the devices after some time.

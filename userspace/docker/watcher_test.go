@@ -92,7 +92,12 @@ func (w *world) veth(name string) (remove func()) {
 
 func (w *world) vethWith(name string, inside model.MAC) (remove func()) {
 	w.t.Helper()
-	path := filepath.Join(w.t.TempDir(), "ns")
+	return w.vethInto(filepath.Join(w.t.TempDir(), "ns"), name, inside)
+}
+
+// vethInto makes the device's other end in a new namespace at path.
+func (w *world) vethInto(path, name string, inside model.MAC) (remove func()) {
+	w.t.Helper()
 	w.must(netns.Create(path))
 	f, err := os.Open(path)
 	w.must(err)
@@ -204,6 +209,7 @@ func TestLostEvents(t *testing.T) {
 func TestAddressUsedAgain(t *testing.T) {
 	w := newWorld(t)
 	w.attach("e1")
+	w.listed("e1", 8080)
 	removeFirst := w.veth("veth0000001")
 	w.engine.tell("connect", netID)
 	w.eventually("the first has its device", w.has(map[string]string{"e1": "veth0000001"}))
@@ -221,11 +227,12 @@ func TestAddressUsedAgain(t *testing.T) {
 	w.veth("veth0000002")
 	w.eventually("the first is gone", w.has(map[string]string{}))
 	w.attach("e2")
+	w.listed("e2")
 	time.Sleep(50 * time.Millisecond)
 	if got := w.dp.devices(); len(got) != 0 {
 		t.Errorf("before the engine was asked: %v", got)
 	}
-	// Nothing that Docker waits for waits for Docker.
+	// Docker waits for the end of a proxy, which doesn't wait for Docker.
 	released := make(chan error, 1)
 	go func() { released <- w.watcher.ReleasePort(t.Context(), 1, h.PublishedPort) }()
 	select {

@@ -160,12 +160,17 @@ func ComparePublished(a, b model.PublishedPort) int {
 
 // Internal reports whether an address is on an internal network.
 func Internal(networks map[string]Network, a netip.Addr) bool {
-	for _, n := range networks {
-		if n.Internal && (n.IPv4 != nil && n.IPv4.Prefix.Contains(a) || n.IPv6 != nil && n.IPv6.Prefix.Contains(a)) {
-			return true
+	return networks[NetworkOf(networks, a)].Internal
+}
+
+// NetworkOf returns the ID of the network that an address is on, "" for none of these.
+func NetworkOf(networks map[string]Network, a netip.Addr) (id string) {
+	for id, n := range networks {
+		if n.IPv4 != nil && n.IPv4.Prefix.Contains(a) || n.IPv6 != nil && n.IPv6.Prefix.Contains(a) {
+			return id
 		}
 	}
-	return false
+	return ""
 }
 
 // owners finds endpoints by their addresses. Those on internal networks publish

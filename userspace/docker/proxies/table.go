@@ -3,6 +3,7 @@
 package proxies
 
 import (
+	"net/netip"
 	"slices"
 	"sync"
 
@@ -48,6 +49,13 @@ func (t *Table) Hold(pid int, h facts.Held) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.put(entry{h, pid})
+}
+
+// LeadsTo reports whether any port leads to this address.
+func (t *Table) LeadsTo(a netip.Addr) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.ContainsFunc(t.all, func(e entry) bool { return e.Target == a })
 }
 
 // Release forgets what the process pid holds of a publication; what another
