@@ -16,14 +16,20 @@ type Service struct {
 	}
 	Backends []ServiceBackend
 	Warnings []string
-	env      *Env
+	// Connections are all of the service.
+	Connections ServiceConnections
+	env         *Env
 }
 
 // ServiceBackend is one of a service's.
 type ServiceBackend struct {
 	Sandbox, State, Reason string
 	Weight                 int
+	Connections            ServiceConnections
 }
+
+// ServiceConnections are those of a service or, but for the refused ones, of a backend.
+type ServiceConnections struct{ Opened, Open, Refused, Strangers int }
 
 // Service creates a service with these flags.
 func (e *Env) Service(t testing.TB, name string, flags ...string) *Service {

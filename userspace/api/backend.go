@@ -70,6 +70,9 @@ type ServiceBackend interface {
 	// Services returns all, ordered by name.
 	Services(ctx context.Context) ([]request.ServiceView, error)
 	Service(ctx context.Context, ref string) (request.ServiceView, error)
+	// CountServices returns the connections of services by ID, of those of others too. One
+	// that has nothing to count is left out.
+	CountServices(ctx context.Context, ids ...string) (map[string]request.ServiceCounts, error)
 	// DrainService has a backend get no new flows, or get them again. It fails with
 	// ErrNotFound for what is no backend.
 	DrainService(ctx context.Context, ref string, req request.ServiceDrain) error

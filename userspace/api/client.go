@@ -168,3 +168,11 @@ func servicePath(ref string) string { return "/v1/services/" + url.PathEscape(re
 func filterQuery(filters []string) url.Values {
 	return url.Values{"filter": filters}
 }
+
+func countsQuery(filters []string, counts bool) url.Values {
+	query := filterQuery(filters)
+	if counts {
+		query.Set("counts", "true")
+	}
+	return query
+}

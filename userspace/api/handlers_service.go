@@ -38,13 +38,40 @@ func (h *handlers) listServices(w http.ResponseWriter, r *http.Request) error {
 	if err := h.checkServiceNetworks(r.Context(), filters, all); err != nil {
 		return err
 	}
+	all = slices.DeleteFunc(all, func(v request.ServiceView) bool { return !filters.matchService(v) })
+	if err := h.count(r, all); err != nil {
+		return err
+	}
 	list := []ServiceSummary{}
 	for _, v := range all {
-		if filters.matchService(v) {
-			list = append(list, summarizeService(v))
-		}
+		list = append(list, summarizeService(v))
 	}
 	return writeJSON(w, http.StatusOK, list)
+}
+
+// count adds the connections to services, if the request asks for them.
+func (h *handlers) count(r *http.Request, all []request.ServiceView) error {
+	asked, err := boolQuery(r, "counts")
+	if err != nil || !asked {
+		return err
+	}
+	return h.countAll(r.Context(), all)
+}
+
+func (h *handlers) countAll(ctx context.Context, all []request.ServiceView) error {
+	var ids []string
+	for i := range all {
+		ids = append(ids, all[i].ID)
+	}
+	counts, err := h.backend.CountServices(ctx, ids...)
+	if err != nil {
+		return err
+	}
+	for i := range all {
+		c := counts[all[i].ID]
+		all[i].Counts = &c
+	}
+	return nil
 }
 
 // checkServiceNetworks refuses networks that don't exist.
@@ -95,7 +122,11 @@ func (h *handlers) inspectService(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusOK, inspectService(v))
+	one := []request.ServiceView{v}
+	if err := h.countAll(r.Context(), one); err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, inspectService(one[0]))
 }
 
 func (h *handlers) removeService(w http.ResponseWriter, r *http.Request) error {
@@ -117,10 +148,14 @@ func (h *handlers) serviceBackends(w http.ResponseWriter, r *http.Request) error
 	if err != nil {
 		return err
 	}
+	one := []request.ServiceView{v}
+	if err := h.count(r, one); err != nil {
+		return err
+	}
 	list := []BackendSummary{}
 	for _, b := range v.Backends {
 		if filters.pattern("name", backendName(b)) && filters.exact("state", string(b.State)) {
-			list = append(list, summarizeBackend(b))
+			list = append(list, summarizeBackend(b, one[0].Counts))
 		}
 	}
 	return writeJSON(w, http.StatusOK, list)

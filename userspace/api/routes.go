@@ -49,12 +49,12 @@ func (h *handlers) routes() []route {
 		{"POST /v1/sandboxes/{sandbox}/stop", nil, h.stop},
 		{"POST /v1/sandboxes/{sandbox}/wait", nil, h.wait},
 
-		{"GET /v1/services", []string{"filter"}, h.listServices},
+		{"GET /v1/services", []string{"counts", "filter"}, h.listServices},
 		{"POST /v1/services", nil, h.createService},
 		{"GET /v1/services/{service}", nil, h.inspectService},
 		{"PATCH /v1/services/{service}", nil, h.updateService},
 		{"DELETE /v1/services/{service}", nil, h.removeService},
-		{"GET /v1/services/{service}/backends", []string{"filter"}, h.serviceBackends},
+		{"GET /v1/services/{service}/backends", []string{"counts", "filter"}, h.serviceBackends},
 		{"POST /v1/services/{service}/drain", nil, h.drainService},
 
 		{"GET /v1/ports", nil, h.allPorts},

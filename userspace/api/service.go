@@ -26,6 +26,23 @@ type ServiceSummary struct {
 	Warnings []string `json:"warnings"`
 	// Owner is fairway, docker or docker-plugin.
 	Owner model.Owner `json:"owner"`
+	// Connections is there where it was asked for.
+	Connections *ServiceConnections `json:"connections,omitempty"`
+}
+
+// ServiceConnections are a service's connections: those that were opened, that are open now,
+// that found no backend, and that came from elsewhere than its source ranges.
+type ServiceConnections struct {
+	Opened    uint64 `json:"opened"`
+	Open      uint64 `json:"open"`
+	Refused   uint64 `json:"refused"`
+	Strangers uint64 `json:"strangers"`
+}
+
+// BackendConnections are those of a service that a backend got, and has.
+type BackendConnections struct {
+	Opened uint64 `json:"opened"`
+	Open   uint64 `json:"open"`
 }
 
 // ServiceAddress is a network that a service is in, with its addresses there.
@@ -72,6 +89,8 @@ type BackendSummary struct {
 	State  model.BackendState `json:"state"`
 	// Reason says why the state isn't active; empty where it is.
 	Reason string `json:"reason"`
+	// Connections is there where it was asked for.
+	Connections *BackendConnections `json:"connections,omitempty"`
 }
 
 // ServiceInspect is a service in full.
@@ -102,6 +121,9 @@ func summarizeService(v request.ServiceView) ServiceSummary {
 	for _, p := range v.Published {
 		s.Published = append(s.Published, ServicePublished{Port: p.Port.Num, Proto: p.Port.Proto, HostIP: p.HostIP, HostPort: p.HostPort})
 	}
+	if c := v.Counts; c != nil {
+		s.Connections = &ServiceConnections{Opened: c.Opened, Open: c.Open, Refused: c.Refused, Strangers: c.Strangers}
+	}
 	return s
 }
 
@@ -126,16 +148,22 @@ func inspectService(v request.ServiceView) ServiceInspect {
 		Drained: append([]string{}, v.Drained...), Backends: []BackendSummary{},
 	}
 	for _, b := range v.Backends {
-		doc.Backends = append(doc.Backends, summarizeBackend(b))
+		doc.Backends = append(doc.Backends, summarizeBackend(b, v.Counts))
 	}
 	return doc
 }
 
-func summarizeBackend(b request.ServiceBackendView) BackendSummary {
-	return BackendSummary{
+// summarizeBackend has no connections where counts is nil.
+func summarizeBackend(b request.ServiceBackendView, counts *request.ServiceCounts) BackendSummary {
+	s := BackendSummary{
 		Sandbox: b.Name, SandboxID: b.SandboxID, IPv4: b.IPv4, IPv6: b.IPv6,
 		Port: b.Port, Weight: b.Weight, State: b.State, Reason: b.Reason,
 	}
+	if counts != nil {
+		c := counts.Of(&b)
+		s.Connections = &BackendConnections{Opened: c.Opened, Open: c.Open}
+	}
+	return s
 }
 
 // backendName is a sandbox's name, else the address.

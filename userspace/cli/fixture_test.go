@@ -45,6 +45,10 @@ func fixture(t testing.TB) *apitest.Fake {
 		State: model.State{Status: model.StatusRunning, Pid: 4712, StartedAt: apitest.Epoch.Add(time.Hour)},
 	}})
 	f.AddService(store())
+	web, web6, old := netip.MustParseAddr("172.20.0.2"), netip.MustParseAddr("fd00::2"), netip.MustParseAddr("172.20.0.4")
+	f.SetCounts("store", request.ServiceCounts{Opened: 90, Open: 9, Refused: 2, Strangers: 1, Backends: map[netip.Addr]request.BackendCounts{
+		web: {Opened: 50, Open: 5}, web6: {Opened: 30, Open: 3}, old: {Opened: 10, Open: 1},
+	}})
 	f.AddService(request.ServiceView{
 		Service: model.Service{
 			Name: "ldap", EndpointMode: model.EndpointModeDNSRR, Scheduler: model.SchedulerRandom, Drain: 30 * time.Second,
@@ -176,6 +180,7 @@ func status() request.Status {
 	return request.Status{
 		Pid: 99, Started: apitest.Epoch, Kernel: "6.12.0", Root: "/var/lib/fairway", RunDir: "/run/fairway", BPFFS: "/sys/fs/bpf/fairway",
 		Uplinks: []string{"eth0"}, Networks: 6, Sandboxes: 3, Running: 2, Endpoints: 1, Ports: 10,
+		Services: 2, ServiceConnections: request.ServiceConnections{Opened: 90, Refused: 2, Strangers: 1},
 		Degraded: []string{"uplink eth1 has vanished"},
 		Datapath: datapath.Status{
 			Mode:     datapath.EBPF,

@@ -4,6 +4,7 @@ package cli
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,10 +16,10 @@ import (
 
 // backendRow is a backend for a template.
 type backendRow struct {
-	Address, ID, Name, Port, Reason, State, Weight string
+	Address, ID, Name, Open, Opened, Port, Reason, State, Weight string
 }
 
-const backendColumns = "{{.Name}}\t{{.Address}}\t{{.Port}}\t{{.Weight}}\t{{.State}}\t{{.Reason}}"
+const backendColumns = "{{.Name}}\t{{.Address}}\t{{.Port}}\t{{.Weight}}\t{{.State}}\t{{.Open}}\t{{.Opened}}\t{{.Reason}}"
 
 func newServiceBackends(a *app) *cobra.Command {
 	var l listFlags
@@ -26,18 +27,19 @@ func newServiceBackends(a *app) *cobra.Command {
 		Use:   "backends [OPTIONS] SERVICE",
 		Short: "List a service's backends",
 		Long: "List a service's backends. Active ones get new connections, draining ones keep those that they have, and down ones have none. " +
-			"PORT is * for the targets of the service's ports; REASON says why a backend isn't active.",
+			"PORT is * for the targets of the service's ports; OPEN are the connections that a backend has, OPENED those that it got; " +
+			"REASON says why it isn't active.",
 		Args:              exactly("SERVICE"),
 		ValidArgsFunction: a.firstService,
 	}
 	l.define(a, cmd, "only names, or addresses where there is none", api.BackendFilterKeys())
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		list, err := a.client().ServiceBackends(cmd.Context(), args[0], l.filters)
+		list, err := a.client().ServiceBackends(cmd.Context(), args[0], l.filters, l.showsCounts())
 		if err != nil {
 			return err
 		}
 		slices.SortStableFunc(list, func(x, y api.BackendSummary) int { return natural(backendName(x), backendName(y)) })
-		header := backendRow{Address: "ADDRESS", ID: "SANDBOX ID", Name: "NAME", Port: "PORT", Reason: "REASON", State: "STATE", Weight: "WEIGHT"}
+		header := backendRow{Address: "ADDRESS", ID: "SANDBOX ID", Name: "NAME", Open: "OPEN", Opened: "OPENED", Port: "PORT", Reason: "REASON", State: "STATE", Weight: "WEIGHT"}
 		rows := make([]backendRow, 0, len(list))
 		for _, b := range list {
 			rows = append(rows, rowOfBackend(l, b))
@@ -52,10 +54,26 @@ func rowOfBackend(l listFlags, b api.BackendSummary) backendRow {
 	if b.Port != 0 {
 		port = strconv.Itoa(int(b.Port))
 	}
-	return backendRow{
+	row := backendRow{
 		Address: strings.Join(addressesOf(b), ","), ID: l.id(b.SandboxID), Name: b.Sandbox, Port: port,
 		Reason: b.Reason, State: string(b.State), Weight: strconv.Itoa(b.Weight),
 	}
+	if c := b.Connections; c != nil {
+		row.Open, row.Opened = fmt.Sprint(c.Open), fmt.Sprint(c.Opened)
+	}
+	return row
+}
+
+// showsCounts reports whether the list of backends shows connections, which take a walk
+// through all that are open.
+func (l *listFlags) showsCounts() bool {
+	switch {
+	case l.output == "json", l.isTable():
+		return true
+	case l.quiet:
+		return false
+	}
+	return l.format == "json" || strings.Contains(l.format, ".Open")
 }
 
 func addressesOf(b api.BackendSummary) []string {

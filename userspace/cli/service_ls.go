@@ -17,7 +17,7 @@ import (
 
 // serviceRow is a service for a template.
 type serviceRow struct {
-	Backends, CreatedAt, EndpointMode, ID, Labels, Name, Networks, Owner, Ports, Published, VIP, Warnings string
+	Backends, CreatedAt, EndpointMode, ID, Labels, Name, Networks, Open, Opened, Owner, Ports, Published, Refused, VIP, Warnings string
 
 	labels map[string]string
 }
@@ -32,10 +32,14 @@ func (r serviceRow) Label(key string) string {
 
 func (r serviceRow) owner() model.Owner { return model.Owner(r.Owner) }
 
-const serviceColumns = "{{.Name}}\t{{.Networks}}\t{{.VIP}}\t{{.Ports}}\t{{.Published}}\t{{.Backends}}"
+const (
+	serviceColumns = "{{.Name}}\t{{.Networks}}\t{{.VIP}}\t{{.Ports}}\t{{.Published}}\t{{.Backends}}"
+	countColumns   = "\t{{.Open}}\t{{.Opened}}\t{{.Refused}}"
+)
 
 func newServiceLs(a *app) *cobra.Command {
 	var l listFlags
+	var counts bool
 	cmd := &cobra.Command{
 		Use:     "ls [OPTIONS]",
 		Aliases: []string{"list"},
@@ -43,8 +47,9 @@ func newServiceLs(a *app) *cobra.Command {
 		Args:    exactly(),
 	}
 	l.define(a, cmd, quietIDs, api.ServiceFilterKeys())
+	cmd.Flags().BoolVar(&counts, "counts", false, "connections, too: those that are OPEN, that were OPENED and that were REFUSED for want of a backend")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		list, err := a.client().Services(cmd.Context(), l.filters)
+		list, err := a.client().Services(cmd.Context(), l.filters, counts)
 		if err != nil {
 			return err
 		}
@@ -54,13 +59,18 @@ func newServiceLs(a *app) *cobra.Command {
 		}
 		header := serviceRow{
 			Backends: "BACKENDS", CreatedAt: "CREATED AT", EndpointMode: "ENDPOINT MODE", ID: "SERVICE ID", Labels: "LABELS", Name: "NAME",
-			Networks: "NETWORKS", Owner: "OWNER", Ports: "PORTS", Published: "PUBLISHED", VIP: "VIP", Warnings: "WARNINGS",
+			Networks: "NETWORKS", Open: "OPEN", Opened: "OPENED", Owner: "OWNER", Ports: "PORTS", Published: "PUBLISHED", Refused: "REFUSED",
+			VIP: "VIP", Warnings: "WARNINGS",
 		}
 		rows := make([]serviceRow, 0, len(list))
 		for _, s := range list {
 			rows = append(rows, rowOfService(l, s))
 		}
-		return printList(a.env.Stdout, l, header, withOwner(serviceColumns, rows, serviceRow.owner), "{{.ID}}", rows, list)
+		columns := serviceColumns
+		if counts {
+			columns += countColumns
+		}
+		return printList(a.env.Stdout, l, header, withOwner(columns, rows, serviceRow.owner), "{{.ID}}", rows, list)
 	}
 	return cmd
 }
@@ -79,12 +89,16 @@ func rowOfService(l listFlags, s api.ServiceSummary) serviceRow {
 	if s.EndpointMode == model.EndpointModeDNSRR {
 		vips = []string{string(model.EndpointModeDNSRR)}
 	}
-	return serviceRow{
+	row := serviceRow{
 		Backends: fmt.Sprintf("%d/%d", s.BackendCount.Active, s.BackendCount.Total), CreatedAt: s.Created.String(),
 		EndpointMode: string(s.EndpointMode), ID: l.id(s.ID), Labels: labelText(s.Labels), Name: s.Name,
 		Networks: strings.Join(networks, ","), Owner: string(s.Owner), Ports: servicePortsText(s.Ports),
 		Published: publishedText(s.Published), VIP: strings.Join(vips, ","), Warnings: strings.Join(s.Warnings, "; "), labels: s.Labels,
 	}
+	if c := s.Connections; c != nil {
+		row.Open, row.Opened, row.Refused = fmt.Sprint(c.Open), fmt.Sprint(c.Opened), fmt.Sprint(c.Refused)
+	}
+	return row
 }
 
 // servicePortsText is ports as --port takes them.

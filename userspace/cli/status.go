@@ -111,9 +111,12 @@ func daemonSections(s request.Status, now time.Time) []section {
 	return sections
 }
 
-// serviceRows counts services and names those that refuse their clients.
+// serviceRows counts services and their connections, and names those that refuse their clients.
 func serviceRows(s request.Status) []string {
 	rows := []string{fmt.Sprint(s.Services)}
+	if c := s.ServiceConnections; c != (request.ServiceConnections{}) {
+		rows = append(rows, fmt.Sprintf("%d connections opened, %d refused, %d of strangers", c.Opened, c.Refused, c.Strangers))
+	}
 	if len(s.Unserved) > 0 {
 		rows = append(rows, "no backend serves: "+someOf(s.Unserved))
 	}

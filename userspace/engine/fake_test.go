@@ -34,6 +34,7 @@ type fakeDatapath struct {
 	ports      map[string][]datapath.Port
 	resolvers  map[string]datapath.Resolver
 	services   map[string]datapath.Service
+	flows      []datapath.Flow
 	pruned     *datapath.Desired
 	log        []string
 }
@@ -253,7 +254,13 @@ func (f *fakeDatapath) Prune(_ context.Context, want datapath.Desired) error {
 }
 
 func (f *fakeDatapath) Flows(context.Context) iter.Seq2[datapath.Flow, error] {
-	return func(func(datapath.Flow, error) bool) {}
+	return func(yield func(datapath.Flow, error) bool) {
+		for _, flow := range f.flows {
+			if !yield(flow, nil) {
+				return
+			}
+		}
+	}
 }
 
 func (f *fakeDatapath) Stats(context.Context) (datapath.Stats, error) { return datapath.Stats{}, nil }

@@ -12,9 +12,12 @@ import (
 	"github.com/fairway-project/fairway/userspace/request"
 )
 
-// fronts are the names of services by the addresses and ports that lead to them. A
-// published port may be of all the host's addresses.
-type fronts map[front]string
+// fronts are services by the addresses and ports that lead to them. A published port may be
+// of all the host's addresses.
+type fronts map[front]fronted
+
+// fronted is the service behind a front; without an ID there is none.
+type fronted struct{ id, name string }
 
 type front struct {
 	addr  netip.Addr
@@ -26,14 +29,15 @@ func frontsOf(services []request.ServiceView) fronts {
 	all := make(fronts)
 	for i := range services {
 		s := &services[i]
+		is := fronted{s.ID, s.Name}
 		for _, n := range s.Service.Networks {
 			for _, p := range s.Ports {
-				all[front{n.IPv4, p.Port.Num, uint8(p.Port.Proto)}] = s.Name
-				all[front{n.IPv6, p.Port.Num, uint8(p.Port.Proto)}] = s.Name
+				all[front{n.IPv4, p.Port.Num, uint8(p.Port.Proto)}] = is
+				all[front{n.IPv6, p.Port.Num, uint8(p.Port.Proto)}] = is
 			}
 		}
 		for _, p := range s.Published {
-			all[front{p.HostIP, p.HostPort, uint8(p.Port.Proto)}] = s.Name
+			all[front{p.HostIP, p.HostPort, uint8(p.Port.Proto)}] = is
 		}
 	}
 	delete(all, front{})
@@ -56,15 +60,15 @@ func unserved(all []request.ServiceView) (names []string) {
 	return names
 }
 
-// of returns the service that a connection was opened to, "" for none. One that isn't
+// of returns the service that a connection was opened to. One that isn't
 // translated leads to none: it may have the port of another host.
-func (all fronts) of(f datapath.Flow) string {
+func (all fronts) of(f datapath.Flow) fronted {
 	if len(all) == 0 || f.Dst == f.NATDst {
-		return ""
+		return fronted{}
 	}
 	to := front{f.Dst.Addr(), f.Dst.Port(), f.Proto}
-	if name, is := all[to]; is {
-		return name
+	if s, is := all[to]; is {
+		return s
 	}
 	to.addr = netip.IPv4Unspecified()
 	if f.Dst.Addr().Is6() {

@@ -14,13 +14,13 @@ import (
 func TestServicesOfFlows(t *testing.T) {
 	tcp := func(n uint16) model.Port { return model.Port{Num: n, Proto: model.TCP} }
 	web := request.ServiceView{Service: model.Service{
-		Name: "web", Networks: []model.ServiceNetwork{{IPv4: netip.MustParseAddr("10.0.0.9")}}, Ports: []model.ServicePort{{Port: tcp(80), Target: 8080}},
+		ID: "1", Name: "web", Networks: []model.ServiceNetwork{{IPv4: netip.MustParseAddr("10.0.0.9")}}, Ports: []model.ServicePort{{Port: tcp(80), Target: 8080}},
 		Published: []model.PublishedPort{
 			{Port: tcp(80), HostIP: netip.IPv4Unspecified(), HostPort: 7000}, {Port: tcp(80), HostIP: netip.MustParseAddr("192.0.2.1"), HostPort: 7001},
 		},
 	}}
 	other := request.ServiceView{Service: model.Service{
-		Name: "other", Ports: []model.ServicePort{{Port: tcp(80), Target: 80}},
+		ID: "2", Name: "other", Ports: []model.ServicePort{{Port: tcp(80), Target: 80}},
 		Published: []model.PublishedPort{{Port: tcp(80), HostIP: netip.IPv6Unspecified(), HostPort: 7000}},
 	}}
 	all := frontsOf([]request.ServiceView{web, other})
@@ -40,11 +40,11 @@ func TestServicesOfFlows(t *testing.T) {
 		{6, "198.51.100.1:7000", "198.51.100.1:7000", ""},
 	} {
 		f := datapath.Flow{Proto: c.proto, Dst: netip.MustParseAddrPort(c.to), NATDst: netip.MustParseAddrPort(c.becomes)}
-		if got := all.of(f); got != c.want {
+		if got := all.of(f); got.name != c.want || (got.id != "") != (c.want != "") {
 			t.Errorf("%d to %s: %q, want %q", c.proto, c.to, got, c.want)
 		}
 	}
-	if got := frontsOf(nil).of(datapath.Flow{}); got != "" {
+	if got := frontsOf(nil).of(datapath.Flow{}); got != (fronted{}) {
 		t.Errorf("of no services: %q", got)
 	}
 }

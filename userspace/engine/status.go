@@ -30,12 +30,13 @@ func (e *Engine) Status(ctx context.Context) (request.Status, error) {
 	e.state.count(&s)
 	s.Carried = e.Wanted.Carried(ctx).Counts()
 	s.Services, s.Unserved = len(e.state.allServices()), unserved(e.everyonesServices(ctx))
-	var statusErr, statsErr error
+	var statusErr, statsErr, countErr error
 	// In this order: reading the counters may mend what the status would complain of.
 	s.Stats, statsErr = e.datapath.Stats(ctx)
 	s.RecentDrops = e.drops.recent(time.Now(), s.Stats.Drops)
+	s.ServiceConnections, countErr = e.serviceConnections(ctx)
 	s.Datapath, statusErr = e.datapath.Status(ctx)
-	return s, errors.Join(statusErr, statsErr)
+	return s, errors.Join(statusErr, statsErr, countErr)
 }
 
 // Degraded has a sentence for each thing that isn't as it should be, whoever's it is.
@@ -97,7 +98,7 @@ func (e *Engine) Flows(ctx context.Context) iter.Seq2[request.FlowView, error] {
 			v := request.FlowView{Flow: f}
 			v.Sandbox, v.Network = e.namesOf(f.EndpointID)
 			v.Opener, v.Target = e.flowEnd(f.OpenerID), e.flowEnd(f.TargetID)
-			v.Service = services.of(f)
+			v.Service = services.of(f).name
 			if !yield(v, err) {
 				return
 			}

@@ -25,6 +25,8 @@ type Source interface {
 	Networks(context.Context) ([]request.NetworkView, error)
 	Sandboxes(context.Context) ([]request.SandboxView, error)
 	Services(context.Context) ([]request.ServiceView, error)
+	// ServiceStats are those of all owners' services if none is named.
+	ServiceStats(ctx context.Context, ids ...string) ([]datapath.ServiceStats, error)
 	Carried(context.Context) (request.Carried, error)
 	// Degraded has a sentence for each thing that isn't as it should be.
 	Degraded() []string
@@ -79,7 +81,11 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	if !c.failed(err) {
 		s.carried(carried)
 	}
-	s.backends(append(services, carried.Services...))
+	services = append(services, carried.Services...)
+	s.backends(services)
+	serviceStats, err := c.source.ServiceStats(ctx)
+	c.failed(err)
+	s.serviceConnections(services, serviceStats)
 	stats, err := c.source.Stats(ctx)
 	c.failed(err)
 	s.stats(stats)

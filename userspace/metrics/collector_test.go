@@ -34,10 +34,11 @@ type fake struct {
 	networks  []request.NetworkView
 	sandboxes []request.SandboxView
 	services  []request.ServiceView
+	serviced  []datapath.ServiceStats
 	carried   request.Carried
 	degraded  []string
 
-	statsErr, networksErr, sandboxesErr error
+	statsErr, networksErr, sandboxesErr, servicedErr error
 }
 
 func (f *fake) Stats(context.Context) (datapath.Stats, error) { return f.stats, f.statsErr }
@@ -45,8 +46,11 @@ func (f *fake) Networks(context.Context) ([]request.NetworkView, error) {
 	return f.networks, f.networksErr
 }
 func (f *fake) Services(context.Context) ([]request.ServiceView, error) { return f.services, nil }
-func (f *fake) Carried(context.Context) (request.Carried, error)        { return f.carried, nil }
-func (f *fake) Degraded() []string                                      { return f.degraded }
+func (f *fake) ServiceStats(context.Context, ...string) ([]datapath.ServiceStats, error) {
+	return f.serviced, f.servicedErr
+}
+func (f *fake) Carried(context.Context) (request.Carried, error) { return f.carried, nil }
+func (f *fake) Degraded() []string                               { return f.degraded }
 func (f *fake) Sandboxes(context.Context) ([]request.SandboxView, error) {
 	return f.sandboxes, f.sandboxesErr
 }
@@ -63,7 +67,7 @@ func endpoint(id, network string) request.SandboxEndpoint {
 }
 
 func serving(name string, owner model.Owner, states ...model.BackendState) request.ServiceView {
-	v := request.ServiceView{Service: model.Service{Name: name}, Owner: owner}
+	v := request.ServiceView{Service: model.Service{ID: name + " of " + string(owner), Name: name}, Owner: owner}
 	for _, s := range states {
 		v.Backends = append(v.Backends, request.ServiceBackendView{State: s})
 	}
@@ -84,6 +88,10 @@ func host() *fake {
 			serving("shop", "", model.BackendActive, model.BackendActive, model.BackendDown), serving("idle", ""),
 			// The same name in another network.
 			serving("shop", "", model.BackendDraining),
+		},
+		serviced: []datapath.ServiceStats{
+			{ServiceID: "shop of ", Flows: 40, Refused: 2}, {ServiceID: "shop of docker", Flows: 7, Strangers: 3}, {ServiceID: "idle of "},
+			{ServiceID: "gone", Flows: 9},
 		},
 		carried: request.Carried{
 			Services: []request.ServiceView{serving("shop", model.OwnerDocker, model.BackendActive)},
@@ -187,8 +195,8 @@ func TestScrapeGoesOnPastErrors(t *testing.T) {
 	if strings.Contains(got, `fairway_networks{owner="fairway"}`) {
 		t.Error("the number of networks is exported although it couldn't be read")
 	}
-	f.sandboxesErr = broken
-	if got := gathered(t, c); !strings.Contains(got, "fairway_scrape_errors_total 5\n") {
+	f.sandboxesErr, f.servicedErr = broken, broken
+	if got := gathered(t, c); !strings.Contains(got, "fairway_scrape_errors_total 6\n") {
 		t.Errorf("errors don't add up:\n%s", got)
 	}
 }
@@ -216,16 +224,22 @@ func TestHandlerAnswersAScrape(t *testing.T) {
 func TestManyServices(t *testing.T) {
 	f := &fake{}
 	for i := range 3 * maxNamed {
-		f.services = append(f.services, serving(fmt.Sprintf("s%05d", i), "", model.BackendActive, model.BackendDown))
+		name := fmt.Sprintf("s%05d", i)
+		f.services = append(f.services, serving(name, "", model.BackendActive, model.BackendDown))
+		f.serviced = append(f.serviced, datapath.ServiceStats{ServiceID: name + " of ", Flows: uint64(i)})
 	}
 	f.services = append(f.services, serving("zz", ""))
+	f.serviced = append(f.serviced, datapath.ServiceStats{ServiceID: "zz of ", Flows: 1})
 	got := gathered(t, NewCollector(f, testInfo))
-	if n := strings.Count(got, `fairway_service_backends{`); n != 3*(maxNamed+1) {
-		t.Errorf("%d series, want %d", n, 3*(maxNamed+1))
+	for series, want := range map[string]int{"fairway_service_backends{": 3 * (maxNamed + 1), "fairway_service_flows_total{": maxNamed, "fairway_service_flows_refused_total{": 2 * maxNamed} {
+		if n := strings.Count(got, series); n != want {
+			t.Errorf("%d series of %s, want %d", n, series, want)
+		}
 	}
 	for _, line := range []string{
 		`fairway_service_backends{owner="fairway",service="zz",state="active"} 0`,
 		fmt.Sprintf(`fairway_service_backends{owner="fairway",service="",state="active"} %d`, 2*maxNamed+1),
+		`fairway_service_flows_total{owner="fairway",service="s00999"} 999`,
 	} {
 		if !strings.Contains(got, line+"\n") {
 			t.Errorf("missing: %s", line)

@@ -6,24 +6,30 @@ import "github.com/prometheus/client_golang/prometheus"
 
 const prefix = "fairway_"
 
-// family is one metric: its description and its type.
+// family is one metric: its description, with what that was made of, and its type.
 type family struct {
-	desc *prometheus.Desc
-	kind prometheus.ValueType
+	desc       *prometheus.Desc
+	kind       prometheus.ValueType
+	name, help string
+	labels     []string
+}
+
+func newFamily(kind prometheus.ValueType, name, help string, labels []string) family {
+	return family{prometheus.NewDesc(prefix+name, help, labels, nil), kind, prefix + name, help, labels}
 }
 
 func counter(name, help string, labels ...string) family {
-	return family{prometheus.NewDesc(prefix+name, help, labels, nil), prometheus.CounterValue}
+	return newFamily(prometheus.CounterValue, name, help, labels)
 }
 
 func gauge(name, help string, labels ...string) family {
-	return family{prometheus.NewDesc(prefix+name, help, labels, nil), prometheus.GaugeValue}
+	return newFamily(prometheus.GaugeValue, name, help, labels)
 }
 
 // families are all metrics of the package, which descriptions lists too.
 type families struct {
 	buildInfo, degraded, networks, sandboxes, endpoints, publishedPorts family
-	services, serviceBackends                                           family
+	services, serviceBackends, serviceFlows, serviceRefused             family
 	containerFlows, containerRefused                                    family
 	flows, flowsLimit, flowsEarlyDropped                                family
 	receivePackets, receiveBytes                                        family
@@ -47,6 +53,8 @@ func newFamilies() families {
 		publishedPorts:    gauge("published_ports", "Host ports that lead to a sandbox or container, counted per host address.", "owner"),
 		services:          gauge("services", "Services by whose they are.", "owner"),
 		serviceBackends:   gauge("service_backends", "Backends of a service by state; those of services beyond the first thousand names are one, without a name.", "service", "owner", "state"),
+		serviceFlows:      counter("service_flows_total", "Connections that were led to a backend of a service; the first thousand services by name have it.", "service", "owner"),
+		serviceRefused:    counter("service_flows_refused_total", "Connections to a service that were refused, because no backend served (no_backend) or by where they came from (service_source).", "service", "owner", "reason"),
 		flows:             gauge("flows", "Tracked connections, as of the last collection in eBPF mode."),
 		flowsLimit:        gauge("flows_limit", "Connections that the tables have room for. New ones beyond it are refused, or take the place of half-open ones."),
 		flowsEarlyDropped: counter("flows_early_dropped_total", "Half-open connections that gave way to others because the tables were full."),
@@ -74,7 +82,7 @@ func newFamilies() families {
 
 func (f *families) all() []family {
 	return []family{
-		f.buildInfo, f.degraded, f.networks, f.sandboxes, f.endpoints, f.publishedPorts, f.services, f.serviceBackends, f.flows, f.flowsLimit, f.flowsEarlyDropped,
+		f.buildInfo, f.degraded, f.networks, f.sandboxes, f.endpoints, f.publishedPorts, f.services, f.serviceBackends, f.serviceFlows, f.serviceRefused, f.flows, f.flowsLimit, f.flowsEarlyDropped,
 		f.receivePackets, f.receiveBytes, f.transmitPackets, f.transmitBytes, f.containerFlows, f.containerRefused,
 		f.forwardedPackets, f.forwardedBytes, f.droppedPackets, f.droppedBytes, f.fragmentsParked,
 		f.mapEntries, f.mapMaxEntries, f.programRuns,

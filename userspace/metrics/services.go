@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/request"
 )
@@ -14,16 +15,26 @@ import (
 // maxNamed is how many services have metrics of their own.
 const maxNamed = 1000
 
+// The reasons of refusals, as those of drops are called.
+const (
+	reasonNoBackend = "no_backend"
+	reasonSource    = "service_source"
+)
+
 // service tells services apart in metrics. Those of one name in different networks count
 // as one.
 type service struct{ name, owner string }
+
+func labelsOf(v *request.ServiceView) service {
+	return service{v.Name, string(cmp.Or(v.Owner, model.OwnerFairway))}
+}
 
 // backends exports how many backends each service has in each state. All states are there
 // from the start, so that a service without any backend shows.
 func (s *scrape) backends(services []request.ServiceView) {
 	counts := make(map[service]map[model.BackendState]int)
 	for i := range services {
-		of := service{services[i].Name, string(cmp.Or(services[i].Owner, model.OwnerFairway))}
+		of := labelsOf(&services[i])
 		if counts[of] == nil {
 			counts[of] = map[model.BackendState]int{model.BackendActive: 0, model.BackendDraining: 0, model.BackendDown: 0}
 		}
@@ -58,4 +69,35 @@ func bounded(counts map[service]map[model.BackendState]int) map[service]map[mode
 		delete(counts, of)
 	}
 	return counts
+}
+
+// serviceConnections exports what was counted of services. A sum of those beyond maxNamed would
+// fall whenever a service goes, or gets a name of its own, and look like a restart: they are
+// left out, and which ones follows from the names alone.
+func (s *scrape) serviceConnections(services []request.ServiceView, stats []datapath.ServiceStats) {
+	of := make(map[string]service, len(services))
+	for i := range services {
+		of[services[i].ID] = labelsOf(&services[i])
+	}
+	sums := make(map[service]datapath.ServiceStats)
+	for _, st := range stats {
+		name, known := of[st.ServiceID]
+		if !known {
+			continue
+		}
+		sum := sums[name]
+		sum.Flows += st.Flows
+		sum.Refused += st.Refused
+		sum.Strangers += st.Strangers
+		sums[name] = sum
+	}
+	order := slices.SortedFunc(maps.Keys(sums), func(a, b service) int {
+		return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.owner, b.owner))
+	})
+	for _, name := range order[:min(len(order), maxNamed)] {
+		sum := sums[name]
+		s.add(s.serviceFlows, float64(sum.Flows), name.name, name.owner)
+		s.add(s.serviceRefused, float64(sum.Refused), name.name, name.owner, reasonNoBackend)
+		s.add(s.serviceRefused, float64(sum.Strangers), name.name, name.owner, reasonSource)
+	}
 }

@@ -73,6 +73,33 @@ type ServiceView struct {
 	// Warnings say what keeps the service from serving: a selector that matches
 	// nothing, a backend that is in none of its networks, a port that is taken.
 	Warnings []string
+	// Counts are nil where nobody asked for them.
+	Counts *ServiceCounts
+}
+
+// ServiceCounts are the connections of a service, of all since its tables or rules exist.
+type ServiceCounts struct {
+	// Opened were led to a backend; Open are those of them that are open now, but for those
+	// of the host's own sockets, which nobody tracks in eBPF mode.
+	Opened, Open uint64
+	// Refused found no backend, Strangers came from elsewhere than the service's sources.
+	Refused, Strangers uint64
+	// Backends are by their addresses.
+	Backends map[netip.Addr]BackendCounts
+}
+
+// BackendCounts are the connections of a backend, as those of its service.
+type BackendCounts struct{ Opened, Open uint64 }
+
+// Of returns what was counted of a backend, at both of its addresses.
+func (c *ServiceCounts) Of(b *ServiceBackendView) (sum BackendCounts) {
+	for _, a := range []netip.Addr{b.IPv4, b.IPv6} {
+		if a.IsValid() {
+			sum.Opened += c.Backends[a].Opened
+			sum.Open += c.Backends[a].Open
+		}
+	}
+	return sum
 }
 
 // ServiceNetworkView is a service's network with its name.

@@ -94,6 +94,8 @@ type Status struct {
 	// Unserved are the names of services that have no backend which serves, others' among
 	// them: their clients are refused.
 	Unserved []string `json:"unserved,omitempty"`
+	// ServiceConnections are those of all services that there are, others' among them.
+	ServiceConnections ServiceConnections `json:"service_connections"`
 	// Carried is what the daemon carries for others, which the counts above leave out.
 	Carried  []CarriedCount  `json:"carried,omitempty"`
 	Datapath datapath.Status `json:"datapath"`
@@ -103,6 +105,14 @@ type Status struct {
 	RecentDrops RecentDrops    `json:"recent_drops"`
 	// Degraded has one sentence for each thing that is not as it should be.
 	Degraded []string `json:"degraded,omitempty"`
+}
+
+// ServiceConnections sum what was counted of services' connections: those that were led to a
+// backend, that found none, and that came from elsewhere than a service's sources.
+type ServiceConnections struct {
+	Opened    uint64 `json:"opened"`
+	Refused   uint64 `json:"refused"`
+	Strangers uint64 `json:"strangers"`
 }
 
 // RecentDrops are those of Stats.Drops that happened lately.

@@ -28,6 +28,7 @@ type Fake struct {
 	networks  []request.NetworkView
 	sandboxes []*entry
 	services  []request.ServiceView
+	counts    map[string]request.ServiceCounts
 	processes sync.WaitGroup
 
 	dockerPorts []api.DockerPort

@@ -128,6 +128,29 @@ func (f *Fake) Service(_ context.Context, ref string) (request.ServiceView, erro
 	return f.services[i], nil
 }
 
+// CountServices implements api.Backend, of what SetCounts set.
+func (f *Fake) CountServices(_ context.Context, ids ...string) (map[string]request.ServiceCounts, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	all := make(map[string]request.ServiceCounts)
+	for _, id := range ids {
+		if c, is := f.counts[id]; is {
+			all[id] = c
+		}
+	}
+	return all, nil
+}
+
+// SetCounts sets the connections of the service with a name.
+func (f *Fake) SetCounts(name string, c request.ServiceCounts) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.counts == nil {
+		f.counts = make(map[string]request.ServiceCounts)
+	}
+	f.counts[ID("service", name)] = c
+}
+
 // DrainService implements api.Backend.
 func (f *Fake) DrainService(_ context.Context, ref string, req request.ServiceDrain) error {
 	f.mu.Lock()

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/fairway-project/fairway/test/harness"
+)
+
+// Connections of a service are counted where operators look for them: by backend, those that
+// are open and those that were opened, and those that nobody served.
+func TestServiceConnectionsAreCounted(t *testing.T) {
+	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
+		web := newFleet(t, e)
+		var conns []*harness.TCPConn
+		for _, f := range []harness.Family{harness.V4(), harness.V6()} {
+			for range 6 {
+				for from, dst := range map[*harness.Netns]string{e.LAN1: at(f.Host, 8080), web.client.Netns: at(web.VIP(t, "a", f), 80)} {
+					c, err := harness.DialTCP(from, dst)
+					if err != nil {
+						t.Fatal(err)
+					}
+					defer c.Close()
+					conns = append(conns, c)
+				}
+			}
+		}
+		// A first packet may be lost on its way, and another one be the first.
+		counted := func(what string, open, opened int) *harness.Service {
+			t.Helper()
+			var now *harness.Service
+			harness.Eventually(t, what, func() error {
+				now = e.InspectService(t, "web")
+				var of harness.ServiceConnections
+				for _, b := range now.Backends {
+					of.Open += b.Connections.Open
+					of.Opened += b.Connections.Opened
+				}
+				c := now.Connections
+				if c.Open != open || of.Open != open || c.Opened < opened || of.Opened != c.Opened || c.Strangers != 0 {
+					return fmt.Errorf("%+v, %+v of the backends, want %d open of %d", c, of, open, opened)
+				}
+				return nil
+			})
+			return now
+		}
+		counted("all are open", len(conns), len(conns))
+		table := e.Must(t, "service", "ls", "--counts", "--format", "{{.Name}} {{.Open}} {{.Refused}}")
+		if want := fmt.Sprintf("web %d 0", len(conns)); table != want {
+			t.Errorf("service ls --counts: %q, want %q", table, want)
+		}
+		if table := e.Must(t, "service", "backends", "web"); !strings.Contains(table, "OPEN ") {
+			t.Errorf("service backends: %s", table)
+		}
+		for _, c := range conns {
+			c.Close()
+		}
+		before := counted("none is open", 0, len(conns))
+		for _, b := range web.names() {
+			e.Must(t, "service", "drain", "web", b)
+		}
+		refusesClients(t, e.LAN1, at(harness.V4().Host, 8080))
+		now := counted("nobody serves", 0, before.Connections.Opened)
+		if now.Connections.Refused < 1 {
+			t.Errorf("refused: %+v", now.Connections)
+		}
+		m := e.Scrape(t)
+		if got := m.Sum("fairway_service_flows_total", `service="web"`); int(got) != now.Connections.Opened {
+			t.Errorf("the metric says %v, want %d", got, now.Connections.Opened)
+		}
+		if got := m.Sum("fairway_service_flows_refused_total", `service="web"`, `reason="no_backend"`); int(got) < 1 {
+			t.Errorf("the metric says that %v were refused", got)
+		}
+		if status := e.Must(t, "status"); !strings.Contains(status, fmt.Sprintf("%d connections opened", now.Connections.Opened)) {
+			t.Errorf("status: %s", status)
+		}
+		if e.Mode == harness.EBPF {
+			web.backends[0].Remove(t)
+			e.Daemon.Kill(t)
+			e.Daemon.Start(t)
+			harness.Eventually(t, "two backends", func() error {
+				if now := e.InspectService(t, "web"); len(now.Backends) != 2 || now.Connections.Opened != before.Connections.Opened {
+					return fmt.Errorf("%+v, want %d opened", now, before.Connections.Opened)
+				}
+				return nil
+			})
+		}
+	}, harness.WithMetrics())
+}
