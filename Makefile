@@ -6,7 +6,7 @@ GO ?= go
 
 .DEFAULT_GOAL := help
 .PHONY: help docker-plugin deps deps-docker deps-firewalls deps-generate deps-vm deps-builder build generate check-generated check-builder check-debian \
-	lint test test-unit test-bpf test-long clean-test test-xdp fuzz test-vm update-insns bench bench-all bench-page bench-check bench-update bench-docker demo install install-bench clean
+	lint test test-unit test-bpf test-long churn clean-test test-xdp fuzz test-vm update-insns bench bench-all bench-page bench-check bench-update bench-docker demo install install-bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,9 @@ test-long: ## run the tests that are long by nature: crowds, soaks, fuzzers, old
 	@partial=; build/ready || partial=1; export FAIRWAY_TEST_PARTIAL=$$partial; \
 		FAIRWAY_TEST_ENGINES=all build/test-report --packages="$(PACKAGES)" -- -count=1 -tags=long -run='$(or $(RUN),^TestLong)' && \
 		{ [ -n "$(RUN)" ] || FAIRWAY_TEST_ENGINES=older build/test-report --packages=./test/docker -- -count=1; }
+
+churn: ## edit services for 30 minutes under clients who know whose answers are right (FOR=2h for longer; root)
+	@FAIRWAY_TEST_CHURN=$(or $(FOR),30m) $(MAKE) --no-print-directory test-long PACKAGES=./test RUN='^TestLongServiceChurn$$'
 
 clean-test: ## remove what killed runs of the tests left (root)
 	@mkdir -p .cache/bin && $(GO) build -o .cache/bin/cell ./test/cmd/cell && .cache/bin/cell -clean
