@@ -99,7 +99,7 @@ enum limit {
 	MAX_PUBLISHED = 262144,
 	MAX_SERVICES = 16384, /* pools of backends */
 	MAX_BACKENDS = 4096,  /* of a pool */
-	RING_PLACES = 4,      /* of a word of a ring */
+	RING_PLACES = 32,     /* of a word of a ring */
 	MAX_SOURCES = 65536,  /* of all services */
 	SOURCE_IPV6 = 65536,  /* beside a slot, which is less */
 	AFFINITY_WAYS = 4,    /* clients of a set */
@@ -661,7 +661,7 @@ _Static_assert(sizeof(struct flow6) == 72, "flow6");
 _Static_assert(sizeof(struct endpoint) == 36, "endpoint");
 _Static_assert(sizeof(struct endpoint_addr_key) == 20, "endpoint_addr_key");
 _Static_assert(sizeof(struct published_key) == 24, "published_key");
-_Static_assert(sizeof(struct ring_word) == 8, "ring_word");
+_Static_assert(sizeof(struct ring_word) == 64, "ring_word");
 _Static_assert(sizeof(struct backend) == 64, "backend");
 _Static_assert(sizeof(struct pool) == sizeof(struct backend), "pool");
 _Static_assert(sizeof(struct link_key) == 40, "link_key");

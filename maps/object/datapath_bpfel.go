@@ -193,7 +193,7 @@ type DatapathEnums struct {
 	PoolFlag      uint32
 	RingWord      struct {
 		_     structs.HostLayout
-		Place [4]uint16
+		Place [32]uint16
 	}
 	_       [4]byte
 	Backend struct {
@@ -429,7 +429,7 @@ const (
 	DatapathLimitMAX_PUBLISHED     DatapathLimit = 262144
 	DatapathLimitMAX_SERVICES      DatapathLimit = 16384
 	DatapathLimitMAX_BACKENDS      DatapathLimit = 4096
-	DatapathLimitRING_PLACES       DatapathLimit = 4
+	DatapathLimitRING_PLACES       DatapathLimit = 32
 	DatapathLimitMAX_SOURCES       DatapathLimit = 65536
 	DatapathLimitSOURCE_IPV6       DatapathLimit = 65536
 	DatapathLimitAFFINITY_WAYS     DatapathLimit = 4
@@ -648,7 +648,7 @@ type DatapathResolver struct {
 
 type DatapathRingWord struct {
 	_     structs.HostLayout
-	Place [4]uint16
+	Place [32]uint16
 }
 
 type DatapathScratch struct {

@@ -22,9 +22,9 @@ func (t *Table) remember(slot uint16, on bool) error {
 	case there == on:
 		return nil
 	case on:
-		err = putInner(t.affinities, slot, make([]object.DatapathAffinitySet, object.DatapathLimitAFFINITY_SETS))
+		err = putInner(t.swaps, t.affinities, slot, make([]object.DatapathAffinitySet, object.DatapathLimitAFFINITY_SETS))
 	default:
-		err = t.affinities.Delete(uint32(slot))
+		err = t.swaps.remove(t.affinities, slot)
 	}
 	if err != nil {
 		return fmt.Errorf("clients of pool %d: %w", slot, err)

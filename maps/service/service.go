@@ -13,8 +13,10 @@ package service
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/bits"
 	"net/netip"
+	"slices"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
@@ -83,11 +85,12 @@ type Settings struct {
 // Table is the tables of all pools.
 type Table struct {
 	rings, pools, affinities, sources *ebpf.Map
+	swaps                             *swaps
 }
 
 // New returns the table in these maps, which stay the caller's.
 func New(m *object.DatapathMaps) *Table {
-	return &Table{rings: m.Rings, pools: m.Pools, affinities: m.Affinities, sources: m.ServiceSources}
+	return &Table{rings: m.Rings, pools: m.Pools, affinities: m.Affinities, sources: m.ServiceSources, swaps: newSwaps()}
 }
 
 // Limit is the number of slots, less the one that isn't used.
@@ -113,7 +116,8 @@ func (t *Table) Ring(slot uint16) ([]uint16, error) {
 	return places, nil
 }
 
-// PutRing replaces a slot's ring in one step. When it returns no program knows the former one.
+// PutRing replaces a slot's ring in one step. Programs that begin when it returns know no other
+// one; those that began before may look at the former one (Pending).
 func (t *Table) PutRing(slot uint16, places []uint16) error {
 	const perWord = int(object.DatapathLimitRING_PLACES)
 	words := make([]object.DatapathRingWord, 1, 1+(len(places)+perWord-1)/perWord)
@@ -123,15 +127,15 @@ func (t *Table) PutRing(slot uint16, places []uint16) error {
 		copy(w.Place[:], places[i:])
 		words = append(words, w)
 	}
-	if err := putInner(t.rings, slot, words); err != nil {
+	if err := putInner(t.swaps, t.rings, slot, words); err != nil {
 		return fmt.Errorf("ring of pool %d: %w", slot, err)
 	}
 	return nil
 }
 
-// DeleteRing leaves a slot without one. When it returns no program knows it.
+// DeleteRing leaves a slot without one, as PutRing does.
 func (t *Table) DeleteRing(slot uint16) error {
-	if err := t.rings.Delete(uint32(slot)); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+	if err := t.swaps.remove(t.rings, slot); err != nil {
 		return fmt.Errorf("ring of pool %d: %w", slot, err)
 	}
 	return nil
@@ -211,7 +215,7 @@ func (t *Table) PutPool(slot uint16, s Settings, backends []Backend) error {
 	if len(have) < len(want) {
 		// Room for others, that come one by one.
 		want = append(want, make([]object.DatapathBackend, roomFor(len(want))-len(want))...)
-		if err := putInner(t.pools, slot, want); err != nil {
+		if err := putInner(t.swaps, t.pools, slot, want); err != nil {
 			return fmt.Errorf("pool %d: %w", slot, err)
 		}
 		return nil
@@ -221,29 +225,39 @@ func (t *Table) PutPool(slot uint16, s Settings, backends []Backend) error {
 
 // Used returns the slots in which something stands.
 func (t *Table) Used() ([]uint16, error) {
-	var used []uint16
-	seen := make(map[uint32]bool)
+	seen := make(map[uint16]bool)
 	for _, m := range []*ebpf.Map{t.rings, t.pools, t.affinities} {
-		var slot uint32
-		var id ebpf.MapID
-		it := m.Iterate()
-		for it.Next(&slot, &id) {
-			if !seen[slot] {
-				seen[slot] = true
-				used = append(used, uint16(slot))
-			}
-		}
-		if err := it.Err(); err != nil {
+		if err := eachSlot(m, func(slot uint16) { seen[slot] = true }); err != nil {
 			return nil, fmt.Errorf("pools: %w", err)
 		}
 	}
-	return used, nil
+	return slices.Sorted(maps.Keys(seen)), nil
 }
 
-// Clear takes what stands in a slot away. No program knows it when it returns.
+// eachSlot calls f for those that aren't empty.
+func eachSlot(m *ebpf.Map, f func(slot uint16)) error {
+	const chunk = 4096
+	keys, ids := make([]uint32, chunk), make([]uint32, chunk)
+	var cursor ebpf.MapBatchCursor
+	for {
+		n, err := m.BatchLookup(&cursor, keys, ids, nil)
+		for _, slot := range keys[:n] {
+			f(uint16(slot))
+		}
+		if errors.Is(err, ebpf.ErrKeyNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// Clear takes what stands in a slot away. Nobody else is to have the slot before those programs
+// are done that look at it still (Pending).
 func (t *Table) Clear(slot uint16) error {
 	for _, m := range []*ebpf.Map{t.rings, t.pools, t.affinities} {
-		if err := m.Delete(uint32(slot)); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		if err := t.swaps.remove(m, slot); err != nil {
 			return fmt.Errorf("pool %d: %w", slot, err)
 		}
 	}
@@ -270,6 +284,9 @@ func flagsOf(s Settings) (flags uint32) {
 	}
 	return flags
 }
+
+// Room returns how many backends a table has room for that was made for so many.
+func Room(backends int) int { return roomFor(1+backends) - 1 }
 
 func roomFor(entries int) int { return 1 << bits.Len(uint(entries-1)) }
 
@@ -344,9 +361,8 @@ func inner(outer *ebpf.Map, slot uint16) (*ebpf.Map, error) {
 	return m, nil
 }
 
-// putInner puts a table with these entries into a slot. The kernel waits for programs that
-// look at the former one.
-func putInner[V any](outer *ebpf.Map, slot uint16, values []V) error {
+// putInner puts a table with these entries into a slot.
+func putInner[V any](swaps *swaps, outer *ebpf.Map, slot uint16, values []V) error {
 	var v V
 	m, err := ebpf.NewMap(&ebpf.MapSpec{
 		Type: ebpf.Array, KeySize: 4, ValueSize: uint32(unsafe.Sizeof(v)), MaxEntries: uint32(len(values)), Flags: unix.BPF_F_INNER_MAP,
@@ -362,7 +378,7 @@ func putInner[V any](outer *ebpf.Map, slot uint16, values []V) error {
 	if _, err := m.BatchUpdate(keys, values, nil); err != nil {
 		return err
 	}
-	return outer.Put(uint32(slot), m)
+	return swaps.put(outer, slot, m)
 }
 
 func readAll[V any](m *ebpf.Map) ([]V, error) {

@@ -134,6 +134,7 @@ func (d *Datapath) Mode() datapath.Mode { return datapath.EBPF }
 func (d *Datapath) Close() error {
 	d.stop()
 	<-d.done
+	d.services.table.AllPending().Wait()
 	return errors.Join(d.endClosed(), d.news.close(), d.rules.close(), d.listeners.close(), d.ns.Close(), d.loader.Close())
 }
 

@@ -36,7 +36,7 @@ var compareAddrs = cmp.Options{
 	cmpopts.EquateEmpty(),
 }
 
-func equal[T any](t *testing.T, what string, got, want T) {
+func equal[T any](t testing.TB, what string, got, want T) {
 	t.Helper()
 	if diff := cmp.Diff(want, got, compareAddrs); diff != "" {
 		t.Errorf("%s (-want +got):\n%s", what, diff)

@@ -20,6 +20,7 @@ func (w *world) killedAfter(n int, calls ...func(context.Context) error) (killed
 	// What runs in the background would go on writing.
 	w.dp.stop()
 	<-w.dp.done
+	w.dp.services.table.SwapInline()
 	var failed error
 	w.do(func() error {
 		// The thread stays as it is for good, so nobody else is to get it.

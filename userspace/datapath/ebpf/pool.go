@@ -35,6 +35,10 @@ type pool struct {
 	// those that nobody wants and stay in the table, as down, until their flows have been ended:
 	// the next process would know of them by nothing else.
 	due, leaving map[netip.AddrPort]bool
+	// fresh are free indices, less one, that nobody is to have before freed is over: programs
+	// may be looking at a ring that names them.
+	fresh map[int]bool
+	freed service.Pending
 }
 
 // ringMember is an active backend.
@@ -46,7 +50,9 @@ type ringMember struct {
 
 // adoptPool reads what stands in a slot.
 func adoptPool(t *service.Table, slot uint16) (*pool, error) {
-	p := &pool{slot: slot, adopted: true, due: make(map[netip.AddrPort]bool), leaving: make(map[netip.AddrPort]bool)}
+	p := &pool{slot: slot, adopted: true, due: make(map[netip.AddrPort]bool), leaving: make(map[netip.AddrPort]bool), fresh: make(map[int]bool)}
+	// Nothing that an earlier owner of the slot had is to be met.
+	t.Pending(slot).Wait()
 	var err error
 	p.settings, p.backends, p.there, err = t.Pool(slot)
 	return p, err
@@ -71,13 +77,14 @@ func (p *pool) fill(t *service.Table, s service.Settings, want []datapath.Backen
 	stays := targetsOf(want)
 	for i := range next {
 		if _, stays := stays[next[i].Target]; !stays && !p.leaving[next[i].Target] {
-			next[i] = service.Backend{}
+			p.free(next, i)
 		}
 	}
+	p.freed = t.Pending(p.slot)
 	return p.put(t, s, next)
 }
 
-// shut has the pool serve nobody any more. When it returns, no program is about to open a flow.
+// shut has the pool serve nobody any more. Programs that began before may be about to open a flow.
 func (p *pool) shut(t *service.Table) error {
 	next := slices.Clone(p.backends)
 	for i := range next {
@@ -94,6 +101,13 @@ func (p *pool) shut(t *service.Table) error {
 	return t.DeleteRing(p.slot)
 }
 
+// free takes a backend's index away.
+func (p *pool) free(backends []service.Backend, i int) {
+	if backends[i].State != service.None {
+		backends[i], p.fresh[i] = service.Backend{}, true
+	}
+}
+
 // takeDue returns the backends whose flows are to be ended, for the one who does it.
 func (p *pool) takeDue() map[netip.AddrPort]bool {
 	due := p.due
@@ -106,7 +120,7 @@ func (p *pool) forget(t *service.Table, ended map[netip.AddrPort]bool) error {
 	next := slices.Clone(p.backends)
 	for i, b := range next {
 		if p.leaving[b.Target] && ended[b.Target] {
-			next[i] = service.Backend{}
+			p.free(next, i)
 		}
 	}
 	if err := p.put(t, p.settings, next); err != nil {
@@ -122,10 +136,12 @@ func (p *pool) arrange(want []datapath.Backend, found func(datapath.Backend) ser
 	next = slices.Clone(p.backends)
 	stays := targetsOf(want)
 	at := make(map[netip.AddrPort]int, len(next))
-	var free []int
+	if p.freed.Over() {
+		clear(p.fresh)
+	}
+	free := p.unused(next)
 	for i := range next {
 		if next[i].State == service.None {
-			free = append(free, i)
 			continue
 		}
 		at[next[i].Target] = i
@@ -135,6 +151,11 @@ func (p *pool) arrange(want []datapath.Backend, found func(datapath.Backend) ser
 	}
 	for _, b := range want {
 		i, known := at[b.Target]
+		if !known && len(free) == 0 && len(p.fresh) > 0 && len(next) == service.Room(len(next)) {
+			p.freed.Wait()
+			clear(p.fresh)
+			free = p.unused(next)
+		}
 		switch {
 		case known:
 		case len(free) > 0:
@@ -151,6 +172,16 @@ func (p *pool) arrange(want []datapath.Backend, found func(datapath.Backend) ser
 		}
 	}
 	return next, members, nil
+}
+
+// unused are the indices, less one, that somebody may have at once.
+func (p *pool) unused(backends []service.Backend) (free []int) {
+	for i := range backends {
+		if backends[i].State == service.None && !p.fresh[i] {
+			free = append(free, i)
+		}
+	}
+	return free
 }
 
 // targetsOf are the states that backends are to have. A pool may have a thousand.

@@ -26,6 +26,7 @@ func (d *Datapath) edit(change func() error) error {
 	if closed {
 		d.collector.wake.Raise()
 	}
+	d.settle(moved, ended)
 	return errors.Join(err, d.repoint(moved), d.forgetSources(lost), d.endServices(ended))
 }
 
@@ -35,7 +36,15 @@ func (d *Datapath) endClosed() error {
 	d.mu.Lock()
 	closed, ended := d.ports.takeClosed(), d.services.takeEnded()
 	d.mu.Unlock()
+	d.settle(closed, ended)
 	return errors.Join(d.repoint(closed), d.endServices(ended))
+}
+
+// settle waits, before flows are looked for, until no program opens one by what pools had.
+func (d *Datapath) settle(ports map[model.Port]bool, ended []endedFlows) {
+	if len(ports)+len(ended) > 0 {
+		d.services.table.AllPending().Wait()
+	}
 }
 
 // repoint removes the UDP flows to these ports that don't go where the publications

@@ -25,7 +25,7 @@ func (s *slots) release(slot uint16) { delete(s.used, slot) }
 func (s *slots) next() (uint16, error) {
 	for range s.size - 1 {
 		s.after++
-		if int(s.after) >= s.size {
+		if s.after == 0 || int(s.after) >= s.size {
 			s.after = 1
 		}
 		if !s.used[s.after] {

@@ -25,7 +25,7 @@ import (
 // world is a host in a network namespace of its own: a bridge br0 with ports, and
 // an uplink up0.
 type world struct {
-	t     *testing.T
+	t     testing.TB
 	cfg   Config
 	netns string
 	dp    *Datapath
@@ -35,7 +35,7 @@ type world struct {
 	devices     map[string]int
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	var b [6]byte
 	_, _ = rand.Read(b[:])
