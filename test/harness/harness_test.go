@@ -36,6 +36,31 @@ func TestSnifferSeesWhatArrives(t *testing.T) {
 	s.Never(t, "public source", Contains("public"))
 }
 
+// A connection to a peer that is gone says nothing more in the world of the next test.
+func TestClosedConnectionsEnd(t *testing.T) {
+	t.Parallel()
+	w := NewTopology(t)
+	ServeTCP(t, w.WAN, 7000, "wan")
+	var open []*TCPConn
+	for _, f := range []Family{v4(), v6()} {
+		c, err := DialTCP(w.Host, HostPort(f.WAN, "7000"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		open = append(open, c)
+	}
+	w.WAN.IP(t, "link set eth0 down")
+	for _, c := range open {
+		c.Close()
+	}
+	if left, err := w.Host.lingering(); err != nil || len(left) != len(open) {
+		t.Errorf("sockets that wait for an acknowledgement: %q, %v", left, err)
+	}
+	if err := w.Host.endUnacknowledged(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestSnapshotComparesEqual(t *testing.T) {
 	t.Parallel()
 	w := NewTopology(t)

@@ -3,6 +3,7 @@
 package harness
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -224,7 +225,7 @@ func (e *Env) tidy(t testing.TB) bool {
 // begins without.
 func (e *Env) forget() error {
 	for _, n := range e.all() {
-		if err := n.Do(forgetNetwork); err != nil {
+		if err := errors.Join(n.Do(forgetNetwork), n.endUnacknowledged()); err != nil {
 			return fmt.Errorf("%s: %w", n.Name, err)
 		}
 	}
