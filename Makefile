@@ -6,7 +6,7 @@ GO ?= go
 
 .DEFAULT_GOAL := help
 .PHONY: help docker-plugin deps deps-docker deps-firewalls deps-generate deps-vm deps-builder build generate check-generated check-builder check-debian \
-	lint test test-unit test-bpf test-long churn clean-test test-xdp fuzz test-vm update-insns bench bench-all bench-page bench-check bench-update bench-docker demo install install-bench clean
+	lint test test-unit test-bpf test-long churn clean-test test-xdp fuzz test-vm update-insns bench bench-services bench-all bench-page bench-check bench-update bench-docker demo install install-bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -96,12 +96,15 @@ test-vm: ## verify the programs and run a few tests on Debian's 6.1 and 6.12 ker
 update-insns: ## record how many instructions the verifiers of test-vm's kernels look at
 	@FAIRWAY_RECORD_INSNS=1 test/vm/run
 
-# The cases that bench/target says something of.
+# The cases that bench/target says something of, but for services.
 bench_cases := ^(pps|rr|crr|stream)/walk=(lan-published|container-container)/family=ipv4/flows=1$$|^pps/walk=lan-published/family=ipv4/flows=65536$$|^rr/walk=loopback-published/family=ipv4/flows=1$$|^ports/.*op=(crr/ports=(1|10000)/at=last|publish/count=(1|206)/present=(0|10000))$$|^flows/walk=lan-published/.*measure=memory|^flood/walk=lan-published/family=ipv4
 bench_arms := ebpf,ebpf-xdp,iptables,docker,redirect,veth,veth-xdp
 
 bench: build ## measure what has a target and write the report into bench/out (root, a quiet machine, under 15 minutes)
 	bin/fairway-bench --budget 14m --arms $(bench_arms) --match '$(bench_cases)' --out bench/out
+
+bench-services: build ## measure services beside iptables, nftables, HAProxy and IPVS into bench/out (root, a quiet machine, 12 minutes)
+	bin/fairway-bench prog services --budget 10m --match '^services/|^prog/family=ipv4/program=from_uplink/path=(published|service|service-of-1000|one-of-10000-services)/flow=new/table=empty$$' --out bench/out
 
 bench-all: build ## measure every case on every arm (root, a quiet machine, 40 minutes)
 	bin/fairway-bench --out bench/out

@@ -10,6 +10,7 @@ import (
 	"github.com/fairway-project/fairway/bench/plan"
 	"github.com/fairway-project/fairway/bench/ports"
 	"github.com/fairway-project/fairway/bench/prog"
+	"github.com/fairway-project/fairway/bench/services"
 	"github.com/fairway-project/fairway/bench/sockets"
 )
 
@@ -20,6 +21,6 @@ func Workloads() []plan.Workload {
 		[]plan.Workload{&prog.Workload{}},
 		packets.Workloads(),
 		sockets.Workloads(),
-		[]plan.Workload{ports.Workload(), attach.Workload()},
+		[]plan.Workload{ports.Workload(), services.Workload(), attach.Workload()},
 	)
 }

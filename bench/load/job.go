@@ -21,6 +21,9 @@ const (
 	Stream Kind = "stream"
 	// UDPRR is request and response by one datagram each, on connected sockets.
 	UDPRR Kind = "udp-rr"
+	// HTTP is of services only: every request is answered with 204, by the standard
+	// library, for who asks whether a server is there.
+	HTTP Kind = "http"
 )
 
 // Kinds returns all there are.
@@ -59,9 +62,12 @@ type Job struct {
 // Service is what a server does.
 type Service struct {
 	Kind Kind
+	// Netns to listen in, "" for the side's own: servers of several namespaces in one
+	// process change places without another address space.
+	Netns string
 	// Addr to listen on; port 0 takes a free one.
 	Addr netip.AddrPort
-	// Flows of the clients. One is served by blocking calls, one after the other;
+	// Flows of the clients, but for HTTP. One is served by blocking calls, one after the other;
 	// more by epoll.
 	Flows int
 	// Request and Response as in Job.

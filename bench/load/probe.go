@@ -26,6 +26,9 @@ type Probe struct {
 	Every time.Duration
 	// Timeout of the whole.
 	Timeout time.Duration
+	// Gone says that the target is there, for some of the attempts at least, and that
+	// the moment is wanted after which none succeeds.
+	Gone bool
 	// Early says that the target may answer the first attempt, which otherwise
 	// shows that whatever is measured was there before.
 	Early bool
@@ -33,7 +36,8 @@ type Probe struct {
 
 // Answer is what a probe found.
 type Answer struct {
-	// At is when the first connection was there, by Clock.
+	// At is when the first connection was there, by Clock; of Probe.Gone, when the last
+	// one was asked for that succeeded.
 	At time.Duration
 	// Attempts, the successful one among them.
 	Attempts int
@@ -71,7 +75,16 @@ type prober struct {
 	poller   *poller
 	attempts int
 	sockets  map[int]int
+	// begun is when each attempt was whose answer is still waited for. last is the last one
+	// that succeeded, of Probe.Gone, and lastBegun when it was.
+	begun     map[int]time.Duration
+	last      int
+	lastBegun time.Duration
 }
+
+// failures in a row of a target that a fifth of all attempts reached: by chance that happens
+// once in 10^19.
+const failures = 200
 
 func (p *prober) run() (answer *Answer, err error) {
 	runtime.LockOSThread()
@@ -82,7 +95,7 @@ func (p *prober) run() (answer *Answer, err error) {
 	if p.poller, err = newPoller(); err != nil {
 		return nil, err
 	}
-	p.sockets = map[int]int{}
+	p.sockets, p.begun = map[int]int{}, map[int]time.Duration{}
 	defer func() {
 		for _, fd := range p.sockets {
 			unix.Close(fd)
@@ -93,7 +106,7 @@ func (p *prober) run() (answer *Answer, err error) {
 }
 
 func (p *prober) loop() (*Answer, error) {
-	begun := Clock()
+	begun, armed := Clock(), false
 	for due := begun; ; due += p.Every {
 		there, err := p.attempt()
 		if err == nil && !there {
@@ -103,13 +116,16 @@ func (p *prober) loop() (*Answer, error) {
 		switch {
 		case err != nil:
 			return nil, err
+		case p.Gone && p.last > 0 && p.attempts-p.last > failures:
+			return &Answer{At: p.lastBegun, Attempts: p.attempts}, nil
 		case there && p.attempts == 1 && !p.Early:
 			return nil, fmt.Errorf("probe of %s: answered before anything was done", p.Target)
 		case !there && now-begun > p.Timeout:
 			return nil, fmt.Errorf("probe of %s: no answer within %v to %d attempts", p.Target, p.Timeout, p.attempts)
 		}
-		if p.attempts == 1 {
+		if !armed && (!p.Gone || p.last > 0) {
 			p.armed()
+			armed = true
 		}
 		if there {
 			return &Answer{At: now, Attempts: p.attempts}, nil
@@ -122,18 +138,17 @@ func (p *prober) loop() (*Answer, error) {
 // attempt begins one. Without a route there is none to wait for.
 func (p *prober) attempt() (there bool, err error) {
 	p.attempts++
+	p.begun[p.attempts] = Clock()
 	fd, err := newSocket(p.Target.Addr(), unix.SOCK_STREAM|unix.SOCK_NONBLOCK)
 	if err != nil {
 		return false, fmt.Errorf("probe of %s: %w", p.Target, err)
 	}
 	if err := dial(fd, p.Target); !errors.Is(err, unix.EINPROGRESS) {
-		unix.Close(fd)
-		return err == nil, nil
+		return p.answered(p.attempts, fd, err), nil
 	}
 	p.sockets[p.attempts] = fd
-	if old, ok := p.sockets[p.attempts-openAttempts]; ok {
-		unix.Close(old)
-		delete(p.sockets, p.attempts-openAttempts)
+	if old := p.attempts - openAttempts; p.sockets[old] != 0 {
+		p.forget(old, p.sockets[old])
 	}
 	return false, p.poller.add(fd, unix.EPOLLOUT, p.attempts)
 }
@@ -148,14 +163,27 @@ func (p *prober) await(until time.Duration) (there bool, err error) {
 		}
 		for _, e := range events {
 			fd := p.sockets[int(e.Fd)]
-			if socketError(fd) == nil {
+			if p.answered(int(e.Fd), fd, socketError(fd)) {
 				return true, nil
 			}
-			unix.Close(fd)
-			delete(p.sockets, int(e.Fd))
 		}
 		if Clock() >= until {
 			return false, nil
 		}
 	}
+}
+
+// answered notes what became of an attempt and reports whether that is what is waited for.
+func (p *prober) answered(attempt, fd int, err error) bool {
+	if err == nil && attempt > p.last {
+		p.last, p.lastBegun = attempt, p.begun[attempt]
+	}
+	p.forget(attempt, fd)
+	return err == nil && !p.Gone
+}
+
+func (p *prober) forget(attempt, fd int) {
+	unix.Close(fd)
+	delete(p.sockets, attempt)
+	delete(p.begun, attempt)
 }

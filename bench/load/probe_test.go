@@ -3,11 +3,17 @@
 package load
 
 import (
+	"bufio"
+	"fmt"
+	"net"
+	"net/http"
 	"net/netip"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/fairway-project/fairway/userspace/netns"
 )
 
 func itoa(n int) string { return strconv.Itoa(n) }
@@ -70,4 +76,45 @@ func TestProbeGivesUp(t *testing.T) {
 			t.Errorf("%s answered: %+v", target, a)
 		}
 	}
+}
+
+func TestProbeOfWhatGoes(t *testing.T) {
+	e := newEnds(t)
+	server := start(t, e.serverNS)
+	target := netip.AddrPortFrom(e.address, 7001)
+	_, err := server.Serve(t.Context(), Service{Kind: CRR, Addr: target, Flows: 2})
+	must(t, err)
+	must(t, e.client.Probe(t.Context(), Probe{Target: target, Every: 200 * time.Microsecond, Timeout: 10 * time.Second, Gone: true}))
+	before := Clock()
+	must(t, server.Close())
+	after := Clock()
+	a, err := e.client.Await(t.Context())
+	must(t, err)
+	if a.At < before-time.Second || a.At > after || a.Attempts <= failures {
+		t.Errorf("ended between %v and %v, answered last at %v, %d attempts", before, after, a.At, a.Attempts)
+	}
+}
+
+func TestHTTP(t *testing.T) {
+	e := newEnds(t)
+	at, err := e.client.Serve(t.Context(), Service{Kind: HTTP, Netns: e.serverNS, Addr: netip.AddrPortFrom(e.address, 0)})
+	must(t, err)
+	must(t, netns.Do(e.clientNS, func() error {
+		conn, err := net.Dial("tcp", at.String())
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		if _, err := conn.Write([]byte("GET / HTTP/1.1\r\nHost: web\r\n\r\n")); err != nil {
+			return err
+		}
+		answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			return err
+		}
+		if answer.StatusCode != http.StatusNoContent {
+			return fmt.Errorf("status %s", answer.Status)
+		}
+		return answer.Body.Close()
+	}))
 }

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/fairway-project/fairway/userspace/netns"
 )
 
 // Counts is what services did.
@@ -33,10 +35,10 @@ type service struct {
 
 func (w *worker) serve(s Service) (netip.AddrPort, error) {
 	flags := 0
-	if s.Flows > 1 && s.Kind != UDPRR {
+	if s.Flows > 1 && s.Kind != UDPRR || s.Kind == HTTP {
 		flags = unix.SOCK_NONBLOCK
 	}
-	fd, bound, err := listen(s, flags)
+	fd, bound, err := listenIn(s, flags)
 	if err != nil {
 		return bound, err
 	}
@@ -48,6 +50,8 @@ func (w *worker) serve(s Service) (netip.AddrPort, error) {
 	switch {
 	case s.Kind == UDPRR:
 		loop = one.datagrams
+	case s.Kind == HTTP:
+		loop = one.http
 	case s.Flows > 1:
 		loop = one.poll
 	}
@@ -59,6 +63,18 @@ func (w *worker) serve(s Service) (netip.AddrPort, error) {
 		os.Exit(1)
 	}()
 	return bound, nil
+}
+
+// listenIn listens in the service's namespace. Where a socket is made is where it stays.
+func listenIn(s Service, flags int) (fd int, bound netip.AddrPort, err error) {
+	if s.Netns == "" {
+		return listen(s, flags)
+	}
+	err = netns.Do(s.Netns, func() (err error) {
+		fd, bound, err = listen(s, flags)
+		return err
+	})
+	return fd, bound, err
 }
 
 func (w *worker) counts() *Counts {

@@ -31,6 +31,10 @@ const (
 	DockerNoProxy Arm = "docker-noproxy"
 	// NFTables does the same with one map lookup instead of chains of rules.
 	NFTables Arm = "nftables"
+	// HAProxy is a proxy in front of a service's backends, and IPVS the kernel's own
+	// balancer. Both have services only.
+	HAProxy Arm = "haproxy"
+	IPVS    Arm = "ipvs"
 	// EBPF is Fairway's ebpf mode with XDP off, and XDP the same with --xdp auto.
 	EBPF Arm = "ebpf"
 	XDP  Arm = "ebpf-xdp"
@@ -40,7 +44,7 @@ const (
 
 // Arms returns every arm, in the order of tables.
 func Arms() []Arm {
-	return []Arm{EBPF, XDP, IPTables, IPTablesLegacy, NFTables, Docker, DockerNoProxy, Redirect, Lookup, Route, Veth, VethXDP, Empty}
+	return []Arm{EBPF, XDP, IPTables, IPTablesLegacy, NFTables, Docker, DockerNoProxy, HAProxy, IPVS, Redirect, Lookup, Route, Veth, VethXDP, Empty}
 }
 
 // Known reports whether there is such an arm in any workload.

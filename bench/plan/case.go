@@ -64,6 +64,9 @@ type Case struct {
 	// like starting a daemon; 0 limits nothing.
 	Slice time.Duration
 	Pairs int
+	// Single leaves A/A out of the case's group: for what takes long to set up and is
+	// compared to nothing.
+	Single bool
 }
 
 // Name is the case's in tables, raw data and --match: key=value, joined by

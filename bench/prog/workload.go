@@ -46,9 +46,9 @@ func (*Workload) Cases(s plan.Selection) []plan.Case {
 	var cases []plan.Case
 	for _, family := range s.FamiliesOr(plan.IPv4, plan.IPv6) {
 		for _, p := range paths(family == plan.IPv6) {
-			served := p.pools() != pools{}
+			ofService := p.pools() != pools{}
 			for _, table := range tables {
-				if table != "empty" && (p.kind == without || served || s.Short) || served && s.Short {
+				if table != "empty" && (p.kind == without || ofService || s.Short) || ofService && s.Short {
 					continue
 				}
 				cases = append(cases, p.caseOf(family, table))

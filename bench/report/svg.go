@@ -63,6 +63,10 @@ func colour(a plan.Arm) string {
 		return "#7f3c00"
 	case plan.DockerNoProxy:
 		return "#b8860b"
+	case plan.HAProxy:
+		return "#44aa99"
+	case plan.IPVS:
+		return "#332288"
 	case plan.Redirect:
 		return "#5e3c99"
 	case plan.Lookup:

@@ -3,8 +3,10 @@
 package run
 
 import (
+	"slices"
 	"time"
 
+	"github.com/fairway-project/fairway/bench/plan"
 	"github.com/fairway-project/fairway/bench/stat"
 )
 
@@ -14,9 +16,17 @@ func (g Group) weight() time.Duration {
 	return time.Duration(g.subjects()*(g.Pairs+1)) * g.Slice
 }
 
+// single reports whether the group has no A/A.
+func (g Group) single() bool {
+	return slices.ContainsFunc(g.Cases, func(c plan.Case) bool { return c.Single })
+}
+
 // subjects are the arms of all cases, and one more for A/A.
 func (g Group) subjects() int {
 	n := 1
+	if g.single() {
+		n = 0
+	}
 	for _, arms := range g.Arms {
 		n += len(arms)
 	}

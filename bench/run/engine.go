@@ -69,7 +69,7 @@ func (e *engine) measure(ctx context.Context) (cases []result.Case, err error) {
 	return e.results(), nil
 }
 
-// startAll sets up every arm of every case, and the first one once more.
+// startAll sets up every arm of every case, and the first one once more for A/A.
 func (e *engine) startAll(ctx context.Context) error {
 	for i, c := range e.group.Cases {
 		e.Progress.Case(c.FullName())
@@ -85,7 +85,7 @@ func (e *engine) startAll(ctx context.Context) error {
 			}
 		}
 	}
-	if len(e.subjects) == 0 {
+	if len(e.subjects) == 0 || e.group.single() {
 		return nil
 	}
 	first := e.subjects[0]

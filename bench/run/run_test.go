@@ -104,6 +104,19 @@ func TestRunInterleavesAGroup(t *testing.T) {
 	}
 }
 
+func TestRunWithoutTheFirstAgain(t *testing.T) {
+	c := flows(1)
+	c.Single = true
+	w := newWorld(t, c)
+	r, err := w.run(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Cases[0].Again != nil || w.count("start ebpf") != 1 || w.notes.slices != 9 || w.notes.counted != 9 {
+		t.Errorf("%+v, %v, progress %+v", r.Cases[0], *w.events, w.notes)
+	}
+}
+
 func TestRunSelects(t *testing.T) {
 	onVeth := flows(9)
 	onVeth.Arms = []plan.Arm{plan.Veth}

@@ -28,6 +28,9 @@ type Counters struct {
 	// Tracked are the connections that nf_conntrack knows now, Flows those of
 	// Fairway's tables.
 	Tracked, Flows uint64
+	// Proxied are bytes of requests that a proxy has passed on, Balanced clients' packets
+	// that IPVS has.
+	Proxied, Balanced uint64
 	// Tables says whose rules there are: "legacy", "nft".
 	Tables string
 }

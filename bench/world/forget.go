@@ -19,7 +19,7 @@ import (
 func (w *World) Forget() error {
 	var err error
 	switch w.Arm {
-	case plan.Redirect, plan.Lookup, plan.Route, plan.Veth, plan.VethXDP:
+	case plan.Redirect, plan.Lookup, plan.Route, plan.Veth, plan.VethXDP, plan.HAProxy:
 	case plan.EBPF, plan.XDP:
 		err = errors.Join(
 			emptyPinned[object.DatapathFlow4Key, object.DatapathFlow4](w.env.BPFFS, object.DatapathMapFlows4),

@@ -15,7 +15,11 @@ import (
 
 // nftables does what the rules of iptables mode do with as few as there can be: one
 // map lookup for all published ports, however many, instead of a chain of rules.
-type nftables struct{ bridge }
+type nftables struct {
+	bridge
+	// serves is set once there is a map of services.
+	serves bool
+}
 
 //go:embed nftables.nft
 var ruleset string

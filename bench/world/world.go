@@ -96,6 +96,10 @@ func newCarrier(w *World) (carrier, error) {
 		return &route{w: w}, nil
 	case plan.NFTables:
 		return &nftables{bridge: bridge{w: w}}, nil
+	case plan.HAProxy:
+		return &haproxy{bridge: bridge{w: w}}, nil
+	case plan.IPVS:
+		return &ipvs{bridge: bridge{w: w}}, nil
 	case plan.Redirect, plan.Lookup:
 		return &redirecting{bridge: bridge{w: w}}, nil
 	case plan.IPTables, plan.IPTablesLegacy, plan.EBPF, plan.XDP:
