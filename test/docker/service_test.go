@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fairway-project/fairway/test/harness"
 )
@@ -52,15 +53,20 @@ func (d *engine) serving(name string, active, of int) {
 
 // get fetches http://TO/, and returns who answered and whom that saw.
 func get(from *harness.Netns, to string) (tag string, seen netip.Addr, err error) {
+	return getFor(harness.Silence, from, to, "/")
+}
+
+// getFor is get of a path, with a limit for the answer.
+func getFor(limit time.Duration, from *harness.Netns, to, path string) (tag string, seen netip.Addr, err error) {
 	dial := func(ctx context.Context, network, addr string) (c net.Conn, err error) {
 		err = from.Do(func() (err error) {
-			c, err = (&net.Dialer{Timeout: harness.Silence}).DialContext(ctx, network, addr)
+			c, err = (&net.Dialer{Timeout: limit}).DialContext(ctx, network, addr)
 			return err
 		})
 		return c, err
 	}
-	client := http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}, Timeout: harness.Silence}
-	answer, err := client.Get("http://" + to + "/")
+	client := http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}, Timeout: limit}
+	answer, err := client.Get("http://" + to + path)
 	if err != nil {
 		return "", seen, err
 	}

@@ -6,6 +6,8 @@
 //
 //	e2e-peer serve PORT TAG   echo server, TCP and UDP, both families
 //	e2e-peer web PORT TAG     HTTP server that answers as the echo server greets
+//	e2e-peer linger PORT TAG  web that ends at SIGTERM as servers should: /hold is answered
+//	                          then, and it ends when nobody has asked for a while
 //	e2e-peer fetch HOST:PORT  connects by name, prints the server's greeting
 //	e2e-peer lookup NAME      prints the addresses that the resolver gives
 //	e2e-peer exit CODE        ends with this code
@@ -20,8 +22,10 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"slices"
 	"strconv"
+	"syscall"
 	"time"
 )
 
@@ -38,6 +42,8 @@ func run(args []string) error {
 		return serve(args[1], os.ExpandEnv(args[2]))
 	case len(args) == 3 && args[0] == "web":
 		return web(args[1], os.ExpandEnv(args[2]))
+	case len(args) == 3 && args[0] == "linger":
+		return linger(args[1], os.ExpandEnv(args[2]))
 	case len(args) == 2 && args[0] == "fetch":
 		return fetch(args[1])
 	case len(args) == 2 && args[0] == "lookup":
@@ -49,7 +55,7 @@ func run(args []string) error {
 		}
 		return err
 	}
-	return errors.New("want serve PORT TAG, web PORT TAG, fetch HOST:PORT, lookup NAME or exit CODE")
+	return errors.New("want serve PORT TAG, web PORT TAG, linger PORT TAG, fetch HOST:PORT, lookup NAME or exit CODE")
 }
 
 // serve prints "ready" once all sockets are open and then serves for ever.
@@ -81,6 +87,43 @@ func web(port, tag string) error {
 	return http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "%s %s\n", tag, r.RemoteAddr)
 	}))
+}
+
+// quiet is how long nobody may ask before linger ends.
+const quiet = 2 * time.Second
+
+func linger(port, tag string) error {
+	ended := make(chan os.Signal, 1)
+	signal.Notify(ended, syscall.SIGTERM)
+	asked, ending := make(chan struct{}), make(chan struct{})
+	server := &http.Server{Addr: net.JoinHostPort("", port), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/hold" {
+			<-ending
+		} else {
+			asked <- struct{}{}
+		}
+		fmt.Fprintf(w, "%s %s\n", tag, r.RemoteAddr)
+	})}
+	go func() {
+		var silence <-chan time.Time
+		for {
+			select {
+			case <-asked:
+			case <-ended:
+				close(ending)
+				silence = time.After(quiet)
+				continue
+			case <-silence:
+				_ = server.Shutdown(context.Background())
+				os.Exit(0)
+			}
+			if silence != nil {
+				silence = time.After(quiet)
+			}
+		}
+	}()
+	fmt.Println("ready")
+	return server.ListenAndServe()
 }
 
 func serveTCP(l net.Listener, tag string) {
