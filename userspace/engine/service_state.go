@@ -120,12 +120,28 @@ func (s *state) hasService(networkID, name string) bool {
 	if s.claimed[serviceClaim(networkID, name)] > 0 {
 		return true
 	}
-	for id := range s.servicesOf[networkID] {
-		if strings.EqualFold(s.services[id].Name, name) {
-			return true
+	return s.servicesNamed[nameOn(networkID, name)] > 0
+}
+
+// serviceName is a name in lower case on a network.
+type serviceName struct{ networkID, name string }
+
+func nameOn(networkID, name string) serviceName { return serviceName{networkID, strings.ToLower(name)} }
+
+// dropService needs the lock. A service that isn't there is no error.
+func (s *state) dropService(id string) {
+	svc := s.services[id]
+	if svc == nil {
+		return
+	}
+	delete(s.services, id)
+	for _, n := range svc.Networks {
+		unindex(s.servicesOf, n.NetworkID, id)
+		on := nameOn(n.NetworkID, svc.Name)
+		if s.servicesNamed[on]--; s.servicesNamed[on] == 0 {
+			delete(s.servicesNamed, on)
 		}
 	}
-	return false
 }
 
 // claimNames keeps the names of a sandbox that is being made, or that is joining a network, from

@@ -26,8 +26,10 @@ type state struct {
 	// ofNetwork and ofSandbox hold the endpoint IDs of each.
 	ofNetwork map[string]map[string]bool
 	ofSandbox map[string]map[string]bool
-	// servicesOf holds the IDs of each network's services.
-	servicesOf map[string]map[string]bool
+	// servicesOf holds the IDs of each network's services, and servicesNamed how many of them
+	// are called so.
+	servicesOf    map[string]map[string]bool
+	servicesNamed map[serviceName]int
 	// claimed counts, by names with a prefix for their kind, objects that are being made and
 	// nobody sees yet.
 	claimed map[string]int
@@ -43,6 +45,8 @@ func newState() *state {
 		ofSandbox:  make(map[string]map[string]bool),
 		servicesOf: make(map[string]map[string]bool),
 		claimed:    make(map[string]int),
+
+		servicesNamed: make(map[serviceName]int),
 	}
 }
 
@@ -208,16 +212,15 @@ func (s *state) put(c change) {
 		index(s.ofSandbox, ep.SandboxID, ep.ID)
 	}
 	for _, svc := range c.services {
+		s.dropService(svc.ID)
 		s.services[svc.ID] = svc
 		for _, n := range svc.Networks {
 			index(s.servicesOf, n.NetworkID, svc.ID)
+			s.servicesNamed[nameOn(n.NetworkID, svc.Name)]++
 		}
 	}
 	for _, svc := range c.goneServices {
-		delete(s.services, svc.ID)
-		for _, n := range svc.Networks {
-			unindex(s.servicesOf, n.NetworkID, svc.ID)
-		}
+		s.dropService(svc.ID)
 	}
 	for _, ep := range c.goneEndpoints {
 		delete(s.endpoints, ep.ID)

@@ -50,7 +50,7 @@ func (e *Engine) keepPins() {
 func (e *Engine) tendDevices(ctx context.Context) {
 	// First what should be there, then what is: a device that is made between
 	// the two looks would seem to be lost otherwise.
-	made, attached := e.facts.made.all(), e.facts.attached.all()
+	made, attached, placed := e.facts.made.all(), e.facts.attached.all(), e.vips.there()
 	seen, err := e.look()
 	if err != nil {
 		e.log.Error("devices not listed", "err", err)
@@ -61,7 +61,7 @@ func (e *Engine) tendDevices(ctx context.Context) {
 		if n == nil {
 			continue
 		}
-		if t := e.tending(n); t != nil && !(t.NetworkWhole(n, dev, seen) && e.addressesWhole(n, dev, seen)) {
+		if t := e.tending(n); t != nil && !(t.NetworkWhole(n, dev, seen) && e.addressesWhole(n, dev, placed, seen)) {
 			e.log.Info("device of a network is put right", "network", n.Name, "device", n.Device())
 			e.mendNetwork(ctx, n)
 		}

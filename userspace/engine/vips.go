@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -18,7 +19,8 @@ import (
 
 // vips are the addresses of services that are on devices, or are about to be.
 type vips struct {
-	mu  sync.Mutex
+	mu sync.Mutex
+	// all are true for those that are there.
 	all map[netip.Addr]bool
 }
 
@@ -29,8 +31,28 @@ func (v *vips) add(addrs ...netip.Addr) {
 		v.all = make(map[netip.Addr]bool)
 	}
 	for _, a := range addrs {
-		v.all[a] = true
+		v.all[a] = false
 	}
+}
+
+// placed says whether the addresses are on their devices.
+func (v *vips) placed(is bool, addrs ...netip.Addr) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, a := range addrs {
+		if _, has := v.all[a]; has {
+			v.all[a] = is
+		}
+	}
+}
+
+// there returns those that are on their devices.
+func (v *vips) there() map[netip.Addr]bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	all := maps.Clone(v.all)
+	maps.DeleteFunc(all, func(_ netip.Addr, is bool) bool { return !is })
+	return all
 }
 
 func (v *vips) remove(addrs ...netip.Addr) {
@@ -45,14 +67,18 @@ func (v *vips) remove(addrs ...netip.Addr) {
 func (v *vips) has(a netip.Addr) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.all[a]
+	_, has := v.all[a]
+	return has
 }
 
 // without returns the addresses that no service has.
 func (v *vips) without(addrs []netip.Addr) []netip.Addr {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return slices.DeleteFunc(addrs, func(a netip.Addr) bool { return v.all[a] })
+	return slices.DeleteFunc(addrs, func(a netip.Addr) bool {
+		_, has := v.all[a]
+		return has
+	})
 }
 
 // vipsOf are a service's addresses in one of its networks.
@@ -104,11 +130,18 @@ func (e *Engine) servingDriver(n *model.Network) (driver.Serving, error) {
 // place puts a service's addresses on the devices of its networks.
 func (e *Engine) place(ctx context.Context, s *model.Service) error {
 	e.vips.add(allVIPs(s)...)
-	return e.eachVIP(s, func(d driver.Serving, n *model.Network, a netip.Addr) error { return d.AddAddress(ctx, n, a) })
+	return e.eachVIP(s, func(d driver.Serving, n *model.Network, a netip.Addr) error {
+		err := d.AddAddress(ctx, n, a)
+		if err == nil {
+			e.vips.placed(true, a)
+		}
+		return err
+	})
 }
 
 // displace takes them off.
 func (e *Engine) displace(ctx context.Context, s *model.Service) error {
+	e.vips.placed(false, allVIPs(s)...)
 	err := e.eachVIP(s, func(d driver.Serving, n *model.Network, a netip.Addr) error { return d.RemoveAddress(ctx, n, a) })
 	if err == nil {
 		e.vips.remove(allVIPs(s)...)
@@ -145,18 +178,21 @@ func (e *Engine) placeAddresses(ctx context.Context, n *model.Network) error {
 	if !can {
 		return nil
 	}
-	if err := serving.SetAddresses(ctx, n, e.state.vipsOn(n.ID)); err != nil {
+	all := e.state.vipsOn(n.ID)
+	if err := serving.SetAddresses(ctx, n, all); err != nil {
 		return fmt.Errorf("network %s: addresses of services: %w", n.Name, err)
 	}
+	e.vips.placed(true, all...)
 	return nil
 }
 
-// addressesWhole reports whether a network's device has the services' addresses.
-func (e *Engine) addressesWhole(n *model.Network, made link.Device, seen driver.Seen) bool {
+// addressesWhole reports whether a network's device has the services' addresses of which
+// placed says that they were there.
+func (e *Engine) addressesWhole(n *model.Network, made link.Device, placed map[netip.Addr]bool, seen driver.Seen) bool {
 	d, err := e.Drivers.Find(n.Driver)
 	if err != nil {
 		return true
 	}
 	serving, can := d.(driver.Serving)
-	return !can || serving.AddressesWhole(made, e.state.vipsOn(n.ID), seen)
+	return !can || serving.AddressesWhole(made, slices.DeleteFunc(e.state.vipsOn(n.ID), func(a netip.Addr) bool { return !placed[a] }), seen)
 }

@@ -41,14 +41,8 @@ func (a *addresses) sync(gateways map[netip.Addr]uint32) error {
 		want[addr] = host.NoNetwork
 	}
 	maps.Copy(want, gateways)
-	for addr, v := range want {
-		if have, ok := a.known[addr]; ok && have == v {
-			continue
-		}
-		if err := a.table.PutAddress(addr, v); err != nil {
-			return err
-		}
-		a.known[addr] = v
+	if err := a.add(want); err != nil {
+		return err
 	}
 	for addr, v := range a.known {
 		if _, ok := want[addr]; ok {
@@ -65,14 +59,18 @@ func (a *addresses) sync(gateways map[netip.Addr]uint32) error {
 	return nil
 }
 
-// have reports whether the map has all of these.
-func (a *addresses) have(some map[netip.Addr]uint32) bool {
+// add makes the map have these, whatever else it has.
+func (a *addresses) add(some map[netip.Addr]uint32) error {
 	for addr, v := range some {
-		if have, ok := a.known[addr]; !ok || have != v {
-			return false
+		if have, ok := a.known[addr]; ok && have == v {
+			continue
 		}
+		if err := a.table.PutAddress(addr, v); err != nil {
+			return err
+		}
+		a.known[addr] = v
 	}
-	return true
+	return nil
 }
 
 // takeLost returns the addresses whose flows are to be ended, for the one who does it.

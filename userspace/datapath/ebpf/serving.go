@@ -43,10 +43,11 @@ func (d *Datapath) ensureService(s datapath.Service) error {
 	if err := d.services.ensure(s, at, d.loader.Clock().HZ(), d.backend); err != nil {
 		return err
 	}
-	if now := d.ownAddresses(s); d.addresses.have(now) && within(d.ownAddresses(former), now) {
-		// All services' addresses are looked at only where some came or went.
-		return nil
+	now := d.ownAddresses(s)
+	if within(d.ownAddresses(former), now) {
+		return d.addresses.add(now)
 	}
+	// All services' addresses are looked at only where some went.
 	return d.syncAddresses()
 }
 
