@@ -128,7 +128,7 @@ func until(ctx context.Context, what string, holds func() (bool, error)) error {
 // await waits until backends have a state.
 func (c *crowd) await(ctx context.Context, state model.BackendState, names ...string) error {
 	return until(ctx, fmt.Sprintf("backends %v to be %s", names, state), func() (bool, error) {
-		list, err := c.world.Client().ServiceBackends(ctx, service, nil, false)
+		list, err := c.world.Client().ServiceBackends(ctx, service, nil)
 		n := 0
 		for _, b := range list {
 			if b.State == state && slices.Contains(names, b.Sandbox) {

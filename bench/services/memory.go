@@ -102,7 +102,7 @@ func (m *memory) Slice(ctx context.Context, _ time.Duration) (plan.Sample, error
 
 // Prove implements plan.Instance: all backends of all services get flows.
 func (m *memory) Prove(ctx context.Context) (plan.Proof, error) {
-	list, err := m.world.Client().Services(ctx, nil, false)
+	list, err := m.world.Client().Services(ctx, nil)
 	if err != nil {
 		return plan.Proof{}, err
 	}

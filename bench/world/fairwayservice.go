@@ -25,7 +25,7 @@ func (c *fairway) serve(ctx context.Context, s Service, _ []*node) error {
 	if err != nil {
 		return err
 	}
-	backends, err := c.client.ServiceBackends(ctx, s.Name, nil, false)
+	backends, err := c.client.ServiceBackends(ctx, s.Name, nil)
 	for _, b := range backends {
 		if b.State != model.BackendActive {
 			return fmt.Errorf("backend %s is %s: %s", b.Sandbox, b.State, b.Reason)

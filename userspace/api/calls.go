@@ -149,10 +149,15 @@ func (c *Client) Remove(ctx context.Context, ref string, force bool) error {
 	return c.call(ctx, "DELETE", sandboxPath(ref), query, nil, nil)
 }
 
-// Services lists the services that match all filters (KEY=VALUE), with their connections if
-// counts says so: that takes a walk through all that are open.
-func (c *Client) Services(ctx context.Context, filters []string, counts bool) (list []ServiceSummary, err error) {
-	return list, c.call(ctx, "GET", "/v1/services", countsQuery(filters, counts), nil, &list)
+// Services lists the services that match all filters (KEY=VALUE).
+func (c *Client) Services(ctx context.Context, filters []string) (list []ServiceSummary, err error) {
+	return list, c.call(ctx, "GET", "/v1/services", filterQuery(filters), nil, &list)
+}
+
+// CountedServices is Services with their connections, which takes the daemon a walk through all
+// that are open.
+func (c *Client) CountedServices(ctx context.Context, filters []string) (list []ServiceSummary, err error) {
+	return list, c.call(ctx, "GET", "/v1/services", countsQuery(filters), nil, &list)
 }
 
 // CreateService makes a service.
@@ -178,10 +183,14 @@ func (c *Client) RemoveService(ctx context.Context, ref string) error {
 	return c.call(ctx, "DELETE", servicePath(ref), nil, nil, nil)
 }
 
-// ServiceBackends lists the backends of a service that match all filters (KEY=VALUE), with
-// their connections as Services does.
-func (c *Client) ServiceBackends(ctx context.Context, ref string, filters []string, counts bool) (list []BackendSummary, err error) {
-	return list, c.call(ctx, "GET", servicePath(ref)+"/backends", countsQuery(filters, counts), nil, &list)
+// ServiceBackends lists the backends of a service that match all filters (KEY=VALUE).
+func (c *Client) ServiceBackends(ctx context.Context, ref string, filters []string) (list []BackendSummary, err error) {
+	return list, c.call(ctx, "GET", servicePath(ref)+"/backends", filterQuery(filters), nil, &list)
+}
+
+// CountedBackends is ServiceBackends with their connections, as of CountedServices.
+func (c *Client) CountedBackends(ctx context.Context, ref string, filters []string) (list []BackendSummary, err error) {
+	return list, c.call(ctx, "GET", servicePath(ref)+"/backends", countsQuery(filters), nil, &list)
 }
 
 // DrainService has a backend get no new flows, or get them again.

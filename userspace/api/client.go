@@ -169,10 +169,8 @@ func filterQuery(filters []string) url.Values {
 	return url.Values{"filter": filters}
 }
 
-func countsQuery(filters []string, counts bool) url.Values {
+func countsQuery(filters []string) url.Values {
 	query := filterQuery(filters)
-	if counts {
-		query.Set("counts", "true")
-	}
+	query.Set("counts", "true")
 	return query
 }

@@ -34,7 +34,11 @@ func newServiceBackends(a *app) *cobra.Command {
 	}
 	l.define(a, cmd, "only names, or addresses where there is none", api.BackendFilterKeys())
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		list, err := a.client().ServiceBackends(cmd.Context(), args[0], l.filters, l.showsCounts())
+		backends := a.client().ServiceBackends
+		if l.showsCounts() {
+			backends = a.client().CountedBackends
+		}
+		list, err := backends(cmd.Context(), args[0], l.filters)
 		if err != nil {
 			return err
 		}

@@ -18,7 +18,7 @@ import (
 func (a *app) services(cmd *cobra.Command, filters []string) []cobra.Completion {
 	ctx, cancel := context.WithTimeout(cmd.Context(), completeTimeout)
 	defer cancel()
-	list, _ := a.client().Services(ctx, filters, false)
+	list, _ := a.client().Services(ctx, filters)
 	var names []cobra.Completion
 	for _, s := range list {
 		names = append(names, s.Name)
@@ -50,7 +50,7 @@ func (a *app) completeDrain(undo *bool) completion {
 		}
 		ctx, cancel := context.WithTimeout(cmd.Context(), completeTimeout)
 		defer cancel()
-		list, _ := a.client().ServiceBackends(ctx, args[0], nil, false)
+		list, _ := a.client().ServiceBackends(ctx, args[0], nil)
 		var names []cobra.Completion
 		for _, b := range list {
 			if name := backendName(b); (b.State == model.BackendDraining) == *undo && !slices.Contains(args[1:], name) {

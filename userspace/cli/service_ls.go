@@ -49,7 +49,11 @@ func newServiceLs(a *app) *cobra.Command {
 	l.define(a, cmd, quietIDs, api.ServiceFilterKeys())
 	cmd.Flags().BoolVar(&counts, "counts", false, "connections, too: those that are OPEN, that were OPENED and that were REFUSED for want of a backend")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		list, err := a.client().Services(cmd.Context(), l.filters, counts)
+		services := a.client().Services
+		if counts {
+			services = a.client().CountedServices
+		}
+		list, err := services(cmd.Context(), l.filters)
 		if err != nil {
 			return err
 		}
