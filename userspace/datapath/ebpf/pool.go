@@ -3,6 +3,7 @@
 package ebpf
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -59,20 +60,27 @@ func adoptPool(t *service.Table, slot uint16) (*pool, error) {
 }
 
 // fill makes the pool what is wanted, and notes the backends whose flows are to be ended.
-// At each moment the ring that is there names backends by the index that they have: a backend
-// that is no longer wanted keeps its own until another ring is there.
+// At each moment the ring that is there names backends by the index that they have, and somebody
+// serves if somebody did and is to: a backend that gets no more flows does until another ring is
+// there, and keeps its index for so long if it isn't wanted any more.
 func (p *pool) fill(t *service.Table, s service.Settings, want []datapath.Backend, found func(datapath.Backend) service.Backend) error {
 	next, members, err := p.arrange(want, found)
 	if err != nil {
 		return err
 	}
 	p.noteDue(want)
-	if err := p.put(t, s, slices.Clone(next)); err != nil {
+	meanwhile := slices.Clone(next)
+	for i, b := range p.backends {
+		if b.State == service.Active && next[i].State != service.Active {
+			meanwhile[i] = b
+		}
+	}
+	if err := p.put(t, s, meanwhile); err != nil {
 		return err
 	}
 	p.adopted = false
 	if err := p.putRing(t, members); err != nil {
-		return err
+		return errors.Join(err, p.put(t, s, next))
 	}
 	stays := targetsOf(want)
 	for i := range next {
