@@ -71,7 +71,7 @@ func (l *Labels) set(option, text string) (err error) {
 	case "network":
 		l.Networks = list(text)
 	case "ip", "ip6", "endpoint-mode":
-		err = errors.New("services of Docker's containers have no address of their own: the engine resolves names, and gives out all addresses of its networks")
+		err = errors.New("services of Docker's containers have no address of their own: an engine that starts again loses networks whose bridge has one; use the published port, from containers by extra_hosts host-gateway")
 	case "scheduler":
 		l.Scheduler = model.Scheduler(text)
 	case "affinity":
