@@ -134,9 +134,10 @@ __noinline int service_choose(__u32 slot, __u32 hash, __u32 reach)
  * clients makes no other forget; and who is forgotten gets the same backend by the ring,
  * unless that has changed meanwhile.
  */
+/* By the high bits: the low ones of neighbours' hashes are the same. */
 static __always_inline struct affinity_set *affinity_at(__u32 slot, __u32 client)
 {
-	return entry_of(&affinities, slot, client & (AFFINITY_SETS - 1));
+	return entry_of(&affinities, slot, mix(client, 0) >> (32 - AFFINITY_BITS));
 }
 
 /*

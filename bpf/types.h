@@ -103,7 +103,8 @@ enum limit {
 	MAX_SOURCES = 65536,  /* of all services */
 	SOURCE_IPV6 = 65536,  /* beside a slot, which is less */
 	AFFINITY_WAYS = 4,    /* clients of a set */
-	AFFINITY_SETS = 1024, /* of a pool, a power of two */
+	AFFINITY_BITS = 10,   /* of the number of sets of a pool */
+	AFFINITY_SETS = 1 << AFFINITY_BITS,
 	UPLINK_ADDRS = 4,     /* masquerade candidates per uplink and family */
 	PORT_WORDS = 1024,    /* of 64 bits, one bit per port */
 	COLLECT_BATCH = 1024,

@@ -433,6 +433,7 @@ const (
 	DatapathLimitMAX_SOURCES       DatapathLimit = 65536
 	DatapathLimitSOURCE_IPV6       DatapathLimit = 65536
 	DatapathLimitAFFINITY_WAYS     DatapathLimit = 4
+	DatapathLimitAFFINITY_BITS     DatapathLimit = 10
 	DatapathLimitAFFINITY_SETS     DatapathLimit = 1024
 	DatapathLimitUPLINK_ADDRS      DatapathLimit = 4
 	DatapathLimitPORT_WORDS        DatapathLimit = 1024

@@ -536,6 +536,42 @@ func TestServiceChoice(t *testing.T) {
 	}
 }
 
+// All clients of a subnet are remembered, though the ring leads elsewhere by now.
+func TestServiceRemembersNeighbours(t *testing.T) {
+	h := rig.New(t, rig.Options{})
+	for name, f := range families() {
+		t.Run(name, func(t *testing.T) {
+			h.Restore(t)
+			by := service.Settings{ByClient: 10000}
+			serves(f, protoUDP, by, f.active(f.Web))(t, h)
+			choose := func(client byte) (chosen uint16) {
+				from := f.pick("198.51.100.0", "2001:db8:1::").As16()
+				from[15] = client
+				h.Run(t, rig.Run{Program: rig.FromUplink, Device: f.Eth0.Device, Frame: f.arrives(netip.AddrFrom16(from).Unmap(), f.host()).UDP(1000, 8080).Bytes()})
+				for _, half := range halves(t, h) {
+					chosen = half.Endpoint
+					check(t, h.Flows.Delete(half.Key))
+				}
+				return chosen
+			}
+			for client := byte(20); client < 250; client++ {
+				choose(client)
+			}
+			h.PutPool(t, poolSlot, by, f.active(f.Web), f.active(f.DB))
+			check(t, h.Services.PutRing(poolSlot, []uint16{2}))
+			forgotten := 0
+			for client := byte(20); client < 250; client++ {
+				if choose(client) != f.Web.Slot {
+					forgotten++
+				}
+			}
+			if forgotten > 0 {
+				t.Errorf("%d of 230 clients were forgotten", forgotten)
+			}
+		})
+	}
+}
+
 // Without room for another flow a service refuses what is new, as any port does.
 func TestServiceInFullTable(t *testing.T) {
 	h := rig.New(t, rig.Options{MaxEntries: map[string]uint32{object.DatapathMapFlows4: 4, object.DatapathMapFlows6: 4}})
