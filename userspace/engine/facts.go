@@ -18,6 +18,8 @@ type facts struct {
 	// made are the devices that stand for networks, the zero Device for one that has
 	// none; a network that isn't there wasn't made yet.
 	made known[link.Device]
+	// remade are the networks whose device is another one than their services were told of.
+	remade known[bool]
 	// attached are the indexes of endpoints' devices on the host's side.
 	attached known[int]
 	// namespaces of sandboxes, by the sandbox. Of those that were adopted they were found to

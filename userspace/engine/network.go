@@ -168,6 +168,7 @@ func (e *Engine) tearDownNetwork(ctx context.Context, n *model.Network) error {
 		return fmt.Errorf("network %s: %w", n.Name, err)
 	}
 	e.facts.made.forget(n.ID)
+	e.facts.remade.forget(n.ID)
 	return nil
 }
 

@@ -179,3 +179,30 @@ func TestAddressOfServiceIsNotReleased(t *testing.T) {
 		t.Errorf("addresses: %v", all)
 	}
 }
+
+// TestServicesOfNetworkMadeAnew are told again, though the first attempt at the network fails
+// when its device is there already.
+func TestServicesOfNetworkMadeAnew(t *testing.T) {
+	w := newWorld(t)
+	n := w.front()
+	v := w.serve("shop", asItIs)
+	dev, err := w.links.Find(n.Device())
+	must(t, err)
+	w.stuck.Store(true)
+	must(t, w.links.Delete(n.Device(), n.ID))
+	w.mendNetwork(ctx, w.state.network(n.ID))
+	eventually(t, "the device is another one", func() bool {
+		now, err := w.links.Find(n.Device())
+		return err == nil && now.Index != dev.Index && len(w.Wanted.Degraded()) > 0
+	})
+	w.fake.takeLog()
+	w.stuck.Store(false)
+	told := false
+	eventually(t, "the service is told again", func() bool {
+		told = told || slices.Contains(w.fake.takeLog(), "service shop")
+		return told && len(w.Wanted.Degraded()) == 0
+	})
+	if !w.onDevice(n, v.Networks[0].IPv4) {
+		t.Error("the service's address isn't on the new device")
+	}
+}

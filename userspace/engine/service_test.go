@@ -222,6 +222,34 @@ func TestServiceUpdate(t *testing.T) {
 	w.stored()
 }
 
+// TestDrainedBackendThatComesBack is another one: who takes a backend away has forgotten why.
+func TestDrainedBackendThatComesBack(t *testing.T) {
+	w := newWorld(t)
+	w.front()
+	w.server("a")
+	w.server("b")
+	const outside = "192.0.2.7"
+	w.serve("shop", func(r *request.ServiceCreate) { r.Selector, r.Backends = nil, []string{"a", "b", outside} })
+	for _, who := range []string{"a", "b", outside} {
+		must(t, w.DrainService(ctx, "shop", request.ServiceDrain{Backend: who}))
+	}
+	for _, backends := range [][]string{{"a"}, {"a", "b", outside}} {
+		_, err := w.UpdateService(ctx, "shop", request.ServiceUpdate{Backends: &backends})
+		must(t, err)
+	}
+	now, err := w.Service(ctx, "shop")
+	must(t, err)
+	for _, b := range now.Backends {
+		if want := map[bool]model.BackendState{true: model.BackendDraining, false: model.BackendActive}[b.Name == "a"]; b.State != want {
+			t.Errorf("backend %s%s is %s, want %s", b.Name, b.IPv4, b.State, want)
+		}
+	}
+	if len(now.Backends) != 3 || len(now.Drained) != 1 {
+		t.Errorf("backends %+v, drained %v", now.Backends, now.Drained)
+	}
+	w.stored()
+}
+
 // TestServiceSurvivesRestart compares what the datapath has before and after.
 func TestServiceSurvivesRestart(t *testing.T) {
 	w := newWorld(t)

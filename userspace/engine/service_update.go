@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/policy"
 	"github.com/fairway-project/fairway/userspace/request"
 	"github.com/fairway-project/fairway/userspace/service"
 )
@@ -22,6 +23,7 @@ func (e *Engine) UpdateService(ctx context.Context, ref string, req request.Serv
 		if err := e.checkBackends(now); err != nil {
 			return nil, err
 		}
+		now.Drained = e.drainedOf(now)
 		now.Published, err = e.publishService(now, s.Published, u)
 		return now, err
 	})
@@ -68,6 +70,21 @@ func (e *Engine) editService(ctx context.Context, ref string, plan func(*model.S
 	}
 	e.audit.ServicePorts(s.Name, s.Published, now.Published)
 	return now, nil
+}
+
+// drainedOf are the drained backends that a service asks for still: one that it asks for again
+// some day is another one.
+func (e *Engine) drainedOf(s *model.Service) (kept []string) {
+	for _, key := range s.Drained {
+		sb := e.state.sandbox(key)
+		asks := func(b model.ServiceBackend) bool {
+			return b.Addr.IsValid() && b.Addr.String() == key || sb != nil && b.Name == sb.Name
+		}
+		if slices.ContainsFunc(s.Backends, asks) || sb != nil && policy.Selects(s.Selector, sb.Labels) {
+			kept = append(kept, key)
+		}
+	}
+	return kept
 }
 
 // DrainService has a backend get no new flows, or get them again.

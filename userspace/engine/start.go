@@ -128,14 +128,20 @@ func (e *Engine) mendNetwork(ctx context.Context, n *model.Network) {
 			return nil
 		}
 		before, had := e.facts.made.find(n.ID)
-		if err := e.applyNetwork(ctx, now); err != nil {
-			return err
-		}
-		if err := e.placeAddresses(ctx, now); err != nil {
-			return err
-		}
+		err := e.applyNetwork(ctx, now)
 		if had && e.facts.made.get(n.ID).Index != before.Index {
+			// Another attempt finds the new device as if it had always been there.
+			e.facts.remade.set(n.ID, true)
+		}
+		if err == nil {
+			err = e.placeAddresses(ctx, now)
+		}
+		if err != nil {
+			return err
+		}
+		if e.facts.remade.get(n.ID) {
 			e.tellServices(ctx, n.ID)
+			e.facts.remade.forget(n.ID)
 		}
 		return nil
 	})

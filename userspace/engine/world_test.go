@@ -41,7 +41,7 @@ type world struct {
 	links *link.Host
 	// more is a driver beside those of a daemon, if any.
 	more func(*link.Host) driver.Driver
-	// stuck has the bridge's driver refuse to take addresses of services off.
+	// stuck has the bridge's driver refuse to take addresses of services off, or to set all.
 	stuck atomic.Bool
 	// sweep is the Config's.
 	sweep bool
@@ -113,10 +113,17 @@ func (w *world) drivers(log *slog.Logger) driver.Set {
 	return all
 }
 
-// sticky is the bridge's driver with addresses of services that don't come off while stuck.
+// sticky is the bridge's driver with addresses of services that stay as they are while stuck.
 type sticky struct {
 	*bridge.Driver
 	stuck *atomic.Bool
+}
+
+func (s sticky) SetAddresses(ctx context.Context, n *model.Network, all []netip.Addr) error {
+	if s.stuck.Load() {
+		return errInjected
+	}
+	return s.Driver.SetAddresses(ctx, n, all)
 }
 
 func (s sticky) RemoveAddress(ctx context.Context, n *model.Network, a netip.Addr) error {
