@@ -8,18 +8,23 @@ import (
 	"os/exec"
 	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 	"testing"
+	"time"
 )
 
 // heapEnv makes the test binary a process whose heap it is.
 const heapEnv = "FAIRWAY_TEST_HEAP"
 
 // TestLimitFollowsTheState: a state that is larger than the memory limit doesn't keep
-// the collector running, and an operator's limit is left alone.
+// the collector running, what a burst left is given back, and an operator's limit is left alone.
 func TestLimitFollowsTheState(t *testing.T) {
 	switch os.Getenv(heapEnv) {
 	case "ours":
 		collections(t)
+		return
+	case "bursts":
+		burst(t)
 		return
 	case "operator's":
 		followed := debug.SetMemoryLimit(-1)
@@ -30,7 +35,7 @@ func TestLimitFollowsTheState(t *testing.T) {
 		}
 		return
 	}
-	for whose, env := range map[string][]string{"ours": nil, "operator's": {"GOMEMLIMIT=60MiB"}} {
+	for whose, env := range map[string][]string{"ours": nil, "bursts": nil, "operator's": {"GOMEMLIMIT=60MiB"}} {
 		cmd := exec.Command("/proc/self/exe", "-test.run=^TestLimitFollowsTheState$")
 		cmd.Env = append(append(os.Environ(), heapEnv+"="+whose), env...)
 		if out, err := cmd.CombinedOutput(); err != nil {
@@ -66,6 +71,27 @@ func collections(t *testing.T) {
 	}
 	runtime.KeepAlive(state)
 	runtime.KeepAlive(garbage)
+}
+
+// burst waits until what was made for a while only is the kernel's again.
+func burst(t *testing.T) {
+	followHeap(10 * time.Millisecond)
+	var state [][]byte
+	for range 1024 {
+		state = append(state, make([]byte, 64<<10))
+	}
+	runtime.KeepAlive(state)
+	state = nil
+	s := []metrics.Sample{{Name: "/memory/classes/heap/free:bytes"}, {Name: "/memory/classes/heap/objects:bytes"}}
+	left := func() uint64 {
+		metrics.Read(s)
+		return s[0].Value.Uint64() + s[1].Value.Uint64()
+	}
+	for deadline := time.Now().Add(time.Minute); left() > worthwhile; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d MiB are kept", left()>>20)
+		}
+	}
 }
 
 func TestLimitFor(t *testing.T) {

@@ -34,7 +34,7 @@ func setLimits(log *slog.Logger) (inherited unix.Rlimit) {
 	inherited = inheritedFiles()
 	raiseFiles(log)
 	if os.Getenv("GOMEMLIMIT") == "" {
-		followHeap()
+		followHeap(quiet)
 	}
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)

@@ -34,9 +34,9 @@ type serviceRecord struct {
 
 func newServiceRecord(s Service) *serviceRecord {
 	rec := &serviceRecord{Service: s, backends: hosts{found: true, brief: true}}
-	for _, a := range s.Backends {
-		rec.backends.add(a)
-	}
+	// There are thousands of services: nothing of a record is there twice, or for later.
+	rec.Backends = nil
+	rec.backends.v4, rec.backends.v6 = ofFamily(s.Backends, true), ofFamily(s.Backends, false)
 	rec.own = rec.backends
 	if vips := rec.vips(); len(vips) > 0 {
 		rec.own = hosts{found: true}
@@ -45,6 +45,26 @@ func newServiceRecord(s Service) *serviceRecord {
 		}
 	}
 	return rec
+}
+
+// ofFamily takes no more room than it needs.
+func ofFamily(all []netip.Addr, is4 bool) []netip.Addr {
+	n := 0
+	for _, a := range all {
+		if a.Is4() == is4 {
+			n++
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	out := make([]netip.Addr, 0, n)
+	for _, a := range all {
+		if a.Is4() == is4 {
+			out = append(out, a)
+		}
+	}
+	return out
 }
 
 func (rec *serviceRecord) vips() []netip.Addr {

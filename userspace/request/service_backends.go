@@ -49,6 +49,10 @@ func parseBackends(texts []string) (out []model.ServiceBackend, err error) {
 		addr netip.Addr
 	}
 	seen := make(map[key]bool, len(texts))
+	if len(texts) > 0 {
+		// It is kept for as long as the service: no more room than that.
+		out = make([]model.ServiceBackend, 0, len(texts))
+	}
 	for _, text := range texts {
 		b, err := ParseServiceBackend(text)
 		if err != nil {

@@ -32,9 +32,10 @@ type entry struct {
 
 // backend is one of a service.
 type backend struct {
-	// member is nil for an address outside, which spec has.
+	// member is nil for an address outside, which spec has. spec is a part of the
+	// service's, or selected: there are a hundred thousand backends.
 	member *Member
-	spec   model.ServiceBackend
+	spec   *model.ServiceBackend
 	// verdict is nil while there is none.
 	verdict *health.Verdict
 	// leaving runs while the backend has left the service and drains; over says that it
@@ -70,17 +71,18 @@ func (e *entry) stopTimers() {
 
 // gather makes the backends those that the service has now. It needs mu.
 func (m *Manager) gather(e *entry) {
-	now := make(map[string]model.ServiceBackend)
+	now := make(map[string]*model.ServiceBackend)
+	selected := &model.ServiceBackend{Weight: 1}
 	members := make(map[string]*Member)
 	if len(e.spec.Selector) > 0 {
 		for id, mb := range m.carrying[firstLabel(e.spec.Selector)] {
 			if policy.Selects(e.spec.Selector, mb.Labels) {
-				now[id], members[id] = model.ServiceBackend{Name: mb.Name, Weight: 1}, mb
+				now[id], members[id] = selected, mb
 			}
 		}
 	}
-	for _, b := range e.spec.Backends {
-		if b.Addr.IsValid() {
+	for i := range e.spec.Backends {
+		if b := &e.spec.Backends[i]; b.Addr.IsValid() {
 			now[b.Addr.String()] = b
 		} else if mb := m.named[b.Name]; mb != nil {
 			now[mb.ID], members[mb.ID] = b, mb

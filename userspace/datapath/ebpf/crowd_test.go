@@ -67,7 +67,7 @@ func TestFreeIndicesWait(t *testing.T) {
 		}
 		p.backends = next
 		for _, m := range members {
-			if m.target == who.Target {
+			if next[m.index-1].Target == who.Target {
 				return m.index
 			}
 		}

@@ -4,6 +4,7 @@ package ebpf
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 
 	"github.com/fairway-project/fairway/maps/publish"
@@ -44,7 +45,7 @@ func (s *services) place(want datapath.Service, at fronts) ([]*pool, error) {
 			}
 			return pools, err
 		}
-		pools[i].led = s.frontsOf(slot, keys)
+		pools[i].led = slices.Collect(maps.Keys(s.frontsOf(slot, keys)))
 	}
 	return pools, nil
 }

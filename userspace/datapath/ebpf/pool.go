@@ -31,7 +31,7 @@ type pool struct {
 	// adopted is true until what an earlier process left has been compared with what is wanted.
 	adopted bool
 	// led are the fronts whose flows the pool may have had since it was filled last.
-	led map[publish.Key]bool
+	led []publish.Key
 	// due are backends whose flows are to be ended, and nobody has been told so yet. leaving are
 	// those that nobody wants and stay in the table, as down, until their flows have been ended:
 	// the next process would know of them by nothing else.
@@ -42,16 +42,13 @@ type pool struct {
 	freed service.Pending
 }
 
-// ringMember is an active backend.
-type ringMember struct {
-	index  uint16
-	target netip.AddrPort
-	weight int
-}
+// ringMember is an active backend. Its index tells which: as long as a ring names it, it is
+// nobody else's.
+type ringMember struct{ index, weight uint16 }
 
 // adoptPool reads what stands in a slot.
 func adoptPool(t *service.Table, slot uint16) (*pool, error) {
-	p := &pool{slot: slot, adopted: true, due: make(map[netip.AddrPort]bool), leaving: make(map[netip.AddrPort]bool), fresh: make(map[int]bool)}
+	p := &pool{slot: slot, adopted: true}
 	// Nothing that an earlier owner of the slot had is to be met.
 	t.Pending(slot).Wait()
 	var err error
@@ -79,7 +76,7 @@ func (p *pool) fill(t *service.Table, s service.Settings, want []datapath.Backen
 		return err
 	}
 	p.adopted = false
-	if err := p.putRing(t, members); err != nil {
+	if err := p.putRing(t, members, next); err != nil {
 		return errors.Join(err, p.put(t, s, next))
 	}
 	stays := targetsOf(want)
@@ -88,7 +85,9 @@ func (p *pool) fill(t *service.Table, s service.Settings, want []datapath.Backen
 			p.free(next, i)
 		}
 	}
-	p.freed = t.Pending(p.slot)
+	if len(p.fresh) > 0 {
+		p.freed = t.Pending(p.slot)
+	}
 	return p.put(t, s, next)
 }
 
@@ -112,14 +111,23 @@ func (p *pool) shut(t *service.Table) error {
 // free takes a backend's index away.
 func (p *pool) free(backends []service.Backend, i int) {
 	if backends[i].State != service.None {
-		backends[i], p.fresh[i] = service.Backend{}, true
+		backends[i] = service.Backend{}
+		note(&p.fresh, i)
 	}
+}
+
+// note adds to a set that most pools have nothing in.
+func note[K comparable](set *map[K]bool, k K) {
+	if *set == nil {
+		*set = make(map[K]bool)
+	}
+	(*set)[k] = true
 }
 
 // takeDue returns the backends whose flows are to be ended, for the one who does it.
 func (p *pool) takeDue() map[netip.AddrPort]bool {
 	due := p.due
-	p.due = make(map[netip.AddrPort]bool)
+	p.due = nil
 	return due
 }
 
@@ -141,11 +149,12 @@ func (p *pool) forget(t *service.Table, ended map[netip.AddrPort]bool) error {
 // arrange gives each wanted backend its index: the one it has, else one that nobody has. Those
 // that aren't wanted any more are down.
 func (p *pool) arrange(want []datapath.Backend, found func(datapath.Backend) service.Backend) (next []service.Backend, members []ringMember, err error) {
-	next = slices.Clone(p.backends)
+	next = append(make([]service.Backend, 0, max(len(p.backends), len(want))), p.backends...)
+	members = make([]ringMember, 0, len(want))
 	stays := targetsOf(want)
 	at := make(map[netip.AddrPort]int, len(next))
 	if p.freed.Over() {
-		clear(p.fresh)
+		p.fresh, p.freed = nil, nil
 	}
 	free := p.unused(next)
 	for i := range next {
@@ -161,7 +170,7 @@ func (p *pool) arrange(want []datapath.Backend, found func(datapath.Backend) ser
 		i, known := at[b.Target]
 		if !known && len(free) == 0 && len(p.fresh) > 0 && len(next) == service.Room(len(next)) {
 			p.freed.Wait()
-			clear(p.fresh)
+			p.fresh, p.freed = nil, nil
 			free = p.unused(next)
 		}
 		switch {
@@ -176,7 +185,7 @@ func (p *pool) arrange(want []datapath.Backend, found func(datapath.Backend) ser
 		at[b.Target] = i
 		next[i] = found(b)
 		if next[i].State == service.Active {
-			members = append(members, ringMember{uint16(i + 1), b.Target, b.Weight})
+			members = append(members, ringMember{uint16(i + 1), uint16(b.Weight)})
 		}
 	}
 	return next, members, nil
@@ -214,10 +223,10 @@ func (p *pool) noteDue(want []datapath.Backend) {
 		state, wanted := now[b.Target]
 		wasUp := b.State != service.Down
 		if wasUp && wanted && state == model.BackendDown || p.adopted && !(wasUp && wanted) {
-			p.due[b.Target] = true
+			note(&p.due, b.Target)
 		}
 		if p.adopted && !wanted {
-			p.leaving[b.Target] = true
+			note(&p.leaving, b.Target)
 		}
 	}
 	for target := range now {
@@ -236,11 +245,11 @@ func (p *pool) put(t *service.Table, s service.Settings, next []service.Backend)
 	return nil
 }
 
-func (p *pool) putRing(t *service.Table, members []ringMember) error {
+func (p *pool) putRing(t *service.Table, members []ringMember, backends []service.Backend) error {
 	if p.known && slices.Equal(members, p.ring) {
 		return nil
 	}
-	places := ringOf(members)
+	places := ringOf(members, backends)
 	if !p.known {
 		have, err := t.Ring(p.slot)
 		if err != nil {
@@ -261,12 +270,12 @@ func (p *pool) putRing(t *service.Table, members []ringMember) error {
 
 // ringOf is made of targets and weights alone, so that another daemon, or one on another host,
 // makes the same for the same clients.
-func ringOf(members []ringMember) []uint16 {
-	backends := make([]maglev.Backend, len(members))
+func ringOf(members []ringMember, backends []service.Backend) []uint16 {
+	all := make([]maglev.Backend, len(members))
 	for i, m := range members {
-		backends[i] = maglev.Backend{Name: m.target.String(), Weight: m.weight}
+		all[i] = maglev.Backend{Name: backends[m.index-1].Target.String(), Weight: int(m.weight)}
 	}
-	places := maglev.Table(backends, maglev.Size(len(members)))
+	places := maglev.Table(all, maglev.Size(len(members)))
 	for i, member := range places {
 		places[i] = members[member].index
 	}

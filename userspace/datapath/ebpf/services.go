@@ -158,7 +158,7 @@ func (s *services) staying(slot uint16, want map[publish.Key]publish.Entry) map[
 // endDue notes the flows of a pool that are to be ended.
 func (s *services) endDue(p *pool) {
 	if len(p.due) > 0 {
-		s.ended = append(s.ended, endedFlows{fronts: maps.Clone(p.led), targets: p.takeDue(), pool: p})
+		s.ended = append(s.ended, endedFlows{fronts: setOf(p.led), targets: p.takeDue(), pool: p})
 	}
 }
 
@@ -322,6 +322,14 @@ func (s *services) leadsTo(slot uint16, origin *flow.Half) bool {
 		}
 	}
 	return false
+}
+
+func setOf(keys []publish.Key) map[publish.Key]bool {
+	all := make(map[publish.Key]bool, len(keys))
+	for _, k := range keys {
+		all[k] = true
+	}
+	return all
 }
 
 // frontsOf are the keys that lead to a slot, and those that will.
