@@ -268,15 +268,24 @@ static __always_inline struct backend *service_backend(bool v6, __u32 slot, stru
 	return b;
 }
 
-/* Whose flow a packet would begin. */
-static __always_inline struct client client_of(bool v6, const struct packet *p)
+/* What tells a client by its address. */
+static __always_inline __u32 client_address(bool v6, const __be32 *addr)
 {
-	__u32 address = mix(0, p->saddr[0]), flow;
+	__u32 hash = mix(0, addr[0]);
 	int i;
 
 #pragma clang loop unroll(full)
 	for (i = 1; v6 && i < 4; i++)
-		address = mix(address, p->saddr[i]);
+		hash = mix(hash, addr[i]);
+	return hash;
+}
+
+/* Whose flow a packet would begin. */
+static __always_inline struct client client_of(bool v6, const struct packet *p)
+{
+	__u32 address = client_address(v6, p->saddr), flow;
+	int i;
+
 	flow = mix(mix(address, (__u32)p->sport << 16 | p->dport), p->proto);
 #pragma clang loop unroll(full)
 	for (i = 0; i < (v6 ? 4 : 1); i++)

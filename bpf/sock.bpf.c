@@ -7,10 +7,11 @@
  * container, once, and is told the address that it asked for. No packet is
  * translated, and nothing on the wire can use the same way.
  *
- * A socket in a container's namespace that asks 127.0.0.11:53 is pointed at
- * the port where the namespace's resolver listens.
+ * A socket in a container's namespace that connects to a service is pointed at a backend where it
+ * can reach that itself; see direct.h. One that asks 127.0.0.11:53 is pointed at the port where the
+ * namespace's resolver listens.
  */
-#include "publish.h"
+#include "direct.h"
 
 #define PROCEED 1
 #define REFUSE 0
@@ -116,6 +117,36 @@ static __always_inline void remember_origin(struct bpf_sock_addr *ctx, bool v6,
 	bpf_map_update_elem(&socket_origins, &key, &origin, BPF_ANY);
 }
 
+/* Has the socket itself know where it was going. */
+static __always_inline bool remember_led(struct bpf_sock_addr *ctx, bool v6,
+					 const struct destination *d, const struct published *pub)
+{
+	struct led_socket *led =
+		bpf_sk_storage_get(&led_sockets, ctx->sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+
+	if (!led)
+		return false;
+	addr_map(v6, led->origin.addr, d->addr);
+	led->origin.port = d->port;
+	__builtin_memcpy(led->addr, pub->addr, 16);
+	led->port = pub->port;
+	return true;
+}
+
+/* The same for one of the host's; the control plane learns of it by this. */
+static __always_inline void remember_host_led(struct bpf_sock_addr *ctx, bool v6,
+					      const struct destination *d,
+					      const struct published *pub)
+{
+	struct attachment *host = attachment_of(host_netns_cookie, 0);
+
+	/* Of UDP the kernel doesn't tell what lies with a socket; socket_origins has it. */
+	if (d->proto == IPPROTO_TCP)
+		remember_led(ctx, v6, d, pub);
+	if (host)
+		__sync_fetch_and_add(&host->led, 1);
+}
+
 static __always_inline struct socket_origin *origin_of(struct bpf_sock_addr *ctx, bool v6,
 						       const struct destination *d)
 {
@@ -183,8 +214,30 @@ static __always_inline void answer_as_resolver(struct bpf_sock_addr *ctx, __be16
 		ctx->user_port = RESOLVER_PORT;
 }
 
-static __always_inline int redirect4(struct bpf_sock_addr *ctx)
+/* A container's socket that connects; v6 is the family of what it connects to. */
+static __always_inline const struct published *connect_direct(struct bpf_sock_addr *ctx, bool v6,
+							      const struct destination *d)
 {
+	struct backend *b;
+
+	if (d->proto != IPPROTO_TCP)
+		return NULL;
+	b = direct_backend(ctx, v6, d->addr, d->port, d->proto);
+	if (b && remember_led(ctx, v6, d, &b->at))
+		return &b->at;
+	bpf_sk_storage_delete(&led_sockets, ctx->sk);
+	return NULL;
+}
+
+/* What a socket does that is led. */
+enum socket_call {
+	CONNECTS,
+	SENDS, /* without having connected */
+};
+
+static __always_inline int redirect4(struct bpf_sock_addr *ctx, enum socket_call call)
+{
+	const struct published *direct;
 	struct destination d = {};
 	struct published *pub;
 	struct endpoint *ep;
@@ -194,19 +247,28 @@ static __always_inline int redirect4(struct bpf_sock_addr *ctx)
 		ask_resolver(ctx, d.proto);
 		return PROCEED;
 	}
-	if (!in_host_netns(ctx))
+	if (!in_host_netns(ctx)) {
+		direct = call == CONNECTS ? connect_direct(ctx, false, &d) : NULL;
+		if (direct) {
+			set_addr4(ctx, direct->addr);
+			ctx->user_port = direct->port;
+		}
 		return PROCEED;
+	}
 	pub = publication_for(ctx, false, &d, &ep);
 	if (!pub || (!ep && !publish_is_outside(pub)))
 		return nobody(pub);
 	remember_origin(ctx, false, &d, pub);
+	if (call == CONNECTS)
+		remember_host_led(ctx, false, &d, pub);
 	set_addr4(ctx, pub->addr);
 	ctx->user_port = pub->port;
 	return PROCEED;
 }
 
-static __always_inline int redirect6(struct bpf_sock_addr *ctx, bool may_change_family)
+static __always_inline int redirect6(struct bpf_sock_addr *ctx, enum socket_call call)
 {
+	const struct published *direct;
 	struct destination d = {};
 	struct published *pub;
 	struct endpoint *ep;
@@ -216,25 +278,51 @@ static __always_inline int redirect6(struct bpf_sock_addr *ctx, bool may_change_
 		ask_resolver(ctx, d.proto);
 		return PROCEED;
 	}
-	if (!in_host_netns(ctx))
+	if (!in_host_netns(ctx)) {
+		if (call != CONNECTS)
+			return PROCEED;
+		direct = d.mapped ? connect_direct(ctx, false, &d) : connect_direct(ctx, true, &d);
+		if (direct) {
+			set_addr6(ctx, direct->addr);
+			ctx->user_port = direct->port;
+		}
 		return PROCEED;
+	}
 	pub = d.mapped ? publication_for(ctx, false, &d, &ep) : publication_for(ctx, true, &d, &ep);
 	if (!pub || (!ep && !publish_is_outside(pub)))
 		return nobody(pub);
 	/* sendmsg can't change from IPv6 to IPv4 any more (udpv6_sendmsg). */
-	if (!may_change_family && !d.mapped && leads_to_mapped(pub))
+	if (call == SENDS && !d.mapped && leads_to_mapped(pub))
 		return PROCEED;
 	if (d.mapped)
 		remember_origin(ctx, false, &d, pub);
 	else
 		remember_origin(ctx, true, &d, pub);
+	if (call == CONNECTS && d.mapped)
+		remember_host_led(ctx, false, &d, pub);
+	else if (call == CONNECTS)
+		remember_host_led(ctx, true, &d, pub);
 	set_addr6(ctx, pub->addr);
 	ctx->user_port = pub->port;
 	return PROCEED;
 }
 
+/* What the container's socket asked for, if it was led to its peer. */
+static __always_inline struct socket_origin *led_origin(struct bpf_sock_addr *ctx, bool v6,
+							const struct destination *d)
+{
+	struct led_socket *led = bpf_sk_storage_get(&led_sockets, ctx->sk, NULL, 0);
+	__be32 is[4], was[4];
+
+	if (!led || led->port != d->port)
+		return NULL;
+	addr_map(v6, (__u8 *)is, d->addr);
+	__builtin_memcpy(was, led->addr, 16);
+	return addr6_equal(is, was) ? &led->origin : NULL;
+}
+
 /* The peer's address on its way to the program: what it asked for, not what it got. */
-static __always_inline int restore4(struct bpf_sock_addr *ctx)
+static __always_inline int restore4(struct bpf_sock_addr *ctx, enum socket_call call)
 {
 	struct socket_origin *origin;
 	struct destination d = {};
@@ -244,9 +332,10 @@ static __always_inline int restore4(struct bpf_sock_addr *ctx)
 		answer_as_resolver(ctx, d.port);
 		return PROCEED;
 	}
-	if (!in_host_netns(ctx))
-		return PROCEED;
-	origin = origin_of(ctx, false, &d);
+	if (in_host_netns(ctx))
+		origin = origin_of(ctx, false, &d);
+	else
+		origin = call == CONNECTS ? led_origin(ctx, false, &d) : NULL;
 	if (!origin)
 		return PROCEED;
 	set_addr4(ctx, origin->addr);
@@ -254,7 +343,7 @@ static __always_inline int restore4(struct bpf_sock_addr *ctx)
 	return PROCEED;
 }
 
-static __always_inline int restore6(struct bpf_sock_addr *ctx)
+static __always_inline int restore6(struct bpf_sock_addr *ctx, enum socket_call call)
 {
 	struct socket_origin *origin;
 	struct destination d = {};
@@ -264,9 +353,12 @@ static __always_inline int restore6(struct bpf_sock_addr *ctx)
 		answer_as_resolver(ctx, d.port);
 		return PROCEED;
 	}
-	if (!in_host_netns(ctx))
-		return PROCEED;
-	origin = d.mapped ? origin_of(ctx, false, &d) : origin_of(ctx, true, &d);
+	if (in_host_netns(ctx))
+		origin = d.mapped ? origin_of(ctx, false, &d) : origin_of(ctx, true, &d);
+	else if (call == CONNECTS)
+		origin = d.mapped ? led_origin(ctx, false, &d) : led_origin(ctx, true, &d);
+	else
+		origin = NULL;
 	if (!origin)
 		return PROCEED;
 	set_addr6(ctx, origin->addr);
@@ -277,47 +369,47 @@ static __always_inline int restore6(struct bpf_sock_addr *ctx)
 SEC("cgroup/connect4")
 int connect4(struct bpf_sock_addr *ctx)
 {
-	return redirect4(ctx);
+	return redirect4(ctx, CONNECTS);
 }
 
 SEC("cgroup/connect6")
 int connect6(struct bpf_sock_addr *ctx)
 {
-	return redirect6(ctx, true);
+	return redirect6(ctx, CONNECTS);
 }
 
 SEC("cgroup/sendmsg4")
 int sendmsg4(struct bpf_sock_addr *ctx)
 {
-	return redirect4(ctx);
+	return redirect4(ctx, SENDS);
 }
 
 SEC("cgroup/sendmsg6")
 int sendmsg6(struct bpf_sock_addr *ctx)
 {
-	return redirect6(ctx, false);
+	return redirect6(ctx, SENDS);
 }
 
 SEC("cgroup/recvmsg4")
 int recvmsg4(struct bpf_sock_addr *ctx)
 {
-	return restore4(ctx);
+	return restore4(ctx, SENDS);
 }
 
 SEC("cgroup/recvmsg6")
 int recvmsg6(struct bpf_sock_addr *ctx)
 {
-	return restore6(ctx);
+	return restore6(ctx, SENDS);
 }
 
 SEC("cgroup/getpeername4")
 int getpeername4(struct bpf_sock_addr *ctx)
 {
-	return restore4(ctx);
+	return restore4(ctx, CONNECTS);
 }
 
 SEC("cgroup/getpeername6")
 int getpeername6(struct bpf_sock_addr *ctx)
 {
-	return restore6(ctx);
+	return restore6(ctx, CONNECTS);
 }

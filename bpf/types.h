@@ -270,6 +270,8 @@ enum pool_flag {
 	POOL_RANDOM = 1,    /* draws a backend for each flow */
 	POOL_BY_CLIENT = 2, /* all flows of an address have the same */
 	POOL_SOURCES = 4,   /* has entries in service_sources, which others mustn't use */
+	/* In the upper half: slot of the network that all active backends are on; 0: of several. */
+	POOL_NETWORK_SHIFT = 16,
 };
 
 /* What is said of a pool as a whole: stands where no backend does, at index 0. */
@@ -613,6 +615,27 @@ struct socket_origin {
 	__u8 addr[16];
 	__be16 port;
 	__u16 pad;
+};
+
+/* A TCP socket that was connected to an endpoint in the place of what it asked for. */
+struct led_socket {
+	struct socket_origin origin; /* what it asked for */
+	__u8 addr[16];               /* what it is connected to */
+	__be16 port;
+	__u16 pad;
+};
+
+/* The endpoint that a network namespace has on a network; see direct.h. */
+struct attachment_key {
+	__u64 netns;   /* cookie */
+	__u32 network; /* slot; 0, and nobody's endpoint: the host's own namespace */
+	__u32 pad;
+};
+
+struct attachment {
+	__u16 endpoint;   /* slot */
+	__u16 generation; /* of the endpoint; with another one this isn't true any more */
+	__u32 led;        /* how many sockets of the namespace were connected by a program */
 };
 
 /* Embedded DNS server of a network namespace, by the namespace's cookie. */

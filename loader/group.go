@@ -66,9 +66,10 @@ func groups() []group {
 		{"host", 1, []string{object.DatapathMapUplinks, object.DatapathMapHostState}, said},
 		{"resolvers", 1, []string{object.DatapathMapResolvers}, said},
 		{"sockets", 1, []string{object.DatapathMapSocketOrigins}, copied},
+		{"attachments", 1, []string{object.DatapathMapAttachments}, said},
 	}
 	for _, name := range []string{
-		object.DatapathMapPresented,
+		object.DatapathMapPresented, object.DatapathMapLedSockets,
 		object.DatapathMapFrags, object.DatapathMapBusyFrags, object.DatapathMapFragRates,
 		object.DatapathMapParkedRows, object.DatapathMapParkedFrames, object.DatapathMapParkedLarges, object.DatapathMapParkRates,
 		object.DatapathMapSpareFrames, object.DatapathMapParkedCounts,

@@ -4,6 +4,7 @@ package test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"syscall"
@@ -158,16 +159,18 @@ func TestServiceBackendsComeAndGo(t *testing.T) {
 		}
 		answer("while w1 drains", "w1")
 		w1.Remove(t)
-		if !e.Protects("SVC-02") {
-			// The host's sockets: the last way of each family.
-			for i := len(ways) - 1; i >= 0; i-- {
-				if ways[i].from == e.Host {
-					ways, conns, sockets = slices.Delete(ways, i, i+1), slices.Delete(conns, i, i+1), slices.Delete(sockets, i, i+1)
-				}
-			}
-		}
 		for i, w := range ways {
 			ended(t, conns[i], w.from.Name+" → "+w.dst)
+		}
+		for i, w := range ways {
+			if w.from == e.Host && !e.Protects("SVC-02") {
+				aborted(t, sockets[i], "host → "+w.dst)
+				_ = sockets[i].Close()
+				if sockets[i], _ = harness.DialUDP(w.from, w.dst); sockets[i] == nil {
+					t.Fatalf("udp host → %s: can't connect anew", w.dst)
+				}
+				defer sockets[i].Close()
+			}
 		}
 		answer("without w1", "w2")
 		e.Must(t, "rm", "-f", "w2")
@@ -185,6 +188,21 @@ func harnessReaches(t *testing.T, from *harness.Netns, dst, tag string) {
 			t.Errorf("%s → %s over %s: %+v, %v, want an answer of %s", from.Name, dst, proto, r, err, tag)
 		}
 	}
+}
+
+// aborted demands that a connected UDP socket is told that it leads to nobody.
+func aborted(t *testing.T, u *harness.UDPConn, what string) {
+	t.Helper()
+	harness.Eventually(t, "the udp socket "+what+" to be told", func() error {
+		r, err := u.Exchange(8, 100*time.Millisecond)
+		if err == nil {
+			return fmt.Errorf("answered by %s", r.Tag)
+		}
+		if harness.IsTimeout(err) {
+			return err
+		}
+		return nil
+	})
 }
 
 // ended demands that a connection to a backend that is gone ends with the client's next

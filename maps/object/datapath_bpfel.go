@@ -29,6 +29,20 @@ type DatapathAffinitySet struct {
 	}
 }
 
+type DatapathAttachment struct {
+	_          structs.HostLayout
+	Endpoint   uint16
+	Generation uint16
+	Led        uint32
+}
+
+type DatapathAttachmentKey struct {
+	_       structs.HostLayout
+	Netns   uint64
+	Network uint32
+	Pad     uint32
+}
+
 type DatapathBackend struct {
 	_     structs.HostLayout
 	At    DatapathPublished
@@ -417,6 +431,14 @@ type DatapathHostState struct {
 	RulesGeneration uint16
 }
 
+type DatapathLedSocket struct {
+	_      structs.HostLayout
+	Origin DatapathSocketOrigin
+	Addr   [16]uint8
+	Port   uint16
+	Pad    uint16
+}
+
 type DatapathLimit uint32
 
 const (
@@ -580,9 +602,10 @@ type DatapathPool struct {
 type DatapathPoolFlag uint32
 
 const (
-	DatapathPoolFlagPOOL_RANDOM    DatapathPoolFlag = 1
-	DatapathPoolFlagPOOL_BY_CLIENT DatapathPoolFlag = 2
-	DatapathPoolFlagPOOL_SOURCES   DatapathPoolFlag = 4
+	DatapathPoolFlagPOOL_RANDOM        DatapathPoolFlag = 1
+	DatapathPoolFlagPOOL_BY_CLIENT     DatapathPoolFlag = 2
+	DatapathPoolFlagPOOL_SOURCES       DatapathPoolFlag = 4
+	DatapathPoolFlagPOOL_NETWORK_SHIFT DatapathPoolFlag = 16
 )
 
 type DatapathPresented struct {
@@ -836,6 +859,7 @@ const (
 const (
 	DatapathMapAffinities        = "affinities"
 	DatapathMapAnswerTuples      = "answer_tuples"
+	DatapathMapAttachments       = "attachments"
 	DatapathMapBusyFrags         = "busy_frags"
 	DatapathMapCalls             = "calls"
 	DatapathMapCarried           = "carried"
@@ -859,6 +883,7 @@ const (
 	DatapathMapHostState         = "host_state"
 	DatapathMapHostTuples        = "host_tuples"
 	DatapathMapIccLinks          = "icc_links"
+	DatapathMapLedSockets        = "led_sockets"
 	DatapathMapNetworks          = "networks"
 	DatapathMapNexthops          = "nexthops"
 	DatapathMapParkRates         = "park_rates"
@@ -1026,6 +1051,7 @@ type DatapathProgramSpecs struct {
 type DatapathMapSpecs struct {
 	Affinities      *ebpf.MapSpec `ebpf:"affinities"`
 	AnswerTuples    *ebpf.MapSpec `ebpf:"answer_tuples"`
+	Attachments     *ebpf.MapSpec `ebpf:"attachments"`
 	BusyFrags       *ebpf.MapSpec `ebpf:"busy_frags"`
 	Calls           *ebpf.MapSpec `ebpf:"calls"`
 	Carried         *ebpf.MapSpec `ebpf:"carried"`
@@ -1049,6 +1075,7 @@ type DatapathMapSpecs struct {
 	HostState       *ebpf.MapSpec `ebpf:"host_state"`
 	HostTuples      *ebpf.MapSpec `ebpf:"host_tuples"`
 	IccLinks        *ebpf.MapSpec `ebpf:"icc_links"`
+	LedSockets      *ebpf.MapSpec `ebpf:"led_sockets"`
 	Networks        *ebpf.MapSpec `ebpf:"networks"`
 	Nexthops        *ebpf.MapSpec `ebpf:"nexthops"`
 	ParkRates       *ebpf.MapSpec `ebpf:"park_rates"`
@@ -1114,6 +1141,7 @@ func (o *DatapathObjects) Close() error {
 type DatapathMaps struct {
 	Affinities      *ebpf.Map `ebpf:"affinities"`
 	AnswerTuples    *ebpf.Map `ebpf:"answer_tuples"`
+	Attachments     *ebpf.Map `ebpf:"attachments"`
 	BusyFrags       *ebpf.Map `ebpf:"busy_frags"`
 	Calls           *ebpf.Map `ebpf:"calls"`
 	Carried         *ebpf.Map `ebpf:"carried"`
@@ -1137,6 +1165,7 @@ type DatapathMaps struct {
 	HostState       *ebpf.Map `ebpf:"host_state"`
 	HostTuples      *ebpf.Map `ebpf:"host_tuples"`
 	IccLinks        *ebpf.Map `ebpf:"icc_links"`
+	LedSockets      *ebpf.Map `ebpf:"led_sockets"`
 	Networks        *ebpf.Map `ebpf:"networks"`
 	Nexthops        *ebpf.Map `ebpf:"nexthops"`
 	ParkRates       *ebpf.Map `ebpf:"park_rates"`
@@ -1169,6 +1198,7 @@ func (m *DatapathMaps) Close() error {
 	return _DatapathClose(
 		m.Affinities,
 		m.AnswerTuples,
+		m.Attachments,
 		m.BusyFrags,
 		m.Calls,
 		m.Carried,
@@ -1192,6 +1222,7 @@ func (m *DatapathMaps) Close() error {
 		m.HostState,
 		m.HostTuples,
 		m.IccLinks,
+		m.LedSockets,
 		m.Networks,
 		m.Nexthops,
 		m.ParkRates,

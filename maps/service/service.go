@@ -80,6 +80,9 @@ type Settings struct {
 	ByClient uint32
 	// Sources says that only those of PutSource may use the pool.
 	Sources bool
+	// Network is the slot of the network that the endpoints of all active backends are on; 0 if
+	// they are on several, or outside, or there are none.
+	Network uint16
 }
 
 // Table is the tables of all pools.
@@ -269,10 +272,12 @@ func settingsOf(head *object.DatapathPool) Settings {
 		Random:   head.Flags&uint32(object.DatapathPoolFlagPOOL_RANDOM) != 0,
 		ByClient: head.Affinity,
 		Sources:  head.Flags&uint32(object.DatapathPoolFlagPOOL_SOURCES) != 0,
+		Network:  uint16(head.Flags >> uint32(object.DatapathPoolFlagPOOL_NETWORK_SHIFT)),
 	}
 }
 
 func flagsOf(s Settings) (flags uint32) {
+	flags = uint32(s.Network) << uint32(object.DatapathPoolFlagPOOL_NETWORK_SHIFT)
 	if s.Random {
 		flags |= uint32(object.DatapathPoolFlagPOOL_RANDOM)
 	}

@@ -64,6 +64,8 @@ func newFlowLs(a *app) *cobra.Command {
 // untracked is what the eBPF datapath has no flows of, and why.
 const untracked = "  - within a network: they are switched as they are, and nothing of them is remembered\n" +
 	"  - between the host and containers: they are the host's own (ss shows them)\n" +
+	"  - over TCP from sandboxes to a service whose backends are on a network of theirs: hooks at\n" +
+	"    their sockets connect them straight to the backend\n" +
 	"  - from the host to published ports, those on 127.0.0.1 too: hooks at the host's sockets\n" +
 	"    connect them straight to the container"
 

@@ -18,7 +18,7 @@ func (h *Host) empty() error {
 	errs := []error{h.clearPools()}
 	for _, hash := range []*ebpf.Map{
 		m.EndpointMacs, m.EndpointAddrs, m.Subnets, m.HostAddrs, m.Uplinks, m.PublishedPorts, m.IccLinks, m.TrustedDevices,
-		m.Flows4, m.Flows6, m.Frags, m.BusyFrags, m.Presented, m.SocketOrigins, m.Resolvers, m.HostTuples, m.AnswerTuples,
+		m.Flows4, m.Flows6, m.Frags, m.BusyFrags, m.Presented, m.SocketOrigins, m.Resolvers, m.Attachments, m.HostTuples, m.AnswerTuples,
 	} {
 		errs = append(errs, deleteAll(hash))
 	}

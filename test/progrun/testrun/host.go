@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/fairway-project/fairway/loader"
+	"github.com/fairway-project/fairway/maps/attachment"
 	"github.com/fairway-project/fairway/maps/carry"
 	"github.com/fairway-project/fairway/maps/counter"
 	"github.com/fairway-project/fairway/maps/drop"
@@ -55,6 +56,7 @@ type Host struct {
 	Published *publish.Table
 	Links     *icc.Table
 	Resolvers *resolver.Table
+	Attached  *attachment.Table
 	Counters  *counter.Table
 	Dropped   *drop.Table
 	Collector *expired.Collector
@@ -131,7 +133,7 @@ func (h *Host) load(opts Options) error {
 	h.State, h.Published, h.Links = host.New(m), publish.New(m), icc.New(m)
 	h.Resolvers, h.Counters, h.Dropped = resolver.New(m), counter.New(m), drop.New(m)
 	h.Collector, h.Carrier, h.Shares = expired.New(m, p), carry.New(m, p), share.New(m)
-	h.Services = service.New(m)
+	h.Services, h.Attached = service.New(m), attachment.New(m)
 	return nil
 }
 

@@ -5,6 +5,7 @@ package ebpf
 import (
 	"errors"
 
+	"github.com/fairway-project/fairway/maps/attachment"
 	"github.com/fairway-project/fairway/maps/counter"
 	"github.com/fairway-project/fairway/maps/drop"
 	"github.com/fairway-project/fairway/maps/endpoint"
@@ -44,6 +45,9 @@ func (d *Datapath) adopt(cfg Config) error {
 		return err
 	}
 	if d.services, err = adoptServices(service.New(m), d.ports); err != nil {
+		return err
+	}
+	if d.attachments, err = adoptAttachments(attachment.New(m), d.ns); err != nil {
 		return err
 	}
 	d.frames = newFrames(cfg, d.endpoints)

@@ -35,6 +35,8 @@ type Datapath struct {
 	uplinks   *uplinks
 	shares    *shares
 	frames    *frames
+	// attachments are the sandboxes' namespaces.
+	attachments *attachments
 
 	// What follows has locks of its own, or needs none.
 	programs  *programs

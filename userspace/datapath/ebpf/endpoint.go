@@ -38,7 +38,7 @@ func (d *Datapath) EnsureEndpoint(_ context.Context, e datapath.Endpoint) error 
 			return err
 		}
 		// Its device may be gone, and who wanted it with that: nobody would delete it.
-		return errors.Join(err, d.endpoints.giveBack(e.ID), d.shares.divide(d.endpoints.count()))
+		return errors.Join(err, d.attachments.delete(e.ID), d.endpoints.giveBack(e.ID), d.shares.divide(d.endpoints.count()))
 	}
 	d.serveWith(e.ID)
 	return d.programs.forgetGone()
@@ -63,6 +63,9 @@ func (d *Datapath) fill(st *endpointState, e datapath.Endpoint, want endpoint.En
 	if err := d.links.sync(st.slot, holes(e, want.Network)); err != nil {
 		return err
 	}
+	if err := d.attachments.ensure(e, st); err != nil {
+		return err
+	}
 	if err := configureBridgePort(e); err != nil {
 		return err
 	}
@@ -76,7 +79,7 @@ func (d *Datapath) DeleteEndpoint(_ context.Context, id string) error {
 	if _, ok := d.endpoints.byID[id]; !ok {
 		return d.programs.forgetGone()
 	}
-	if err := d.endpoints.delete(id); err != nil {
+	if err := errors.Join(d.attachments.delete(id), d.endpoints.delete(id)); err != nil {
 		return err
 	}
 	d.collector.wake.Raise()

@@ -25,6 +25,8 @@ type endpoints struct {
 	byID    map[string]*endpointState
 	bySlot  map[uint16]string
 	orphans map[uint16]endpoint.Endpoint
+	// gone are those of which sockets may have been led to, until these have been ended.
+	gone []endpoint.Endpoint
 }
 
 type endpointState struct {
@@ -188,7 +190,15 @@ func (es *endpoints) dismiss(slot uint16, former endpoint.Endpoint) error {
 	if err := es.table.Put(slot, void); err != nil {
 		return err
 	}
+	es.gone = append(es.gone, former)
 	return es.table.Forget(slot, former)
+}
+
+// takeGone returns the endpoints that are gone, for the one who ends the sockets that lead there.
+func (es *endpoints) takeGone() []endpoint.Endpoint {
+	gone := es.gone
+	es.gone = nil
+	return gone
 }
 
 // vacate frees a slot with all that belongs to it. The device's number goes last:

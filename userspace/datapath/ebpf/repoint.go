@@ -21,8 +21,9 @@ func (d *Datapath) edit(change func() error) error {
 	d.mu.Lock()
 	err := change()
 	moved, lost, ended := d.ports.takeMoved(), d.addresses.takeLost(), d.services.takeEnded()
-	closed := len(d.ports.closed) > 0
+	closed, gone := len(d.ports.closed) > 0, d.endpoints.takeGone()
 	d.mu.Unlock()
+	d.endSocketsTo(gone)
 	if closed {
 		d.collector.wake.Raise()
 	}
@@ -34,9 +35,10 @@ func (d *Datapath) edit(change func() error) error {
 // of services that are to be ended since something else than an edit said so, or in vain.
 func (d *Datapath) endClosed() error {
 	d.mu.Lock()
-	closed, ended := d.ports.takeClosed(), d.services.takeEnded()
+	closed, ended, gone := d.ports.takeClosed(), d.services.takeEnded(), d.endpoints.takeGone()
 	d.mu.Unlock()
 	d.settle(closed, ended)
+	d.endSocketsTo(gone)
 	return errors.Join(d.repoint(closed), d.endServices(ended))
 }
 

@@ -66,13 +66,21 @@ func adoptServices(t *service.Table, p *ports) (*services, error) {
 	return s, err
 }
 
+// finder knows the endpoints of backends.
+type finder interface {
+	// backend is one as the programs know it.
+	backend(b datapath.Backend) service.Backend
+	// networkOf is the slot of the network on which the endpoints of all active ones are; 0 if
+	// that isn't one.
+	networkOf(all []datapath.Backend) uint16
+}
+
 // fronts are what leads to each pool of a service.
 type fronts []map[publish.Key]publish.Entry
 
-// ensure makes a service what is wanted. hz are jiffies in a second, found resolves a
-// backend's endpoint. What was refused is not what was said: the service may be half of each
+// ensure makes a service what is wanted. hz are jiffies in a second. What was refused is not what was said: the service may be half of each
 // until one of both is ensured again.
-func (s *services) ensure(want datapath.Service, at fronts, hz uint32, found func(datapath.Backend) service.Backend) error {
+func (s *services) ensure(want datapath.Service, at fronts, hz uint32, known finder) error {
 	st := s.byID[want.ID]
 	if st == nil {
 		st = &serviceState{}
@@ -81,7 +89,7 @@ func (s *services) ensure(want datapath.Service, at fronts, hz uint32, found fun
 	former := slices.Clone(st.pools)
 	pools, err := s.place(want, at)
 	if err == nil {
-		err = s.move(want, at, pools, hz, found)
+		err = s.move(want, at, pools, hz, known)
 	}
 	for _, p := range union(pools, former) {
 		s.endDue(p)
@@ -100,7 +108,7 @@ func (s *services) ensure(want datapath.Service, at fronts, hz uint32, found fun
 // move fills the pools and has the fronts lead to them. At each moment every front leads to
 // backends that it had or is to have: new pools are filled first, then their fronts leave those
 // pools that stay, which are filled after that.
-func (s *services) move(want datapath.Service, at fronts, pools []*pool, hz uint32, found func(datapath.Backend) service.Backend) error {
+func (s *services) move(want datapath.Service, at fronts, pools []*pool, hz uint32, known finder) error {
 	settings := service.Settings{Random: want.Random, ByClient: jiffiesOf(want.Affinity, hz), Sources: len(want.Sources) > 0}
 	isNew := make([]bool, len(pools))
 	for i, p := range pools {
@@ -114,7 +122,8 @@ func (s *services) move(want datapath.Service, at fronts, pools []*pool, hz uint
 			if err := s.ports.sync(poolHolder(p.slot), s.staying(p.slot, at[i])); err != nil {
 				return err
 			}
-			if err := s.fill(p, settings, want.Sources, want.Pools[i].Backends, found); err != nil {
+			settings.Network = known.networkOf(want.Pools[i].Backends)
+			if err := s.fill(p, settings, want.Sources, want.Pools[i].Backends, known.backend); err != nil {
 				return err
 			}
 			if err := s.ports.sync(poolHolder(p.slot), entriesOf(at[i], p.slot)); err != nil {

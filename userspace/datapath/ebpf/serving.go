@@ -40,7 +40,7 @@ func (d *Datapath) ensureService(s datapath.Service) error {
 	if st := d.services.byID[s.ID]; st != nil {
 		former = st.said
 	}
-	if err := d.services.ensure(s, at, d.loader.Clock().HZ(), d.backend); err != nil {
+	if err := d.services.ensure(s, at, d.loader.Clock().HZ(), d); err != nil {
 		return err
 	}
 	now := d.ownAddresses(s)
@@ -174,6 +174,21 @@ func (d *Datapath) backend(b datapath.Backend) service.Backend {
 	return v
 }
 
+// networkOf implements finder.
+func (d *Datapath) networkOf(all []datapath.Backend) (network uint16) {
+	for _, b := range all {
+		if d.backend(b).State != service.Active {
+			continue
+		}
+		st := d.endpoints.byID[b.EndpointID]
+		if st == nil || network != 0 && network != st.value.Network {
+			return 0
+		}
+		network = st.value.Network
+	}
+	return network
+}
+
 func stateOfBackend(s model.BackendState) service.State {
 	switch s {
 	case model.BackendActive:
@@ -191,6 +206,7 @@ func (d *Datapath) endServices(ended []endedFlows) error {
 	if len(ended) == 0 {
 		return nil
 	}
+	d.endSocketsOf(ended)
 	err := d.collector.purge(func(origin *flow.Half) bool {
 		for _, e := range ended {
 			if e.has(origin) {

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ebpf
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+
+	"github.com/fairway-project/fairway/maps/endpoint"
+	"github.com/fairway-project/fairway/maps/ledsocket"
+	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/netns"
+	"github.com/fairway-project/fairway/userspace/sockdiag"
+)
+
+// endedSockets picks sockets that the programs have connected to an endpoint, and that are to be
+// ended since it is gone or serves no more: packets to it are neither translated nor judged
+// again, so nothing else would tell their processes.
+type endedSockets func(proto model.Proto, led ledsocket.Led) bool
+
+// hasSocket is has for sockets that were led.
+func (e endedFlows) hasSocket(proto model.Proto, led ledsocket.Led) bool {
+	if !e.targets[led.Target] {
+		return false
+	}
+	for k := range e.fronts {
+		if k.Proto == proto && k.Port == led.Origin.Port() && (k.Addr == led.Origin.Addr() || k.Addr.IsUnspecified()) {
+			return true
+		}
+	}
+	return false
+}
+
+// leadTo picks those that lead to endpoints which are gone, by all that was published of them.
+func leadTo(gone []endpoint.Endpoint) endedSockets {
+	addrs := make(map[netip.Addr]bool)
+	for _, e := range gone {
+		addrs[e.IPv4], addrs[e.IPv6] = true, true
+	}
+	delete(addrs, netip.Addr{})
+	return func(_ model.Proto, led ledsocket.Led) bool { return addrs[led.Target.Addr()] }
+}
+
+// endSockets ends the sockets that are picked, of the host and of all namespaces that have any
+// which were led. It must not be called under the lock. What it can't end is said in the log: to
+// try again wouldn't help, and the flows have ended.
+func (d *Datapath) endSockets(picked endedSockets) {
+	d.mu.Lock()
+	paths, host, err := d.attachments.leading()
+	d.mu.Unlock()
+	ended := 0
+	end := func(host bool) func() error {
+		return func() error {
+			n, err := d.endSocketsHere(picked, host)
+			ended += n
+			return err
+		}
+	}
+	errs := []error{err}
+	if host {
+		errs = append(errs, d.ns.Do(end(true)))
+	}
+	for cookie, path := range paths {
+		errs = append(errs, inNamespace(path, cookie, end(false)))
+	}
+	if ended > 0 {
+		d.log.Debug("ended sockets that led to who is gone", "sockets", ended)
+	}
+	if err := errors.Join(errs...); err != nil {
+		d.log.Warn("sockets that lead to a backend which is gone stay open", "err", err)
+	}
+}
+
+// inNamespace runs f in the namespace at path, if it is still the one with the cookie.
+func inNamespace(path string, cookie uint64, f func() error) error {
+	ns, err := netns.Open(path)
+	if errors.Is(err, netns.ErrNotExist) || errors.Is(err, netns.ErrNotNetns) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	if now, err := ns.Cookie(); err != nil || now != cookie {
+		return err
+	}
+	return ns.Do(f)
+}
+
+// endSocketsHere works in the thread's namespace, which is the host's or not: of others no UDP
+// sockets are led.
+func (d *Datapath) endSocketsHere(picked endedSockets, host bool) (ended int, err error) {
+	var errs []error
+	failed := false
+	end := func(s sockdiag.Socket, led ledsocket.Led) {
+		// One that has connected anew may keep what it was led to before.
+		if led.Target != s.Remote || !picked(s.Proto, led) {
+			return
+		}
+		switch err := s.End(); {
+		case err == nil:
+			ended++
+		case !failed:
+			// One stands for all: they may be thousands.
+			failed, errs = true, append(errs, err)
+		}
+	}
+	table := ledsocket.New(d.loader.Maps())
+	tcp, err := sockdiag.TCP(table.TCP())
+	errs = append(errs, err)
+	for _, s := range tcp {
+		if led, ok := ledsocket.Parse(s.Kept); ok {
+			end(s, led)
+		}
+	}
+	if !host {
+		return ended, errors.Join(errs...)
+	}
+	udp, err := sockdiag.UDP()
+	errs = append(errs, err)
+	for _, s := range udp {
+		led, ok, err := table.UDP(s.Cookie, s.Remote)
+		errs = append(errs, err)
+		if ok {
+			end(s, led)
+		}
+	}
+	return ended, errors.Join(errs...)
+}
+
+// endSocketsTo ends those that lead to endpoints which are gone.
+func (d *Datapath) endSocketsTo(gone []endpoint.Endpoint) {
+	if len(gone) > 0 {
+		d.endSockets(leadTo(gone))
+	}
+}
+
+// endSocketsOf ends those that lead to backends which are down, or by services which are gone.
+func (d *Datapath) endSocketsOf(ended []endedFlows) {
+	if len(ended) == 0 {
+		return
+	}
+	d.endSockets(func(proto model.Proto, led ledsocket.Led) bool {
+		return slices.ContainsFunc(ended, func(e endedFlows) bool { return e.hasSocket(proto, led) })
+	})
+}
