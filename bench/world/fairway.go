@@ -13,6 +13,7 @@ import (
 	"github.com/fairway-project/fairway/bench/plan"
 	"github.com/fairway-project/fairway/userspace/api"
 	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/netns"
 	"github.com/fairway-project/fairway/userspace/request"
 )
 
@@ -127,6 +128,11 @@ func (c *fairway) close(ctx context.Context) error {
 		return nil
 	}
 	c.client.Close()
+	if c.w.served > 0 && c.firewall != nil {
+		// To remove thousands of services' rules one by one takes minutes. They are the host's
+		// namespace's, and go with it.
+		return errors.Join(c.daemon.stop(), netns.RemoveDir(filepath.Join(c.w.env.Dir, "run", "netns")))
+	}
 	args := append([]string{"--socket", c.socket(), "uninstall", "--force", "--purge"}, c.dirs()...)
 	_, err := output(ctx, c.w.host, nil, "", c.w.env.Fairway, args...)
 	return errors.Join(err, c.daemon.stop())

@@ -63,6 +63,7 @@ func (w *World) Serve(ctx context.Context, s Service) error {
 		}
 		backends = append(backends, w.nodes[i])
 	}
+	w.served++
 	if err := carrier.serve(ctx, s, backends); err != nil {
 		return fmt.Errorf("arm %s: service %s: %w", w.Arm, s.Name, err)
 	}

@@ -23,6 +23,8 @@ type World struct {
 	limits  *limits
 	nodes   []*node
 	added   int
+	// served is how many services there are.
+	served int
 }
 
 // node is a container that is there.
@@ -159,8 +161,14 @@ func (w *World) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	var errs []error
+	remove := func(n *node) error { return w.carrier.remove(ctx, n) }
+	if w.served > 0 && w.carrier != nil {
+		// All at once: each container that goes changes each service.
+		errs = append(errs, w.carrier.close(ctx))
+		w.carrier, remove = nil, func(n *node) error { return removeNetns(n.netns) }
+	}
 	for _, n := range slices.Backward(w.nodes) {
-		errs = append(errs, w.carrier.remove(ctx, n))
+		errs = append(errs, remove(n))
 	}
 	w.nodes = nil
 	if w.carrier != nil {
