@@ -33,14 +33,14 @@ func KeyOf(p model.PublishedPort) Key { return Key{p.HostIP, p.HostPort, p.Port.
 // Listed tells of a host port whether the list of containers shows it, with a
 // target that is one of that container's addresses.
 func Listed(networks map[string]Network, containers []client.Container) func(Held) bool {
-	targets := make(map[model.PublishedPort][]netip.Addr)
+	targets, at := make(map[model.PublishedPort][]netip.Addr), placesOn(networks)
 	for _, c := range containers {
 		ports := published(c)
 		if len(ports) == 0 {
 			continue
 		}
 		var own []netip.Addr
-		for _, a := range attachments(c, networks) {
+		for _, a := range at.attachments(c) {
 			own = append(own, a.Endpoint.IPv4.Addr(), a.Endpoint.IPv6.Addr())
 		}
 		for _, p := range ports {
@@ -50,19 +50,43 @@ func Listed(networks map[string]Network, containers []client.Container) func(Hel
 	return func(h Held) bool { return h.Target.IsValid() && slices.Contains(targets[h.PublishedPort], h.Target) }
 }
 
+// places are the endpoints of networks by their IDs, as far as somebody has asked: a network may
+// have as many endpoints as there are containers.
+type places struct {
+	networks map[string]Network
+	by       map[string]map[string]*Endpoint
+}
+
+func placesOn(networks map[string]Network) *places {
+	return &places{networks: networks, by: make(map[string]map[string]*Endpoint)}
+}
+
+// endpoint returns nil for one that isn't there.
+func (p *places) endpoint(networkID, id string) *Endpoint {
+	all, known := p.by[networkID]
+	if !known {
+		endpoints := p.networks[networkID].Endpoints
+		all = make(map[string]*Endpoint, len(endpoints))
+		for i := range endpoints {
+			all[endpoints[i].ID] = &endpoints[i]
+		}
+		p.by[networkID] = all
+	}
+	return all[id]
+}
+
 // attachments finds a container's endpoints among the networks. Those on networks that
 // aren't bridges of this host are left out.
-func attachments(c client.Container, networks map[string]Network) (all []policy.Attachment) {
+func (p *places) attachments(c client.Container) (all []policy.Attachment) {
 	for _, a := range c.NetworkSettings.Networks {
-		n, ok := networks[a.NetworkID]
+		n, ok := p.networks[a.NetworkID]
 		if !ok {
 			continue
 		}
-		i := slices.IndexFunc(n.Endpoints, func(e Endpoint) bool { return e.ID == a.EndpointID })
-		if i < 0 {
+		e := p.endpoint(a.NetworkID, a.EndpointID)
+		if e == nil {
 			continue
 		}
-		e := n.Endpoints[i]
 		all = append(all, policy.Attachment{Network: &n.Network, Endpoint: &model.Endpoint{
 			ID: e.ID, NetworkID: e.NetworkID, IPv4: alone(e.IPv4), IPv6: alone(e.IPv6), GwPriority: a.GwPriority,
 		}})
@@ -100,13 +124,13 @@ func Ports(networks map[string]Network, containers []client.Container, held []He
 // addListed adds the ports of containers without proxies.
 func addListed(out map[string][]datapath.Port, networks map[string]Network, containers []client.Container, held []Held) {
 	var seen map[Key]bool
-	proxied := proxied(held)
+	proxied, at := proxied(held), placesOn(networks)
 	for _, c := range containers {
 		ports := published(c)
 		if len(ports) == 0 || slices.ContainsFunc(ports, proxied) {
 			continue
 		}
-		g := policy.Elect(attachments(c, networks))
+		g := policy.Elect(at.attachments(c))
 		for _, p := range ports {
 			if seen == nil {
 				seen = keys(held)

@@ -48,8 +48,9 @@ func Services(networks map[string]Network, containers []client.Container) (all [
 		return cmp.Or(cmp.Compare(a.Created, b.Created), cmp.Compare(a.ID, b.ID))
 	})
 	var order []string
+	at := placesOn(networks)
 	for _, c := range containers {
-		l, err := readLabeled(networks, c)
+		l, err := readLabeled(at, c)
 		if err != nil {
 			troubles[c.ID] = err
 		}
@@ -76,13 +77,13 @@ func Services(networks map[string]Network, containers []client.Container) (all [
 }
 
 // readLabeled returns nil for a container without a service.
-func readLabeled(networks map[string]Network, c client.Container) (*labeled, error) {
+func readLabeled(at *places, c client.Container) (*labeled, error) {
 	labels, err := ReadLabels(c.Labels)
 	if labels == nil {
 		return nil, err
 	}
 	l := &labeled{Container: c, Labels: labels}
-	on := attachments(c, networks)
+	on := at.attachments(c)
 	if len(labels.Networks) == 0 {
 		g := policy.Elect(on)
 		switch {

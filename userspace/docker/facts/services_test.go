@@ -4,6 +4,7 @@ package facts
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -155,5 +156,26 @@ func TestLabelsThatMatter(t *testing.T) {
 	}
 	if diff := cmp.Diff(client.Labels{"fairway.service": "w", client.ProjectLabel: "p"}, c.Labels); diff != "" || c.Name() != "web" || c.Created != 7 {
 		t.Errorf("%s, named %s, of %d", diff, c.Name(), c.Created)
+	}
+}
+
+// BenchmarkServices reads the labels of 2,000 containers of one service on one network.
+func BenchmarkServices(b *testing.B) {
+	n := Network{Network: model.Network{ID: "front", Name: "front"}}
+	var containers []client.Container
+	for i := range 2000 {
+		id := fmt.Sprintf("%064d", i)
+		n.Endpoints = append(n.Endpoints, Endpoint{ID: id, NetworkID: n.ID, IPv4: netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})})
+		c := client.Container{ID: id, Labels: map[string]string{ServiceLabel: "web", ServiceLabel + ".port": "80"}}
+		c.Names = []string{"/" + id}
+		c.NetworkSettings.Networks = map[string]client.Attachment{"front": {NetworkID: n.ID, EndpointID: id}}
+		containers = append(containers, c)
+	}
+	networks := map[string]Network{n.ID: n}
+	for b.Loop() {
+		all, troubles := Services(networks, containers)
+		if len(all) != 1 || len(all[0].Backends) != len(containers) || len(troubles) > 0 {
+			b.Fatalf("%d services, %v", len(all), troubles)
+		}
 	}
 }
