@@ -32,7 +32,8 @@ enum call {
 	CALL_REFUSE = 18,         /* first-packet mode: an ICMP error of the host's own */
 	CALL_PARK = 20,           /* a later fragment whose first one wasn't seen */
 	CALL_UNPARK = 22,         /* a first fragment that others may wait for */
-	CALL_MAX = 24,
+	CALL_RELAY = 24,          /* from outside, of a flow that leads out again */
+	CALL_MAX = 26,
 };
 
 int container_odd4(struct __sk_buff *ctx);
@@ -59,6 +60,8 @@ int park4(struct __sk_buff *ctx);
 int park6(struct __sk_buff *ctx);
 int unpark4(struct __sk_buff *ctx);
 int unpark6(struct __sk_buff *ctx);
+int relay4(struct __sk_buff *ctx);
+int relay6(struct __sk_buff *ctx);
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
@@ -79,6 +82,7 @@ struct {
 		[CALL_REFUSE] = refuse4,               refuse6,
 		[CALL_PARK] = park4,                   park6,
 		[CALL_UNPARK] = unpark4,               unpark6,
+		[CALL_RELAY] = relay4,                 relay6,
 	},
 };
 

@@ -10,6 +10,7 @@
 #include "from_uplink.bpf.c"
 #include "to_uplink.bpf.c"
 #include "enter.bpf.c"
+#include "relay.bpf.c"
 #include "park.bpf.c"
 #include "icmp.bpf.c"
 #include "uplink_xdp.bpf.c"

@@ -142,7 +142,7 @@ static __always_inline bool flow_borrows(const struct flow *f)
 {
 	__u8 kind = f->flags >> FLOW_KIND_SHIFT;
 
-	return !(f->flags & FLOW_ORIGIN) && (kind == FLOW_MASQUERADE || kind == FLOW_HAIRPIN);
+	return !(f->flags & FLOW_ORIGIN) && kind_takes_ports(kind);
 }
 
 /* The entry of the other direction. p is of f's protocol, and if an echo, in f's direction. */

@@ -103,13 +103,14 @@ static __always_inline int apply(struct __sk_buff *ctx, bool v6, const struct pa
 			return dropped(DROP_ENDPOINT_GONE);
 		macs.dst = ep->mac;
 		macs.src = net->gateway_mac;
-	} else if (zone != ZONE_WORLD && f->action == FLOW_FORWARD) {
+	} else if (zone == ZONE_WORLD && f->action == FLOW_FORWARD) {
+		return go_on_as(ctx, PROG_FROM_UPLINK, v6, CALL_RELAY);
+	} else if (f->action == FLOW_FORWARD) {
 		action = apply_route(ctx, v6, p, f, zone, &leg);
 		if (action != LEG_FOUND)
 			return action;
 		macs = macs_of(&leg);
 	} else {
-		/* What comes from outside goes into containers, never out again. */
 		return NEXT;
 	}
 	/* One call for both, for the size of programs. */

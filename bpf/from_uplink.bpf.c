@@ -45,17 +45,23 @@ static __always_inline int published(struct __sk_buff *ctx, bool v6, const struc
 	/* Neither a beginning nor a middle: the stack answers it with a reset. */
 	if (!begins_connection(p) && !continues_connection(p))
 		return NEXT;
+	/* The stack would take what it is to pass on for the host's own. */
+	if (!first_packet)
+		client.reach = REACH_RELAY;
 	pub = publish_resolve(v6, p->daddr, p->dport, p->proto, FOR_PACKET, 0, &client, &ep);
 	if (!pub)
 		return NEXT;
-	if (!ep)
+	to->kind = publish_is_outside(pub) ? FLOW_RELAY : FLOW_PUBLISHED;
+	if (!ep && to->kind == FLOW_PUBLISHED)
 		return publish_is_vacant(pub) ?
 			       reply_no_backend(ctx, PROG_FROM_UPLINK, v6, p, client.why) :
 			       dropped(DROP_ENDPOINT_GONE);
+	/* Its source doesn't follow from the packet: the stack resets the middle of nothing. */
+	if (to->kind == FLOW_RELAY && !begins_connection(p))
+		return NEXT;
 	publish_target(v6, pub, to->daddr);
 	to->slot = pub->endpoint;
 	to->dport = pub->port;
-	to->kind = FLOW_PUBLISHED;
 	return OPEN_INSIDE;
 }
 

@@ -202,7 +202,10 @@ static __always_inline int decrement_ttl(struct __sk_buff *ctx, bool v6, const s
 	return bpf_skb_store_bytes(ctx, ETH_HLEN + (v6 ? 7 : 8), &ttl, sizeof(ttl), 0);
 }
 
-/* Outer source: hidden like the flow's where it is the flow's, or a container's. */
+/*
+ * Outer source: hidden like the flow's where it is the flow's, or a container's, or where the
+ * error leaves the host again.
+ */
 static __always_inline int rewrite_outer(struct __sk_buff *ctx, bool v6, const struct packet *p,
 					 const struct quote *q, const struct flow *f, __u16 zone,
 					 __u32 quote_sum)
@@ -210,7 +213,8 @@ static __always_inline int rewrite_outer(struct __sk_buff *ctx, bool v6, const s
 	__u32 check = (p->l4_off & MAX_L4_OFF) + 2, diff;
 	const __be32 *from = p->saddr, *daddr = flow_daddr(v6, f);
 
-	if (zone != ZONE_WORLD || addr_equal(v6, p->saddr, q->reversed.saddr))
+	if (zone != ZONE_WORLD || f->action == FLOW_FORWARD ||
+	    addr_equal(v6, p->saddr, q->reversed.saddr))
 		from = flow_saddr(v6, f);
 	diff = csum_add(csum_addr_diff(v6, p->saddr, from), csum_addr_diff(v6, p->daddr, daddr));
 	if (store_addr(ctx, v6, ETH_HLEN + (v6 ? 8 : 12), from) ||

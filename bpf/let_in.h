@@ -32,7 +32,7 @@ static __always_inline enum drop_reason open_presented(struct __sk_buff *ctx, bo
 	addr_copy(v6, p->daddr, was->daddr);
 	p->sport = was->sport;
 	p->dport = was->dport;
-	reason = plan_inside(ctx, v6, p, to, plan);
+	reason = plan_inside(ctx, v6, p, to, plan, false);
 	if (reason)
 		return reason;
 	plan->sport = sport;

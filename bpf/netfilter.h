@@ -63,6 +63,9 @@ static __always_inline int flow_ask(struct __sk_buff *ctx, bool v6, const struct
 {
 	const struct macs macs = {};
 
+	/* Opened before there was this mode: the stack would take it for the host's own. */
+	if (zone == ZONE_WORLD && f->action == FLOW_FORWARD)
+		return NEXT;
 	if (zone == ZONE_WORLD && flow_rewrite(ctx, v6, p, f, &macs, false))
 		return dropped(DROP_REWRITE_FAILED);
 	return netfilter_ask(ctx);

@@ -212,10 +212,13 @@ static __always_inline int open_between(bool v6, const struct packet *p, __u32 s
 	return OPEN;
 }
 
-/* Plans a packet from outside to the endpoint at slot. Returns DROP_NONE, or why not. */
+/*
+ * Plans a packet from outside to the endpoint at slot, or, relayed, out again as if the host
+ * had begun it; the endpoint is a relay then. Returns DROP_NONE, or why not.
+ */
 static __always_inline enum drop_reason plan_inside(struct __sk_buff *ctx, bool v6,
 						    const struct packet *p, const struct inside *to,
-						    struct flow_plan *plan)
+						    struct flow_plan *plan, bool relayed)
 {
 	struct endpoint *ep = endpoint_at(to->slot);
 	struct network *net = ep ? network_at(ep->network) : NULL;
@@ -229,17 +232,22 @@ static __always_inline enum drop_reason plan_inside(struct __sk_buff *ctx, bool 
 		return DROP_NO_FLOW;
 	if (p->dport != to->dport && port_is_sealed(p))
 		return DROP_UNSUPPORTED;
-	route = route_lookup(ctx, v6, p->daddr, p->saddr, net->bridge_ifindex, plan);
-	if (route == ROUTE_NONE || route == ROUTE_LOCAL)
+	/* The way of what leaves: the answers', or what is passed on. */
+	route = route_lookup(ctx, v6, relayed ? p->saddr : p->daddr, relayed ? to->daddr : p->saddr,
+			     net->bridge_ifindex, plan);
+	if (route == ROUTE_NONE || route == ROUTE_LOCAL || (relayed && route != ROUTE_UPLINK))
 		return DROP_NO_ROUTE;
-	addr_copy(v6, plan->saddr, p->saddr);
+	if (!relayed)
+		addr_copy(v6, plan->saddr, p->saddr);
+	else if (!masquerade_address(v6, net, plan))
+		return DROP_NO_ADDRESS;
 	addr_copy(v6, plan->daddr, to->daddr);
 	plan->dport = to->dport;
 	plan->zone = ZONE_WORLD;
-	plan->twin_zone = ep->network;
+	plan->twin_zone = relayed ? ZONE_WORLD : ep->network;
 	plan->origin_endpoint = plan->reply_endpoint = to->slot;
 	plan->origin_generation = plan->reply_generation = ep->generation;
-	plan->origin_action = FLOW_DELIVER;
+	plan->origin_action = relayed ? FLOW_FORWARD : FLOW_DELIVER;
 	plan->reply_action = route == ROUTE_UPLINK ? FLOW_FORWARD : FLOW_STACK;
 	plan->kind = to->kind;
 	return DROP_NONE;
@@ -248,7 +256,8 @@ static __always_inline enum drop_reason plan_inside(struct __sk_buff *ctx, bool 
 /*
  * From outside to an endpoint: through a published port, or straight to its
  * address where the network admits that. The client's address is kept; its
- * port changes only if two of its flows would look alike to the container.
+ * port changes only if two of its flows would look alike to the container. What is relayed
+ * has the host's address, and a port as if it were masqueraded.
  */
 static __always_inline int open_inside(struct __sk_buff *ctx, bool v6, const struct packet *p,
 				       const struct inside *to)
@@ -258,7 +267,7 @@ static __always_inline int open_inside(struct __sk_buff *ctx, bool v6, const str
 
 	if (!plan)
 		return TC_ACT_SHOT;
-	reason = plan_inside(ctx, v6, p, to, plan);
+	reason = plan_inside(ctx, v6, p, to, plan, to->kind == FLOW_RELAY);
 	if (reason)
 		return dropped(reason);
 	return first_packet ? netfilter_present(ctx, v6, p) : OPEN;

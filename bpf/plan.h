@@ -73,6 +73,9 @@ static __always_inline void flow_flip(const struct packet *p, const struct flow_
 	if (plan->zone == ZONE_WORLD)
 		f->flags |= FLOW_TWIN_WORLD;
 	f->oif = plan->zone == ZONE_WORLD ? plan->oif : plan->zone;
+	/* The plan's way is the origin's. */
+	if (plan->kind == FLOW_RELAY)
+		f->nexthop = 0;
 }
 
 static __always_inline void flow4_reply_key(struct flow4_key *key, const struct packet *p,

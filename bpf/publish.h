@@ -92,7 +92,8 @@ static __always_inline struct published *publish_resolve(bool v6, const __be32 *
 			return pub;
 		pub = &b->at;
 	}
-	*ep = publish_endpoint(pub);
+	if (!(pub->flags & PUBLISHED_OUTSIDE))
+		*ep = publish_endpoint(pub);
 	return pub;
 }
 

@@ -22,6 +22,7 @@
 /* Whom a client gets to; the low half is the slot of its network, ZONE_WORLD if it has none. */
 enum reach {
 	REACH_OUTSIDE = 1 << 16, /* addresses outside, too */
+	REACH_RELAY = 1 << 19,   /* these, where the host passes on what comes from outside */
 	REACH_OWN = 1 << 17,     /* its network is internal: nobody else */
 	REACH_ALL = 1 << 18,     /* internal networks, too, as the host does */
 };
@@ -98,7 +99,7 @@ static __always_inline bool backend_serves(const struct backend *b, __u32 reach)
 	if (!b || b->state != BACKEND_ACTIVE)
 		return false;
 	if (b->at.flags & PUBLISHED_OUTSIDE)
-		return reach & REACH_OUTSIDE;
+		return reach & REACH_OUTSIDE || (reach & REACH_RELAY && publish_endpoint(&b->at));
 	ep = publish_endpoint(&b->at);
 	return ep && reaches(reach, ep->network);
 }

@@ -67,7 +67,7 @@ static __always_inline bool flow_share_is_taken(bool v6, __u32 slot)
 /* Whether flows of the kind have an address of the host as their source, whose ports they take. */
 static __always_inline bool kind_takes_ports(__u8 kind)
 {
-	return kind == FLOW_MASQUERADE || kind == FLOW_HAIRPIN;
+	return kind == FLOW_MASQUERADE || kind == FLOW_HAIRPIN || kind == FLOW_RELAY;
 }
 
 /*

@@ -141,8 +141,12 @@ enum endpoint_flag {
 	ENDPOINT_TAKES_FRAMES = 2, /* the container's end has NAPI, which XDP's frames need */
 };
 
+/*
+ * A network may have one that is a relay: it stands for the host, answers for flows between
+ * outside and outside (FLOW_RELAY), and nothing but these and backends names it.
+ */
 struct endpoint {
-	__u32 ifindex; /* host side of the veth */
+	__u32 ifindex; /* host side of the veth; a relay: the bridge */
 	__be32 ip4;    /* 0: the endpoint has no IPv4 */
 	__u8 ip6[16];  /* ::, likewise */
 	__u8 mac[6];
@@ -235,7 +239,11 @@ struct published_key {
 struct published {
 	__u8 addr[16]; /* the endpoint's address, v4-mapped */
 	__be16 port;
-	__u16 endpoint;   /* slot; PUBLISHED_SERVICE: slot of the pool, and nothing else counts */
+	/*
+	 * Slot; PUBLISHED_OUTSIDE: of the relay, by which clients outside get there, or 0;
+	 * PUBLISHED_SERVICE: slot of the pool, and nothing else counts.
+	 */
+	__u16 endpoint;
 	__u16 generation; /* of the endpoint */
 	__u16 flags;      /* PUBLISHED_* */
 };
@@ -452,6 +460,7 @@ enum flow_kind {
 	FLOW_PUBLISHED = 1,
 	FLOW_HAIRPIN = 2,
 	FLOW_ROUTED = 3,
+	FLOW_RELAY = 4, /* from outside to a backend outside */
 };
 
 enum flow_flag {

@@ -349,29 +349,6 @@ func TestServiceSourceRanges(t *testing.T) {
 	})
 }
 
-// SVC-07: a machine outside of Fairway is a backend as any other, and sees an address that
-// it can answer to.
-func TestServiceBackendOutside(t *testing.T) {
-	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
-		e.Network(t, "a", numA)
-		client := e.Sandbox(t, "client", "--network", "a")
-		serve(t, e.WAN, 8000, "wan")
-		web := e.Service(t, "web", "--network", "a", "--port", "80:8000", "--port", "80:8000/udp",
-			"--publish", "8080:80", "--publish", "8080:80/udp", "--backend", harness.V4().WAN, "--backend", harness.V6().WAN)
-		e.EachFamily(t, func(t *testing.T, f harness.Family) {
-			for from, dst := range map[*harness.Netns]string{
-				client.Netns: at(web.VIP(t, "a", f), 80), e.LAN1: at(f.Host, 8080), e.Host: at(web.VIP(t, "a", f), 80),
-			} {
-				if from == e.LAN1 && !e.Protects("SVC-07") {
-					refusesClients(t, from, dst)
-					continue
-				}
-				seenAs(t, spreads(t, from, dst, "wan"), f.Host)
-			}
-		})
-	})
-}
-
 // SVC-08: errors, path MTU and datagrams in pieces go through a service as to a published
 // port.
 func TestServiceErrorsAndPieces(t *testing.T) {

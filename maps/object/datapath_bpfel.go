@@ -362,6 +362,7 @@ const (
 	DatapathFlowKindFLOW_PUBLISHED  DatapathFlowKind = 1
 	DatapathFlowKindFLOW_HAIRPIN    DatapathFlowKind = 2
 	DatapathFlowKindFLOW_ROUTED     DatapathFlowKind = 3
+	DatapathFlowKindFLOW_RELAY      DatapathFlowKind = 4
 )
 
 type DatapathFlowLastSeen uint32
@@ -938,6 +939,8 @@ const (
 	DatapathProgRecvmsg6         = "recvmsg6"
 	DatapathProgRefuse4          = "refuse4"
 	DatapathProgRefuse6          = "refuse6"
+	DatapathProgRelay4           = "relay4"
+	DatapathProgRelay6           = "relay6"
 	DatapathProgSendmsg4         = "sendmsg4"
 	DatapathProgSendmsg6         = "sendmsg6"
 	DatapathProgToContainer      = "to_container"
@@ -1031,6 +1034,8 @@ type DatapathProgramSpecs struct {
 	Recvmsg6         *ebpf.ProgramSpec `ebpf:"recvmsg6"`
 	Refuse4          *ebpf.ProgramSpec `ebpf:"refuse4"`
 	Refuse6          *ebpf.ProgramSpec `ebpf:"refuse6"`
+	Relay4           *ebpf.ProgramSpec `ebpf:"relay4"`
+	Relay6           *ebpf.ProgramSpec `ebpf:"relay6"`
 	Sendmsg4         *ebpf.ProgramSpec `ebpf:"sendmsg4"`
 	Sendmsg6         *ebpf.ProgramSpec `ebpf:"sendmsg6"`
 	ToContainer      *ebpf.ProgramSpec `ebpf:"to_container"`
@@ -1299,6 +1304,8 @@ type DatapathPrograms struct {
 	Recvmsg6         *ebpf.Program `ebpf:"recvmsg6"`
 	Refuse4          *ebpf.Program `ebpf:"refuse4"`
 	Refuse6          *ebpf.Program `ebpf:"refuse6"`
+	Relay4           *ebpf.Program `ebpf:"relay4"`
+	Relay6           *ebpf.Program `ebpf:"relay6"`
 	Sendmsg4         *ebpf.Program `ebpf:"sendmsg4"`
 	Sendmsg6         *ebpf.Program `ebpf:"sendmsg6"`
 	ToContainer      *ebpf.Program `ebpf:"to_container"`
@@ -1343,6 +1350,8 @@ func (p *DatapathPrograms) Close() error {
 		p.Recvmsg6,
 		p.Refuse4,
 		p.Refuse6,
+		p.Relay4,
+		p.Relay6,
 		p.Sendmsg4,
 		p.Sendmsg6,
 		p.ToContainer,

@@ -33,7 +33,7 @@ func Differences() []Difference {
 		{"SEC-23", IPTables},
 		{"SEC-24", IPTables},
 		{"SVC-02", EBPF},
-		{"SVC-07", EBPF},
+		{"SVC-07", IPTables},
 		{"SVC-10", IPTables},
 		{"SVC-11", IPTables},
 	}

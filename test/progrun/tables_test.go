@@ -30,6 +30,7 @@ func tables() []table {
 		{"service for some sources", sourceCases},
 		{"service with affinity", affinityCases},
 		{"service with a backend outside", outsideCases},
+		{"service from outside to a backend outside", relayCases},
 		{"peer", peerCases},
 		{"between networks", betweenCases},
 		{"direct", directCases},

@@ -72,7 +72,7 @@ func BackendFilterKeys() []FilterKey {
 func FlowFilterKeys() []FilterKey {
 	return []FilterKey{
 		{Name: "proto", Values: []string{"tcp", "udp", "icmp", "icmpv6", "sctp", "gre", "esp"}, AnyCase: true, Numbers: true},
-		{Name: "kind", Values: []string{"masquerade", "published", "hairpin", "routed"}, AnyCase: true},
+		{Name: "kind", Values: []string{"masquerade", "published", "hairpin", "routed", "relay"}, AnyCase: true},
 		{Name: "state", Values: flowStates(), AnyCase: true},
 		{Name: "sandbox"}, {Name: "opener"}, {Name: "target"}, {Name: "service"}, {Name: "network"}, {Name: "address"}, {Name: "port"},
 	}

@@ -13,7 +13,7 @@ type Flow struct {
 	// Proto is the IP protocol number, ProtoName its name where it has one.
 	Proto     uint8  `json:"proto"`
 	ProtoName string `json:"proto_name"`
-	// Kind is masquerade, published, hairpin or routed.
+	// Kind is masquerade, published, hairpin, routed or relay.
 	Kind string `json:"kind"`
 	// State is netfilter's name for TCP; UNREPLIED, REPLIED or ASSURED otherwise.
 	State string `json:"state"`

@@ -21,7 +21,7 @@ type Flow struct {
 	NATDst netip.AddrPort `json:"natDst"`
 	// State is netfilter's name for TCP; UNREPLIED, REPLIED or ASSURED otherwise.
 	State string `json:"state"`
-	// Kind is masquerade, published, hairpin or routed.
+	// Kind is masquerade, published, hairpin, routed or relay.
 	Kind string `json:"kind"`
 	// EndpointID is the endpoint that the flow is translated or let through for:
 	// the published port's, else the opener's, else the target's. Empty where it

@@ -43,6 +43,9 @@ type Service struct {
 	Affinity time.Duration
 	// Sources may open flows; empty for everybody.
 	Sources []netip.Prefix
+	// Networks are those by which clients outside get to backends outside, the preferred one
+	// first. They are known before the call; without any such clients don't get there.
+	Networks []string
 }
 
 // Front is an address and port of a service. Its backends are of the same family, except

@@ -142,6 +142,9 @@ func Serve(s *model.Service, backends []Backend) datapath.Service {
 	}
 	p := pools{service: s, backends: backends, index: make(map[pool]int)}
 	for _, n := range s.Networks {
+		if !n.Internal && slices.ContainsFunc(backends, func(b Backend) bool { return b.Addr.IsValid() }) {
+			out.Networks = append(out.Networks, n.NetworkID)
+		}
 		for _, vip := range []netip.Addr{n.IPv4, n.IPv6} {
 			if !vip.IsValid() {
 				continue
@@ -228,6 +231,6 @@ func (p *pools) fill(k pool) []datapath.Backend {
 // SameService reports whether a datapath that was told a has nothing to learn from b.
 func SameService(a, b *datapath.Service) bool {
 	return a.ID == b.ID && a.Name == b.Name && a.Random == b.Random && a.Affinity == b.Affinity &&
-		slices.Equal(a.Sources, b.Sources) && slices.Equal(a.Fronts, b.Fronts) &&
+		slices.Equal(a.Sources, b.Sources) && slices.Equal(a.Networks, b.Networks) && slices.Equal(a.Fronts, b.Fronts) &&
 		slices.EqualFunc(a.Pools, b.Pools, func(p, q datapath.Pool) bool { return slices.Equal(p.Backends, q.Backends) })
 }

@@ -143,7 +143,7 @@ func TestServe(t *testing.T) {
 			}
 			s.Published = published[:1]
 		}), []Backend{both, a, b, outside}, datapath.Service{
-			ID: "id", Name: "web",
+			ID: "id", Name: "web", Networks: []string{"back"},
 			Fronts: []datapath.Front{
 				{NetworkID: "front", Addr: at("10.1.0.9"), Port: web, Pool: 0},
 				{NetworkID: "back", Addr: at("10.2.0.9"), Port: web, Pool: 1},
@@ -198,6 +198,7 @@ func TestSameService(t *testing.T) {
 	}
 	for what, change := range map[string]func(*datapath.Service){
 		"name":     func(s *datapath.Service) { s.Name = "db" },
+		"networks": func(s *datapath.Service) { s.Networks = []string{"back"} },
 		"random":   func(s *datapath.Service) { s.Random = true },
 		"affinity": func(s *datapath.Service) { s.Affinity = 1 },
 		"sources":  func(s *datapath.Service) { s.Sources = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")} },

@@ -105,6 +105,12 @@ func (h *Host) PutEndpoint(tb testing.TB, e Endpoint, generation uint16) {
 	check(tb, h.Host.PutEndpoint(e, generation))
 }
 
+// PutRelay fills in the endpoint that answers for what the host passes on by way of a network.
+func (h *Host) PutRelay(tb testing.TB, n Network) {
+	tb.Helper()
+	check(tb, h.Host.PutRelay(n))
+}
+
 // Unready is what happens first to an endpoint that goes.
 func (h *Host) Unready(tb testing.TB, e Endpoint) {
 	tb.Helper()

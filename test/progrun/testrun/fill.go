@@ -86,6 +86,15 @@ func (h *Host) PutEndpoint(e Endpoint, generation uint16) error {
 	return errors.Join(h.Endpoints.Refer(e.Slot, v, func(uint16) bool { return true }), h.Endpoints.Put(e.Slot, v))
 }
 
+// RelaySlot is that of PutRelay's endpoint.
+const RelaySlot = 12
+
+// PutRelay fills in the endpoint that answers for what the host passes on from outside to outside,
+// by way of a network.
+func (h *Host) PutRelay(n Network) error {
+	return h.Endpoints.Put(RelaySlot, endpoint.Endpoint{Index: h.Index[n.Device], Generation: Generation, Network: n.Slot, Ready: true})
+}
+
 // Unready is what happens first to an endpoint that goes.
 func (h *Host) Unready(e Endpoint) error {
 	v, err := h.Endpoints.Get(e.Slot)

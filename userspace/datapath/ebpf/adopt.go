@@ -44,6 +44,7 @@ func (d *Datapath) adopt(cfg Config) error {
 	if d.endpoints, err = adoptEndpoints(slots, counts, d.ports, d.links, d.programs); err != nil {
 		return err
 	}
+	d.relays = newRelays(d.endpoints)
 	if d.services, err = adoptServices(service.New(m), d.ports); err != nil {
 		return err
 	}

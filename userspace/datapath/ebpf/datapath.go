@@ -28,6 +28,7 @@ type Datapath struct {
 	mu        sync.Mutex
 	networks  *networks
 	endpoints *endpoints
+	relays    *relays
 	ports     *ports
 	services  *services
 	links     *links
@@ -92,7 +93,7 @@ func (d *Datapath) start(cfg Config) error {
 	if err := d.adopt(cfg); err != nil {
 		return err
 	}
-	if err := d.shares.divide(d.endpoints.count()); err != nil {
+	if err := d.shares.divide(d.answering()); err != nil {
 		return err
 	}
 	if err := d.loader.AttachSockets(); err != nil {

@@ -38,7 +38,7 @@ func (d *Datapath) EnsureEndpoint(_ context.Context, e datapath.Endpoint) error 
 			return err
 		}
 		// Its device may be gone, and who wanted it with that: nobody would delete it.
-		return errors.Join(err, d.attachments.delete(e.ID), d.endpoints.giveBack(e.ID), d.shares.divide(d.endpoints.count()))
+		return errors.Join(err, d.attachments.delete(e.ID), d.endpoints.giveBack(e.ID), d.shares.divide(d.answering()))
 	}
 	d.serveWith(e.ID)
 	return d.programs.forgetGone()
@@ -46,7 +46,7 @@ func (d *Datapath) EnsureEndpoint(_ context.Context, e datapath.Endpoint) error 
 
 // admit makes an endpoint that has a slot ready.
 func (d *Datapath) admit(st *endpointState, e datapath.Endpoint, want endpoint.Endpoint) error {
-	if err := d.shares.divide(d.endpoints.count()); err != nil {
+	if err := d.shares.divide(d.answering()); err != nil {
 		return err
 	}
 	if err := d.fill(st, e, want); err != nil {
@@ -84,7 +84,7 @@ func (d *Datapath) DeleteEndpoint(_ context.Context, id string) error {
 	}
 	d.collector.wake.Raise()
 	d.serveWith(id)
-	return errors.Join(d.shares.divide(d.endpoints.count()), d.programs.forgetGone())
+	return errors.Join(d.shares.divide(d.answering()), d.programs.forgetGone())
 }
 
 // endpointIDs returns the endpoints by what flows and counters name them.

@@ -102,6 +102,8 @@ func kindName(k flow.Kind) string {
 		return "published"
 	case object.DatapathFlowKindFLOW_HAIRPIN:
 		return "hairpin"
+	case object.DatapathFlowKindFLOW_RELAY:
+		return "relay"
 	}
 	return "routed"
 }

@@ -30,6 +30,9 @@ func (d *Datapath) EnsureNetwork(_ context.Context, n datapath.Network) error {
 	if err := d.networks.ensure(n); err != nil {
 		return err
 	}
+	if err := d.relays.follow(n.ID, d.networks.byID[n.ID]); err != nil {
+		return err
+	}
 	return d.followNetworks()
 }
 
@@ -44,7 +47,7 @@ func (d *Datapath) DeleteNetwork(_ context.Context, id string) error {
 	if eid, attached := d.endpoints.on(id); attached {
 		return fmt.Errorf("network %s: endpoint %s is still attached", st.name, eid)
 	}
-	if err := d.networks.delete(id); err != nil {
+	if err := errors.Join(d.networks.delete(id), d.dropRelays()); err != nil {
 		return err
 	}
 	return d.followNetworks()

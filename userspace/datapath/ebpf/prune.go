@@ -31,7 +31,7 @@ func (d *Datapath) prune(want datapath.Desired) error {
 		d.attachments.prune(d.endpoints.used),
 		d.services.prune(services, want.Spare == nil),
 		d.serveAll(),
-		d.shares.divide(d.endpoints.count()),
+		d.shares.divide(d.answering()),
 		// Slots that are in use still are those that were spared.
 		d.ports.prune(func(slot uint16) bool {
 			id := d.endpoints.id(slot)
@@ -41,6 +41,7 @@ func (d *Datapath) prune(want datapath.Desired) error {
 		// Nor does the network of an endpoint go, whose device may be gone for a while: its
 		// slot would be another's.
 		d.networks.prune(func(id string) bool { _, used := d.endpoints.on(id); return used || networks(id) }, spare),
+		d.dropRelays(),
 		d.followNetworks(),
 		d.programs.prune(d.endpoints.devices()),
 	)

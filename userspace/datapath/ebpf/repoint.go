@@ -86,7 +86,7 @@ func (d *Datapath) forgetSources(lost map[netip.Addr]bool) error {
 	}
 	err := d.collector.purge(func(origin *flow.Half) bool {
 		a := origin.NATSrc.Addr()
-		if origin.Kind() != object.DatapathFlowKindFLOW_MASQUERADE || !lost[a] {
+		if !masqueraded(origin) || !lost[a] {
 			return false
 		}
 		d.mu.Lock()
@@ -103,5 +103,12 @@ func (d *Datapath) forgetSources(lost map[netip.Addr]bool) error {
 
 func published(h *flow.Half) bool {
 	k := h.Kind()
-	return k == object.DatapathFlowKindFLOW_PUBLISHED || k == object.DatapathFlowKindFLOW_HAIRPIN
+	return k == object.DatapathFlowKindFLOW_PUBLISHED || k == object.DatapathFlowKindFLOW_HAIRPIN ||
+		k == object.DatapathFlowKindFLOW_RELAY
+}
+
+// masqueraded reports whether a flow's source is an address of an uplink's.
+func masqueraded(h *flow.Half) bool {
+	k := h.Kind()
+	return k == object.DatapathFlowKindFLOW_MASQUERADE || k == object.DatapathFlowKindFLOW_RELAY
 }

@@ -40,7 +40,11 @@ func (d *Datapath) ensureService(s datapath.Service) error {
 	if st := d.services.byID[s.ID]; st != nil {
 		former = st.said
 	}
-	if err := d.services.ensure(s, at, d.loader.Clock().HZ(), d); err != nil {
+	relay, err := d.relaysOf(s)
+	if err != nil {
+		return fmt.Errorf("service %s: %w", s.Name, err)
+	}
+	if err := d.services.ensure(s, at, d.loader.Clock().HZ(), relaying{d, relay}); err != nil {
 		return err
 	}
 	now := d.ownAddresses(s)
@@ -187,6 +191,21 @@ func (d *Datapath) networkOf(all []datapath.Backend) (network uint16) {
 		network = st.value.Network
 	}
 	return network
+}
+
+// relaying is a finder that knows by which relay clients outside get to backends outside, for IPv6
+// or not; those without don't get there.
+type relaying struct {
+	*Datapath
+	relay map[bool]*endpointState
+}
+
+func (r relaying) backend(b datapath.Backend) service.Backend {
+	v := r.Datapath.backend(b)
+	if st := r.relay[b.Target.Addr().Is6()]; v.Outside && st != nil {
+		v.Endpoint, v.Generation = st.slot, st.value.Generation
+	}
+	return v
 }
 
 func stateOfBackend(s model.BackendState) service.State {
