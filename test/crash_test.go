@@ -55,7 +55,7 @@ func TestDaemonKilledAnywhere(t *testing.T) {
 		}
 		flows.Advance(t, 50)
 		flows.Stop(t)
-	})
+	}, harness.Restarts())
 }
 
 // killDuring kills the daemon while it works on a command.

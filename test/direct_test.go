@@ -9,11 +9,11 @@ import (
 	"github.com/gopacket/gopacket/layers"
 )
 
-// routeTo gives a namespace a route to a test network by the host.
+// routeTo gives a namespace a route to a test network by the host, until the test ends.
 func routeTo(t *testing.T, n *harness.Netns, num int) {
 	t.Helper()
-	n.IP(t, "route add "+harness.Subnet4(num)+" via "+harness.HostIP4,
-		"route add "+harness.Subnet6(num)+" via "+harness.HostIP6)
+	n.Route(t, harness.Subnet4(num), harness.HostIP4)
+	n.Route(t, harness.Subnet6(num), harness.HostIP6)
 }
 
 // SEC-01, SEC-02: a machine of the LAN that routes to the container's address

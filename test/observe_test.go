@@ -174,7 +174,7 @@ func TestDoctorOnHealthyHost(t *testing.T) {
 			t.Errorf("the daemon is dead, and doctor says %+v", c)
 		}
 		e.Daemon.Start(t)
-	})
+	}, harness.Restarts())
 }
 
 // What somebody broke is found, and the command that doctor prints mends it.

@@ -123,7 +123,7 @@ func TestRefusedStartTakesNothing(t *testing.T) {
 		if diff := before.Diff(harness.Look(t, e)); diff != "" {
 			t.Errorf("after a start that was refused:\n%s", diff)
 		}
-	})
+	}, harness.Restarts())
 }
 
 // With a mistyped root a start finds another state's sandboxes and rules in its way: it is

@@ -106,7 +106,7 @@ func TestDaemonKilledUnderTraffic(t *testing.T) {
 		if in := e.Inspect(t, "c1"); !in.State.Running || in.State.Pid != w.c1.State.Pid {
 			t.Errorf("c1 after two kills: %+v, was pid %d", in.State, w.c1.State.Pid)
 		}
-	})
+	}, harness.Restarts())
 }
 
 // A stop in good order changes as little.
@@ -120,7 +120,7 @@ func TestDaemonStoppedUnderTraffic(t *testing.T) {
 		e.Daemon.Start(t)
 		w.fresh(t, "daemon back")
 		w.flows.Stop(t)
-	})
+	}, harness.Restarts())
 }
 
 // A sandbox that ends while nobody watches is noticed at the next start.
@@ -138,7 +138,7 @@ func TestSandboxEndsWhileDaemonIsDead(t *testing.T) {
 		}
 		// Its port is free again.
 		e.Sandbox(t, "c2", "--network", "a", "-p", "8080:80")
-	})
+	}, harness.Restarts())
 }
 
 // REL-07: a state file that can't be read is named, the daemon doesn't start,
@@ -166,7 +166,7 @@ func TestUnreadableState(t *testing.T) {
 		}
 		e.Daemon.Start(t)
 		harness.Eventually(t, "c1", func() error { _, err := harness.GetTCP(e.LAN1, at(harness.HostIP4, 8080)); return err })
-	})
+	}, harness.Restarts())
 }
 
 // refuses prepares something and demands that the daemon doesn't start and that

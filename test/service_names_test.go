@@ -87,5 +87,5 @@ func TestServiceNames(t *testing.T) {
 				t.Errorf("%s is resolved without the service: %v", name, m.Answer)
 			}
 		}
-	})
+	}, harness.Restarts())
 }

@@ -275,7 +275,7 @@ func TestServiceOutlivesTheDaemon(t *testing.T) {
 		flows.Advance(t, 50)
 		same("after a restart", before)
 		flows.Stop(t)
-	})
+	}, harness.Restarts())
 }
 
 // SVC-04: a client keeps its backend where it is asked for.

@@ -2,7 +2,11 @@
 
 package harness
 
-import "testing"
+import (
+	"net"
+	"strings"
+	"testing"
+)
 
 // The tests of the suite mean something only where the world itself works.
 func TestTopology(t *testing.T) {
@@ -21,6 +25,34 @@ func TestTopology(t *testing.T) {
 		}
 	}
 	Misses(t, w.LAN1, WANIP4, 9)
+}
+
+// What the world learned in a test is forgotten for the next one.
+func TestWorldForgets(t *testing.T) {
+	t.Parallel()
+	w := NewTopology(t)
+	const stranger = "02:00:5e:10:00:01"
+	mac, err := net.ParseMAC(stranger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eth := Ethernet(mac, HardwareAddr(t, w.Host, "eth0"), v4())
+	Inject(t, w.LAN1, "eth0", UDPFrame(t, v4(), eth, LAN1IP4, HostIP4, 1, 2, "x"))
+	stations := func() bool { return strings.Contains(w.Switch.Must(t, "bridge", "fdb", "show"), stranger) }
+	if !stations() {
+		t.Error("the switch doesn't know who sent a frame")
+	}
+	for _, n := range w.all() {
+		if err := n.Do(forgetNetwork); err != nil {
+			t.Errorf("%s: %v", n.Name, err)
+		}
+	}
+	if stations() {
+		t.Error("the switch still knows it")
+	}
+	if err := Ping(w.LAN2, v4().Host); err != nil {
+		t.Error(err)
+	}
 }
 
 // A guard that sees nothing would make every test of masquerading pass.

@@ -127,6 +127,13 @@ func (n *Netns) IP(t testing.TB, lines ...string) {
 	ipBatch(t, n.Name, lines...)
 }
 
+// Route adds a route to the namespace for as long as the test runs.
+func (n *Netns) Route(t testing.TB, to, via string) {
+	t.Helper()
+	ipBatch(t, n.Name, "route add "+to+" via "+via)
+	t.Cleanup(func() { ipBatch(t, n.Name, "route del "+to+" via "+via) })
+}
+
 // Sysctl writes a value below /proc/sys/net.
 func (n *Netns) Sysctl(t testing.TB, key, value string) {
 	t.Helper()

@@ -37,10 +37,9 @@ func (s *packetSocket) send(frame []byte) error {
 }
 
 // withPacketSocket runs f with one at a device of the namespace. What f sends may have any
-// sender, which others then remember.
+// sender, which others remember until the test is over.
 func withPacketSocket(t testing.TB, n *Netns, dev string, f func(s *packetSocket) error) {
 	t.Helper()
-	n.Touch()
 	err := n.Do(func() error {
 		s, err := openPacket(dev, 0)
 		if err != nil {

@@ -35,10 +35,17 @@ type Kind struct {
 	// reports whether nothing is left that the next one would see.
 	Enter func(t *testing.T, e *Env)
 	Tidy  func(t testing.TB, e *Env) bool
+	// Restarts says that another daemon may have come in the place of the first, with the
+	// same arguments.
+	Restarts bool
 }
 
 // OfKind gives the test a world of a kind.
 func OfKind(k Kind) Option { return func(o *options) { o.kind = k } }
+
+// Restarts is for tests that end the daemon and start it again as it was. They share worlds
+// with each other.
+func Restarts() Option { return OfKind(Kind{Name: "restarted", Restarts: true}) }
 
 // place is where worlds may be exchanged.
 type place struct {
@@ -182,7 +189,10 @@ func (e *Env) leave(t *testing.T) {
 // tidy removes what is the test's and reports whether the world is then as it was.
 func (e *Env) tidy(t testing.TB) bool {
 	t.Helper()
-	if e.Daemon.Pid() != e.tenancy.pid || e.Daemon.Mode != e.Mode || !slices.Equal(e.Daemon.Args, e.tenancy.args) {
+	if e.Daemon.Mode != e.Mode || !slices.Equal(e.Daemon.Args, e.tenancy.args) {
+		return false
+	}
+	if pid := e.Daemon.Pid(); pid == 0 || pid != e.tenancy.pid && !e.tenancy.kind.Restarts {
 		return false
 	}
 	for _, n := range e.all() {
@@ -221,8 +231,8 @@ func (e *Env) tidy(t testing.TB) bool {
 	return e.forget() == nil
 }
 
-// forget makes the stacks forget their connections and neighbours, which the next test
-// begins without.
+// forget makes the stacks forget their connections and neighbours, and the switch its, which
+// the next test begins without.
 func (e *Env) forget() error {
 	for _, n := range e.all() {
 		if err := errors.Join(n.Do(forgetNetwork), n.endUnacknowledged()); err != nil {
@@ -246,6 +256,30 @@ func forgetNetwork() error {
 		}
 		// One that goes by itself meanwhile is no error.
 		_ = netlink.NeighDel(&n)
+	}
+	if err := forgetStations(); err != nil {
+		return err
+	}
+	// What ICMP errors taught of ways.
+	for _, family := range []string{"ipv4", "ipv6"} {
+		if err := os.WriteFile("/proc/sys/net/"+family+"/route/flush", []byte("1"), 0); err != nil {
+			return fmt.Errorf("routes' exceptions: %w", err)
+		}
+	}
+	return nil
+}
+
+// forgetStations makes bridges forget behind which port a MAC address was seen.
+func forgetStations() error {
+	all, err := nl.NeighList(nil, 0, unix.AF_BRIDGE)
+	if err != nil {
+		return fmt.Errorf("stations: %w", err)
+	}
+	for _, s := range all {
+		if s.State&(unix.NUD_NOARP|unix.NUD_PERMANENT) == 0 && s.MasterIndex != 0 {
+			s.Flags |= netlink.NTF_MASTER
+			_ = netlink.NeighDel(&s)
+		}
 	}
 	return nil
 }
