@@ -151,6 +151,7 @@ func newSharedEnv(t *testing.T, mode Mode, kind Kind) *Env {
 	}()
 	e.dir = testDir(own)
 	e.Topology = NewTopology(own)
+	e.Host.compared = true
 	e.before = takeSnapshot(t, e.Host)
 	e.Daemon = e.NewDaemon(own, e.Host)
 	own.Cleanup(func() {
