@@ -13,13 +13,14 @@ import (
 // CAP-02: one container takes all source ports towards a server, and fills the table with
 // established connections. Another one still gets what it is sure of.
 func TestBusyContainerLeavesOthersTheirShare(t *testing.T) {
-	// Destinations whose counts of ports fall together (bpf/share.h) have half of the ports each
-	// at most, so that no connection is refused for want of one.
-	const table, ports, first, perPort = 1024, 60, 50000, 16
+	// Destinations whose counts of ports fall together (bpf/share.h) have a part of the ports
+	// each. There are more of them than it takes, so that those that are refused ports are none
+	// the less not what ends the connections.
+	const table, ports, first, perPort, servers = 1024, 60, 50000, 16, 48
 	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
 		busy, other := pair(t, e)
 		harness.ServeUDP(t, e.WAN, 80, "wan")
-		for i := range table / 2 / perPort {
+		for i := range servers {
 			harness.ServeTCP(t, e.WAN, 80+i, "wan")
 		}
 		t.Run("ports", func(t *testing.T) {
@@ -42,7 +43,7 @@ func TestBusyContainerLeavesOthersTheirShare(t *testing.T) {
 		}
 		t.Run("connections", func(t *testing.T) {
 			before := e.Drops(t)
-			held := dialUntilRefused(t, busy, table/2, perPort)
+			held := dialUntilRefused(t, busy, servers, perPort)
 			if held < table/2*7/10 {
 				t.Errorf("one container has %d connections, want most of %d", held, table/2)
 			}
@@ -84,19 +85,23 @@ func datagramsFrom(t *testing.T, c *harness.Sandbox, first, n int) (served int) 
 	return served
 }
 
-// dialUntilRefused opens connections, perPort to each port of the server from 80 on, and
-// returns how many there are. The end of the test closes them.
-func dialUntilRefused(t *testing.T, c *harness.Sandbox, most, perPort int) (held int) {
+// dialUntilRefused opens connections, perPort at most to each of the servers' ports from 80 on,
+// until three servers in a row refuse, and returns how many there are. The end of the test
+// closes them.
+func dialUntilRefused(t *testing.T, c *harness.Sandbox, servers, perPort int) (held int) {
 	t.Helper()
-	for refused := 0; held < most && refused < 3; {
-		conn, err := harness.DialTCP(c.Netns, at(harness.WANIP4, 80+held/perPort), harness.Within(time.Second))
-		if err != nil {
-			refused++
-			continue
+	refused := 0
+	for server := 0; server < servers && refused < 3; server++ {
+		for range perPort {
+			conn, err := harness.DialTCP(c.Netns, at(harness.WANIP4, 80+server), harness.Within(time.Second))
+			if err != nil {
+				refused++
+				break
+			}
+			refused = 0
+			t.Cleanup(func() { conn.Close() })
+			held++
 		}
-		refused = 0
-		t.Cleanup(func() { conn.Close() })
-		held++
 	}
 	return held
 }
