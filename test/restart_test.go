@@ -3,7 +3,9 @@
 package test
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -132,6 +134,12 @@ func TestSandboxEndsWhileDaemonIsDead(t *testing.T) {
 		if err := unix.Kill(c1.State.Pid, unix.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
+		harness.Eventually(t, "the sandbox ends", func() error {
+			if _, err := os.Stat(fmt.Sprint("/proc/", c1.State.Pid)); !errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("its process is there: %v", err)
+			}
+			return nil
+		})
 		e.Daemon.Start(t)
 		if in := e.Inspect(t, "c1"); in.State.Running {
 			t.Errorf("c1 is said to run: %+v", in.State)

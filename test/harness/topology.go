@@ -101,6 +101,11 @@ func (w *Topology) address(t testing.TB) {
 	onLAN(w.LAN2, LAN2IP4, LAN2IP6, toRouter...)
 	onLAN(w.Router, RouterIP4, RouterIP6, "link set eth1 up",
 		"addr add 198.51.100.1/24 dev eth1", "addr add 2001:db8:1::1/64 dev eth1 nodad")
+	// Whoever shares the world may have had all the errors that are sent in a second.
+	for _, n := range []*Netns{w.LAN1, w.LAN2, w.Router, w.WAN} {
+		n.Sysctl(t, "ipv4/icmp_ratelimit", "0")
+		n.Sysctl(t, "ipv6/icmp/ratelimit", "0")
+	}
 	// A new namespace has the first one's setting, whatever that is.
 	w.Host.Sysctl(t, "ipv4/ip_forward", "0")
 	w.Router.Sysctl(t, "ipv4/ip_forward", "1")
