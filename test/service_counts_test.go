@@ -10,7 +10,7 @@ import (
 	"github.com/fairway-project/fairway/test/harness"
 )
 
-// Connections of a service are counted where operators look for them: by backend, those that
+// SVC-14: connections of a service are counted where operators look for them: by backend, those that
 // are open and those that were opened, and those that nobody served.
 func TestServiceConnectionsAreCounted(t *testing.T) {
 	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
@@ -77,16 +77,15 @@ func TestServiceConnectionsAreCounted(t *testing.T) {
 		if status := e.Must(t, "status"); !strings.Contains(status, fmt.Sprintf("%d connections opened", now.Connections.Opened)) {
 			t.Errorf("status: %s", status)
 		}
-		if e.Mode == harness.EBPF {
-			web.backends[0].Remove(t)
-			e.Daemon.Kill(t)
-			e.Daemon.Start(t)
-			harness.Eventually(t, "two backends", func() error {
-				if now := e.InspectService(t, "web"); len(now.Backends) != 2 || now.Connections.Opened != before.Connections.Opened {
-					return fmt.Errorf("%+v, want %d opened", now, before.Connections.Opened)
-				}
-				return nil
-			})
-		}
+		web.backends[0].Remove(t)
+		e.Daemon.Kill(t)
+		e.Daemon.Start(t)
+		harness.Eventually(t, "two backends", func() error {
+			if now = e.InspectService(t, "web"); len(now.Backends) != 2 {
+				return fmt.Errorf("%+v", now.Backends)
+			}
+			return nil
+		})
+		e.Expect(t, "SVC-14", "what was counted is counted on after a restart", now.Connections.Opened == before.Connections.Opened)
 	}, harness.WithMetrics())
 }
