@@ -20,6 +20,10 @@ import (
 func servingRules() []Rule {
 	return []Rule{
 		newRule(tableFilter, "INPUT", "-m conntrack --ctstate NEW -j %s", chainServices).atHead(),
+		// What the host sends to itself is a connection before it comes in, and one that was
+		// refused there would be so again from the same port when somebody serves. Of UDP the
+		// connections are ended then; a socket would be told that it mayn't send.
+		newRule(tableFilter, "OUTPUT", "-p tcp -m conntrack --ctstate NEW -m addrtype --dst-type LOCAL -j %s", chainServices).atHead(),
 		newRule(tableNAT, "PREROUTING", "-m addrtype --dst-type LOCAL -j %s", chainServices).atHead(),
 		newRule(tableNAT, "OUTPUT", "-m addrtype --dst-type LOCAL -j %s", chainServices).atHead(),
 		newRule(tableNAT, "POSTROUTING", "-m conntrack --ctstate DNAT -j %s", chainHairpin),
