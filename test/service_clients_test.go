@@ -126,3 +126,43 @@ func manyPlaces(t *testing.T, e *harness.Env, flags ...string) *harness.Service 
 	e.Network(t, "a", numA)
 	return e.Service(t, "web", append([]string{"--network", "a", "--port", "80:8000", "--publish", "8080:80", "--select", "app=web"}, flags...)...)
 }
+
+// SVC-13: whoever was refused is served as soon as somebody serves, from the same port too.
+func TestServiceAfterRefusal(t *testing.T) {
+	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
+		e.Network(t, "a", numA)
+		client := e.Sandbox(t, "client", "--network", "a")
+		web := e.Service(t, "web", "--network", "a", "--port", "80:8000", "--port", "80:8000/udp",
+			"--publish", "8080:80", "--publish", "8080:80/udp", "--select", "app=web")
+		type try struct {
+			probe   harness.Probe
+			from    *harness.Netns
+			dst     string
+			options harness.DialOption
+		}
+		var tries []try
+		for _, f := range []harness.Family{harness.V4(), harness.V6()} {
+			for _, probe := range harness.Probes() {
+				for _, w := range []try{
+					{from: client.Netns, dst: at(web.VIP(t, "a", f), 80)}, {from: e.LAN1, dst: at(f.Host, 8080)},
+					{from: e.Host, dst: at(f.Host, 8080)}, {from: e.Host, dst: at(web.VIP(t, "a", f), 80)}, {from: e.Host, dst: at(f.Loopback, 8080)},
+				} {
+					w.probe, w.options = probe, harness.From(fmt.Sprint(":", 21000+len(tries)))
+					tries = append(tries, w)
+				}
+			}
+		}
+		for _, w := range tries {
+			if r, err := w.probe(w.from, w.dst, w.options); harness.Classify(err) != harness.Reset {
+				t.Errorf("%s → %s: %+v, %v, want a refusal", w.from.Name, w.dst, r, err)
+			}
+		}
+		backend(t, e, "w1", "a")
+		web.Become(t, "active", "w1")
+		for _, w := range tries {
+			if r, err := w.probe(w.from, w.dst, w.options); err != nil || r.Tag != "w1" {
+				t.Errorf("%s → %s: %+v, %v, want an answer of w1", w.from.Name, w.dst, r, err)
+			}
+		}
+	})
+}
