@@ -83,7 +83,8 @@ func (e *Engine) planNetworks(s *model.Service, req *request.ServiceCreate) erro
 	return nil
 }
 
-// checkBackends refuses addresses that aren't outside.
+// checkBackends refuses addresses that aren't outside, of backends that a service had before,
+// too: what was outside may be the host's by now.
 func (e *Engine) checkBackends(s *model.Service) error {
 	for _, b := range s.Backends {
 		if !b.Addr.IsValid() {
@@ -91,6 +92,9 @@ func (e *Engine) checkBackends(s *model.Service) error {
 		}
 		if n := e.state.networkAround(b.Addr); n != nil {
 			return request.Errorf(request.ErrInvalid, "backend %s: is in network %s; want the name of a sandbox there", b.Addr, n.Name)
+		}
+		if slices.Contains(e.facts.hostNow().Addresses, b.Addr) {
+			return request.Errorf(request.ErrInvalid, "backend %s: is an address of the host itself; want one of another machine", b.Addr)
 		}
 	}
 	return nil
