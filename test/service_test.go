@@ -96,6 +96,29 @@ func TestServiceInternal(t *testing.T) {
 	})
 }
 
+// SVC-12: where all networks are internal, and the host forwards nothing else, a service's clients
+// reach it all the same.
+func TestServiceInternalAlone(t *testing.T) {
+	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
+		e.Network(t, "a", numA, "--internal")
+		// The default network, which isn't internal, has turned it on.
+		e.Host.Sysctl(t, "ipv4/ip_forward", "0")
+		e.Host.Sysctl(t, "ipv6/conf/all/forwarding", "0")
+		client := e.Sandbox(t, "client", "--network", "a")
+		web := e.Service(t, "web", "--network", "a", "--port", "80:8000", "--port", "80:8000/udp", "--select", "app=web")
+		w1 := backend(t, e, "w1", "a")
+		backend(t, e, "w2", "a")
+		web.Become(t, "active", "w1", "w2")
+		e.EachFamily(t, func(t *testing.T, f harness.Family) {
+			for _, from := range []*harness.Netns{client.Netns, w1.Netns} {
+				spreads(t, from, at(web.VIP(t, "a", f), 80), "w1", "w2")
+			}
+			harness.Misses(t, e.LAN1, web.VIP(t, "a", f), 80)
+			harness.Misses(t, client.Netns, f.LAN1, 9)
+		})
+	}, harness.Own()) // other networks of a shared world have turned forwarding on
+}
+
 // SVC-02: backends come and go; one that drains keeps its flows and gets no new ones; of
 // one that is gone clients are told, and without any they are refused at once.
 func TestServiceBackendsComeAndGo(t *testing.T) {
@@ -390,6 +413,8 @@ func TestServiceWrongInput(t *testing.T) {
 			{[]string{w1.IP(t, "a", harness.V4())}, create("--network", "a", "--ip", w1.IP(t, "a", harness.V4()), "--port", "80", "--backend", "w1")},
 			{[]string{web.VIP(t, "a", harness.V4())}, create("--network", "a", "--ip", web.VIP(t, "a", harness.V4()), "--port", "80", "--backend", "w1")},
 			{[]string{"8081"}, create("--network", "a", "--port", "80", "--publish", "8081:80", "--backend", "w1")},
+			{[]string{harness.HostIP4}, create("--network", "a", "--port", "80", "--backend", harness.HostIP4)},
+			{[]string{harness.HostIP6}, []string{"service", "update", "web", "--backend", harness.HostIP6}},
 			{[]string{"weight"}, create("--network", "a", "--port", "80", "--backend", "w1,weight=1000")},
 			{[]string{"web"}, []string{"service", "create", "--network", "a", "--port", "80", "--backend", "w1", "web"}},
 			{[]string{"none"}, []string{"service", "drain", "web", "none"}},

@@ -54,6 +54,20 @@ func (d *Datapath) prepareHost(ctx context.Context, n *datapath.Network) error {
 	return nil
 }
 
+// forwardInside lets packets that come in on the device of an internal network be forwarded, for
+// a service there: what is sent to its address goes back into the network. Docker's rules keep all
+// else in. It stays with the device: for internal networks the host doesn't become a router.
+// Over IPv6 the bridge itself passes such packets on.
+func forwardInside(n *datapath.Network) error {
+	if IPv4.subnet(n) == nil || !n.Internal {
+		return nil
+	}
+	if err := writeSetting("net/ipv4/conf/"+n.Device.Name+"/forwarding", "1"); err != nil {
+		return fmt.Errorf("network %q: %w", n.Name, err)
+	}
+	return nil
+}
+
 func routeLocalnet(bridge string) string { return "net/ipv4/conf/" + bridge + "/route_localnet" }
 
 // filterBridged lets frames that stay in a bridge pass the rules, where the

@@ -41,7 +41,11 @@ func (d *Datapath) EnsureNetwork(ctx context.Context, n datapath.Network) error 
 		if err := d.replaceNetwork(ctx, n); err != nil {
 			return fmt.Errorf("network %q: %w", n.Name, err)
 		}
-		return nil
+		if len(d.state.servicesOf(n.ID)) == 0 {
+			return nil
+		}
+		// Its device may be a new one.
+		return forwardInside(&n)
 	})
 }
 

@@ -31,6 +31,11 @@ func (d *Datapath) ensureService(ctx context.Context, s datapath.Service) error 
 		if _, ok := d.state.networks[fr.NetworkID]; !ok && fr.NetworkID != "" {
 			return fmt.Errorf("network %s: %w", fr.NetworkID, ErrUnknown)
 		}
+		if n, ok := d.state.networks[fr.NetworkID]; ok {
+			if err := forwardInside(&n); err != nil {
+				return err
+			}
+		}
 		if fr.Pool < 0 || fr.Pool >= len(s.Pools) {
 			return fmt.Errorf("port %s of %s: pool %d of %d: %w", fr.Port, fr.Addr, fr.Pool, len(s.Pools), ErrUnknown)
 		}
