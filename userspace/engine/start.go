@@ -118,9 +118,10 @@ func (e *Engine) restoreNetworks(ctx context.Context) {
 	}
 }
 
-// mendNetwork makes the kernel have a network, now or, if that fails, later.
+// mendNetwork makes the kernel have a network, now or, if that fails, later. It needs no
+// lock of the network's: whoever looks after devices may be waiting for that to do the same.
 func (e *Engine) mendNetwork(ctx context.Context, n *model.Network) {
-	_ = e.owner.Mend(ctx, networkSubject(n), func(ctx context.Context) error {
+	_ = e.owner.MendNow(ctx, networkSubject(n), func(ctx context.Context) error {
 		defer e.locks.network(n.ID)()
 		now := e.state.network(n.ID)
 		if now == nil || e.gate.closed() {

@@ -80,8 +80,9 @@ type Owner struct {
 
 	troubles map[string]string
 	mends    map[string]*mend
-	// running are the subjects at whose mends an attempt is under way.
-	running map[string]bool
+	// running are the subjects at whose mends an attempt is under way, with what is closed
+	// at its end.
+	running map[string]chan struct{}
 
 	// wake has run try again.
 	wake       pace.Signal

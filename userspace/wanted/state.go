@@ -108,7 +108,7 @@ func (s *State) Owner(name model.Owner, options Options) *Owner {
 	o := &Owner{
 		Options: options, state: s, want: newObjects(), told: newObjects(), guarded: make(map[int]bool),
 		named:    make(map[string]Endpoint),
-		troubles: make(map[string]string), mends: make(map[string]*mend), running: make(map[string]bool), wake: pace.NewSignal(),
+		troubles: make(map[string]string), mends: make(map[string]*mend), running: make(map[string]chan struct{}), wake: pace.NewSignal(),
 	}
 	if options.Audit {
 		o.audit = audit.New(s.Log, name)

@@ -30,7 +30,7 @@ func (o *Owner) Report(subject string, err error) {
 	o.state.mu.Lock()
 	defer o.state.mu.Unlock()
 	o.report(subject, err)
-	if err == nil && !o.running[subject] {
+	if err == nil && o.running[subject] == nil {
 		delete(o.mends, subject)
 	}
 }
@@ -75,6 +75,27 @@ func (o *Owner) Mend(ctx context.Context, subject string, f func(context.Context
 	return o.attempt(ctx, subject)
 }
 
+// MendNow is Mend for whoever goes on with what is put right: it waits for an attempt that is
+// under way, and then has f called. A caller holds no lock that attempts at the subject take.
+func (o *Owner) MendNow(ctx context.Context, subject string, f func(context.Context) error) error {
+	for err := o.Mend(ctx, subject, f); ; err = o.attempt(ctx, subject) {
+		if !errors.Is(err, ErrUnderWay) {
+			return err
+		}
+		o.state.mu.Lock()
+		end := o.running[subject]
+		o.state.mu.Unlock()
+		if end == nil {
+			continue
+		}
+		select {
+		case <-end:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
 // MendLater reports that something failed, and has f put it right soon: it is Mend for
 // whoever holds a lock that f takes, or calls this while an attempt at the subject is under
 // way.
@@ -90,19 +111,21 @@ func (o *Owner) MendLater(subject string, failure error, f func(context.Context)
 func (o *Owner) attempt(ctx context.Context, subject string) error {
 	o.state.mu.Lock()
 	m := o.mends[subject]
-	if m == nil || o.running[subject] {
+	if m == nil || o.running[subject] != nil {
 		o.state.mu.Unlock()
 		if m == nil {
 			return nil
 		}
 		return ErrUnderWay
 	}
-	o.running[subject] = true
+	end := make(chan struct{})
+	o.running[subject] = end
 	o.state.mu.Unlock()
 	err := m.do(ctx)
 	o.state.mu.Lock()
 	defer o.state.mu.Unlock()
 	delete(o.running, subject)
+	close(end)
 	switch now := o.mends[subject]; {
 	case now == nil:
 		// Forgotten meanwhile.

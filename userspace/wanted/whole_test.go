@@ -178,11 +178,33 @@ func TestMendUnderWay(t *testing.T) {
 	}); !errors.Is(err, ErrUnderWay) {
 		t.Errorf("the second mend: %v", err)
 	}
+	s.mu.Lock()
+	asked := o.mends["a"]
+	s.mu.Unlock()
+	var third atomic.Bool
+	waited := make(chan error)
+	go func() {
+		waited <- o.MendNow(t.Context(), "a", func(context.Context) error {
+			defer attempt()()
+			third.Store(true)
+			return nil
+		})
+	}()
+	eventually(t, "the third mend has taken the second's place", func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return o.mends["a"] != asked
+	})
 	close(release)
 	if err := <-first; err != nil {
 		t.Errorf("the first mend: %v", err)
 	}
-	eventually(t, "the second mend is done", second.Load)
+	if err := <-waited; err != nil || !third.Load() {
+		t.Errorf("the third mend: %v, done %v", err, third.Load())
+	}
+	if second.Load() {
+		t.Error("the second mend was done in spite of the third")
+	}
 	if most.Load() != 1 {
 		t.Errorf("%d attempts at once", most.Load())
 	}
