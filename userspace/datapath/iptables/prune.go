@@ -126,5 +126,5 @@ func (d *Datapath) makeEqual(ctx context.Context) error {
 		entries, _ := cur.chain(tableNAT, chainServices)
 		gone = append(gone, without(frontsIn(f, specs(entries)), frontsIn(f, texts(want.Chain(tableNAT, chainServices))))...)
 	}
-	return errors.Join(d.purgeUDP(changes), d.purgeFronts(gone))
+	return errors.Join(d.purgeUDP(changes), d.purgeFronts(without(gone, d.state.fronts())))
 }

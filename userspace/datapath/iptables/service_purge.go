@@ -110,6 +110,16 @@ func (d *Datapath) purgeFronts(of []datapath.Front) error {
 var entryForm = regexp.MustCompile(
 	`^(?:! -s \S+ |-s \S+ )?(?:! -d \S+ |-d (\S+) )?-p (tcp|udp|sctp) -m (?:tcp|udp|sctp) --dport (\d+) (?:-m addrtype --src-type LOCAL )?-j ` + chainPool)
 
+// fronts are those of all services. One whose backends all drain has no rule that leads to it,
+// and is there for the flows that they have.
+func (s *state) fronts() []datapath.Front {
+	var all []datapath.Front
+	for _, svc := range s.services {
+		all = append(all, svc.Fronts...)
+	}
+	return all
+}
+
 // frontsIn reads the fronts that rules in nat lead to pools by.
 func frontsIn(f Family, specs []string) []datapath.Front {
 	var out []datapath.Front

@@ -4,7 +4,9 @@ package iptables
 
 import (
 	"io"
+	"net"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -437,6 +439,55 @@ func TestServiceOutlivesTheDaemon(t *testing.T) {
 		must(t, w.d.Prune(t.Context(), want))
 		ends(t, c)
 		refused(t, client.ns, "tcp", "10.9.1.200", 80)
+	})
+}
+
+// Of the backends that served when a daemon died only one is there for the next, and drains: its
+// flows go on, and those of the other end.
+func TestServiceDrainsOverARestart(t *testing.T) {
+	forVariants(t, func(t *testing.T, w *world) {
+		n := w.network(1)
+		b1, b2, client := w.container(n, 2), w.container(n, 3), w.container(n, 4)
+		for _, c := range []container{b1, b2} {
+			echoTCP(t, c.ns, c.ID, 80)
+			serveUDP(t, c.ns, c.ID, 53)
+		}
+		s := setState(w.service([]datapath.Network{n}, b1, b2), b2, model.BackendDraining)
+		w.ensure(setState(setState(s, b1, model.BackendDraining), b2, model.BackendActive))
+		var open []net.Conn
+		for _, v := range vips(1) {
+			for proto, port := range map[string]uint16{"tcp": 80, "udp": 53} {
+				c, err := dial(client.ns, proto, v, port, patience)
+				must(t, err)
+				defer c.Close()
+				says(t, c, b2.ID)
+				open = append(open, c)
+			}
+		}
+		w.ensure(s)
+		ended, err := dial(client.ns, "tcp", vips(1)[0], 80, patience)
+		must(t, err)
+		defer ended.Close()
+		says(t, ended, b1.ID)
+		must(t, w.d.Close())
+
+		w.d = w.open()
+		must(t, w.d.EnsureNetwork(t.Context(), n))
+		for _, c := range []container{b2, client} {
+			must(t, w.d.EnsureEndpoint(t.Context(), c.Endpoint))
+		}
+		last := s
+		last.Pools = clonePools(s.Pools)
+		for i := range last.Pools {
+			last.Pools[i].Backends = slices.DeleteFunc(last.Pools[i].Backends, func(b datapath.Backend) bool { return b.EndpointID == b1.ID })
+		}
+		w.ensure(last)
+		must(t, w.d.Prune(t.Context(), w.d.state.desired()))
+		for _, c := range open {
+			says(t, c, b2.ID)
+		}
+		ends(t, ended)
+		refused(t, client.ns, "tcp", vips(1)[0], 80)
 	})
 }
 
