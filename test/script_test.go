@@ -20,7 +20,9 @@ import (
 //
 //	ok ARGS...             fairway ARGS must succeed
 //	refused CODE ARGS...   fairway ARGS must exit with CODE, say one line
-//	                       "fairway: ..." on standard error, and change nothing
+//	                       "fairway: ..." on standard error, and change nothing;
+//	                       the host is looked at before the first of several and
+//	                       after the last
 //	onhost COMMAND...      runs in the namespace that plays the host
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/script/*.txtar")
@@ -30,9 +32,11 @@ func TestScripts(t *testing.T) {
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
 			harness.ForEach(t, func(t *testing.T, e *harness.Env) {
+				r := refusals{t: t, e: e}
 				testscript.Run(t, testscript.Params{
 					Files: []string{file},
 					Setup: func(env *testscript.Env) error {
+						env.Defer(r.end)
 						env.Setenv("FAIRWAY_SOCKET", e.Daemon.Socket)
 						env.Setenv("ROOT", e.Daemon.Root)
 						env.Setenv("RUNDIR", e.Daemon.RunDir)
@@ -41,9 +45,13 @@ func TestScripts(t *testing.T) {
 						return nil
 					},
 					Cmds: map[string]func(*testscript.TestScript, bool, []string){
-						"ok":      func(ts *testscript.TestScript, _ bool, args []string) { expectExit(ts, 0, args) },
-						"refused": func(ts *testscript.TestScript, _ bool, args []string) { refused(ts, e, t, args) },
+						"ok": func(ts *testscript.TestScript, _ bool, args []string) {
+							r.end()
+							expectExit(ts, 0, args)
+						},
+						"refused": func(ts *testscript.TestScript, _ bool, args []string) { r.refused(ts, args) },
 						"onhost": func(ts *testscript.TestScript, _ bool, args []string) {
+							r.end()
 							out, err := e.Host.Output(args[0], args[1:]...)
 							ts.Logf("%s", out)
 							ts.Check(err)
@@ -70,16 +78,35 @@ func expectExit(ts *testscript.TestScript, want int, args []string) {
 	}
 }
 
-func refused(ts *testscript.TestScript, e *harness.Env, t *testing.T, args []string) {
+// refusals are commands that are refused one after the other.
+type refusals struct {
+	t      *testing.T
+	e      *harness.Env
+	before harness.View
+	lines  []string
+}
+
+func (r *refusals) refused(ts *testscript.TestScript, args []string) {
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
-	before := harness.Look(t, e)
+	if len(r.lines) == 0 {
+		r.before = harness.Look(r.t, r.e)
+	}
+	r.lines = append(r.lines, strings.Join(args[1:], " "))
 	expectExit(ts, want, args[1:])
 	line := strings.TrimSuffix(ts.ReadFile("stderr"), "\n")
 	if strings.Contains(line, "\n") || !strings.HasPrefix(line, "fairway: ") {
 		ts.Fatalf("standard error is %q, want one line \"fairway: ...\"", line)
 	}
-	if diff := before.Diff(harness.Look(t, e)); diff != "" {
-		ts.Fatalf("fairway %s changed something:\n%s", strings.Join(args[1:], " "), diff)
+}
+
+// end reports what they changed.
+func (r *refusals) end() {
+	if len(r.lines) == 0 {
+		return
 	}
+	if diff := r.before.Diff(harness.Look(r.t, r.e)); diff != "" {
+		r.t.Errorf("one of these fairway commands changed something:\n%s\n%s", strings.Join(r.lines, "\n"), diff)
+	}
+	r.lines = nil
 }
