@@ -3,7 +3,6 @@
 package progrun
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -14,6 +13,7 @@ import (
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 
+	"github.com/fairway-project/fairway/test/cell"
 	"github.com/fairway-project/fairway/test/progrun/rig"
 )
 
@@ -25,7 +25,7 @@ func ownCgroup(t *testing.T) string {
 	check(t, unix.Mount("cgroup2", root, "cgroup2", 0, ""))
 	t.Cleanup(func() { check(t, unix.Unmount(root, 0)) })
 	home := filepath.Join(root, homeCgroup(t))
-	own := filepath.Join(root, fmt.Sprintf("fairway-progrun-%d", os.Getpid()))
+	own := filepath.Join(root, cell.Named("progrun"))
 	check(t, os.Mkdir(own, 0o755))
 	t.Cleanup(func() { check(t, os.Remove(own)) })
 	check(t, enterCgroup(own))

@@ -158,7 +158,6 @@ func (h *Host) PublishEntry(tb testing.TB, k publish.Key, e publish.Entry) {
 	check(tb, h.Host.PublishEntry(k, e))
 }
 
-// Unpublish closes a port.
 // PutPool fills a pool's slot; see testrun.Host.PutPool.
 func (h *Host) PutPool(tb testing.TB, slot uint16, s service.Settings, backends ...service.Backend) {
 	tb.Helper()
@@ -171,6 +170,7 @@ func (h *Host) Front(tb testing.TB, addr netip.Addr, port uint16, proto model.Pr
 	check(tb, h.Host.Front(addr, port, proto, network, slot))
 }
 
+// Unpublish closes a port.
 func (h *Host) Unpublish(tb testing.TB, k publish.Key) {
 	tb.Helper()
 	check(tb, h.Host.Unpublish(k))
