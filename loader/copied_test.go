@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/cilium/ebpf"
@@ -30,9 +31,12 @@ func layoutOf(t *testing.T, name string, m *ebpf.Map) layout {
 	return l
 }
 
+// objectSpec is for tests that only read it: to parse the object takes 50 ms.
+var objectSpec = sync.OnceValues(object.LoadDatapath)
+
 func layoutOfObject(t *testing.T, name string) layout {
 	t.Helper()
-	spec, err := object.LoadDatapath()
+	spec, err := objectSpec()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,13 +37,15 @@ type older struct {
 	dir      string
 	tables   map[string]*ebpf.Map // of flows
 	fields   map[string][2]map[string]field
+	// backs convert entries of this version's tables.
+	backs map[string]*conversion
 }
 
 // becomesOlder makes what a closed loader leaves look as if a version had left it whose
 // flow tables have that revision.
 func (i *instance) becomesOlder(t *testing.T, revision int) *older {
 	t.Helper()
-	o := &older{instance: i, revision: revision, tables: make(map[string]*ebpf.Map), fields: make(map[string][2]map[string]field)}
+	o := &older{instance: i, revision: revision, tables: make(map[string]*ebpf.Map), fields: make(map[string][2]map[string]field), backs: make(map[string]*conversion)}
 	name := fmt.Sprintf("%s-%d", flowGroup, revision)
 	concerns := name + "-" + legacy
 	pattern := flowGroup + "-*"
@@ -103,10 +105,13 @@ func (o *older) put(t *testing.T, h flow.Half) {
 		table = object.DatapathMapFlows6
 	}
 	m := o.tables[table]
-	spec := layoutOfObject(t, table)
-	back, err := convert(spec, layoutOf(t, table, m), nil, true)
-	if err != nil {
-		t.Fatal(err)
+	back, known := o.backs[table]
+	if !known {
+		var err error
+		if back, err = convert(layoutOfObject(t, table), layoutOf(t, table, m), nil, true); err != nil {
+			t.Fatal(err)
+		}
+		o.backs[table] = back
 	}
 	key, value := make([]byte, m.KeySize()), make([]byte, m.ValueSize())
 	newKey, newValue := carry.Bytes(&carried, h.IPv6())
