@@ -28,7 +28,9 @@ func crashSteps() [][]string {
 // REL-04: the daemon is killed at a random point of attaching, publishing and
 // detaching. The next one finds a state that is one or the other, makes the
 // kernel agree with it, and what had nothing to do with it isn't disturbed.
-func TestDaemonKilledAnywhere(t *testing.T) {
+func TestDaemonKilledAnywhere(t *testing.T) { killedAnywhere(t, 1) }
+
+func killedAnywhere(t *testing.T, rounds int) {
 	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
 		e.Network(t, "a", numA)
 		c1 := e.Sandbox(t, "c1", "--network", "a", "-p", "8080:80", "-p", "8080:80/udp")
@@ -38,7 +40,7 @@ func TestDaemonKilledAnywhere(t *testing.T) {
 		flows.UDP(t, e.LAN1, at(harness.HostIP6, 8080))
 		base := harness.Look(t, e)
 		steps := crashSteps()
-		for round := range 2 {
+		for round := range rounds {
 			for i := range steps {
 				for _, s := range steps[:i] {
 					e.Must(t, s...)
