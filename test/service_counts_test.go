@@ -89,3 +89,51 @@ func TestServiceConnectionsAreCounted(t *testing.T) {
 		e.Expect(t, "SVC-14", "what was counted is counted on after a restart", now.Connections.Opened == before.Connections.Opened)
 	}, harness.WithMetrics())
 }
+
+// SVC-14: what sockets are connected to a backend themselves is open as anything else, also for
+// the next daemon: who drains a backend waits until nothing is.
+func TestServiceCountsSockets(t *testing.T) {
+	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
+		e.Network(t, "a", numA)
+		client := e.Sandbox(t, "client", "--network", "a")
+		web := e.Service(t, "web", "--network", "a", "--port", "80:8000", "--publish", "8080:80", "--select", "app=web")
+		backend(t, e, "w1", "a")
+		web.Become(t, "active", "w1")
+		var conns []*harness.TCPConn
+		for _, f := range []harness.Family{harness.V4(), harness.V6()} {
+			vip := at(web.VIP(t, "a", f), 80)
+			for _, way := range []struct {
+				from *harness.Netns
+				dst  string
+			}{{client.Netns, vip}, {client.Netns, vip}, {e.Host, vip}, {e.Host, at(f.Host, 8080)}, {e.LAN1, at(f.Host, 8080)}} {
+				c, err := harness.DialTCP(way.from, way.dst)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer c.Close()
+				conns = append(conns, c)
+			}
+		}
+		open := func(what string, want int) {
+			t.Helper()
+			harness.Eventually(t, what, func() error {
+				now := e.InspectService(t, "web")
+				if now.Connections.Open != want || len(now.Backends) != 1 || now.Backends[0].Connections.Open != want {
+					return fmt.Errorf("%+v of the service, backends %+v, want %d open", now.Connections, now.Backends, want)
+				}
+				return nil
+			})
+		}
+		open("all to be open", len(conns))
+		e.Must(t, "service", "drain", "web", "w1")
+		e.Daemon.Kill(t)
+		e.Daemon.Start(t)
+		open("all to be open still", len(conns))
+		for _, c := range conns[1:] {
+			c.Close()
+		}
+		open("one to be open", 1)
+		conns[0].Close()
+		open("none to be open", 0)
+	}, harness.Restarts())
+}

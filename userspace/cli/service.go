@@ -147,14 +147,11 @@ func newServiceDrain(a *app) *cobra.Command {
 		Short: "Open no new connections to a backend, and leave those that it has",
 		Long: "Open no new connections to a backend, and leave those that it has. A backend is a sandbox's name or ID, or an address. " +
 			"It stays so until --undo, restarts of the daemon included.\n\n" +
-			"When it has no connections left it can go. \"fairway flow ls -f target=NAME\" shows those of packets. In eBPF mode it lacks " +
-			"connections of the host's sockets, and over TCP those of sandboxes on its network: see them with " +
-			"\"fairway exec NAME -- ss -tn\", or leave them the time of \"fairway stop -t\".",
+			"When it has no connections left, OPEN in \"fairway service backends SERVICE\", it can go.",
 		Args:              atLeast("SERVICE", "BACKEND"),
 		ValidArgsFunction: a.completeDrain(&undo),
 		Example: `  fairway service drain web web2     # no new clients; and see what it still has:
-  fairway flow ls -f target=web2
-  fairway exec web2 -- ss -tn
+  fairway service backends web
   fairway service drain --undo web web2`,
 	}
 	cmd.Flags().BoolVar(&undo, "undo", false, "open connections to it again")

@@ -28,6 +28,20 @@ type Serving interface {
 	ServiceStats(ctx context.Context, ids ...string) ([]ServiceStats, error)
 }
 
+// Leading is a datapath that connects sockets to backends themselves. No flow is kept of these.
+type Leading interface {
+	// LedSockets lists those that are connected now, to services and to other published ports.
+	LedSockets(ctx context.Context) ([]LedSocket, error)
+}
+
+// LedSocket is a socket that is connected to another address than the one it asked for.
+type LedSocket struct {
+	// Proto is the IP protocol number.
+	Proto uint8
+	// Origin is what it asked for, Target what it is connected to.
+	Origin, Target netip.AddrPort
+}
+
 // Service is what a datapath is told of a service.
 type Service struct {
 	ID   string

@@ -35,6 +35,7 @@ type fakeDatapath struct {
 	resolvers  map[string]datapath.Resolver
 	services   map[string]datapath.Service
 	flows      []datapath.Flow
+	led        []datapath.LedSocket
 	pruned     *datapath.Desired
 	log        []string
 }
@@ -242,6 +243,8 @@ func (f *fakeDatapath) ServiceStats(_ context.Context, ids ...string) (all []dat
 	}
 	return all, nil
 }
+
+func (f *fakeDatapath) LedSockets(context.Context) ([]datapath.LedSocket, error) { return f.led, nil }
 
 func (f *fakeDatapath) service(id string) datapath.Service {
 	f.mu.Lock()

@@ -5,7 +5,6 @@ package engine
 import (
 	"context"
 	"net/netip"
-	"slices"
 
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/request"
@@ -32,7 +31,7 @@ func (e *Engine) serviceConnections(ctx context.Context) (sum request.ServiceCon
 }
 
 // CountServices returns the connections of these services, whoever's they are, by ID. It walks
-// all connections once, to find those that are open.
+// all connections once, to find those that are open, and all sockets of who was led to a backend.
 func (e *Engine) CountServices(ctx context.Context, ids ...string) (map[string]request.ServiceCounts, error) {
 	if len(ids) == 0 {
 		return nil, nil
@@ -42,24 +41,39 @@ func (e *Engine) CountServices(ctx context.Context, ids ...string) (map[string]r
 		return nil, err
 	}
 	counts := countsOf(stats)
-	wanted := slices.DeleteFunc(e.everyonesServices(ctx), func(v request.ServiceView) bool {
-		_, is := counts[v.ID]
-		return !is
-	})
-	fronts := frontsOf(wanted)
+	// Those of others, too: the most specific front tells whose a connection is.
+	fronts := frontsOf(e.everyonesServices(ctx))
+	count := func(f datapath.Flow) {
+		id := fronts.of(f).id
+		c, asked := counts[id]
+		if !asked || !isOpen(f) {
+			return
+		}
+		c.Open++
+		b := c.Backends[f.NATDst.Addr()]
+		b.Open++
+		c.Backends[f.NATDst.Addr()] = b
+		counts[id] = c
+	}
 	for f, err := range e.datapath.Flows(ctx) {
 		if err != nil {
 			return nil, err
 		}
-		if c, is := counts[fronts.of(f).id]; is && isOpen(f) {
-			c.Open++
-			b := c.Backends[f.NATDst.Addr()]
-			b.Open++
-			c.Backends[f.NATDst.Addr()] = b
-			counts[fronts.of(f).id] = c
-		}
+		count(f)
 	}
-	return counts, nil
+	led, err := e.ledSockets(ctx)
+	for _, s := range led {
+		count(datapath.Flow{Proto: s.Proto, Dst: s.Origin, NATDst: s.Target})
+	}
+	return counts, err
+}
+
+func (e *Engine) ledSockets(ctx context.Context) ([]datapath.LedSocket, error) {
+	leading, leads := e.datapath.(datapath.Leading)
+	if !leads {
+		return nil, nil
+	}
+	return leading.LedSockets(ctx)
 }
 
 // countsOf sums what was counted of a backend in several pools.

@@ -79,8 +79,7 @@ type ServiceView struct {
 
 // ServiceCounts are the connections of a service, of all since its tables or rules exist.
 type ServiceCounts struct {
-	// Opened were led to a backend; Open are those of them that are open now, but for those
-	// of the host's own sockets, which nobody tracks in eBPF mode.
+	// Opened were led to a backend; Open are those of them that are open now.
 	Opened, Open uint64
 	// Refused found no backend, Strangers came from elsewhere than the service's sources.
 	Refused, Strangers uint64

@@ -3,16 +3,20 @@
 package ebpf
 
 import (
+	"context"
 	"errors"
 	"net/netip"
 	"slices"
 
 	"github.com/fairway-project/fairway/maps/endpoint"
 	"github.com/fairway-project/fairway/maps/ledsocket"
+	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/netns"
 	"github.com/fairway-project/fairway/userspace/sockdiag"
 )
+
+var _ datapath.Leading = (*Datapath)(nil)
 
 // endedSockets picks sockets that the programs have connected to an endpoint, and that are to be
 // ended since it is gone or serves no more: packets to it are neither translated nor judged
@@ -46,30 +50,74 @@ func leadTo(gone []endpoint.Endpoint) endedSockets {
 // which were led. It must not be called under the lock. What it can't end is said in the log: to
 // try again wouldn't help, and the flows have ended.
 func (d *Datapath) endSockets(picked endedSockets) {
+	ended := 0
+	err := d.eachLed(func(all []ledSocket) error {
+		n, err := endAll(all, picked)
+		ended += n
+		return err
+	})
+	if ended > 0 {
+		d.log.Debug("ended sockets that led to who is gone", "sockets", ended)
+	}
+	if err != nil {
+		d.log.Warn("sockets that lead to a backend which is gone stay open", "err", err)
+	}
+}
+
+// endAll works in the namespace of the sockets.
+func endAll(all []ledSocket, picked endedSockets) (ended int, err error) {
+	for _, s := range all {
+		if !picked(s.Proto, s.led) {
+			continue
+		}
+		switch failed := s.End(); {
+		case failed == nil:
+			ended++
+		case err == nil:
+			// One stands for all: they may be thousands.
+			err = failed
+		}
+	}
+	return ended, err
+}
+
+// LedSockets implements datapath.Leading.
+func (d *Datapath) LedSockets(ctx context.Context) (all []datapath.LedSocket, err error) {
+	err = d.eachLed(func(some []ledSocket) error {
+		for _, s := range some {
+			all = append(all, datapath.LedSocket{Proto: uint8(s.Proto), Origin: s.led.Origin, Target: s.led.Target})
+		}
+		return ctx.Err()
+	})
+	return all, err
+}
+
+// ledSocket is one that programs have connected to an endpoint.
+type ledSocket struct {
+	sockdiag.Socket
+	led ledsocket.Led
+}
+
+// eachLed calls f in the namespaces that have sockets which were led, the host's among them, with
+// those of each. It must not be called under the lock.
+func (d *Datapath) eachLed(f func([]ledSocket) error) error {
 	d.mu.Lock()
 	paths, host, err := d.attachments.leading()
 	d.mu.Unlock()
-	ended := 0
-	end := func(host bool) func() error {
+	here := func(host bool) func() error {
 		return func() error {
-			n, err := d.endSocketsHere(picked, host)
-			ended += n
-			return err
+			all, err := d.ledHere(host)
+			return errors.Join(err, f(all))
 		}
 	}
 	errs := []error{err}
 	if host {
-		errs = append(errs, d.ns.Do(end(true)))
+		errs = append(errs, d.ns.Do(here(true)))
 	}
 	for cookie, path := range paths {
-		errs = append(errs, inNamespace(path, cookie, end(false)))
+		errs = append(errs, inNamespace(path, cookie, here(false)))
 	}
-	if ended > 0 {
-		d.log.Debug("ended sockets that led to who is gone", "sockets", ended)
-	}
-	if err := errors.Join(errs...); err != nil {
-		d.log.Warn("sockets that lead to a backend which is gone stay open", "err", err)
-	}
+	return errors.Join(errs...)
 }
 
 // inNamespace runs f in the namespace at path, if it is still the one with the cookie.
@@ -88,34 +136,20 @@ func inNamespace(path string, cookie uint64, f func() error) error {
 	return ns.Do(f)
 }
 
-// endSocketsHere works in the thread's namespace, which is the host's or not: of others no UDP
+// ledHere lists those of the thread's namespace, which is the host's or not: of others no UDP
 // sockets are led.
-func (d *Datapath) endSocketsHere(picked endedSockets, host bool) (ended int, err error) {
-	var errs []error
-	failed := false
-	end := func(s sockdiag.Socket, led ledsocket.Led) {
-		// One that has connected anew may keep what it was led to before.
-		if led.Target != s.Remote || !picked(s.Proto, led) {
-			return
-		}
-		switch err := s.End(); {
-		case err == nil:
-			ended++
-		case !failed:
-			// One stands for all: they may be thousands.
-			failed, errs = true, append(errs, err)
-		}
-	}
+func (d *Datapath) ledHere(host bool) (all []ledSocket, err error) {
 	table := ledsocket.New(d.loader.Maps())
 	tcp, err := sockdiag.TCP(table.TCP())
-	errs = append(errs, err)
+	errs := []error{err}
 	for _, s := range tcp {
-		if led, ok := ledsocket.Parse(s.Kept); ok {
-			end(s, led)
+		// One that has connected anew may keep what it was led to before.
+		if led, ok := ledsocket.Parse(s.Kept); ok && led.Target == s.Remote {
+			all = append(all, ledSocket{s, led})
 		}
 	}
 	if !host {
-		return ended, errors.Join(errs...)
+		return all, errors.Join(errs...)
 	}
 	udp, err := sockdiag.UDP()
 	errs = append(errs, err)
@@ -123,10 +157,10 @@ func (d *Datapath) endSocketsHere(picked endedSockets, host bool) (ended int, er
 		led, ok, err := table.UDP(s.Cookie, s.Remote)
 		errs = append(errs, err)
 		if ok {
-			end(s, led)
+			all = append(all, ledSocket{s, led})
 		}
 	}
-	return ended, errors.Join(errs...)
+	return all, errors.Join(errs...)
 }
 
 // endSocketsTo ends those that lead to endpoints which are gone.
