@@ -110,7 +110,9 @@ static __always_inline void remember_origin(struct bpf_sock_addr *ctx, bool v6,
 					    const struct published *pub)
 {
 	struct socket_key key = { .cookie = bpf_get_socket_cookie(ctx), .port = pub->port };
-	struct socket_origin origin = { .port = d->port };
+	struct socket_origin origin = { .port = d->port,
+					.endpoint = pub->endpoint,
+					.generation = pub->generation };
 
 	__builtin_memcpy(key.addr, pub->addr, 16);
 	addr_map(v6, origin.addr, d->addr);
@@ -128,6 +130,8 @@ static __always_inline bool remember_led(struct bpf_sock_addr *ctx, bool v6,
 		return false;
 	addr_map(v6, led->origin.addr, d->addr);
 	led->origin.port = d->port;
+	led->origin.endpoint = pub->endpoint;
+	led->origin.generation = pub->generation;
 	__builtin_memcpy(led->addr, pub->addr, 16);
 	led->port = pub->port;
 	return true;

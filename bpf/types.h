@@ -623,6 +623,8 @@ struct socket_key {
 struct socket_origin {
 	__u8 addr[16];
 	__be16 port;
+	__u16 endpoint;   /* slot of whom it was led to; 0 for nobody on this host */
+	__u16 generation; /* of the endpoint: the address may be another's by now */
 	__u16 pad;
 };
 

@@ -20,6 +20,9 @@ func fillers(revision int, at whereabouts) map[string]filler {
 	for _, table := range []string{object.DatapathMapFlows4, object.DatapathMapFlows6} {
 		all[table+".value.flow.nexthop"] = fillNothing
 	}
+	// Nobody knows any more which endpoint had the address then.
+	all[object.DatapathMapSocketOrigins+".value.endpoint"] = fillNothing
+	all[object.DatapathMapSocketOrigins+".value.generation"] = fillNothing
 	if revision < 2 {
 		all[object.DatapathMapEndpointAddrs+".key.network"] = at.fillAddress
 		all[object.DatapathMapIccLinks+".key.network"] = at.fillLink

@@ -65,7 +65,7 @@ func groups() []group {
 		{"services", 2, []string{object.DatapathMapRings, object.DatapathMapPools, object.DatapathMapAffinities, object.DatapathMapServiceSources}, said},
 		{"host", 1, []string{object.DatapathMapUplinks, object.DatapathMapHostState}, said},
 		{"resolvers", 1, []string{object.DatapathMapResolvers}, said},
-		{"sockets", 1, []string{object.DatapathMapSocketOrigins}, copied},
+		{"sockets", 2, []string{object.DatapathMapSocketOrigins}, copied},
 		{"attachments", 1, []string{object.DatapathMapAttachments}, said},
 	}
 	for _, name := range []string{

@@ -87,6 +87,9 @@ const NoNetwork uint32 = 0
 // Gateway is the value of the gateway address of the network in slot.
 func Gateway(slot uint16) uint32 { return 1 + uint32(slot) }
 
+// NetworkOf is the slot of the network of an address with a value of Gateway.
+func NetworkOf(value uint32) uint16 { return uint16(value - 1) }
+
 // NewRoutes makes every flow ask for its route again. The generation wraps around.
 func (t *Table) NewRoutes() error {
 	var s object.DatapathHostState

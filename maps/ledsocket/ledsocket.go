@@ -22,6 +22,9 @@ import (
 type Led struct {
 	// Origin is what it asked for, Target what it was connected to.
 	Origin, Target netip.AddrPort
+	// Endpoint is the target's slot in package endpoint, Generation that of its owner. Both are 0
+	// where nobody on this host is behind the target, and where an earlier layout didn't have them.
+	Endpoint, Generation uint16
 }
 
 // Table is the maps.
@@ -45,7 +48,7 @@ func (t *Table) UDP(cookie uint64, target netip.AddrPort) (led Led, ok bool, err
 	if err != nil {
 		return Led{}, false, fmt.Errorf("origin of socket %d: %w", cookie, err)
 	}
-	return Led{Origin: netip.AddrPortFrom(wire.Addr(v.Addr), wire.Port(v.Port)), Target: target}, true, nil
+	return ledTo(target, &v), true, nil
 }
 
 // Parse reads what lies with a socket as the kernel gives it out; ok is false for another size.
@@ -55,8 +58,12 @@ func Parse(raw []byte) (led Led, ok bool) {
 		return Led{}, false
 	}
 	copy(unsafe.Slice((*byte)(unsafe.Pointer(&v)), unsafe.Sizeof(v)), raw)
+	return ledTo(netip.AddrPortFrom(wire.Addr(v.Addr), wire.Port(v.Port)), &v.Origin), true
+}
+
+func ledTo(target netip.AddrPort, v *object.DatapathSocketOrigin) Led {
 	return Led{
-		Origin: netip.AddrPortFrom(wire.Addr(v.Origin.Addr), wire.Port(v.Origin.Port)),
-		Target: netip.AddrPortFrom(wire.Addr(v.Addr), wire.Port(v.Port)),
-	}, true
+		Origin: netip.AddrPortFrom(wire.Addr(v.Addr), wire.Port(v.Port)), Target: target,
+		Endpoint: v.Endpoint, Generation: v.Generation,
+	}
 }

@@ -796,10 +796,12 @@ type DatapathSocketKey struct {
 }
 
 type DatapathSocketOrigin struct {
-	_    structs.HostLayout
-	Addr [16]uint8
-	Port uint16
-	Pad  uint16
+	_          structs.HostLayout
+	Addr       [16]uint8
+	Port       uint16
+	Endpoint   uint16
+	Generation uint16
+	Pad        uint16
 }
 
 type DatapathSourceKey struct {

@@ -231,6 +231,11 @@ func TestContainerSocketConnectsAnew(t *testing.T) {
 			if p, ok := peer.(*unix.SockaddrInet6); !ok || netip.AddrFrom16(p.Addr).Unmap() != to.Addr() || p.Port != int(to.Port()) {
 				t.Errorf("connected to %s the peer is %+v, %v", to, peer, err)
 			}
+			var led object.DatapathLedSocket
+			err = h.LedSockets.Lookup(int32(s), &led)
+			if o := led.Origin; to.Addr() == f.vip() && (err != nil || o.Endpoint != f.Web.Slot || o.Generation != rig.Generation) {
+				t.Errorf("connected to %s it leads to endpoint %d, generation %d, %v", to, o.Endpoint, o.Generation, err)
+			}
 			if err := disconnect(s); err != nil {
 				t.Error(err)
 			}

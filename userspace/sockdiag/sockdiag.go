@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 
 	"github.com/cilium/ebpf"
 	"github.com/vishvananda/netlink"
@@ -58,27 +57,27 @@ const (
 )
 
 // TCP returns the sockets with which programs keep something in a map of the type SK_STORAGE.
-// Of other protocols' sockets the kernel doesn't tell it.
-func TCP(kept *ebpf.Map) ([]Socket, error) {
-	all, err := connectedBy(model.TCP, kept)
-	return slices.DeleteFunc(all, func(s Socket) bool { return s.Kept == nil }), err
-}
+// Of other protocols' sockets the kernel doesn't tell it. What could be listed comes with an error.
+func TCP(kept *ebpf.Map) ([]Socket, error) { return connectedBy(model.TCP, kept) }
 
-// UDP returns all sockets that are connected.
+// UDP returns all sockets that are connected, as TCP does.
 func UDP() ([]Socket, error) { return connectedBy(model.UDP, nil) }
 
 func connectedBy(proto model.Proto, kept *ebpf.Map) ([]Socket, error) {
 	var all []Socket
+	var errs []error
 	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
 		some, err := list(family, proto, kept)
 		if err != nil {
-			return nil, fmt.Errorf("list %s sockets: %w", proto, err)
+			errs = append(errs, fmt.Errorf("list %s sockets: %w", proto, err))
 		}
 		all = append(all, some...)
 	}
-	return all, nil
+	return all, errors.Join(errs...)
 }
 
+// list leaves out, as they come, the sockets that nothing is kept with in the map, where there is
+// one: a namespace may have many.
 func list(family uint8, proto model.Proto, kept *ebpf.Map) ([]Socket, error) {
 	req := nl.NewNetlinkRequest(nl.SOCK_DIAG_BY_FAMILY, unix.NLM_F_DUMP)
 	req.AddRawData(request(family, proto, connected, [sockIDSize]byte{}))
@@ -91,7 +90,10 @@ func list(family uint8, proto model.Proto, kept *ebpf.Map) ([]Socket, error) {
 	var bad error
 	err := req.ExecuteIter(unix.NETLINK_INET_DIAG, nl.SOCK_DIAG_BY_FAMILY, func(msg []byte) bool {
 		s, err := parse(proto, msg)
-		all, bad = append(all, s), err
+		if err == nil && (kept == nil || s.Kept != nil) {
+			all = append(all, s)
+		}
+		bad = err
 		return err == nil
 	})
 	// A socket that came or went meanwhile isn't missed: it says so of any.

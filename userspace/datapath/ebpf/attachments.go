@@ -123,9 +123,9 @@ func (a *attachments) drop(k attachment.Key) error {
 	return nil
 }
 
-// leading are the paths of the namespaces of which sockets have been led, by cookie; host says
-// whether the host's own is one.
-func (a *attachments) leading() (paths map[uint64]string, host bool, err error) {
+// leading are the paths of the namespaces of which sockets have been led to endpoints of such
+// networks, by cookie; host says whether of the host's own any have been led at all.
+func (a *attachments) leading(to func(network uint16) bool) (paths map[uint64]string, host bool, err error) {
 	all, err := a.table.All()
 	paths = make(map[uint64]string)
 	for k, v := range all {
@@ -134,7 +134,7 @@ func (a *attachments) leading() (paths map[uint64]string, host bool, err error) 
 		case v.Led == 0:
 		case k.Netns == a.host:
 			host = true
-		case known:
+		case known && to(k.Network):
 			paths[k.Netns] = path
 		}
 	}

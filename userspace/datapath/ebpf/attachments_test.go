@@ -8,8 +8,6 @@ import (
 	"testing"
 
 	"github.com/fairway-project/fairway/maps/attachment"
-	"github.com/fairway-project/fairway/maps/ledsocket"
-	"github.com/fairway-project/fairway/maps/publish"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/netns"
@@ -71,7 +69,7 @@ func TestAttachments(t *testing.T) {
 	equal(t, "after a restart", w.attachments(), is(cookie, 3))
 	w.ensure(w.endpointIs(e), w.endpointIs(other))
 	equal(t, "said again", w.attachments(), is(cookie, 3))
-	paths, host, err := w.dp.attachments.leading()
+	paths, host, err := w.dp.attachments.leading(func(network uint16) bool { return network == 1 })
 	if err != nil || host || len(paths) != 1 || paths[cookie] != path {
 		t.Errorf("namespaces with led sockets: %v, the host's %t, %v", paths, host, err)
 	}
@@ -115,35 +113,6 @@ func TestPoolSaysItsNetwork(t *testing.T) {
 		settings, _, _, err := w.dp.services.table.Pool(w.dp.services.byID[s.ID].pools[0].slot)
 		if err != nil || settings.Network != c.want {
 			t.Errorf("%s: network %d, %v, want %d", c.what, settings.Network, err, c.want)
-		}
-	}
-}
-
-// Sockets are ended by what they asked for and what they lead to.
-func TestEndedSocketsArePicked(t *testing.T) {
-	target, other := netip.MustParseAddrPort("172.20.0.2:80"), netip.MustParseAddrPort("172.20.0.3:80")
-	e := endedFlows{
-		targets: map[netip.AddrPort]bool{target: true},
-		fronts: map[publish.Key]bool{
-			{Addr: vip, Port: 53, Proto: model.UDP, Network: 1}:           true,
-			{Addr: netip.IPv4Unspecified(), Port: 8053, Proto: model.UDP}: true,
-		},
-	}
-	own, loopback := netip.AddrPortFrom(vip, 53), netip.MustParseAddrPort("127.0.0.1:8053")
-	for _, c := range []struct {
-		proto          model.Proto
-		origin, target netip.AddrPort
-		want           bool
-	}{
-		{model.UDP, own, target, true},
-		{model.UDP, loopback, target, true},
-		{model.UDP, own, other, false},
-		{model.TCP, own, target, false},
-		{model.UDP, netip.AddrPortFrom(vip, 54), target, false},
-		{model.UDP, netip.MustParseAddrPort("172.20.9.10:53"), target, false},
-	} {
-		if got := e.hasSocket(c.proto, ledsocket.Led{Origin: c.origin, Target: c.target}); got != c.want {
-			t.Errorf("%s socket to %s by %s is ended: %t, want %t", c.proto, c.target, c.origin, got, c.want)
 		}
 	}
 }

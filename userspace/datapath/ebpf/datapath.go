@@ -50,6 +50,8 @@ type Datapath struct {
 	rules *rules
 	// ns is the network namespace of the devices.
 	ns *netns.NS
+	// unable says once that sockets can't be ended.
+	unable sync.Once
 	// news is nil where XDP forwards nothing, or the kernel tells nothing.
 	news *frameNews
 

@@ -41,6 +41,9 @@ func (d *Datapath) EnsureEndpoint(_ context.Context, e datapath.Endpoint) error 
 		return errors.Join(err, d.attachments.delete(e.ID), d.endpoints.giveBack(e.ID), d.shares.divide(d.answering()))
 	}
 	d.serveWith(e.ID)
+	if len(d.endpoints.gone) > 0 {
+		d.collector.wake.Raise()
+	}
 	return d.programs.forgetGone()
 }
 

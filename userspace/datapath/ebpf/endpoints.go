@@ -26,7 +26,15 @@ type endpoints struct {
 	bySlot  map[uint16]string
 	orphans map[uint16]endpoint.Endpoint
 	// gone are those of which sockets may have been led to, until these have been ended.
-	gone []endpoint.Endpoint
+	gone []goneEndpoint
+}
+
+// goneEndpoint is what was an endpoint: another one may have its slot and its addresses by now.
+type goneEndpoint struct {
+	owner
+	network uint16
+	// tries are how often its sockets were to be ended in vain.
+	tries int
 }
 
 type endpointState struct {
@@ -190,12 +198,12 @@ func (es *endpoints) dismiss(slot uint16, former endpoint.Endpoint) error {
 	if err := es.table.Put(slot, void); err != nil {
 		return err
 	}
-	es.gone = append(es.gone, former)
+	es.gone = append(es.gone, goneEndpoint{owner: owner{slot, former.Generation}, network: former.Network})
 	return es.table.Forget(slot, former)
 }
 
 // takeGone returns the endpoints that are gone, for the one who ends the sockets that lead there.
-func (es *endpoints) takeGone() []endpoint.Endpoint {
+func (es *endpoints) takeGone() []goneEndpoint {
 	gone := es.gone
 	es.gone = nil
 	return gone

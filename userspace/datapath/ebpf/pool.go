@@ -298,3 +298,10 @@ func (p *pool) leadsTo(origin *flow.Half) bool {
 		return b.Target == origin.NATDst && b.Endpoint == origin.Endpoint && b.State != service.None && b.State != service.Down
 	})
 }
+
+// serves reports whether a backend gets flows, or keeps those that it has.
+func (p *pool) serves(target netip.AddrPort) bool {
+	return slices.ContainsFunc(p.backends, func(b service.Backend) bool {
+		return b.Target == target && (b.State == service.Active || b.State == service.Draining)
+	})
+}

@@ -16,18 +16,19 @@ import (
 // this concerns. The walks through the flow tables, which may take long, are without
 // the lock, so that no other edit waits for them. A flow is judged by what is in force
 // at the moment that it is looked at: whatever other edits do meanwhile, a flow that
-// is ended by mistake finds its way anew with its next packet, as all of these do.
+// is ended by mistake finds its way anew with its next packet, as all of these do. A socket
+// doesn't: it is picked by the endpoint that it was led to, whoever has the address by now.
 func (d *Datapath) edit(change func() error) error {
 	d.mu.Lock()
 	err := change()
 	moved, lost, ended := d.ports.takeMoved(), d.addresses.takeLost(), d.services.takeEnded()
 	closed, gone := len(d.ports.closed) > 0, d.endpoints.takeGone()
 	d.mu.Unlock()
-	d.endSocketsTo(gone)
 	if closed {
 		d.collector.wake.Raise()
 	}
 	d.settle(moved, ended)
+	d.endSocketsTo(gone)
 	return errors.Join(err, d.repoint(moved), d.forgetSources(lost), d.endServices(ended))
 }
 

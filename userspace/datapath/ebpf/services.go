@@ -14,7 +14,6 @@ import (
 	"github.com/fairway-project/fairway/maps/publish"
 	"github.com/fairway-project/fairway/maps/service"
 	"github.com/fairway-project/fairway/userspace/datapath"
-	"github.com/fairway-project/fairway/userspace/model"
 )
 
 // services have pools of backends in slots, and publications that lead to them.
@@ -358,28 +357,6 @@ func (s *services) takeEnded() []endedFlows {
 	ended := s.ended
 	s.ended = nil
 	return ended
-}
-
-// endedFlows are those by one of these fronts to one of these backends.
-type endedFlows struct {
-	fronts  map[publish.Key]bool
-	targets map[netip.AddrPort]bool
-	// pool is where some targets may stay until this is done, or which is itself to go then.
-	pool *pool
-}
-
-func (e endedFlows) has(origin *flow.Half) bool {
-	if !e.targets[origin.NATDst] {
-		return false
-	}
-	k := publish.Key{Addr: origin.Dst.Addr(), Port: origin.Dst.Port(), Proto: model.Proto(origin.Proto)}
-	anywhere, own := k, k
-	anywhere.Addr = netip.IPv4Unspecified()
-	if k.Addr.Is6() {
-		anywhere.Addr = netip.IPv6Unspecified()
-	}
-	own.Network = uint16(origin.Zone)
-	return e.fronts[k] || e.fronts[anywhere] || e.fronts[own]
 }
 
 // haveEnded is said of flows that were noted, once they have. It reports whether services are

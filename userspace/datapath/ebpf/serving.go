@@ -225,24 +225,42 @@ func (d *Datapath) endServices(ended []endedFlows) error {
 	if len(ended) == 0 {
 		return nil
 	}
-	d.endSocketsOf(ended)
-	err := d.collector.purge(func(origin *flow.Half) bool {
-		for _, e := range ended {
-			if e.has(origin) {
-				return true
-			}
-		}
-		return false
-	})
+	ended = d.stillEnded(ended)
+	sockets := d.endSocketsOf(ended)
+	all := byTarget(ended)
+	err := d.collector.purge(func(origin *flow.Half) bool { return all.has(origin, d.isPublished) })
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if sockets != nil {
+		d.stayOpen(sockets)
+	}
+	var done []endedFlows
+	for _, e := range ended {
+		if e.tries++; err != nil || sockets != nil && e.tries < socketTries {
+			d.services.ended = append(d.services.ended, e)
+		} else {
+			done = append(done, e)
+		}
+	}
 	if err != nil {
-		d.services.ended = append(d.services.ended, ended...)
 		return err
 	}
-	gone, err := d.services.haveEnded(ended)
+	gone, err := d.services.haveEnded(done)
 	if gone {
 		err = errors.Join(err, d.syncAddresses())
 	}
 	return err
+}
+
+// stillEnded leaves out what serves again since it was to be ended the last time, in vain.
+func (d *Datapath) stillEnded(ended []endedFlows) (still []endedFlows) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, e := range ended {
+		if e.tries > 0 {
+			e = e.without()
+		}
+		still = append(still, e)
+	}
+	return still
 }

@@ -5,10 +5,8 @@ package ebpf
 import (
 	"context"
 	"errors"
-	"net/netip"
-	"slices"
+	"fmt"
 
-	"github.com/fairway-project/fairway/maps/endpoint"
 	"github.com/fairway-project/fairway/maps/ledsocket"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/model"
@@ -23,45 +21,42 @@ var _ datapath.Leading = (*Datapath)(nil)
 // again, so nothing else would tell their processes.
 type endedSockets func(proto model.Proto, led ledsocket.Led) bool
 
-// hasSocket is has for sockets that were led.
-func (e endedFlows) hasSocket(proto model.Proto, led ledsocket.Led) bool {
-	if !e.targets[led.Target] {
-		return false
+// leadTo picks those that lead to endpoints which are gone, by all that was published of them. Who
+// has their addresses now has other sockets.
+func leadTo(gone []goneEndpoint) endedSockets {
+	owners := make(map[owner]bool)
+	for _, e := range gone {
+		owners[e.owner] = true
 	}
-	for k := range e.fronts {
-		if k.Proto == proto && k.Port == led.Origin.Port() && (k.Addr == led.Origin.Addr() || k.Addr.IsUnspecified()) {
-			return true
-		}
-	}
-	return false
+	return func(_ model.Proto, led ledsocket.Led) bool { return owners[owner{led.Endpoint, led.Generation}] }
 }
 
-// leadTo picks those that lead to endpoints which are gone, by all that was published of them.
-func leadTo(gone []endpoint.Endpoint) endedSockets {
-	addrs := make(map[netip.Addr]bool)
-	for _, e := range gone {
-		addrs[e.IPv4], addrs[e.IPv6] = true, true
-	}
-	delete(addrs, netip.Addr{})
-	return func(_ model.Proto, led ledsocket.Led) bool { return addrs[led.Target.Addr()] }
-}
+// socketTries are how often it is tried to end the same sockets. They are a few passes of the
+// collector apart in which the kernel may have memory again.
+const socketTries = 5
 
 // endSockets ends the sockets that are picked, of the host and of all namespaces that have any
-// which were led. It must not be called under the lock. What it can't end is said in the log: to
-// try again wouldn't help, and the flows have ended.
-func (d *Datapath) endSockets(picked endedSockets) {
-	ended := 0
-	err := d.eachLed(func(all []ledSocket) error {
+// which were led to one of the networks. It must not be called under the lock. What fails may be
+// tried again, unless the kernel ends no sockets for others.
+func (d *Datapath) endSockets(networks map[uint16]bool, picked endedSockets) error {
+	ended, can := 0, true
+	err := d.eachLed(func(network uint16) bool { return networks[network] }, func(all []ledSocket) error {
 		n, err := endAll(all, picked)
 		ended += n
+		if errors.Is(err, sockdiag.ErrUnsupported) {
+			can, err = false, nil
+		}
 		return err
 	})
 	if ended > 0 {
 		d.log.Debug("ended sockets that led to who is gone", "sockets", ended)
 	}
-	if err != nil {
-		d.log.Warn("sockets that lead to a backend which is gone stay open", "err", err)
+	if !can {
+		d.unable.Do(func() {
+			d.log.Warn("sockets that lead to a backend which is gone stay open", "err", sockdiag.ErrUnsupported)
+		})
 	}
+	return err
 }
 
 // endAll works in the namespace of the sockets.
@@ -83,7 +78,8 @@ func endAll(all []ledSocket, picked endedSockets) (ended int, err error) {
 
 // LedSockets implements datapath.Leading.
 func (d *Datapath) LedSockets(ctx context.Context) (all []datapath.LedSocket, err error) {
-	err = d.eachLed(func(some []ledSocket) error {
+	everywhere := func(uint16) bool { return true }
+	err = d.eachLed(everywhere, func(some []ledSocket) error {
 		for _, s := range some {
 			all = append(all, datapath.LedSocket{Proto: uint8(s.Proto), Origin: s.led.Origin, Target: s.led.Target})
 		}
@@ -98,11 +94,11 @@ type ledSocket struct {
 	led ledsocket.Led
 }
 
-// eachLed calls f in the namespaces that have sockets which were led, the host's among them, with
-// those of each. It must not be called under the lock.
-func (d *Datapath) eachLed(f func([]ledSocket) error) error {
+// eachLed calls f in the namespaces that have sockets which were led to an endpoint of such a
+// network, and in the host's, with all of each that were led. It must not be called under the lock.
+func (d *Datapath) eachLed(to func(network uint16) bool, f func([]ledSocket) error) error {
 	d.mu.Lock()
-	paths, host, err := d.attachments.leading()
+	paths, host, err := d.attachments.leading(to)
 	d.mu.Unlock()
 	here := func(host bool) func() error {
 		return func() error {
@@ -121,7 +117,12 @@ func (d *Datapath) eachLed(f func([]ledSocket) error) error {
 }
 
 // inNamespace runs f in the namespace at path, if it is still the one with the cookie.
-func inNamespace(path string, cookie uint64, f func() error) error {
+func inNamespace(path string, cookie uint64, f func() error) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("namespace %s: %w", path, err)
+		}
+	}()
 	ns, err := netns.Open(path)
 	if errors.Is(err, netns.ErrNotExist) || errors.Is(err, netns.ErrNotNetns) {
 		return nil
@@ -164,18 +165,43 @@ func (d *Datapath) ledHere(host bool) (all []ledSocket, err error) {
 }
 
 // endSocketsTo ends those that lead to endpoints which are gone.
-func (d *Datapath) endSocketsTo(gone []endpoint.Endpoint) {
-	if len(gone) > 0 {
-		d.endSockets(leadTo(gone))
+func (d *Datapath) endSocketsTo(gone []goneEndpoint) {
+	if len(gone) == 0 {
+		return
 	}
+	networks := make(map[uint16]bool)
+	for _, e := range gone {
+		networks[e.network] = true
+	}
+	err := d.endSockets(networks, leadTo(gone))
+	if err == nil {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, e := range gone {
+		if e.tries++; e.tries < socketTries {
+			d.endpoints.gone = append(d.endpoints.gone, e)
+		}
+	}
+	d.stayOpen(err)
+}
+
+func (d *Datapath) stayOpen(err error) {
+	d.log.Warn("sockets that lead to who is gone stay open until this works", "err", err, "tries", socketTries)
 }
 
 // endSocketsOf ends those that lead to backends which are down, or by services which are gone.
-func (d *Datapath) endSocketsOf(ended []endedFlows) {
-	if len(ended) == 0 {
-		return
+func (d *Datapath) endSocketsOf(ended []endedFlows) error {
+	networks := make(map[uint16]bool)
+	for _, e := range ended {
+		// Sandboxes are led to peers, on a network on which the service has an address.
+		for k := range e.fronts {
+			networks[k.Network] = true
+		}
 	}
-	d.endSockets(func(proto model.Proto, led ledsocket.Led) bool {
-		return slices.ContainsFunc(ended, func(e endedFlows) bool { return e.hasSocket(proto, led) })
+	all := byTarget(ended)
+	return d.endSockets(networks, func(proto model.Proto, led ledsocket.Led) bool {
+		return all.hasSocket(proto, led, d.isPublished)
 	})
 }
