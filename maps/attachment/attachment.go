@@ -7,6 +7,7 @@
 package attachment
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/cilium/ebpf"
@@ -45,6 +46,19 @@ func (t *Table) Put(k Key, a Attachment) error {
 		return fmt.Errorf("attachment of namespace %d to network %d: %w", k.Netns, k.Network, err)
 	}
 	return nil
+}
+
+// Led returns how many of the namespace's sockets were led on the network; 0 if it has nothing there.
+func (t *Table) Led(k Key) (uint32, error) {
+	var v object.DatapathAttachment
+	err := t.m.Lookup(toKey(k), &v)
+	if errors.Is(err, ebpf.ErrKeyNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("attachment of namespace %d to network %d: %w", k.Netns, k.Network, err)
+	}
+	return v.Led, nil
 }
 
 // Delete removes it; one that is gone is not an error.

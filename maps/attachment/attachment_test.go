@@ -21,6 +21,11 @@ func TestAttachments(t *testing.T) {
 	if got, err := table.All(); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, %v", got, err)
 	}
+	for k, want := range map[Key]uint32{one: 1 << 31, other: 0, {Netns: 1, Network: 1}: 0} {
+		if got, err := table.Led(k); err != nil || got != want {
+			t.Errorf("%+v has %d led sockets, %v, want %d", k, got, err, want)
+		}
+	}
 	for range 2 {
 		if err := table.Delete(one); err != nil {
 			t.Error(err)

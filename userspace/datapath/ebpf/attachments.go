@@ -8,6 +8,7 @@ import (
 	"maps"
 
 	"github.com/fairway-project/fairway/maps/attachment"
+	"github.com/fairway-project/fairway/maps/endpoint"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/netns"
 )
@@ -23,11 +24,17 @@ type attachments struct {
 	known map[attachment.Key]attachment.Attachment
 	of    map[string]attachment.Key
 	paths map[uint64]string
+	// parted are namespaces that had led sockets on a network when they lost their endpoint
+	// there. These live on, and lead there again when it is made anew.
+	parted map[attachment.Key]bool
 }
+
+// maxParted bounds what is kept of namespaces that have ended.
+const maxParted = endpoint.MaxSlots
 
 // adoptAttachments also enters the host's own namespace, whose sockets are led without.
 func adoptAttachments(t *attachment.Table, host *netns.NS) (*attachments, error) {
-	a := &attachments{table: t, of: make(map[string]attachment.Key), paths: make(map[uint64]string)}
+	a := &attachments{table: t, of: make(map[string]attachment.Key), paths: make(map[uint64]string), parted: make(map[attachment.Key]bool)}
 	var err error
 	if a.host, err = host.Cookie(); err != nil {
 		return nil, err
@@ -73,9 +80,18 @@ func (a *attachments) put(k attachment.Key, want attachment.Attachment) error {
 	if is && have == want {
 		return nil
 	}
-	if err := a.table.Put(k, want); err != nil {
+	led, err := a.table.Led(k)
+	if err != nil {
 		return err
 	}
+	written := want
+	if written.Led = led; a.parted[k] {
+		written.Led++
+	}
+	if err := a.table.Put(k, written); err != nil {
+		return err
+	}
+	delete(a.parted, k)
 	a.known[k] = want
 	return nil
 }
@@ -86,27 +102,37 @@ func (a *attachments) delete(id string) error {
 	if !ok {
 		return nil
 	}
-	delete(a.of, id)
-	inUse := false
-	for _, other := range a.of {
-		if other == k {
-			return nil
+	shared, inUse := false, false
+	for other, o := range a.of {
+		if other != id {
+			shared, inUse = shared || o == k, inUse || o.Netns == k.Netns
 		}
-		inUse = inUse || other.Netns == k.Netns
 	}
+	if !shared {
+		if err := a.drop(k); err != nil {
+			return err
+		}
+	}
+	delete(a.of, id)
 	if !inUse {
 		delete(a.paths, k.Netns)
 	}
-	return a.drop(k)
+	return nil
 }
 
-// prune removes what an earlier process said of endpoints that are gone: used tells of slots.
-func (a *attachments) prune(used func(slot uint16) bool) error {
+// prune removes what is said of endpoints that are gone: known tells of those that this process
+// has ensured, used of slots.
+func (a *attachments) prune(known func(id string) bool, used func(slot uint16) bool) error {
+	var errs []error
+	for id := range maps.Clone(a.of) {
+		if !known(id) {
+			errs = append(errs, a.delete(id))
+		}
+	}
 	mine := make(map[attachment.Key]bool)
 	for _, k := range a.of {
 		mine[k] = true
 	}
-	var errs []error
 	for k, v := range maps.Clone(a.known) {
 		if !mine[k] && k.Netns != a.host && !used(v.Endpoint) {
 			errs = append(errs, a.drop(k))
@@ -116,8 +142,18 @@ func (a *attachments) prune(used func(slot uint16) bool) error {
 }
 
 func (a *attachments) drop(k attachment.Key) error {
-	if err := a.table.Delete(k); err != nil {
+	led, err := a.table.Led(k)
+	if err == nil {
+		err = a.table.Delete(k)
+	}
+	if err != nil {
 		return err
+	}
+	if led > 0 {
+		if len(a.parted) >= maxParted {
+			clear(a.parted)
+		}
+		a.parted[k] = true
 	}
 	delete(a.known, k)
 	return nil

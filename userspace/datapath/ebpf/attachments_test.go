@@ -73,6 +73,15 @@ func TestAttachments(t *testing.T) {
 	if err != nil || host || len(paths) != 1 || paths[cookie] != path {
 		t.Errorf("namespaces with led sockets: %v, the host's %t, %v", paths, host, err)
 	}
+	// Its sockets live on when it gets another device, and when its endpoint is made again.
+	w.remove("veth1")
+	e.HostIndex = w.veth("veth1", true)
+	w.ensure(w.endpointIs(e))
+	generation = w.dp.endpoints.byID[e.ID].value.Generation
+	equal(t, "with another device", w.attachments(), is(cookie, 3))
+	w.ensure(w.endpointGone(e.ID), w.endpointIs(e))
+	slot, generation = w.dp.endpoints.byID[e.ID].slot, w.dp.endpoints.byID[e.ID].value.Generation
+	equal(t, "made again", w.attachments(), is(cookie, 1))
 	e.Netns = next
 	w.ensure(w.endpointIs(e))
 	equal(t, "in another namespace", w.attachments(), is(nextCookie, 0))
@@ -87,6 +96,9 @@ func TestAttachments(t *testing.T) {
 	w.ensure(w.hostIs(w.host()), w.networkIs(w.network()), w.endpointIs(other))
 	w.ensure(w.pruned(datapath.Desired{Networks: []datapath.Network{w.network()}, Endpoints: []datapath.Endpoint{other}}))
 	equal(t, "after it went without a daemon", w.attachments(), map[attachment.Key]attachment.Attachment{})
+	w.ensure(w.endpointIs(e))
+	w.ensure(w.pruned(datapath.Desired{Networks: []datapath.Network{w.network()}, Endpoints: []datapath.Endpoint{other}}))
+	equal(t, "after nobody wanted it any more", w.attachments(), map[attachment.Key]attachment.Attachment{})
 }
 
 // A pool says on which network its active backends are, if that is one.

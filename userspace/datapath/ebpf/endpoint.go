@@ -82,7 +82,11 @@ func (d *Datapath) DeleteEndpoint(_ context.Context, id string) error {
 	if _, ok := d.endpoints.byID[id]; !ok {
 		return d.programs.forgetGone()
 	}
-	if err := errors.Join(d.attachments.delete(id), d.endpoints.delete(id)); err != nil {
+	// What fails leaves the rest for the next call, which has nothing to go by without an endpoint.
+	if err := d.attachments.delete(id); err != nil {
+		return err
+	}
+	if err := d.endpoints.delete(id); err != nil {
 		return err
 	}
 	d.collector.wake.Raise()

@@ -247,6 +247,9 @@ func (es *endpoints) on(networkID string) (id string, found bool) {
 // id is the endpoint that has the slot, "" if none is known by its ID.
 func (es *endpoints) id(slot uint16) string { return es.bySlot[slot] }
 
+// known reports whether this process has ensured the endpoint.
+func (es *endpoints) known(id string) bool { return es.byID[id] != nil }
+
 // claimed reports whether an endpoint that is known by its ID has the slot.
 func (es *endpoints) claimed(slot uint16) bool { return es.id(slot) != "" }
 

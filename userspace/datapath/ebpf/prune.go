@@ -28,7 +28,7 @@ func (d *Datapath) prune(want datapath.Desired) error {
 	networks := among(want.Networks, func(n datapath.Network) string { return n.ID })
 	err := errors.Join(
 		d.endpoints.prune(among(want.Endpoints, func(e datapath.Endpoint) string { return e.ID }), spare),
-		d.attachments.prune(d.endpoints.used),
+		d.attachments.prune(d.endpoints.known, d.endpoints.used),
 		d.services.prune(services, want.Spare == nil),
 		d.serveAll(),
 		d.shares.divide(d.answering()),
