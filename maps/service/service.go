@@ -173,6 +173,34 @@ func (t *Table) Counts(slot uint16) (c Counts, err error) {
 	return c, nil
 }
 
+// Inherit adds to what was counted of a slot's pool all that was counted of another one, as of
+// backends that are gone.
+func (t *Table) Inherit(slot uint16, c Counts) error {
+	pool, err := inner(t.pools, slot)
+	if err != nil {
+		return err
+	}
+	if pool == nil {
+		return fmt.Errorf("pool %d: %w", slot, ebpf.ErrKeyNotExist)
+	}
+	defer pool.Close()
+	var v object.DatapathBackend
+	if err := pool.Lookup(uint32(0), &v); err != nil {
+		return fmt.Errorf("head of pool %d: %w", slot, err)
+	}
+	head := headOf(&v)
+	head.Refused += c.Refused
+	head.Strangers += c.Strangers
+	head.Past += c.Past
+	for _, b := range c.Backends {
+		head.Past += b.Flows
+	}
+	if err := pool.Put(uint32(0), &v); err != nil {
+		return fmt.Errorf("head of pool %d: %w", slot, err)
+	}
+	return nil
+}
+
 // readPool returns the entries of a slot's table, none of a free one.
 func (t *Table) readPool(slot uint16) ([]object.DatapathBackend, error) {
 	pool, err := inner(t.pools, slot)

@@ -89,15 +89,23 @@ func addCounts(sum *datapath.ServiceStats, c service.Counts) {
 	}
 }
 
-// freeCounted is free for a pool of a service that stays, which keeps what was counted.
+// freeCounted is free for a pool of a service that stays. Another pool of the service inherits what
+// was counted, which the next process would know by nothing else; it is counted in none of both
+// for a moment, and remembered where there is no other pool.
 func (s *services) freeCounted(st *serviceState, slot uint16) error {
 	c, err := s.table.Counts(slot)
 	if err == nil {
 		err = s.free(slot)
 	}
-	if err == nil {
-		addCounts(&st.past, c)
-		st.past.Backends = nil
+	if err != nil {
+		return err
 	}
-	return err
+	if i := slices.IndexFunc(st.pools, func(p *pool) bool { return p.slot != slot && p.there }); i >= 0 {
+		if err := s.table.Inherit(st.pools[i].slot, c); err == nil {
+			return nil
+		}
+	}
+	addCounts(&st.past, c)
+	st.past.Backends = nil
+	return nil
 }

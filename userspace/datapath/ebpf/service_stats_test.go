@@ -83,6 +83,10 @@ func TestServiceStats(t *testing.T) {
 	w.ensure(w.serviceIs(udpService(all[1], all[0])))
 	two[0].Flows = 38
 	equal(t, "one again", w.stats(s.ID), two)
+	w.restart()
+	w.ensure(w.hostIs(w.host()), w.networkIs(w.network()), w.endpointIs(all[0]), w.endpointIs(all[1]), w.endpointIs(all[2]))
+	w.ensure(w.serviceIs(udpService(all[1], all[0])))
+	equal(t, "one again, after a restart", w.stats(s.ID), two)
 
 	other := udpService(all[2])
 	other.ID, other.Name = "service2", "other"

@@ -41,7 +41,7 @@ type services struct {
 type serviceState struct {
 	said  datapath.Service
 	pools []*pool
-	// past is what was counted in slots that the service has given up since the process began.
+	// past is what was counted in slots that the service has given up while it had no other.
 	past datapath.ServiceStats
 }
 
