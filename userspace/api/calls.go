@@ -165,9 +165,10 @@ func (c *Client) CreateService(ctx context.Context, req request.ServiceCreate) (
 	return s, c.call(ctx, "POST", "/v1/services", nil, req, &s)
 }
 
-// Service inspects a service. The second result is the document as it came.
-func (c *Client) Service(ctx context.Context, ref string) (s ServiceInspect, raw json.RawMessage, err error) {
-	if err := c.call(ctx, "GET", servicePath(ref), nil, nil, &raw); err != nil {
+// CountedService inspects a service, with its connections as of CountedServices. The second result
+// is the document as it came.
+func (c *Client) CountedService(ctx context.Context, ref string) (s ServiceInspect, raw json.RawMessage, err error) {
+	if err := c.call(ctx, "GET", servicePath(ref), countsQuery(nil), nil, &raw); err != nil {
 		return s, nil, err
 	}
 	return s, raw, json.Unmarshal(raw, &s)

@@ -5,6 +5,7 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 
@@ -122,9 +123,16 @@ func (h *handlers) inspectService(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return err
 	}
-	one := []request.ServiceView{v}
-	if err := h.countAll(r.Context(), one); err != nil {
+	asked, err := boolQuery(r, "counts")
+	if err != nil {
 		return err
+	}
+	one := []request.ServiceView{v}
+	if asked {
+		// All else is known, and who looks for what is wrong is to see it.
+		if err := h.countAll(r.Context(), one); err != nil {
+			one[0].Warnings = append(slices.Clone(v.Warnings), fmt.Sprintf("its connections can't be counted: %v", err))
+		}
 	}
 	return writeJSON(w, http.StatusOK, inspectService(one[0]))
 }

@@ -51,7 +51,7 @@ func (h *handlers) routes() []route {
 
 		{"GET /v1/services", []string{"counts", "filter"}, h.listServices},
 		{"POST /v1/services", nil, h.createService},
-		{"GET /v1/services/{service}", nil, h.inspectService},
+		{"GET /v1/services/{service}", []string{"counts"}, h.inspectService},
 		{"PATCH /v1/services/{service}", nil, h.updateService},
 		{"DELETE /v1/services/{service}", nil, h.removeService},
 		{"GET /v1/services/{service}/backends", []string{"counts", "filter"}, h.serviceBackends},

@@ -32,11 +32,12 @@ func newInspect(a *app) *cobra.Command {
 		if !errors.Is(err, request.ErrNotFound) {
 			return document{s, raw}, err
 		}
-		if n, raw, err := c.Network(ctx, name); err == nil {
-			return document{n, raw}, nil
+		// Where nothing has the name it is a sandbox's that isn't found.
+		if n, raw, err := c.Network(ctx, name); !errors.Is(err, request.ErrNotFound) {
+			return document{n, raw}, err
 		}
-		if v, raw, err := c.Service(ctx, name); err == nil {
-			return document{v, raw}, nil
+		if v, raw, err := c.CountedService(ctx, name); !errors.Is(err, request.ErrNotFound) {
+			return document{v, raw}, err
 		}
 		return document{}, err
 	})

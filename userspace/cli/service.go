@@ -119,7 +119,7 @@ func newServiceInspect(a *app) *cobra.Command {
 		Args:              atLeast("SERVICE"),
 		ValidArgsFunction: a.completeServices(nil),
 	}, func(ctx context.Context, c *api.Client, name string) (document, error) {
-		s, raw, err := c.Service(ctx, name)
+		s, raw, err := c.CountedService(ctx, name)
 		return document{s, raw}, err
 	})
 }

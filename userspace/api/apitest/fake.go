@@ -42,6 +42,7 @@ type Fake struct {
 	CarriedIs      request.Carried
 	FlowList       []request.FlowView
 	FlowError      error
+	CountsError    error
 	StatusIs       request.Status
 	Checks         []request.Check
 	Removed        []string

@@ -138,7 +138,7 @@ func (f *Fake) CountServices(_ context.Context, ids ...string) (map[string]reque
 			all[id] = c
 		}
 	}
-	return all, nil
+	return all, f.CountsError
 }
 
 // SetCounts sets the connections of the service with a name.
