@@ -119,6 +119,27 @@ func TestServiceInternalAlone(t *testing.T) {
 	}, harness.Own()) // other networks of a shared world have turned forwarding on
 }
 
+// Who remembers that nobody, or somebody else, has a service's address is told when it is there.
+func TestServiceAddressIsAnnounced(t *testing.T) {
+	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
+		e.Network(t, "a", numA)
+		client := e.Sandbox(t, "client", "--network", "a")
+		vip := func(f harness.Family) string { return harness.Addr(f, numA, 200) }
+		for _, f := range []harness.Family{harness.V4(), harness.V6()} {
+			client.Netns.Must(t, "ip", "neigh", "replace", vip(f), "lladdr", "02:00:5e:00:53:01", "dev", "eth0", "nud", "stale")
+		}
+		e.Service(t, "web", "--network", "a", "--ip", vip(harness.V4()), "--ip6", vip(harness.V6()), "--port", "80", "--select", "app=web")
+		e.EachFamily(t, func(t *testing.T, f harness.Family) {
+			harness.Eventually(t, "the client to be told", func() error {
+				if out := client.Netns.Must(t, "ip", "neigh", "show", "to", vip(f)); strings.Contains(out, "02:00:5e:00:53:01") {
+					return errors.New(out)
+				}
+				return nil
+			})
+		})
+	})
+}
+
 // SVC-02: backends come and go; one that drains keeps its flows and gets no new ones; of
 // one that is gone clients are told, and without any they are refused at once.
 func TestServiceBackendsComeAndGo(t *testing.T) {

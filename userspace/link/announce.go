@@ -9,6 +9,7 @@ import (
 	"net/netip"
 
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/netns"
 	"golang.org/x/sys/unix"
 )
 
@@ -25,16 +26,32 @@ func (s *Sandbox) Announce(i Interface) (send func() error, err error) {
 	if err != nil {
 		return nil, err
 	}
+	return announce(s.ns, d, i.IPv4.Addr(), i.IPv6.Addr())
+}
+
+// AnnounceServiceAddress tells the network of a bridge that the address of a service is there, as
+// a Sandbox does its own. Who asked for it in vain a moment ago so needn't wait until it gives up,
+// nor who remembers a former owner until that one doesn't answer.
+func (h *Host) AnnounceServiceAddress(bridge string, a netip.Addr) (send func() error, err error) {
+	l, err := find(h.nl, bridge)
+	if err != nil {
+		return nil, err
+	}
+	return announce(h.ns, device(l), a)
+}
+
+func announce(ns *netns.NS, d Device, addrs ...netip.Addr) (send func() error, err error) {
 	var sends []func() error
-	err = s.ns.Do(func() error {
-		for _, a := range []struct {
-			ip   netip.Addr
-			open func(Device, netip.Addr) (func() error, error)
-		}{{i.IPv4.Addr(), announceARP}, {i.IPv6.Addr(), announceNA}} {
-			if !a.ip.IsValid() {
+	err = ns.Do(func() error {
+		for _, a := range addrs {
+			if !a.IsValid() {
 				continue
 			}
-			send, err := a.open(d, a.ip)
+			open := announceNA
+			if a.Is4() {
+				open = announceARP
+			}
+			send, err := open(d, a)
 			if err != nil {
 				send = func() error { return err }
 			}

@@ -143,12 +143,17 @@ func gateways(p driver.Plug) (all []netip.Addr) {
 // others hear it. Peers that remember a former owner of the address find out by themselves
 // where it fails.
 func (d *Driver) announce(box *link.Sandbox, p driver.Plug, iface link.Interface) {
+	send, err := box.Announce(iface)
+	d.sendAnnouncement(send, err, "endpoint", p.Endpoint.ID, "network", p.Network.Name)
+}
+
+// sendAnnouncement sends what link made, if it could, in its own time.
+func (d *Driver) sendAnnouncement(send func() error, err error, of ...any) {
 	report := func(err error) {
 		if err != nil {
-			d.log.Warn("endpoint not announced to its network", "endpoint", p.Endpoint.ID, "network", p.Network.Name, "err", err)
+			d.log.Warn("not announced to its network", append(of, "err", err)...)
 		}
 	}
-	send, err := box.Announce(iface)
 	if err != nil {
 		report(err)
 		return

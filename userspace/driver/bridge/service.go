@@ -11,9 +11,14 @@ import (
 	"github.com/fairway-project/fairway/userspace/model"
 )
 
-// AddAddress puts a service's address on the bridge.
+// AddAddress puts a service's address on the bridge, and has the network told.
 func (d *Driver) AddAddress(_ context.Context, n *model.Network, a netip.Addr) error {
-	return d.links.AddServiceAddress(n.Device(), a)
+	if err := d.links.AddServiceAddress(n.Device(), a); err != nil {
+		return err
+	}
+	send, err := d.links.AnnounceServiceAddress(n.Device(), a)
+	d.sendAnnouncement(send, err, "address", a, "network", n.Name)
+	return nil
 }
 
 // RemoveAddress takes a service's address off the bridge.
