@@ -378,7 +378,8 @@ func TestServiceWeights(t *testing.T) {
 	})
 }
 
-// SVC-06: only clients of the source ranges, and the host, get to a service.
+// SVC-06: only clients of the source ranges, and the host, get to a service. Others hear nothing,
+// and count as strangers, whether anybody serves or not.
 func TestServiceSourceRanges(t *testing.T) {
 	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
 		web := newFleet(t, e, "--source-range", harness.V4().LAN1+"/32", "--source-range", harness.V6().LAN1+"/128")
@@ -390,6 +391,34 @@ func TestServiceSourceRanges(t *testing.T) {
 			}
 			harness.Misses(t, web.client.Netns, web.VIP(t, "a", f), 80)
 		})
+		before := e.InspectService(t, "web").Connections
+		if before.Refused != 0 || before.Strangers == 0 {
+			t.Errorf("while backends serve: %+v", before)
+		}
+		for _, b := range web.names() {
+			e.Must(t, "service", "drain", "web", b)
+		}
+		e.EachFamily(t, func(t *testing.T, f harness.Family) {
+			for _, from := range []*harness.Netns{e.LAN2, web.stranger.Netns} {
+				hearsNothing(t, from, at(f.Host, 8080))
+			}
+			hearsNothing(t, web.client.Netns, at(web.VIP(t, "a", f), 80))
+		})
+		now := e.InspectService(t, "web").Connections
+		if now.Refused != 0 || now.Strangers <= before.Strangers {
+			t.Errorf("strangers while nobody serves: %+v, before %+v", now, before)
+		}
+		e.EachFamily(t, func(t *testing.T, f harness.Family) {
+			refusesClients(t, e.LAN1, at(f.Host, 8080))
+			refusesClients(t, e.Host, at(web.VIP(t, "a", f), 80))
+		})
+		last := e.InspectService(t, "web").Connections
+		if last.Refused == 0 || last.Strangers != now.Strangers {
+			t.Errorf("clients while nobody serves: %+v, before %+v", last, now)
+		}
+		if table, want := e.Must(t, "service", "ls", "--counts", "--format", "{{.Refused}} {{.Strangers}}"), fmt.Sprint(last.Refused, " ", last.Strangers); table != want {
+			t.Errorf("service ls --counts: %q, want %q", table, want)
+		}
 	})
 }
 

@@ -98,7 +98,17 @@ func seenAs(t *testing.T, replies []harness.Reply, client string) {
 	}
 }
 
-// refuses demands that a client learns at once that nobody serves.
+// hearsNothing demands that a client gets no answer, and no error either.
+func hearsNothing(t *testing.T, from *harness.Netns, dst string) {
+	t.Helper()
+	for proto, probe := range harness.Probes() {
+		if r, err := probe(from, dst, harness.Within(harness.Silence)); harness.Classify(err) != harness.Nothing {
+			t.Errorf("%s → %s over %s: %+v, %v, want silence", from.Name, dst, proto, r, err)
+		}
+	}
+}
+
+// refusesClients demands that a client learns at once that nobody serves.
 func refusesClients(t *testing.T, from *harness.Netns, dst string) {
 	t.Helper()
 	for proto, probe := range harness.Probes() {

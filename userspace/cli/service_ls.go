@@ -17,7 +17,7 @@ import (
 
 // serviceRow is a service for a template.
 type serviceRow struct {
-	Backends, CreatedAt, EndpointMode, ID, Labels, Name, Networks, Open, Opened, Owner, Ports, Published, Refused, VIP, Warnings string
+	Backends, CreatedAt, EndpointMode, ID, Labels, Name, Networks, Open, Opened, Owner, Ports, Published, Refused, Strangers, VIP, Warnings string
 
 	labels map[string]string
 }
@@ -34,7 +34,7 @@ func (r serviceRow) owner() model.Owner { return model.Owner(r.Owner) }
 
 const (
 	serviceColumns = "{{.Name}}\t{{.Networks}}\t{{.VIP}}\t{{.Ports}}\t{{.Published}}\t{{.Backends}}"
-	countColumns   = "\t{{.Open}}\t{{.Opened}}\t{{.Refused}}"
+	countColumns   = "\t{{.Open}}\t{{.Opened}}\t{{.Refused}}\t{{.Strangers}}"
 )
 
 func newServiceLs(a *app) *cobra.Command {
@@ -47,7 +47,7 @@ func newServiceLs(a *app) *cobra.Command {
 		Args:    exactly(),
 	}
 	l.define(a, cmd, quietIDs, api.ServiceFilterKeys())
-	cmd.Flags().BoolVar(&counts, "counts", false, "connections, too: those that are OPEN, that were OPENED and that were REFUSED for want of a backend")
+	cmd.Flags().BoolVar(&counts, "counts", false, "connections, too: those that are OPEN, that were OPENED, that were REFUSED for want of a backend, and those of STRANGERS to --source-range")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		services := a.client().Services
 		if counts {
@@ -64,7 +64,7 @@ func newServiceLs(a *app) *cobra.Command {
 		header := serviceRow{
 			Backends: "BACKENDS", CreatedAt: "CREATED AT", EndpointMode: "ENDPOINT MODE", ID: "SERVICE ID", Labels: "LABELS", Name: "NAME",
 			Networks: "NETWORKS", Open: "OPEN", Opened: "OPENED", Owner: "OWNER", Ports: "PORTS", Published: "PUBLISHED", Refused: "REFUSED",
-			VIP: "VIP", Warnings: "WARNINGS",
+			Strangers: "STRANGERS", VIP: "VIP", Warnings: "WARNINGS",
 		}
 		rows := make([]serviceRow, 0, len(list))
 		for _, s := range list {
@@ -101,6 +101,7 @@ func rowOfService(l listFlags, s api.ServiceSummary) serviceRow {
 	}
 	if c := s.Connections; c != nil {
 		row.Open, row.Opened, row.Refused = fmt.Sprint(c.Open), fmt.Sprint(c.Opened), fmt.Sprint(c.Refused)
+		row.Strangers = fmt.Sprint(c.Strangers)
 	}
 	return row
 }

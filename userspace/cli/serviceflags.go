@@ -26,7 +26,7 @@ func (s *serviceFlags) define(f *pflag.FlagSet) {
 	one(f, &s.Affinity, "affinity", "AFFINITY", "none, or client-ip[,timeout=3h] to keep a client's address at one backend (default none)", text)
 	one(f, &s.Health, "health", "CHECK", "none, tcp or http:PATH, with [,port=,interval=,timeout=,rise=,fall=]: ask backends whether they serve (default none)", text)
 	one(f, &s.Drain, "drain", "DURATION", "how long the connections of a backend that leaves go on (default 30s)", text)
-	clearable(f, &s.Sources, "source-range", "", "PREFIX", "only clients of these addresses may use the service; again for more", parsePrefix)
+	clearable(f, &s.Sources, "source-range", "", "PREFIX", "only clients of these addresses may use the service, and others' packets are dropped; again for more", parsePrefix)
 	clearablePairs(f, &s.Labels, "label", "label of the service")
 }
 

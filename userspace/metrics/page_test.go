@@ -24,7 +24,8 @@ dashboard.
 - A counter counts since the datapath's tables exist, and goes on over a restart of the daemon. In
   iptables mode it counts since its rules were written last, or as long as the daemon runs.
 - What can't be read is missing from a scrape, and ~fairway_scrape_errors_total~ goes up.
-- Labels are names of what the host runs, never addresses or IDs. ~owner~ is whose it is:
+- Labels are names of what the host runs, never addresses or IDs, but for the containers of
+  Docker's driver without ~--docker~, which nobody told their names of. ~owner~ is whose it is:
   ~fairway~, ~docker~ or ~docker-plugin~.
 - Services have at most a thousand names of their own. ~fairway_service_backends~ has the rest as
   one without a name, and those that nobody serves for are the last to be in it. The counters of

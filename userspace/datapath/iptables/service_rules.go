@@ -108,26 +108,32 @@ func (s *served) frontRules(f Family, fr *datapath.Front) []Rule {
 	if fr.HostOnly {
 		choice = append(s.choice(IPv4, fr.Pool), s.choice(IPv6, fr.Pool)...)
 	}
-	proxied := fr.HostOnly || fr.Addr == netip.IPv6Loopback()
+	proxied := hostOnly(fr)
 	if !proxied {
 		// Also where nobody gets new flows: the open ones of backends that drain need them.
 		for _, b := range s.backends(f, fr.Pool) {
 			rules = append(rules, passRules(f, fr.Port.Proto, &b)...)
 		}
 	}
-	switch {
-	case len(choice) == 0:
-		return append(rules, s.nobodyServes(f, fr))
-	case proxied:
+	if len(choice) == 0 {
+		rules = append(rules, s.nobodyServes(f, fr)...)
+	}
+	if proxied {
 		return rules
 	}
 	if len(s.Sources) > 0 {
 		rules = append(rules, s.keepsOut(f, fr))
 	}
+	if len(choice) == 0 {
+		return rules
+	}
 	rules = append(rules, s.entryRules(f, fr)...)
 	rules = append(rules, s.poolRules(f, fr, choice)...)
 	return append(rules, s.translated(f, fr))
 }
+
+// hostOnly reports whether only the host gets to the front, by the proxy.
+func hostOnly(fr *datapath.Front) bool { return fr.HostOnly || fr.Addr == netip.IPv6Loopback() }
 
 // guardRules close a front's address to those who mayn't use it, before anything is
 // translated: that of a network to others, as its endpoints' are, and a loopback one to
@@ -157,17 +163,39 @@ func (f Family) toFront(fr *datapath.Front) string {
 	return "-d " + f.host(fr.Addr) + " " + match
 }
 
-// nobodyServes refuses clients of a front that no backend serves.
-func (s *served) nobodyServes(f Family, fr *datapath.Front) Rule {
-	return s.refusal(f, fr, "REJECT --reject-with "+f.rejection(fr.Port.Proto))
+// nobodyServes refuses clients of a front that no backend serves: those that may use it. Where
+// others mayn't, the rules go to the head, before those that drop all (keepsOut).
+func (s *served) nobodyServes(f Family, fr *datapath.Front) []Rule {
+	to, target := f.toFront(fr), "REJECT --reject-with "+f.rejection(fr.Port.Proto)
+	if len(s.Sources) == 0 || hostOnly(fr) {
+		return []Rule{newRule(tableFilter, chainServices, "%s -j %s", to, target)}
+	}
+	var rules []Rule
+	for _, match := range s.mayUse(f, to) {
+		rules = append(rules, newRule(tableFilter, chainServices, "%s -j %s", match, target).atHead())
+	}
+	return rules
 }
 
-// keepsOut refuses clients of a front that don't come from the service's sources.
-func (s *served) keepsOut(f Family, fr *datapath.Front) Rule { return s.refusal(f, fr, "DROP") }
+// keepsOut drops what comes to a front from elsewhere than the service's sources. It meets what
+// comes to the host itself because nothing translated it.
+func (s *served) keepsOut(f Family, fr *datapath.Front) Rule {
+	return newRule(tableFilter, chainServices, "%s -j DROP", f.toFront(fr))
+}
 
-// refusal is of packets that come to the host itself because nothing translated them.
-func (s *served) refusal(f Family, fr *datapath.Front, target string) Rule {
-	return newRule(tableFilter, chainServices, "%s -j %s", f.toFront(fr), target)
+// mayUse matches those who may use a service that isn't for all: its sources, and the host.
+func (s *served) mayUse(f Family, to string) []string {
+	var all []string
+	for _, source := range s.Sources {
+		switch {
+		case !f.has(source.Addr()):
+		case source.Bits() == 0:
+			all = append(all, to) // -s for everybody isn't printed
+		default:
+			all = append(all, fmt.Sprintf("-s %s %s", source.Masked(), to))
+		}
+	}
+	return append(all, to+" -m addrtype --src-type LOCAL")
 }
 
 // rejection is the answer to a client that no backend serves.
@@ -190,14 +218,11 @@ func (s *served) entryRules(f Family, fr *datapath.Front) []Rule {
 		to = "! -d ::1/128 " + to // the proxy's
 	}
 	var rules []Rule
-	for _, source := range s.Sources {
-		if f.has(source.Addr()) {
-			rules = append(rules, newRule(tableNAT, chainServices, "-s %s %s -j %s", source.Masked(), to, chain))
-		}
-	}
 	switch {
 	case len(s.Sources) > 0:
-		rules = append(rules, newRule(tableNAT, chainServices, "%s -m addrtype --src-type LOCAL -j %s", to, chain))
+		for _, match := range s.mayUse(f, to) {
+			rules = append(rules, newRule(tableNAT, chainServices, "%s -j %s", match, chain))
+		}
 	case f == IPv6 && fr.NetworkID == "":
 		rules = append(rules, newRule(tableNAT, chainServices, "! -s fe80::/10 %s -j %s", to, chain))
 	default:

@@ -154,16 +154,17 @@ type refusing struct {
 	count func(*serviceSum) *uint64
 }
 
-// refusals are the rules that may refuse clients of a front: because nobody serves, and for
-// where they come from.
+// refusals are the rules that may refuse clients of a front, because nobody serves or for where
+// they come from.
 func (s *served) refusals(f Family, fr *datapath.Front) []refusing {
 	if !f.has(fr.Addr) {
 		return nil
 	}
-	return []refusing{
-		{s.nobodyServes(f, fr), func(sum *serviceSum) *uint64 { return &sum.refused }},
-		{s.keepsOut(f, fr), func(sum *serviceSum) *uint64 { return &sum.strangers }},
+	var all []refusing
+	for _, r := range s.nobodyServes(f, fr) {
+		all = append(all, refusing{r, func(sum *serviceSum) *uint64 { return &sum.refused }})
 	}
+	return append(all, refusing{s.keepsOut(f, fr), func(sum *serviceSum) *uint64 { return &sum.strangers }})
 }
 
 // ledTo reads where a rule leads to.
