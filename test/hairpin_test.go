@@ -65,8 +65,8 @@ func listedAtBothEnds(t *testing.T, e *harness.Env, c *harness.Sandbox, f harnes
 	}
 }
 
-// A server must never see the client's address as its own on the way back in,
-// and the client of another network isn't hidden.
+// A server never sees the client's address as its own on the way back in: clients of its own
+// network and of another one are seen as the gateway of the server's network.
 func TestHairpinSource(t *testing.T) {
 	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
 		e.Network(t, "a", numA)
@@ -76,11 +76,7 @@ func TestHairpinSource(t *testing.T) {
 		serve(t, c1.Netns, 80, "c1")
 		e.EachFamily(t, func(t *testing.T, f harness.Family) {
 			seenFrom(t, harness.Reaches(t, c1.Netns, f.Host, 8080, "c1"), c1.Gateway("a", f))
-			for _, r := range harness.Reaches(t, c3.Netns, f.Host, 8080, "c1") {
-				if strings.HasPrefix(r.Seen.Addr().String(), strings.TrimSuffix(c1.Gateway("a", f), "1")) {
-					t.Logf("the client of network b is seen as %s", r.Seen)
-				}
-			}
+			seenFrom(t, harness.Reaches(t, c3.Netns, f.Host, 8080, "c1"), c1.Gateway("a", f))
 		})
 	})
 }

@@ -127,7 +127,7 @@ func manyPlaces(t *testing.T, e *harness.Env, flags ...string) *harness.Service 
 	return e.Service(t, "web", append([]string{"--network", "a", "--port", "80:8000", "--publish", "8080:80", "--select", "app=web"}, flags...)...)
 }
 
-// SVC-13: whoever was refused is served as soon as somebody serves, from the same port too.
+// SVC-15: whoever was refused is served as soon as somebody serves, from the same port too.
 func TestServiceAfterRefusal(t *testing.T) {
 	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
 		e.Network(t, "a", numA)

@@ -10,6 +10,47 @@ import (
 	"github.com/fairway-project/fairway/test/harness"
 )
 
+// Sockets that were connected to the backend itself are in no flow table: they count as opened and
+// not as open, and the backend's own kernel shows them.
+func TestServiceConnectionsOfSockets(t *testing.T) {
+	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
+		e.Network(t, "a", numA)
+		client := e.Sandbox(t, "client", "--network", "a")
+		web := e.Service(t, "web", "--network", "a", "--port", "80:8000", "--select", "app=web")
+		w1 := backend(t, e, "w1", "a")
+		web.Become(t, "active", "w1")
+		var conns []*harness.TCPConn
+		for _, f := range []harness.Family{harness.V4(), harness.V6()} {
+			for range 3 {
+				for _, from := range []*harness.Netns{client.Netns, e.Host} {
+					c, err := harness.DialTCP(from, at(web.VIP(t, "a", f), 80))
+					if err != nil {
+						t.Fatal(err)
+					}
+					defer c.Close()
+					conns = append(conns, c)
+				}
+			}
+		}
+		open := len(conns)
+		if e.Mode == harness.EBPF {
+			open = 0
+		}
+		now := e.InspectService(t, "web").Connections
+		if now.Open != open || now.Opened < len(conns) {
+			t.Errorf("counted: %+v, want %d open of %d", now, open, len(conns))
+		}
+		var flows []listedFlow
+		if e.JSON(t, &flows, "flow", "ls", "-o", "json", "-f", "service=web"); len(flows) != open {
+			t.Errorf("flow ls has %d, want %d: %+v", len(flows), open, flows)
+		}
+		peers, err := w1.Netns.Output("ss", "-Htn", "state", "established", "sport", "=", ":8000")
+		if err != nil || strings.Count(peers, ":8000") != len(conns) {
+			t.Errorf("%d connections at the backend, it says (%v)\n%s", len(conns), err, peers)
+		}
+	})
+}
+
 // SVC-14: connections of a service are counted where operators look for them: by backend, those that
 // are open and those that were opened, and those that nobody served.
 func TestServiceConnectionsAreCounted(t *testing.T) {

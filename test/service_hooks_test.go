@@ -66,10 +66,15 @@ func TestServiceOnOwnNetwork(t *testing.T) {
 			}
 			spreads(t, w1.Netns, vip, "w1", "w2")
 			spreads(t, w2.Netns, vip, "w1", "w2")
-			// What is bound elsewhere is left to its packets.
+			// What is bound to a device is left to its packets.
+			seen := client.IP(t, "a", f)
+			if e.Mode == harness.EBPF {
+				seen = w1.Gateway("a", f)
+			}
 			for range 10 {
-				if r, err := harness.GetTCP(client.Netns, vip, harness.Socket(func(fd int) error { return syscall.BindToDevice(fd, "eth0") })); err != nil {
-					t.Errorf("bound to a device: %+v, %v", r, err)
+				r, err := harness.GetTCP(client.Netns, vip, harness.Socket(func(fd int) error { return syscall.BindToDevice(fd, "eth0") }))
+				if err != nil || r.Seen.Addr().String() != seen {
+					t.Errorf("bound to a device: %+v, %v, want to be seen as %s", r, err, seen)
 				}
 			}
 		})
@@ -160,5 +165,5 @@ func TestServiceSocketsEnd(t *testing.T) {
 				t.Errorf("%s → %s over udp, which is no service: %+v, %v", w.from.Name, w.dst, r, err)
 			}
 		}
-	})
+	}, harness.Restarts())
 }

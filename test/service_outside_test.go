@@ -143,7 +143,7 @@ func TestServiceBackendOutsideLives(t *testing.T) {
 		for _, f := range both {
 			refusesClients(t, e.LAN1, at(f.Host, 8080))
 		}
-	})
+	}, harness.Restarts())
 }
 
 // outsideBecomes waits until both backends of web have a state, and clients of the LAN find it so.

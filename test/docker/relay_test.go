@@ -105,7 +105,7 @@ func TestRelayHalfClose(t *testing.T) {
 // Who breaks a connection breaks it for the other side too, and a container that
 // doesn't listen is a reset.
 func TestRelayResets(t *testing.T) {
-	server := make(chan error, 1)
+	reached, server := make(chan struct{}), make(chan error, 1)
 	addr := listen4(t, func(c *net.TCPConn) {
 		line := make([]byte, 16)
 		n, _ := c.Read(line)
@@ -114,6 +114,7 @@ func TestRelayResets(t *testing.T) {
 			c.Close()
 			return
 		}
+		close(reached)
 		_, err := c.Read(line)
 		server <- err
 		c.Close()
@@ -126,11 +127,21 @@ func TestRelayResets(t *testing.T) {
 	}
 	c = dial6(t, "tcp6", to)
 	_, _ = io.WriteString(c, "wait")
-	time.Sleep(20 * time.Millisecond)
+	within := time.After(harness.Patience)
+	select {
+	case <-reached:
+	case <-within:
+		t.Fatal("the relay doesn't reach the server")
+	}
 	_ = c.(*net.TCPConn).SetLinger(0)
 	c.Close()
-	if err := <-server; !errors.Is(err, syscall.ECONNRESET) {
-		t.Errorf("after a reset of the client's: %v", err)
+	select {
+	case err := <-server:
+		if !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("after a reset of the client's: %v", err)
+		}
+	case <-within:
+		t.Fatal("after a reset of the client's the server hears nothing")
 	}
 	closed, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {

@@ -53,7 +53,7 @@ func (d *engine) serving(name string, active, of int) {
 
 // get fetches http://TO/, and returns who answered and whom that saw.
 func get(from *harness.Netns, to string) (tag string, seen netip.Addr, err error) {
-	return getFor(harness.Silence, from, to, "/")
+	return getFor(harness.Patience, from, to, "/")
 }
 
 // getFor is get of a path, with a limit for the answer.

@@ -35,6 +35,8 @@ type fakeEngine struct {
 	lists [][]string
 	// silent keeps every answer but the event stream back until it is closed.
 	silent chan struct{}
+	// kept counts the answers that are kept back, or were.
+	kept int
 	// broken answers all but the event stream with an error.
 	broken bool
 	// streams end when their channel is closed.
@@ -116,6 +118,9 @@ func (e *fakeEngine) listed(filter string) []client.Container {
 func (e *fakeEngine) answer(w http.ResponseWriter, r *http.Request, what func() any) {
 	e.mu.Lock()
 	silent := e.silent
+	if silent != nil {
+		e.kept++
+	}
 	e.mu.Unlock()
 	if silent != nil {
 		select {

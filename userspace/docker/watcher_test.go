@@ -228,9 +228,13 @@ func TestAddressUsedAgain(t *testing.T) {
 	w.eventually("the first is gone", w.has(map[string]string{}))
 	w.attach("e2")
 	w.listed("e2")
-	time.Sleep(50 * time.Millisecond)
+	w.eventually("the engine is asked", func() bool {
+		w.engine.mu.Lock()
+		defer w.engine.mu.Unlock()
+		return w.engine.kept > 0
+	})
 	if got := w.dp.devices(); len(got) != 0 {
-		t.Errorf("before the engine was asked: %v", got)
+		t.Errorf("before the engine has answered: %v", got)
 	}
 	// Docker waits for the end of a proxy, which doesn't wait for Docker.
 	released := make(chan error, 1)
