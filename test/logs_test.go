@@ -50,6 +50,26 @@ func logsChanges(t *testing.T, e *harness.Env) {
 			[]string{`msg="endpoint connected" owner=fairway sandbox=l1 network=other endpoint=X ipv4=172.30.41.2 ipv6=fd00:41::2`}},
 		{[]string{"network", "disconnect", "other", "l1"},
 			[]string{`msg="endpoint disconnected" owner=fairway sandbox=l1 network=other endpoint=X ipv4=172.30.41.2 ipv6=fd00:41::2`}},
+		{[]string{"service", "create", "--network", "logged", "--ip", "172.30.40.9", "--publish", "127.0.0.1:7020:70", "--backend", "l1", "shop"},
+			[]string{
+				`msg="service created" owner=fairway service=shop id=X ipv4=172.30.40.9`,
+				`msg="port published" owner=fairway service=shop port=127.0.0.1:7020->70/tcp`,
+			}},
+		{[]string{"service", "drain", "shop", "l1"},
+			[]string{`msg="backend draining" owner=fairway service=shop id=X backend=l1 reason="drained by hand"`}},
+		{[]string{"service", "drain", "--undo", "shop", "l1"},
+			[]string{`msg="backend active" owner=fairway service=shop id=X backend=l1`}},
+		{[]string{"service", "update", "--publish", "127.0.0.1:7021:70", "--drain", "0s", "shop"},
+			[]string{
+				`msg="service updated" owner=fairway service=shop id=X`,
+				`msg="port unpublished" owner=fairway service=shop port=127.0.0.1:7020->70/tcp`,
+				`msg="port published" owner=fairway service=shop port=127.0.0.1:7021->70/tcp`,
+			}},
+		{[]string{"service", "rm", "shop"},
+			[]string{
+				`msg="port unpublished" owner=fairway service=shop port=127.0.0.1:7021->70/tcp`,
+				`msg="service removed" owner=fairway service=shop id=X`,
+			}},
 		{[]string{"stop", "-t", "0", "l1"},
 			[]string{
 				`msg="port unpublished" owner=fairway sandbox=l1 port=127.0.0.1:7000-7004->70-74/tcp`,

@@ -28,7 +28,7 @@ func TestReload(t *testing.T) {
 		c1, _ := pair(t, e)
 		t.Run("changes are logged", func(t *testing.T) { logsChanges(t, e) })
 		dropped := dropsSomething(t, e, c1)
-		takesOver(t, e, `msg="taken over" owner=fairway networks=4 sandboxes=2 endpoints=2 ports=0`)
+		takesOver(t, e, `msg="taken over" owner=fairway networks=4 sandboxes=2 endpoints=2 ports=0 services=0`)
 		stillDropped(t, e, dropped)
 		serve(t, e.WAN, 80, "wan")
 		pid := e.Daemon.Pid()

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package audit logs what is made and removed, and for whom: one line per change, at
-// level info. The messages and the names of their attributes are stable, and stand in
+// level info, or warn where a service loses a backend. The messages and the names of their attributes are stable, and stand in
 // docs/logs.md.
 //
 // Be aware:
@@ -30,7 +30,11 @@ const (
 	msgPortPublished        = "port published"
 	msgPortUnpublished      = "port unpublished"
 	msgServiceCreated       = "service created"
+	msgServiceUpdated       = "service updated"
 	msgServiceRemoved       = "service removed"
+	msgBackendActive        = "backend active"
+	msgBackendDraining      = "backend draining"
+	msgBackendDown          = "backend down"
 	msgTakenOver            = "taken over"
 )
 
@@ -38,6 +42,7 @@ const (
 const (
 	attrOwner    = "owner"
 	attrService  = "service"
+	attrBackend  = "backend"
 	attrNetwork  = "network"
 	attrSandbox  = "sandbox"
 	attrEndpoint = "endpoint"
@@ -51,7 +56,7 @@ const (
 	attrExitCode = "exit_code"
 	attrReason   = "reason"
 
-	attrNetworks, attrSandboxes, attrEndpoints, attrPorts = "networks", "sandboxes", "endpoints", "ports"
+	attrNetworks, attrSandboxes, attrEndpoints, attrPorts, attrServices = "networks", "sandboxes", "endpoints", "ports", "services"
 )
 
 // shortID is as much of an ID as lists show.
@@ -89,6 +94,40 @@ func (l *Log) ServiceCreated(s *model.Service) {
 	}
 	l.log.Info(msgServiceCreated, args...)
 	l.ServicePorts(s.Name, nil, s.Published)
+}
+
+// ServiceUpdated is for a service that is another now.
+func (l *Log) ServiceUpdated(was, now *model.Service) {
+	l.log.Info(msgServiceUpdated, attrService, now.Name, attrID, short(now.ID))
+	l.ServicePorts(now.Name, was.Published, now.Published)
+}
+
+// Backend is a backend of a service, by its sandbox's name or its address.
+type Backend struct {
+	ServiceID, Service, Name string
+	State                    model.BackendState
+	// Reason says why it isn't active.
+	Reason string
+	// Left says that the service doesn't want it any more.
+	Left bool
+}
+
+// BackendChanged is for a backend that gets more or less than it did.
+func (l *Log) BackendChanged(b Backend) {
+	args := []any{attrService, b.Service, attrID, short(b.ServiceID), attrBackend, b.Name}
+	if b.Reason != "" {
+		args = append(args, attrReason, b.Reason)
+	}
+	switch {
+	case b.State == model.BackendActive:
+		l.log.Info(msgBackendActive, args...)
+	case b.State == model.BackendDraining:
+		l.log.Info(msgBackendDraining, args...)
+	case b.Left:
+		l.log.Info(msgBackendDown, args...)
+	default:
+		l.log.Warn(msgBackendDown, args...)
+	}
 }
 
 // ServiceRemoved is for a service that is gone, and its ports with it.
@@ -175,9 +214,9 @@ func (l *Log) ports(attr, name string, was, is []model.PublishedPort) {
 }
 
 // TakenOver counts what an earlier daemon left, or was there before.
-func (l *Log) TakenOver(networks, sandboxes, endpoints, ports int) {
-	if networks+sandboxes+endpoints+ports > 0 {
-		l.log.Info(msgTakenOver, attrNetworks, networks, attrSandboxes, sandboxes, attrEndpoints, endpoints, attrPorts, ports)
+func (l *Log) TakenOver(networks, sandboxes, endpoints, ports, services int) {
+	if networks+sandboxes+endpoints+ports+services > 0 {
+		l.log.Info(msgTakenOver, attrNetworks, networks, attrSandboxes, sandboxes, attrEndpoints, endpoints, attrPorts, ports, attrServices, services)
 	}
 }
 

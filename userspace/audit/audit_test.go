@@ -37,9 +37,17 @@ func everything(l *Log) {
 	l.SandboxRemoved(sb)
 	s := &model.Service{ID: id, Name: "shop", Networks: []model.ServiceNetwork{{IPv4: netip.MustParseAddr("172.20.0.9"), IPv6: netip.MustParseAddr("fd00::9")}}}
 	l.ServiceCreated(s)
+	l.ServiceUpdated(s, s)
+	for _, state := range []model.BackendState{model.BackendActive, model.BackendDraining, model.BackendDown} {
+		b := Backend{ServiceID: id, Service: "shop", Name: "web", State: state}
+		if state != model.BackendActive {
+			b.Reason = "left the service"
+		}
+		l.BackendChanged(b)
+	}
 	l.ServiceRemoved(s)
 	l.NetworkRemoved(n)
-	l.TakenOver(1, 2, 3, 4)
+	l.TakenOver(1, 2, 3, 4, 5)
 }
 
 func ports(host string, hostPort, port uint16, n int) (all []model.PublishedPort) {
@@ -74,7 +82,7 @@ func TestPortsAreRanges(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if got := lines(func(l *Log) { l.Ports("web", is, is); l.TakenOver(0, 0, 0, 0) }); len(got[0]) > 0 {
+	if got := lines(func(l *Log) { l.Ports("web", is, is); l.TakenOver(0, 0, 0, 0, 0) }); len(got[0]) > 0 {
 		t.Errorf("nothing changed: %q", got)
 	}
 }

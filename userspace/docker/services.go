@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fairway-project/fairway/userspace/audit"
 	"github.com/fairway-project/fairway/userspace/docker/client"
 	"github.com/fairway-project/fairway/userspace/docker/facts"
 	"github.com/fairway-project/fairway/userspace/model"
@@ -54,7 +55,7 @@ type services struct {
 const memorySubject = "health of services"
 
 func newServices(w *Watcher) (*services, error) {
-	c := service.Config{Owner: w.owner}
+	c := service.Config{Owner: w.owner, Log: audit.New(w.Log, model.OwnerDocker)}
 	if w.Store != nil {
 		memory, err := service.OpenMemory(w.Store, string(model.OwnerDocker), func(err error) { w.owner.Report(memorySubject, err) })
 		if err != nil {

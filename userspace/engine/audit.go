@@ -37,7 +37,7 @@ func (e *Engine) logTakenOver() {
 		endpoints += len(e.state.attachments(sb.ID))
 		ports += len(sb.Published)
 	}
-	e.audit.TakenOver(e.state.networkCount(), sandboxes, endpoints, ports)
+	e.audit.TakenOver(e.state.networkCount(), sandboxes, endpoints, ports, len(e.state.allServices()))
 }
 
 func (s *state) networkCount() int {

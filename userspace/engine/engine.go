@@ -127,7 +127,7 @@ func New(c Config) *Engine {
 	if err != nil {
 		e.log.Error("not known which backends were healthy", "err", err)
 	}
-	e.services = service.New(service.Config{Owner: e.owner, Memory: memory, Changed: e.nameService})
+	e.services = service.New(service.Config{Owner: e.owner, Log: e.audit, Memory: memory, Changed: e.nameService})
 	e.running, e.stop = context.WithCancel(context.Background())
 	return e
 }

@@ -15,7 +15,9 @@ import (
 
 // UpdateService changes what a request says of a service.
 func (e *Engine) UpdateService(ctx context.Context, ref string, req request.ServiceUpdate) (request.ServiceView, error) {
+	var was *model.Service
 	s, err := e.editService(ctx, ref, func(s *model.Service, u *undo) (*model.Service, error) {
+		was = s
 		now, err := req.Apply(s)
 		if err != nil {
 			return nil, err
@@ -30,6 +32,7 @@ func (e *Engine) UpdateService(ctx context.Context, ref string, req request.Serv
 	if err != nil {
 		return request.ServiceView{}, err
 	}
+	e.audit.ServiceUpdated(was, s)
 	return e.serviceView(s), nil
 }
 
@@ -68,7 +71,6 @@ func (e *Engine) editService(ctx context.Context, ref string, plan func(*model.S
 	if err := e.services.Put(ctx, now); err != nil {
 		return nil, fmt.Errorf("service %s: %w", s.Name, err)
 	}
-	e.audit.ServicePorts(s.Name, s.Published, now.Published)
 	return now, nil
 }
 

@@ -42,6 +42,8 @@ type backend struct {
 	// has drained.
 	leaving *time.Timer
 	over    bool
+	// logged is the state that the log has, or that there was at first.
+	logged stateCode
 }
 
 func (b *backend) stay() {

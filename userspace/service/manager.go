@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/fairway-project/fairway/userspace/audit"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/health"
 	"github.com/fairway-project/fairway/userspace/model"
@@ -36,6 +37,8 @@ type Member struct {
 // Config is what a Manager works with.
 type Config struct {
 	Owner Owner
+	// Log has a line for each backend whose state has changed; nil for none.
+	Log *audit.Log
 	// Memory is what checks found before the daemon was started; nil takes everybody for
 	// healthy who serves.
 	Memory Memory
@@ -256,6 +259,7 @@ func (m *Manager) tellOnce(ctx context.Context, e *entry) (over map[string]*back
 	}
 	want, targets, subject := m.desired(e), m.targets(e), Subject(e.spec)
 	over = e.over()
+	changes := m.changes(e)
 	m.mu.Unlock()
 	m.watch(want.ID, e, targets)
 	if e.told == nil || !policy.SameService(e.told, &want) {
@@ -267,6 +271,7 @@ func (m *Manager) tellOnce(ctx context.Context, e *entry) (over map[string]*back
 		e.told = &want
 		m.Owner.Report(subject, nil)
 	}
+	m.logChanges(changes)
 	if m.Changed != nil {
 		m.Changed(want.ID)
 	}

@@ -44,8 +44,7 @@ func (m *Manager) Backends(id string) (all []Backend, warnings []string) {
 	}
 	for key, b := range e.backends {
 		v := b.view(e.spec, key)
-		if !v.IPv4.IsValid() && !v.IPv6.IsValid() {
-			v.State, v.Reason = model.BackendDown, "is in none of the service's networks"
+		if v.unreached() {
 			warnings = append(warnings, fmt.Sprintf("backend %s %s", v.Name, v.Reason))
 		}
 		all = append(all, v)
@@ -80,8 +79,14 @@ func (b *backend) view(s *model.Service, key string) Backend {
 	if b.member != nil {
 		v.SandboxID, v.Name, v.Endpoints = b.member.ID, b.member.Name, p.Endpoints
 	}
+	if v.unreached() {
+		v.State, v.Reason = model.BackendDown, "is in none of the service's networks"
+	}
 	return v
 }
+
+// unreached reports whether the service has no network to reach the backend by.
+func (b *Backend) unreached() bool { return !b.IPv4.IsValid() && !b.IPv6.IsValid() }
 
 func selectorText(selector map[string]string) string {
 	var texts []string

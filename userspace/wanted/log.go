@@ -27,7 +27,7 @@ func (o *Owner) logCounted() {
 		containers[o.named[id].Sandbox] = true
 		ports += len(translated(o.told.ports[id]))
 	}
-	o.audit.TakenOver(len(o.told.networks), len(containers), len(o.told.endpoints), ports)
+	o.audit.TakenOver(len(o.told.networks), len(containers), len(o.told.endpoints), ports, len(o.want.services))
 }
 
 func (o *Owner) logNetwork(n Network, made bool) {

@@ -37,5 +37,5 @@ func (d *Driver) logTakenOver() {
 			ports += len(e.Published)
 		}
 	}
-	d.audit.TakenOver(len(d.records.Networks), len(sandboxes), endpoints, ports)
+	d.audit.TakenOver(len(d.records.Networks), len(sandboxes), endpoints, ports, 0)
 }
