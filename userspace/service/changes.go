@@ -31,15 +31,19 @@ func (m *Manager) changes(e *entry) (all []change) {
 		return nil
 	}
 	for key, b := range e.backends {
-		v := b.view(e.spec, key)
-		code := codeOf(v.State)
+		state, reason := b.shown(e.spec, key)
+		code := codeOf(state)
 		switch b.logged {
 		case code:
 		case 0:
 			b.logged = code
 		default:
+			name := key
+			if b.member != nil {
+				name = b.member.Name
+			}
 			all = append(all, change{b, code, audit.Backend{
-				ServiceID: e.spec.ID, Service: e.spec.Name, Name: cmp.Or(v.Name, key), State: v.State, Reason: v.Reason, Left: b.over,
+				ServiceID: e.spec.ID, Service: e.spec.Name, Name: name, State: state, Reason: reason, Left: b.over,
 			}})
 		}
 	}

@@ -44,7 +44,7 @@ func (m *Manager) Backends(id string) (all []Backend, warnings []string) {
 	}
 	for key, b := range e.backends {
 		v := b.view(e.spec, key)
-		if v.unreached() {
+		if !b.reached(e.spec) {
 			warnings = append(warnings, fmt.Sprintf("backend %s %s", v.Name, v.Reason))
 		}
 		all = append(all, v)
@@ -72,21 +72,40 @@ func (m *Manager) Backends(id string) (all []Backend, warnings []string) {
 
 func (b *backend) view(s *model.Service, key string) Backend {
 	v := Backend{Key: key, Port: b.spec.Port, Weight: b.spec.Weight}
-	v.State, v.Reason = b.state(s, key)
+	v.State, v.Reason = b.shown(s, key)
 	p := b.policy(s, key)
 	_, v.IPv4 = policy.Address(s, &p, false)
 	_, v.IPv6 = policy.Address(s, &p, true)
 	if b.member != nil {
 		v.SandboxID, v.Name, v.Endpoints = b.member.ID, b.member.Name, p.Endpoints
 	}
-	if v.unreached() {
-		v.State, v.Reason = model.BackendDown, "is in none of the service's networks"
-	}
 	return v
 }
 
-// unreached reports whether the service has no network to reach the backend by.
-func (b *Backend) unreached() bool { return !b.IPv4.IsValid() && !b.IPv6.IsValid() }
+// shown is state with what keeps the service from reaching the backend.
+func (b *backend) shown(s *model.Service, key string) (state model.BackendState, reason string) {
+	if !b.reached(s) {
+		return model.BackendDown, "is in none of the service's networks"
+	}
+	return b.state(s, key)
+}
+
+// reached reports whether the backend has an address that the service reaches it by, as
+// policy.Address says it.
+func (b *backend) reached(s *model.Service) bool {
+	if b.spec.Addr.IsValid() || b.member == nil {
+		return b.spec.Addr.IsValid()
+	}
+	for i := range s.Networks {
+		for j := range b.member.Endpoints {
+			at := &b.member.Endpoints[j]
+			if at.NetworkID == s.Networks[i].NetworkID && (at.IPv4.IsValid() || at.IPv6.IsValid()) {
+				return true
+			}
+		}
+	}
+	return false
+}
 
 func selectorText(selector map[string]string) string {
 	var texts []string
