@@ -3,6 +3,7 @@
 package ebpf
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"testing"
@@ -48,6 +49,26 @@ func BenchmarkOneBackendOfThousand(b *testing.B) {
 		} else {
 			w.ensure(w.serviceIs(less))
 		}
+	}
+}
+
+// BenchmarkEndpointAmongStrangers adds an endpoint and removes it, where devices are guarded
+// whose endpoints nobody knows yet, as while many containers start at once.
+func BenchmarkEndpointAmongStrangers(b *testing.B) {
+	for _, strangers := range []int{0, 200} {
+		b.Run(fmt.Sprint(strangers), func(b *testing.B) {
+			w := newWorld(b)
+			w.ensure(w.networkIs(w.network()))
+			e := w.endpoint(1)
+			for n := range strangers {
+				name := fmt.Sprint("stranger", n)
+				index := w.veth(name, true)
+				w.ensure(func(ctx context.Context) error { return w.dp.Guard(ctx, name, index) })
+			}
+			for b.Loop() {
+				w.ensure(w.endpointIs(e), w.endpointGone(e.ID))
+			}
+		})
 	}
 }
 

@@ -4,14 +4,13 @@ package ebpf
 
 import (
 	"errors"
-	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
-	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
-
 	"github.com/fairway-project/fairway/loader"
+	"github.com/fairway-project/fairway/userspace/nl"
 	"github.com/fairway-project/fairway/userspace/pace"
 )
 
@@ -145,34 +144,15 @@ func (p *programs) prune(wanted map[int]bool) error {
 func (p *programs) forgetGone() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var errs []error
-	for index := range p.leaving {
-		exists, err := deviceExists(index)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		if exists {
-			continue
-		}
+	gone, err := nl.Absent(slices.Collect(maps.Keys(p.leaving)))
+	errs := []error{err}
+	for _, index := range gone {
 		for _, name := range []loader.Program{loader.FromContainer, loader.ToContainer} {
 			errs = append(errs, p.loader.Forget(index, name))
 		}
 		delete(p.leaving, index)
 	}
 	return errors.Join(errs...)
-}
-
-func deviceExists(index int) (bool, error) {
-	_, err := netlink.LinkByIndex(index)
-	var gone netlink.LinkNotFoundError
-	if errors.As(err, &gone) || errors.Is(err, unix.ENODEV) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("device %d: %w", index, err)
-	}
-	return true, nil
 }
 
 // sweepPins lets the loader drop the pins of devices that went away since their
