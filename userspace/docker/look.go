@@ -178,7 +178,17 @@ func (w *Watcher) left(index int) {
 	}
 }
 
-// changed takes note of a bridge that is another, or of addresses, which matter on bridges.
+// told takes note of a bridge that is another than it was. One that only has other ports isn't.
+func (w *Watcher) told(name string, b device.Bridge) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if known := w.devices.Bridges[name]; known.Index != b.Index || known.MAC != b.MAC {
+		w.stale = true
+		w.changes.Raise()
+	}
+}
+
+// changed takes note of a bridge that is gone, or of addresses, which matter on bridges.
 func (w *Watcher) changed(index int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -173,7 +173,7 @@ func (w *Watcher) Start(ctx context.Context) error {
 	w.cancel = cancel
 	w.lookAgain()
 	w.background.Go(func() {
-		sub.Run(running, device.Reports{Appeared: w.appeared, Left: w.left, Changed: w.changed, Lost: w.lookAgain})
+		sub.Run(running, device.Reports{Appeared: w.appeared, Left: w.left, Told: w.told, Changed: w.changed, Lost: w.lookAgain})
 	})
 	w.background.Go(func() { w.followChanges(running) })
 	w.background.Go(func() { w.followEvents(running) })

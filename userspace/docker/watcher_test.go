@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/docker/client"
@@ -185,6 +186,36 @@ func TestBurstOfDevices(t *testing.T) {
 	after, _ := count()
 	if looks := after - before; looks > most {
 		t.Errorf("%d listings for %d devices, want at most %d", looks, many, most)
+	}
+}
+
+// The kernel reports a bridge whose ports come and go, and of the bridge itself nothing is
+// different. Docker gives it its MAC address, which doesn't follow the ports then.
+func TestBridgeWithOtherPorts(t *testing.T) {
+	w := newWorld(t)
+	mac := model.MAC{2, 0x42, 1, 2, 3, 4}
+	w.must(netlink.LinkSetIP6AddrGenMode(w.bridge, nl.IN6_ADDR_GEN_MODE_NONE))
+	w.must(netlink.LinkSetHardwareAddr(w.bridge, mac.HardwareAddr()))
+	w.must(netlink.LinkSetUp(w.bridge))
+	look := func() (looks, veths int, stale bool, now model.MAC) {
+		w.watcher.mu.Lock()
+		defer w.watcher.mu.Unlock()
+		d := w.watcher.devices
+		return w.watcher.looks, len(d.Veths), w.watcher.stale, d.Bridges[w.bridge.Name].MAC
+	}
+	w.eventually("the bridge's new address is known", func() bool {
+		_, _, stale, now := look()
+		return !stale && now == mac
+	})
+	before, _, _, _ := look()
+	for i := range 5 {
+		remove := w.veth(fmt.Sprintf("veth%07x", i))
+		w.eventually("the device is known", func() bool { _, veths, _, _ := look(); return veths == 1 })
+		remove()
+		w.eventually("the device is forgotten", func() bool { _, veths, _, _ := look(); return veths == 0 })
+	}
+	if looks, _, stale, _ := look(); looks != before || stale {
+		t.Errorf("%d listings of all devices, another one due %t, want none", looks-before, stale)
 	}
 }
 

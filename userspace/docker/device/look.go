@@ -81,8 +81,8 @@ func Look() (Devices, error) {
 		a := l.Attrs()
 		switch l.Type() {
 		case "bridge":
-			b := Bridge{Index: a.Index, Addresses: addressesOf(addrs, a.Index)}
-			copy(b.MAC[:], a.HardwareAddr)
+			b := bridgeOf(l)
+			b.Addresses = addressesOf(addrs, a.Index)
 			d.Bridges[a.Name] = b
 		case "veth":
 			if v, is := vethOf(l); is {
@@ -105,6 +105,13 @@ func At(index int) (v Veth, is bool, err error) {
 	}
 	v, is = vethOf(l)
 	return v, is, nil
+}
+
+// bridgeOf returns a bridge without its addresses.
+func bridgeOf(l netlink.Link) Bridge {
+	b := Bridge{Index: l.Attrs().Index}
+	copy(b.MAC[:], l.Attrs().HardwareAddr)
+	return b
 }
 
 // vethOf returns the device as a host-side one of Docker's that is a port of a bridge.

@@ -39,7 +39,11 @@ type Reports struct {
 	Appeared func(Veth)
 	// Left gets the index of a device that is gone, or isn't one for Appeared any more.
 	Left func(index int)
-	// Changed gets the index of a bridge, or of a device whose addresses are others now.
+	// Told gets a bridge that the kernel has just reported, new or not, without addresses.
+	// It does so for each port that comes or goes.
+	Told func(name string, b Bridge)
+	// Changed gets the index of a bridge that is gone, or of a device whose addresses are
+	// others now.
 	Changed func(index int)
 	// Lost is called when reports were lost, new devices among them perhaps.
 	Lost func()
@@ -94,6 +98,8 @@ func (r Reports) link(m syscall.NetlinkMessage, changed map[int]bool) {
 		r.Appeared(v)
 	case l.Type() == "veth":
 		r.Left(index)
+	case l.Type() == "bridge" && m.Header.Type == unix.RTM_NEWLINK:
+		r.Told(l.Attrs().Name, bridgeOf(l))
 	case l.Type() == "bridge":
 		changed[index] = true
 	}
