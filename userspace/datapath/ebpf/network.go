@@ -42,7 +42,8 @@ func (d *Datapath) DeleteNetwork(_ context.Context, id string) error {
 	defer d.mu.Unlock()
 	st, ok := d.networks.byID[id]
 	if !ok {
-		return nil
+		// The last call may have come no further.
+		return errors.Join(d.dropRelays(), d.followNetworks())
 	}
 	if eid, attached := d.endpoints.on(id); attached {
 		return fmt.Errorf("network %s: endpoint %s is still attached", st.name, eid)

@@ -19,6 +19,8 @@ type relays struct {
 	endpoints *endpoints
 	// byNetwork are those of networks, by ID.
 	byNetwork map[string]*endpointState
+	// fewer says that a service that had one needs it no more, and others may.
+	fewer bool
 }
 
 func newRelays(es *endpoints) *relays {
@@ -81,11 +83,11 @@ func (r *relays) follow(id string, n *networkState) error {
 	return err
 }
 
-// keep frees the slots of relays whose network isn't there any more. Their flows are void then.
-func (r *relays) keep(there func(networkID string) bool) error {
+// keep frees the slots of relays that aren't needed any more. Their flows are void then.
+func (r *relays) keep(needed func(networkID string) bool) error {
 	var errs []error
 	for id, st := range r.byNetwork {
-		if there(id) {
+		if needed(id) {
 			continue
 		}
 		free := endpoint.Endpoint{Generation: nextGeneration(st.value.Generation)}
@@ -99,10 +101,20 @@ func (r *relays) keep(there func(networkID string) bool) error {
 	return errors.Join(errs...)
 }
 
-// dropRelays frees what networks that are gone had.
+// dropRelays frees what networks have that are gone, or of which no service has backends outside.
 func (d *Datapath) dropRelays() error {
 	before := len(d.relays.byNetwork)
-	err := d.relays.keep(func(id string) bool { return d.networks.byID[id] != nil })
+	if before == 0 {
+		return nil
+	}
+	relayed := make(map[string]bool)
+	for _, st := range d.services.byID {
+		for _, id := range d.relayNetworks(st.said) {
+			relayed[id] = true
+		}
+	}
+	err := d.relays.keep(func(id string) bool { return relayed[id] && d.networks.byID[id] != nil })
+	d.relays.fewer = err != nil
 	if len(d.relays.byNetwork) == before {
 		return err
 	}
@@ -129,6 +141,24 @@ func (d *Datapath) relaysOf(s datapath.Service) (map[bool]*endpointState, error)
 		return all, nil
 	}
 	return all, d.shares.divide(d.answering())
+}
+
+// noteRelays is said of a service that was one thing and is another, or gone.
+func (d *Datapath) noteRelays(was, is datapath.Service) {
+	now := d.relayNetworks(is)
+	for _, id := range d.relayNetworks(was) {
+		d.relays.fewer = d.relays.fewer || !slices.Contains(now, id)
+	}
+}
+
+// relayNetworks are the IDs of the networks that have a service's relays.
+func (d *Datapath) relayNetworks(s datapath.Service) (ids []string) {
+	for _, is6 := range []bool{false, true} {
+		if id := d.relayNetwork(s, is6); id != "" {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 // relayNetwork is the ID of the network that has the relay for a service's backends outside of a

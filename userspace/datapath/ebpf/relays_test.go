@@ -75,6 +75,20 @@ func TestRelay(t *testing.T) {
 		t.Errorf("after a restart %d slots more are used, want 1", n-used)
 	}
 
+	within := udpService(all[1])
+	within.ID, within.Fronts = again.ID, again.Fronts
+	w.ensure(w.serviceIs(within))
+	if b, now := w.relayOf(); b != first || now != want {
+		t.Errorf("with one service less the relay is %s, named %+v; want %s, %+v", now, b, want, first)
+	}
+	w.ensure(func(ctx context.Context) error { return w.dp.DeleteService(ctx, "service1") })
+	w.noRelay("without a service", first, len(all))
+	w.ensure(w.serviceIs(s))
+	first, _ = w.relayOf()
+	w.ensure(w.serviceIs(udpService(all[0])))
+	w.noRelay("without a backend outside", first, len(all))
+	w.ensure(w.serviceIs(s))
+	first, _ = w.relayOf()
 	for _, e := range all {
 		w.ensure(w.endpointGone(e.ID))
 	}
@@ -82,10 +96,18 @@ func TestRelay(t *testing.T) {
 		func(ctx context.Context) error { return w.dp.DeleteService(ctx, "service1") },
 		func(ctx context.Context) error { return w.dp.DeleteService(ctx, "service2") },
 		func(ctx context.Context) error { return w.dp.DeleteNetwork(ctx, "net1") },
+		func(ctx context.Context) error { return w.dp.DeleteNetwork(ctx, "net1") },
 	)
-	w.do(func() (err error) { e, err = w.dp.endpoints.table.Get(first.Endpoint); return err })
-	if e.Ready || e.Index != 0 || e.Generation == first.Generation || w.dp.answering() != 0 {
-		t.Errorf("without its network the relay is %s, and %d endpoints answer; want neither", e, w.dp.answering())
+	w.noRelay("without its network", first, 0)
+}
+
+// noRelay demands that what was a relay is nobody, and that so many endpoints answer.
+func (w *world) noRelay(what string, was service.Backend, answering int) {
+	w.t.Helper()
+	var e endpoint.Endpoint
+	w.do(func() (err error) { e, err = w.dp.endpoints.table.Get(was.Endpoint); return err })
+	if e.Ready || e.Index != 0 || e.Generation == was.Generation || w.dp.answering() != answering {
+		w.t.Errorf("%s the relay is %s, and %d endpoints answer, want %d", what, e, w.dp.answering(), answering)
 	}
 }
 

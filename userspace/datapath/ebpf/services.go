@@ -77,8 +77,8 @@ type finder interface {
 // fronts are what leads to each pool of a service.
 type fronts []map[publish.Key]publish.Entry
 
-// ensure makes a service what is wanted. hz are jiffies in a second. What was refused is not what was said: the service may be half of each
-// until one of both is ensured again.
+// ensure makes a service what is wanted. hz are jiffies in a second. What was refused is not what
+// was said: the service may be half of each until one of both is ensured again.
 func (s *services) ensure(want datapath.Service, at fronts, hz uint32, known finder) error {
 	st := s.byID[want.ID]
 	if st == nil {

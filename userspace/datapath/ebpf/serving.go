@@ -25,7 +25,12 @@ func (d *Datapath) EnsureService(_ context.Context, s datapath.Service) error {
 
 // DeleteService implements datapath.Serving.
 func (d *Datapath) DeleteService(_ context.Context, id string) error {
-	return d.edit(func() error { return d.services.delete(id) })
+	return d.edit(func() error {
+		if st := d.services.byID[id]; st != nil {
+			d.noteRelays(st.said, datapath.Service{})
+		}
+		return d.services.delete(id)
+	})
 }
 
 func (d *Datapath) ensureService(s datapath.Service) error {
@@ -46,6 +51,12 @@ func (d *Datapath) ensureService(s datapath.Service) error {
 	}
 	if err := d.services.ensure(s, at, d.loader.Clock().HZ(), relaying{d, relay}); err != nil {
 		return err
+	}
+	// Flows to those who left have ended before they did.
+	if d.noteRelays(former, s); d.relays.fewer {
+		if err := d.dropRelays(); err != nil {
+			return err
+		}
 	}
 	now := d.ownAddresses(s)
 	if within(d.ownAddresses(former), now) {
@@ -248,6 +259,9 @@ func (d *Datapath) endServices(ended []endedFlows) error {
 	gone, err := d.services.haveEnded(done)
 	if gone {
 		err = errors.Join(err, d.syncAddresses())
+		if d.relays.fewer {
+			err = errors.Join(err, d.dropRelays())
+		}
 	}
 	return err
 }
