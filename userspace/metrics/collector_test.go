@@ -246,3 +246,27 @@ func TestManyServices(t *testing.T) {
 		}
 	}
 }
+
+// Which services have counts follows from their names: one that can't be read takes none of its
+// sums down, and gives nobody else its place.
+func TestServicesThatArentRead(t *testing.T) {
+	f := &fake{}
+	for i := range maxNamed + 1 {
+		name := fmt.Sprintf("s%05d", i)
+		f.services = append(f.services, serving(name, ""))
+		f.serviced = append(f.serviced, datapath.ServiceStats{ServiceID: name + " of ", Flows: 7})
+	}
+	// The first is of two networks.
+	other := f.services[0]
+	other.ID = "other"
+	f.services = append(f.services, other)
+	got := gathered(t, NewCollector(f, testInfo))
+	if n := strings.Count(got, "fairway_service_flows_total{"); n != maxNamed-1 {
+		t.Errorf("%d series, want %d", n, maxNamed-1)
+	}
+	for _, name := range []string{"s00000", fmt.Sprintf("s%05d", maxNamed)} {
+		if strings.Contains(got, `fairway_service_flows_total{owner="fairway",service="`+name) {
+			t.Errorf("%s has counts", name)
+		}
+	}
+}

@@ -75,7 +75,7 @@ func bounded(counts map[service]map[model.BackendState]int) map[service]map[mode
 // fall whenever a service goes, or gets a name of its own, and look like a restart: they are
 // left out, and which ones follows from the names alone.
 func (s *scrape) serviceConnections(services []request.ServiceView, stats []datapath.ServiceStats) {
-	of := make(map[string]service, len(services))
+	of, read := make(map[string]service, len(services)), make(map[string]bool, len(stats))
 	for i := range services {
 		of[services[i].ID] = labelsOf(&services[i])
 	}
@@ -85,17 +85,28 @@ func (s *scrape) serviceConnections(services []request.ServiceView, stats []data
 		if !known {
 			continue
 		}
+		read[st.ServiceID] = true
 		sum := sums[name]
 		sum.Flows += st.Flows
 		sum.Refused += st.Refused
 		sum.Strangers += st.Strangers
 		sums[name] = sum
 	}
-	order := slices.SortedFunc(maps.Keys(sums), func(a, b service) int {
+	// What can't be read just now has its place, too, and of a name that several services have
+	// all or none is summed.
+	names, partial := make(map[service]bool), make(map[service]bool)
+	for id, name := range of {
+		names[name] = true
+		partial[name] = partial[name] || !read[id]
+	}
+	order := slices.SortedFunc(maps.Keys(names), func(a, b service) int {
 		return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.owner, b.owner))
 	})
 	for _, name := range order[:min(len(order), maxNamed)] {
 		sum := sums[name]
+		if partial[name] {
+			continue
+		}
 		s.add(s.serviceFlows, float64(sum.Flows), name.name, name.owner)
 		s.add(s.serviceRefused, float64(sum.Refused), name.name, name.owner, reasonNoBackend)
 		s.add(s.serviceRefused, float64(sum.Strangers), name.name, name.owner, reasonSource)
