@@ -77,7 +77,12 @@ func (l *listFlags) showsCounts() bool {
 	case l.quiet:
 		return false
 	}
-	return l.format == "json" || strings.Contains(l.format, ".Open")
+	return l.format == "json" || l.formatHas(".Open", "json .")
+}
+
+// formatHas reports whether the template that rows are shown by has one of these.
+func (l *listFlags) formatHas(parts ...string) bool {
+	return !l.quiet && slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(l.format, part) })
 }
 
 func addressesOf(b api.BackendSummary) []string {
