@@ -41,13 +41,14 @@ type IPSocket struct {
 	name string
 	conn net.PacketConn
 	mu   sync.Mutex
-	seen map[string]int
+	// seen has who sent a payload last.
+	seen map[string]string
 }
 
 // OpenIP opens one in a namespace until the test ends.
 func OpenIP(t testing.TB, n *Netns, f Family, proto int) *IPSocket {
 	t.Helper()
-	s := &IPSocket{name: n.Name, seen: make(map[string]int)}
+	s := &IPSocket{name: n.Name, seen: make(map[string]string)}
 	network, any := "ip4", "0.0.0.0"
 	if f.Is6() {
 		network, any = "ip6", "::"
@@ -71,12 +72,12 @@ func OpenIP(t testing.TB, n *Netns, f Family, proto int) *IPSocket {
 func (s *IPSocket) receive() {
 	buf := make([]byte, 2048)
 	for {
-		n, _, err := s.conn.ReadFrom(buf)
+		n, peer, err := s.conn.ReadFrom(buf)
 		if err != nil {
 			return
 		}
 		s.mu.Lock()
-		s.seen[string(buf[:n])]++
+		s.seen[string(buf[:n])] = peer.String()
 		s.mu.Unlock()
 	}
 }
@@ -96,10 +97,13 @@ func (s *IPSocket) MustSend(t testing.TB, dst, payload string) {
 }
 
 // Has tells whether a payload was received.
-func (s *IPSocket) Has(payload string) bool {
+func (s *IPSocket) Has(payload string) bool { return s.From(payload) != "" }
+
+// From is the address that a payload was received from, "" if it wasn't.
+func (s *IPSocket) From(payload string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.seen[payload] > 0
+	return s.seen[payload]
 }
 
 // Wait waits until all these payloads were received.
