@@ -437,7 +437,10 @@ func TestZonesBecomeNetworks(t *testing.T) {
 		t.Fatal(err)
 	}
 	i.becomes(t, "flows-1")
-	o := &older{instance: i, revision: 1, tables: make(map[string]*ebpf.Map), fields: make(map[string][2]map[string]field)}
+	o := &older{
+		instance: i, revision: 1, tables: make(map[string]*ebpf.Map), fields: make(map[string][2]map[string]field),
+		backs: make(map[string]*conversion),
+	}
 	for name, ms := range frozen(t, "flows-1") {
 		m, err := ebpf.LoadPinnedMap(i.pin(t, name), nil)
 		if err != nil {
