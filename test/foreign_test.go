@@ -69,7 +69,7 @@ func TestFirewallFlush(t *testing.T) {
 			harness.Misses(t, e.LAN2, c1.IP(t, "a", f), 80)
 			harness.Reaches(t, e.LAN1, f.Host, 8080, "c1")
 		})
-	})
+	}, harness.Restarts())
 }
 
 // REL-13: a rule of the administrator's in front of FORWARD. Published ports of

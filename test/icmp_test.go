@@ -21,7 +21,8 @@ import (
 func TestErrorsReachContainer(t *testing.T) {
 	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
 		c1, _ := pair(t, e)
-		e.Router.IP(t, "route add unreachable 198.51.100.99", "route add unreachable 2001:db8:1::99")
+		e.Router.While(t, []string{"route add unreachable 198.51.100.99", "route add unreachable 2001:db8:1::99"},
+			[]string{"route del unreachable 198.51.100.99", "route del unreachable 2001:db8:1::99"})
 		e.EachFamily(t, func(t *testing.T, f harness.Family) {
 			s := harness.Sniff(t, c1.Netns, "eth0", nil)
 			u, err := harness.DialUDP(c1.Netns, at(f.WAN, 9), harness.From(":40003"))

@@ -167,5 +167,5 @@ func TestPinsVanish(t *testing.T) {
 			harness.Reaches(t, e.Host, f.Host, 8080, "c1")
 			harness.Reaches(t, c1.Netns, f.WAN, 80, "wan")
 		})
-	}, harness.OnlyMode(harness.EBPF))
+	}, harness.OnlyMode(harness.EBPF), harness.Restarts())
 }

@@ -151,7 +151,7 @@ func TestRefusedStartWithAnotherRoot(t *testing.T) {
 		harness.Reaches(t, e.LAN1, harness.HostIP4, 8080, "c1")
 		e.Fairway(t, "rm", "-f", "c1")
 		refused("fairway0")
-	})
+	}, harness.Restarts())
 }
 
 // gone demands that nothing is at these paths.

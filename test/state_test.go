@@ -48,7 +48,7 @@ func TestStateOfNewerVersion(t *testing.T) {
 			t.Fatalf("the file says version %q now (%v)", was, err)
 		}
 		e.Daemon.Start(t)
-	})
+	}, harness.Restarts())
 }
 
 // REL-07: the disk fills up while the daemon runs. Changes are refused with the

@@ -50,7 +50,7 @@ func TestModeSwitch(t *testing.T) {
 				expectOnly(t, e, mode)
 			})
 		}
-	})
+	}, harness.Restarts())
 }
 
 // expectOnly looks for the other mode's traces.

@@ -3,8 +3,10 @@
 package harness
 
 import (
+	"context"
 	"net"
 	"os"
+	"strings"
 	"testing"
 )
 
@@ -54,6 +56,8 @@ func V6() Family { return v6() }
 // uplink's both ends and in the given sandboxes.
 func (e *Env) EachOffload(t *testing.T, sandboxes []*Sandbox, fn func(t *testing.T)) {
 	t.Helper()
+	e.Host.keepFeatures(t, "eth0")
+	e.Switch.keepFeatures(t, "host")
 	for _, state := range []string{"on", "off"} {
 		t.Run("offload-"+state, func(t *testing.T) {
 			setOffload(t, e.Host, "eth0", state, "gro")
@@ -82,9 +86,52 @@ func setOffload(t testing.TB, n *Netns, dev, state string, more ...string) {
 	for _, feature := range append([]string{"tx", "rx", "sg", "tso", "gso"}, more...) {
 		args = append(args, feature, state)
 	}
-	if out, err := n.Output("ethtool", args...); err != nil {
+	if out, err := n.ethtool(args...); err != nil {
 		t.Logf("ethtool in %s: %s", n.Name, out)
 	}
+}
+
+// Feature changes one of a device for as long as the test runs.
+func (n *Netns) Feature(t testing.TB, dev, feature, state string) {
+	t.Helper()
+	n.keepFeatures(t, dev)
+	if out, err := n.ethtool("-K", dev, feature, state); err != nil {
+		t.Fatalf("ethtool in %s: %v: %s", n.Name, err, out)
+	}
+}
+
+// keepFeatures gives a device back at the end of the test the features that it has now.
+func (n *Netns) keepFeatures(t testing.TB, dev string) {
+	t.Helper()
+	before, err := n.ethtool("-k", dev)
+	if err != nil {
+		t.Fatalf("ethtool in %s: %v: %s", n.Name, err, before)
+	}
+	t.Cleanup(func() {
+		args := []string{"-K", dev}
+		for line := range strings.Lines(before) {
+			f := strings.Fields(strings.TrimSpace(line))
+			if len(f) == 2 && (f[1] == "on" || f[1] == "off") {
+				args = append(args, strings.TrimSuffix(f[0], ":"), f[1])
+			}
+		}
+		_, _ = n.ethtool(args...)
+		if now, err := n.ethtool("-k", dev); err != nil || now != before {
+			n.Touch()
+		}
+	})
+}
+
+// ethtool is for changes that are taken back.
+func (n *Netns) ethtool(args ...string) (string, error) {
+	var out strings.Builder
+	cmd := n.Command(context.Background(), "ethtool", args...)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := n.Start(cmd); err != nil {
+		return "", err
+	}
+	err := cmd.Wait()
+	return out.String(), err
 }
 
 // HostPort joins an address and a port for dialling.

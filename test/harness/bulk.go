@@ -44,9 +44,8 @@ func (c *TCPConn) Bulk(size int) error {
 func (w *Topology) NarrowRouter(t testing.TB, mtu int) {
 	t.Helper()
 	lock := fmt.Sprintf(" mtu lock %d", mtu)
-	w.Router.IP(t,
-		"route replace 192.0.2.0/24 dev eth0 proto kernel scope link src "+RouterIP4+lock,
-		"route replace 198.51.100.0/24 dev eth1 proto kernel scope link src 198.51.100.1"+lock,
-		"route add 2001:db8::/64 dev eth0 metric 1"+lock,
-		"route add 2001:db8:1::/64 dev eth1 metric 1"+lock)
+	near, far := "route replace 192.0.2.0/24 dev eth0 proto kernel scope link src "+RouterIP4, "route replace 198.51.100.0/24 dev eth1 proto kernel scope link src 198.51.100.1"
+	near6, far6 := " 2001:db8::/64 dev eth0 metric 1", " 2001:db8:1::/64 dev eth1 metric 1"
+	w.Router.While(t, []string{near + lock, far + lock, "route add" + near6 + lock, "route add" + far6 + lock},
+		[]string{near, far, "route del" + near6, "route del" + far6})
 }

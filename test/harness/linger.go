@@ -33,9 +33,16 @@ func (n *Netns) endUnacknowledged() error {
 // lingering lists the sockets in these states.
 func (n *Netns) lingering() (found []string, err error) {
 	err = n.Do(func() error {
-		for _, table := range []string{"tcp", "tcp6"} {
-			raw, err := os.ReadFile("/proc/thread-self/net/" + table)
+		for table, counts := range map[string]string{"tcp": "sockstat", "tcp6": "sockstat6"} {
+			// To read a table is a walk through the buckets of all namespaces.
+			raw, err := os.ReadFile("/proc/thread-self/net/" + counts)
 			if err != nil {
+				return err
+			}
+			if noSockets(raw) {
+				continue
+			}
+			if raw, err = os.ReadFile("/proc/thread-self/net/" + table); err != nil {
 				return err
 			}
 			for line := range strings.Lines(string(raw)) {
@@ -47,4 +54,15 @@ func (n *Netns) lingering() (found []string, err error) {
 		return nil
 	})
 	return found, err
+}
+
+// noSockets tells from a sockstat that there are none of TCP.
+func noSockets(sockstat []byte) bool {
+	for line := range strings.Lines(string(sockstat)) {
+		f := strings.Fields(line)
+		if len(f) > 2 && (f[0] == "TCP:" || f[0] == "TCP6:") && f[1] == "inuse" {
+			return f[2] == "0"
+		}
+	}
+	return false
 }

@@ -76,13 +76,14 @@ func DialUDP(n *Netns, dst string, opts ...DialOption) (*UDPConn, error) {
 
 // Exchange sends one datagram of at least size bytes and waits for its echo.
 func (c *UDPConn) Exchange(size int, limit time.Duration) (Reply, error) {
-	payload := fmt.Sprintf("#%d ", c.serial.Add(1))
-	for i := len(payload); i < size; i++ {
-		payload += string(rune('a' + i%26))
+	sent := fmt.Appendf(nil, "#%d ", c.serial.Add(1))
+	for i := len(sent); i < size; i++ {
+		sent = append(sent, byte('a'+i%26))
 	}
-	if _, err := c.Write([]byte(payload)); err != nil {
+	if _, err := c.Write(sent); err != nil {
 		return Reply{}, err
 	}
+	payload := string(sent)
 	_ = c.SetReadDeadline(time.Now().Add(limit))
 	buf := make([]byte, 65536)
 	for {
