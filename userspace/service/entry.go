@@ -21,6 +21,8 @@ type entry struct {
 	telling sync.Mutex
 	told    *datapath.Service
 	watched bool
+	// drained are the drains that the Memory has.
+	drained Drains
 
 	// The rest is guarded by Manager.mu. spec is replaced, never changed.
 	spec     *model.Service
@@ -41,6 +43,7 @@ type backend struct {
 	// leaving runs while the backend has left the service and drains; over says that it
 	// has drained.
 	leaving *time.Timer
+	until   time.Time
 	over    bool
 	// logged is the state that the log has, or that there was at first.
 	logged stateCode
@@ -253,15 +256,20 @@ func (m *Manager) drain(e *entry, key string, b *backend) {
 		m.end(e, key, b)
 		return
 	}
+	m.drainUntil(e, key, b, time.Now().Add(e.spec.Drain))
+}
+
+// drainUntil needs mu.
+func (m *Manager) drainUntil(e *entry, key string, b *backend, until time.Time) {
 	var t *time.Timer
-	t = time.AfterFunc(e.spec.Drain, func() {
+	t = time.AfterFunc(time.Until(until), func() {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		if !m.closed && b.leaving == t {
 			m.end(e, key, b)
 		}
 	})
-	b.leaving = t
+	b.leaving, b.until = t, until
 	enter(m.draining, key, e.spec.ID, e)
 }
 

@@ -119,6 +119,7 @@ func (m *Manager) Load(services []*model.Service, members []Member) {
 		m.services[s.ID] = e
 		m.indexService(e)
 		m.gather(e)
+		m.recall(e)
 		for key, b := range e.backends {
 			if !health.Checked(s.Health) {
 				break
@@ -136,11 +137,15 @@ func (m *Manager) Load(services []*model.Service, members []Member) {
 func (m *Manager) Begin(ctx context.Context) {
 	m.mu.Lock()
 	m.held = false
+	forgotten := m.withoutService()
 	var all []*entry
 	for _, e := range m.services {
 		all = append(all, e)
 	}
 	m.mu.Unlock()
+	for _, id := range forgotten {
+		_ = m.Memory.SaveDrains(id, nil) // it is reported, and does no harm
+	}
 	m.tellAll(ctx, all)
 }
 
@@ -212,6 +217,7 @@ func (m *Manager) Remove(ctx context.Context, id string) error {
 		m.forget(e, key)
 	}
 	m.mu.Unlock()
+	m.remember(id, e, nil)
 	m.checks.Set(id, nil)
 	m.Owner.Report(Subject(e.spec), nil)
 	return nil
@@ -259,8 +265,9 @@ func (m *Manager) tellOnce(ctx context.Context, e *entry) (over map[string]*back
 	}
 	want, targets, subject := m.desired(e), m.targets(e), Subject(e.spec)
 	over = e.over()
-	changes := m.changes(e)
+	changes, drains := m.changes(e), e.drains()
 	m.mu.Unlock()
+	m.remember(want.ID, e, drains)
 	m.watch(want.ID, e, targets)
 	if e.told == nil || !policy.SameService(e.told, &want) {
 		// What is refused may be there in part, so that what was told before is news.

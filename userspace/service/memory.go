@@ -3,10 +3,13 @@
 package service
 
 import (
+	"errors"
 	"maps"
 	"strings"
 	"sync"
+	"time"
 
+	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/store"
 )
 
@@ -19,7 +22,23 @@ type Memory interface {
 	Save(serviceID string, backends []string, healthy bool)
 	// Forget takes note of a backend that is no more. It doesn't wait.
 	Forget(serviceID, backend string)
+	// Drains are the backends that had left services when the daemon was started and drained, by
+	// service.
+	Drains() map[string]Drains
+	// SaveDrains takes note of those of a service, as Save does.
+	SaveDrains(serviceID string, d Drains) error
 }
+
+// Drains are the backends that drain after they have left a service, by their key.
+type Drains map[string]Draining
+
+// Draining is what a backend was in the service, and until when its flows go on.
+type Draining struct {
+	Backend model.ServiceBackend `json:"backend"`
+	Until   time.Time            `json:"until"`
+}
+
+func (d Draining) equal(o Draining) bool { return d.Backend == o.Backend && d.Until.Equal(o.Until) }
 
 // healthy is the record of a healthy backend.
 type healthy struct{}
@@ -32,6 +51,7 @@ type Stored struct {
 	prefix string
 	// before are the IDs of what was healthy at the start.
 	before map[string]bool
+	drains map[string]Drains
 	report func(error)
 
 	// saving is held while the file is written. It comes before mu.
@@ -47,7 +67,7 @@ type Stored struct {
 // OpenMemory reads what the owner's backends were. report is told whether writing works,
 // nil if it does. An error is of reading: nobody was healthy then.
 func OpenMemory(s *store.Store, owner string, report func(error)) (*Stored, error) {
-	m := &Stored{store: s, prefix: owner + "/", before: make(map[string]bool), report: report, pending: make(map[string]bool)}
+	m := &Stored{store: s, prefix: owner + "/", before: make(map[string]bool), drains: make(map[string]Drains), report: report, pending: make(map[string]bool)}
 	all, err := store.Records[healthy](s, store.HealthyBackends)
 	for id := range all {
 		if strings.HasPrefix(id, m.prefix) {
@@ -55,7 +75,28 @@ func OpenMemory(s *store.Store, owner string, report func(error)) (*Stored, erro
 		}
 	}
 	m.stored = maps.Clone(m.before)
-	return m, err
+	drains, drainsErr := store.Records[Drains](s, store.DrainingBackends)
+	for id, d := range drains {
+		if of, is := strings.CutPrefix(id, m.prefix); is {
+			m.drains[of] = *d
+		}
+	}
+	return m, errors.Join(err, drainsErr)
+}
+
+// Drains implements Memory.
+func (m *Stored) Drains() map[string]Drains { return m.drains }
+
+// SaveDrains implements Memory.
+func (m *Stored) SaveDrains(serviceID string, d Drains) error {
+	err := m.store.Update(func(tx *store.Tx) error {
+		if len(d) == 0 {
+			return tx.Delete(store.DrainingBackends, m.prefix+serviceID)
+		}
+		return tx.Put(store.DrainingBackends, m.prefix+serviceID, d)
+	})
+	m.report(err)
+	return err
 }
 
 func (m *Stored) id(serviceID, backend string) string { return m.prefix + serviceID + "/" + backend }

@@ -20,12 +20,13 @@ type recall struct {
 	mu      sync.Mutex
 	healthy map[string]bool
 	before  []string
+	drains  map[string]Drains
 	// saved is called with what is saved, before it returns.
 	saved func()
 }
 
 func newRecall(before ...string) *recall {
-	return &recall{healthy: make(map[string]bool), before: before}
+	return &recall{healthy: make(map[string]bool), before: before, drains: make(map[string]Drains)}
 }
 
 func (r *recall) Healthy(serviceID, backend string) bool {
@@ -47,6 +48,19 @@ func (r *recall) Forget(serviceID, backend string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.healthy, serviceID+"/"+backend)
+}
+
+func (r *recall) Drains() map[string]Drains { return r.drains }
+
+func (r *recall) SaveDrains(serviceID string, d Drains) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(d) == 0 {
+		delete(r.drains, serviceID)
+	} else {
+		r.drains[serviceID] = d
+	}
+	return nil
 }
 
 func (r *recall) text() string {

@@ -13,20 +13,21 @@ import (
 type Bucket string
 
 // The buckets of Docker's network driver, networks and endpoints by their IDs, of what a
-// setup of a Docker Engine keeps, of the backends of services that are healthy, and of the
-// services, which are a part of State.
+// setup of a Docker Engine keeps, of the backends of services that are healthy, of those that
+// drain after they have left, by service, and of the services, which are a part of State.
 const (
-	PluginNetworks  Bucket = "plugin networks"
-	PluginEndpoints Bucket = "plugin endpoints"
-	DockerSetup     Bucket = "docker setup"
-	HealthyBackends Bucket = "healthy backends"
-	Services        Bucket = "services"
+	PluginNetworks   Bucket = "plugin networks"
+	PluginEndpoints  Bucket = "plugin endpoints"
+	DockerSetup      Bucket = "docker setup"
+	HealthyBackends  Bucket = "healthy backends"
+	DrainingBackends Bucket = "draining backends"
+	Services         Bucket = "services"
 )
 
 // buckets are all that there are. A file of an earlier version gets them when it is
 // opened, and is what that version can read still.
 func buckets() []Bucket {
-	return []Bucket{PluginNetworks, PluginEndpoints, DockerSetup, HealthyBackends, Services}
+	return []Bucket{PluginNetworks, PluginEndpoints, DockerSetup, HealthyBackends, DrainingBackends, Services}
 }
 
 // Records reads a bucket by the records' IDs. It fails with ErrCorrupt where a record
