@@ -103,6 +103,9 @@ func (m *Manager) Close() {
 	m.stop()
 	m.checks.Close()
 	m.background.Wait()
+	if m.Memory != nil {
+		m.Memory.Flush()
+	}
 }
 
 // Load takes services and members in as an earlier process left them. What was healthy is
@@ -141,6 +144,12 @@ func (m *Manager) Begin(ctx context.Context) {
 	var all []*entry
 	for _, e := range m.services {
 		all = append(all, e)
+	}
+	if m.Memory != nil {
+		m.Memory.Keep(func(serviceID, backend string) bool {
+			e := m.services[serviceID]
+			return e != nil && e.backends[backend] != nil
+		})
 	}
 	m.mu.Unlock()
 	for _, id := range forgotten {

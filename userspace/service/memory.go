@@ -22,6 +22,10 @@ type Memory interface {
 	Save(serviceID string, backends []string, healthy bool)
 	// Forget takes note of a backend that is no more. It doesn't wait.
 	Forget(serviceID, backend string)
+	// Keep forgets the backends of an earlier process that keep says no to.
+	Keep(keep func(serviceID, backend string) bool)
+	// Flush has all kept that was taken note of.
+	Flush()
 	// Drains are the backends that had left services when the daemon was started and drained, by
 	// service.
 	Drains() map[string]Drains
@@ -62,7 +66,12 @@ type Stored struct {
 	pending map[string]bool
 	writing map[string]bool
 	stored  map[string]bool
+	// again runs after a write that failed.
+	again *time.Timer
 }
+
+// writeAgain is how long after a write that failed the next one is tried: a disk may have room then.
+const writeAgain = 10 * time.Second
 
 // OpenMemory reads what the owner's backends were. report is told whether writing works,
 // nil if it does. An error is of reading: nobody was healthy then.
@@ -127,8 +136,30 @@ func (m *Stored) Forget(serviceID, backend string) {
 	}
 }
 
+// Keep implements Memory. As with Forget it is written with the next change.
+func (m *Stored) Keep(keep func(serviceID, backend string) bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for id := range m.stored {
+		of, backend, _ := strings.Cut(strings.TrimPrefix(id, m.prefix), "/")
+		if _, newer := m.pending[id]; !newer && !keep(of, backend) {
+			m.pending[id] = false
+		}
+	}
+}
+
+// Flush implements Memory. It is the last that is asked of it.
+func (m *Stored) Flush() {
+	m.write()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.again != nil {
+		m.again.Stop()
+	}
+}
+
 // write writes what is pending; whoever waits for another's write finds its own done. What
-// couldn't be written is tried again with the next change.
+// couldn't be written is tried again after a while, and with the next change.
 func (m *Stored) write() {
 	m.saving.Lock()
 	defer m.saving.Unlock()
@@ -159,6 +190,12 @@ func (m *Stored) written(changes map[string]bool, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.writing = nil
+	if m.again != nil {
+		m.again.Stop()
+	}
+	if err != nil {
+		m.again = time.AfterFunc(writeAgain, m.write)
+	}
 	for id, is := range changes {
 		_, newer := m.pending[id]
 		switch {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/fairway-project/fairway/userspace/model"
@@ -49,6 +50,10 @@ func (r *recall) Forget(serviceID, backend string) {
 	defer r.mu.Unlock()
 	delete(r.healthy, serviceID+"/"+backend)
 }
+
+func (r *recall) Keep(func(serviceID, backend string) bool) {}
+
+func (r *recall) Flush() {}
 
 func (r *recall) Drains() map[string]Drains { return r.drains }
 
@@ -271,4 +276,66 @@ func TestStoredMemoryTriesAgain(t *testing.T) {
 	if err := m.store.Close(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// What a daemon has taken note of is written when it ends, and of what nobody asks for any more
+// nothing stays.
+func TestStoredMemoryFlushes(t *testing.T) {
+	s, err := store.Open(filepath.Join(t.TempDir(), "state.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	open := func() *Stored {
+		m, err := OpenMemory(s, "fairway", func(error) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	m := open()
+	m.Save("web", []string{"id-a", "id-b", "id-c"}, true)
+	m.Save("gone", []string{"id-a"}, true)
+	m = open()
+	run(t, func(x *fixture) {
+		x.Memory = m
+		x.Load([]*model.Service{svc("web", checkedBy("a", "c"))}, []Member{box("a", 1), box("b", 2), box("c", 3)})
+		x.Begin(x.ctx)
+		x.RemoveMember(x.ctx, "id-c")
+	})
+	m = open()
+	for id, want := range map[string]bool{"web/id-a": true, "web/id-b": false, "web/id-c": false, "gone/id-a": false} {
+		of, backend, _ := strings.Cut(id, "/")
+		if m.Healthy(of, backend) != want {
+			t.Errorf("%s: healthy is %t", id, !want)
+		}
+	}
+}
+
+// What couldn't be written is, though nothing changes any more.
+func TestStoredMemoryWritesAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "state.db")
+		s, err := store.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := OpenMemory(s, "fairway", func(error) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		m.Save("web", []string{"a"}, true)
+		if m.store, err = store.Open(path); err != nil {
+			t.Fatal(err)
+		}
+		defer m.store.Close()
+		time.Sleep(2 * writeAgain)
+		synctest.Wait()
+		if m, err = OpenMemory(m.store, "fairway", func(error) {}); err != nil || !m.Healthy("web", "a") {
+			t.Errorf("not written, %v", err)
+		}
+	})
 }
