@@ -155,18 +155,9 @@ func (h *Host) Owned() ([]Device, error) {
 
 // Addresses lists the addresses of all devices, with their prefix lengths, by the
 // devices' indexes.
-func (h *Host) Addresses() (map[int][]netip.Prefix, error) {
-	addrs, err := nl.AddrList(h.nl, nil, netlink.FAMILY_ALL)
-	if err != nil {
-		return nil, err
-	}
-	out := make(map[int][]netip.Prefix)
-	for _, a := range addrs {
-		if p, ok := addressOf(a); ok {
-			out[a.LinkIndex] = append(out[a.LinkIndex], p)
-		}
-	}
-	return out, nil
+func (h *Host) Addresses() (all map[int][]netip.Prefix, err error) {
+	err = h.ns.Do(func() (err error) { all, err = nl.Addresses(); return err })
+	return all, err
 }
 
 // Routes lists the destinations that the host has routes to in any table, but

@@ -5,8 +5,13 @@ package nl
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
+	"maps"
+	"net"
+	"net/netip"
 	"runtime"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -117,5 +122,94 @@ func TestDrain(t *testing.T) {
 	}
 	if _, _, err := s.Receive(); err == nil {
 		t.Error("the socket is still open")
+	}
+}
+
+// What every address is to Addresses, it is to AddrList.
+func TestAddresses(t *testing.T) {
+	runtime.LockOSThread() // never unlocked: the thread ends with its namespace
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		t.Fatal(err)
+	}
+	var devices []netlink.Link
+	for _, name := range []string{"a", "b"} {
+		b := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: name}}
+		if err := netlink.LinkAdd(b); err != nil {
+			t.Fatal(err)
+		}
+		devices = append(devices, b)
+	}
+	for i := range 600 {
+		addr := &netlink.Addr{IPNet: &net.IPNet{IP: net.IPv4(10, 1, byte(i>>8), byte(i)), Mask: net.CIDRMask(24+i%9, 32)}}
+		switch i % 3 {
+		case 1:
+			ip := net.ParseIP("fd00::")
+			ip[14], ip[15] = byte(i>>8), byte(i)
+			addr.IPNet = &net.IPNet{IP: ip, Mask: net.CIDRMask(120+i%9, 128)}
+		case 2:
+			addr.Peer = &net.IPNet{IP: net.IPv4(10, 2, byte(i>>8), byte(i)), Mask: net.CIDRMask(30, 32)}
+		}
+		if err := netlink.AddrAdd(devices[i%2], addr); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := Addresses()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := AddrList(nil, nil, netlink.FAMILY_ALL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := make(map[int][]netip.Prefix)
+	for _, a := range all {
+		addr, _ := netip.AddrFromSlice(a.IP)
+		ones, _ := a.Mask.Size()
+		want[a.LinkIndex] = append(want[a.LinkIndex], netip.PrefixFrom(addr.Unmap(), ones))
+	}
+	if len(all) < 600 || !maps.EqualFunc(got, want, slices.Equal[[]netip.Prefix]) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestAddressOfBrokenMessage(t *testing.T) {
+	for _, m := range [][]byte{nil, make([]byte, 7), append(make([]byte, 8), 0, 0, 1, 0), append(make([]byte, 8), 12, 0, 1, 0, 1, 2, 3)} {
+		if _, _, err := parseAddress(m); err == nil {
+			t.Errorf("% x is an address", m)
+		}
+	}
+	if _, p, err := parseAddress(make([]byte, 8)); err != nil || p.IsValid() {
+		t.Errorf("a message without an address: %v, %v", p, err)
+	}
+}
+
+func TestBrokenDump(t *testing.T) {
+	message := func(kind, flags uint16, data ...byte) []byte {
+		m := binary.NativeEndian.AppendUint32(nil, uint32(unix.NLMSG_HDRLEN+len(data)))
+		m = binary.NativeEndian.AppendUint16(m, kind)
+		m = binary.NativeEndian.AppendUint16(m, flags)
+		return append(append(m, make([]byte, 8)...), data...)
+	}
+	address := message(unix.RTM_NEWADDR, unix.NLM_F_MULTI, make([]byte, unix.SizeofIfAddrmsg)...)
+	failed := binary.NativeEndian.AppendUint32(nil, ^uint32(unix.EBUSY)+1)
+	for name, tt := range map[string]struct {
+		part              []byte
+		seen              int
+		done, interrupted bool
+		err               error
+	}{
+		"more to come": {address, 1, false, false, nil},
+		"the last":     {append(slices.Clone(address), message(unix.NLMSG_DONE, unix.NLM_F_MULTI, 0, 0, 0, 0)...), 1, true, false, nil},
+		"interrupted":  {message(unix.NLMSG_DONE, unix.NLM_F_DUMP_INTR), 0, true, true, nil},
+		"failed":       {message(unix.NLMSG_ERROR, 0, failed...), 0, true, false, unix.EBUSY},
+	} {
+		seen := 0
+		done, interrupted, err := messages(tt.part, func([]byte) error { seen++; return nil })
+		if seen != tt.seen || done != tt.done || interrupted != tt.interrupted || !errors.Is(err, tt.err) {
+			t.Errorf("%s: %d messages, %v, %v, %v", name, seen, done, interrupted, err)
+		}
+	}
+	if _, _, err := messages(address[:20], nil); err == nil {
+		t.Error("a part of a message is one")
 	}
 }

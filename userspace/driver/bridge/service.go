@@ -33,7 +33,7 @@ func (d *Driver) SetAddresses(_ context.Context, n *model.Network, all []netip.A
 
 // AddressesWhole reports whether the bridge has the addresses.
 func (d *Driver) AddressesWhole(made link.Device, all []netip.Addr, s driver.Seen) bool {
-	has := make(map[netip.Addr]bool)
+	has := make(map[netip.Addr]bool, len(s.Addresses[made.Index]))
 	for _, p := range s.Addresses[made.Index] {
 		has[p.Addr()] = true
 	}
