@@ -42,6 +42,7 @@ func (m *Manager) Backends(id string) (all []Backend, warnings []string) {
 	if e == nil {
 		return nil, nil
 	}
+	all = make([]Backend, 0, max(len(e.backends), len(e.spec.Backends)))
 	for key, b := range e.backends {
 		v := b.view(e.spec, key)
 		if !b.reached(e.spec) {

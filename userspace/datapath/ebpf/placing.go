@@ -73,7 +73,7 @@ func (s *services) choose(want datapath.Service, at fronts) ([]uint16, error) {
 		if slots[i] == 0 {
 			continue
 		}
-		for k := range s.ports.of[poolHolder(slots[i])] {
+		for k := range s.ports.of.keys(poolHolder(slots[i])) {
 			if to, is := wanted[k]; is && to != i {
 				slots[to] = 0
 			}
@@ -121,7 +121,7 @@ func (s *services) mayClaim(id string, slot uint16, wanted map[publish.Key]int) 
 	if !s.orphans[slot] {
 		return s.bySlot[slot] == id
 	}
-	for k := range s.ports.of[poolHolder(slot)] {
+	for k := range s.ports.of.keys(poolHolder(slot)) {
 		if _, is := wanted[k]; !is {
 			return false
 		}

@@ -16,9 +16,9 @@ import (
 type ports struct {
 	table   *publish.Table
 	entries map[publish.Key]publish.Entry
-	// of are the keys in entries by whose they are, bits how many of them share a bit of
+	// of are the keys in entries by whose they are; bits how many of them share a bit of
 	// the bitmap.
-	of   map[holder]map[publish.Key]bool
+	of   holdings
 	bits map[model.Port]int
 	// moved are the UDP ports whose flows are still to be compared with what is
 	// published now.
@@ -28,18 +28,6 @@ type ports struct {
 	// closes one by one, cost a few walks and not a thousand.
 	closed map[model.Port]bool
 }
-
-// holder is whose publications are: an endpoint, or a pool of a service.
-type holder struct {
-	slot    uint16
-	service bool
-}
-
-func endpointHolder(slot uint16) holder { return holder{slot, false} }
-
-func poolHolder(slot uint16) holder { return holder{slot, true} }
-
-func holderOf(e publish.Entry) holder { return holder{e.Endpoint, e.Service} }
 
 // adoptPorts repairs what a crash may have left: bits of the port bitmap that don't
 // follow from the entries.
@@ -51,7 +39,7 @@ func adoptPorts(t *publish.Table) (*ports, error) {
 	p := &ports{
 		table:   t,
 		entries: make(map[publish.Key]publish.Entry, len(all)),
-		of:      make(map[holder]map[publish.Key]bool),
+		of:      make(holdings),
 		bits:    make(map[model.Port]int),
 		moved:   make(map[model.Port]bool),
 		closed:  make(map[model.Port]bool),
@@ -99,7 +87,7 @@ func (p *ports) sync(of holder, want map[publish.Key]publish.Entry) error {
 // reachable.
 func (p *ports) replace(of holder, want map[publish.Key]publish.Entry) (map[publish.Key]publish.Entry, error) {
 	former := make(map[publish.Key]publish.Entry)
-	for k := range p.of[of] {
+	for k := range p.of.keys(of) {
 		if e := p.entries[k]; want[k] != e {
 			former[k] = e
 		}
@@ -160,7 +148,7 @@ func (p *ports) delete(k publish.Key) error {
 
 // regenerate gives the publications of an endpoint's slot its owner's new generation.
 func (p *ports) regenerate(slot, generation uint16) error {
-	for k := range p.of[endpointHolder(slot)] {
+	for k := range p.of.keys(endpointHolder(slot)) {
 		e := p.entries[k]
 		e.Generation = generation
 		if err := p.put(k, e); err != nil {
@@ -174,11 +162,7 @@ func (p *ports) regenerate(slot, generation uint16) error {
 func (p *ports) record(k publish.Key, e publish.Entry) bool {
 	lost := p.erase(k)
 	p.entries[k] = e
-	of := holderOf(e)
-	if p.of[of] == nil {
-		p.of[of] = make(map[publish.Key]bool)
-	}
-	p.of[of][k] = true
+	p.of.add(holderOf(e), k)
 	if e.Routed {
 		return false
 	}
@@ -193,11 +177,7 @@ func (p *ports) erase(k publish.Key) bool {
 		return false
 	}
 	delete(p.entries, k)
-	of := holderOf(e)
-	delete(p.of[of], k)
-	if len(p.of[of]) == 0 {
-		delete(p.of, of)
-	}
+	p.of.remove(holderOf(e), k)
 	if e.Routed {
 		return false
 	}

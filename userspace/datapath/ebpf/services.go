@@ -5,7 +5,6 @@ package ebpf
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -93,7 +92,7 @@ func (s *services) ensure(want datapath.Service, at fronts, hz uint32, known fin
 	for _, p := range union(pools, former) {
 		s.endDue(p)
 		// Whatever came of it, nothing stays to which nothing leads.
-		if len(s.ports.of[poolHolder(p.slot)]) == 0 {
+		if !s.ports.of.any(poolHolder(p.slot)) {
 			err = errors.Join(err, s.freeCounted(st, p.slot))
 		}
 	}
@@ -111,7 +110,7 @@ func (s *services) move(want datapath.Service, at fronts, pools []*pool, hz uint
 	settings := service.Settings{Random: want.Random, ByClient: jiffiesOf(want.Affinity, hz), Sources: len(want.Sources) > 0}
 	isNew := make([]bool, len(pools))
 	for i, p := range pools {
-		isNew[i] = p != nil && len(s.ports.of[poolHolder(p.slot)]) == 0
+		isNew[i] = p != nil && !s.ports.of.any(poolHolder(p.slot))
 	}
 	for _, first := range []bool{true, false} {
 		for i, p := range pools {
@@ -155,7 +154,7 @@ func (s *services) fill(p *pool, settings service.Settings, sources []netip.Pref
 // staying are the entries that lead to a slot and are to do so.
 func (s *services) staying(slot uint16, want map[publish.Key]publish.Entry) map[publish.Key]publish.Entry {
 	all := make(map[publish.Key]publish.Entry)
-	for k := range s.ports.of[poolHolder(slot)] {
+	for k := range s.ports.of.keys(poolHolder(slot)) {
 		if _, stays := want[k]; stays {
 			all[k] = s.ports.entries[k]
 		}
@@ -301,11 +300,11 @@ func (s *services) with(endpointID string) (all []datapath.Service) {
 // an earlier process work until they are ensured or pruned.
 func (s *services) addresses() map[netip.Addr]uint16 {
 	all := make(map[netip.Addr]uint16)
-	for of, keys := range s.ports.of {
+	for of := range s.ports.of {
 		if !of.service {
 			continue
 		}
-		for k := range keys {
+		for k := range s.ports.of.keys(of) {
 			if k.Network != 0 {
 				all[k.Addr] = k.Network
 			}
@@ -342,9 +341,9 @@ func setOf(keys []publish.Key) map[publish.Key]bool {
 
 // frontsOf are the keys that lead to a slot, and those that will.
 func (s *services) frontsOf(slot uint16, more map[publish.Key]publish.Entry) map[publish.Key]bool {
-	all := maps.Clone(s.ports.of[poolHolder(slot)])
-	if all == nil {
-		all = make(map[publish.Key]bool)
+	all := make(map[publish.Key]bool)
+	for k := range s.ports.of.keys(poolHolder(slot)) {
+		all[k] = true
 	}
 	for k := range more {
 		all[k] = true
