@@ -68,7 +68,7 @@ type ServiceBackend interface {
 	CreateService(ctx context.Context, req request.ServiceCreate) (request.ServiceView, error)
 	UpdateService(ctx context.Context, ref string, req request.ServiceUpdate) (request.ServiceView, error)
 	// Services returns all, ordered by name.
-	Services(ctx context.Context) ([]request.ServiceView, error)
+	Services(ctx context.Context) iter.Seq[request.ServiceView]
 	Service(ctx context.Context, ref string) (request.ServiceView, error)
 	// CountServices returns the connections of services by ID, of those of others too. One
 	// that has nothing to count is left out.

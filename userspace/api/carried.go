@@ -42,7 +42,7 @@ func (h *handlers) allPorts(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	for _, v := range services {
+	for v := range services {
 		for _, p := range v.Published {
 			binding := PortBinding{ContainerPort: p.Port.Num, Proto: p.Port.Proto, HostIP: p.HostIP, HostPort: p.HostPort}
 			list = append(list, PublishedBy{PortBinding: binding, Service: v.Name, Owner: ownerOf(v.Owner)})

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"net/http"
 	"slices"
 
@@ -39,44 +40,53 @@ func (h *handlers) listServices(w http.ResponseWriter, r *http.Request) error {
 	if err := h.checkServiceNetworks(r.Context(), filters, all); err != nil {
 		return err
 	}
-	all = slices.DeleteFunc(all, func(v request.ServiceView) bool { return !filters.matchService(v) })
-	if err := h.count(r, all); err != nil {
-		return err
-	}
+	// One at a time: the backends of ten thousand services are many.
 	list := []ServiceSummary{}
-	for _, v := range all {
-		list = append(list, summarizeService(v))
+	for v := range all {
+		if filters.matchService(v) {
+			list = append(list, summarizeService(v))
+		}
+	}
+	if err := h.countListed(r, list); err != nil {
+		return err
 	}
 	return writeJSON(w, http.StatusOK, list)
 }
 
-// count adds the connections to services, if the request asks for them.
-func (h *handlers) count(r *http.Request, all []request.ServiceView) error {
+// countListed adds the connections to services, if the request asks for them.
+func (h *handlers) countListed(r *http.Request, list []ServiceSummary) error {
 	asked, err := boolQuery(r, "counts")
 	if err != nil || !asked {
 		return err
 	}
-	return h.countAll(r.Context(), all)
-}
-
-func (h *handlers) countAll(ctx context.Context, all []request.ServiceView) error {
-	var ids []string
-	for i := range all {
-		ids = append(ids, all[i].ID)
+	ids := make([]string, len(list))
+	for i := range list {
+		ids[i] = list[i].ID
 	}
-	counts, err := h.backend.CountServices(ctx, ids...)
+	counts, err := h.backend.CountServices(r.Context(), ids...)
 	if err != nil {
 		return err
 	}
-	for i := range all {
-		c := counts[all[i].ID]
-		all[i].Counts = &c
+	for i := range list {
+		c := counts[ids[i]]
+		list[i].Connections = connectionsOf(&c)
 	}
 	return nil
 }
 
+// count adds the connections to a service.
+func (h *handlers) count(ctx context.Context, v *request.ServiceView) error {
+	counts, err := h.backend.CountServices(ctx, v.ID)
+	if err != nil {
+		return err
+	}
+	c := counts[v.ID]
+	v.Counts = &c
+	return nil
+}
+
 // checkServiceNetworks refuses networks that don't exist.
-func (h *handlers) checkServiceNetworks(ctx context.Context, f Filters, all []request.ServiceView) error {
+func (h *handlers) checkServiceNetworks(ctx context.Context, f Filters, all iter.Seq[request.ServiceView]) error {
 	if len(f["network"]) == 0 {
 		return nil
 	}
@@ -90,8 +100,17 @@ func (h *handlers) checkServiceNetworks(ctx context.Context, f Filters, all []re
 	}
 	return f.CheckNames("network", func(want string) bool {
 		return slices.ContainsFunc(networks, func(n request.NetworkView) bool { return meant(want, n.Name, n.ID) }) ||
-			slices.ContainsFunc(all, func(v request.ServiceView) bool { return serviceOnNetwork(v, want) })
+			anyService(all, func(v request.ServiceView) bool { return serviceOnNetwork(v, want) })
 	}, names)
+}
+
+func anyService(all iter.Seq[request.ServiceView], is func(request.ServiceView) bool) bool {
+	for v := range all {
+		if is(v) {
+			return true
+		}
+	}
+	return false
 }
 
 func (h *handlers) createService(w http.ResponseWriter, r *http.Request) error {
@@ -127,14 +146,13 @@ func (h *handlers) inspectService(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return err
 	}
-	one := []request.ServiceView{v}
 	if asked {
 		// All else is known, and who looks for what is wrong is to see it.
-		if err := h.countAll(r.Context(), one); err != nil {
-			one[0].Warnings = append(slices.Clone(v.Warnings), fmt.Sprintf("its connections can't be counted: %v", err))
+		if err := h.count(r.Context(), &v); err != nil {
+			v.Warnings = append(slices.Clone(v.Warnings), fmt.Sprintf("its connections can't be counted: %v", err))
 		}
 	}
-	return writeJSON(w, http.StatusOK, inspectService(one[0]))
+	return writeJSON(w, http.StatusOK, inspectService(v))
 }
 
 func (h *handlers) removeService(w http.ResponseWriter, r *http.Request) error {
@@ -156,14 +174,17 @@ func (h *handlers) serviceBackends(w http.ResponseWriter, r *http.Request) error
 	if err != nil {
 		return err
 	}
-	one := []request.ServiceView{v}
-	if err := h.count(r, one); err != nil {
+	asked, err := boolQuery(r, "counts")
+	if err == nil && asked {
+		err = h.count(r.Context(), &v)
+	}
+	if err != nil {
 		return err
 	}
 	list := []BackendSummary{}
 	for _, b := range v.Backends {
 		if filters.pattern("name", backendName(b)) && filters.exact("state", string(b.State)) {
-			list = append(list, summarizeBackend(b, one[0].Counts))
+			list = append(list, summarizeBackend(b, v.Counts))
 		}
 	}
 	return writeJSON(w, http.StatusOK, list)
@@ -181,13 +202,9 @@ func (h *handlers) drainService(w http.ResponseWriter, r *http.Request) error {
 }
 
 // everyService lists services, and those of others after them.
-func (h *handlers) everyService(ctx context.Context) ([]request.ServiceView, error) {
-	own, err := h.backend.Services(ctx)
-	if err != nil {
-		return nil, err
-	}
+func (h *handlers) everyService(ctx context.Context) (iter.Seq[request.ServiceView], error) {
 	carried, err := h.backend.Carried(ctx)
-	return append(own, carried.Services...), err
+	return request.Chain(h.backend.Services(ctx), slices.Values(carried.Services)), err
 }
 
 // findService finds a service, or one of others where none of Fairway's is meant:

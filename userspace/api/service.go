@@ -121,10 +121,15 @@ func summarizeService(v request.ServiceView) ServiceSummary {
 	for _, p := range v.Published {
 		s.Published = append(s.Published, ServicePublished{Port: p.Port.Num, Proto: p.Port.Proto, HostIP: p.HostIP, HostPort: p.HostPort})
 	}
-	if c := v.Counts; c != nil {
-		s.Connections = &ServiceConnections{Opened: c.Opened, Open: c.Open, Refused: c.Refused, Strangers: c.Strangers}
-	}
+	s.Connections = connectionsOf(v.Counts)
 	return s
+}
+
+func connectionsOf(c *request.ServiceCounts) *ServiceConnections {
+	if c == nil {
+		return nil
+	}
+	return &ServiceConnections{Opened: c.Opened, Open: c.Open, Refused: c.Refused, Strangers: c.Strangers}
 }
 
 func countBackends(all []request.ServiceBackendView) BackendCount {

@@ -4,6 +4,7 @@ package engine
 
 import (
 	"context"
+	"iter"
 	"net/netip"
 	"slices"
 
@@ -25,10 +26,9 @@ type front struct {
 	proto uint8
 }
 
-func frontsOf(services []request.ServiceView) fronts {
+func frontsOf(services iter.Seq[request.ServiceView]) fronts {
 	all := make(fronts)
-	for i := range services {
-		s := &services[i]
+	for s := range services {
 		is := fronted{s.ID, s.Name}
 		for _, n := range s.Service.Networks {
 			for _, p := range s.Ports {
@@ -45,16 +45,15 @@ func frontsOf(services []request.ServiceView) fronts {
 }
 
 // everyonesServices are those of all owners.
-func (e *Engine) everyonesServices(ctx context.Context) []request.ServiceView {
-	own, _ := e.Services(ctx)
-	return append(own, e.Wanted.Carried(ctx).Services...)
+func (e *Engine) everyonesServices(ctx context.Context) iter.Seq[request.ServiceView] {
+	return request.Chain(e.Services(ctx), slices.Values(e.Wanted.Carried(ctx).Services))
 }
 
 // unserved are the names of services without a backend that serves.
-func unserved(all []request.ServiceView) (names []string) {
-	for i := range all {
-		if !slices.ContainsFunc(all[i].Backends, func(b request.ServiceBackendView) bool { return b.State == model.BackendActive }) {
-			names = append(names, all[i].Name)
+func unserved(all iter.Seq[request.ServiceView]) (names []string) {
+	for s := range all {
+		if !slices.ContainsFunc(s.Backends, func(b request.ServiceBackendView) bool { return b.State == model.BackendActive }) {
+			names = append(names, s.Name)
 		}
 	}
 	return names

@@ -4,6 +4,7 @@ package engine
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/fairway-project/fairway/userspace/datapath"
@@ -23,7 +24,7 @@ func TestServicesOfFlows(t *testing.T) {
 		ID: "2", Name: "other", Ports: []model.ServicePort{{Port: tcp(80), Target: 80}},
 		Published: []model.PublishedPort{{Port: tcp(80), HostIP: netip.IPv6Unspecified(), HostPort: 7000}},
 	}}
-	all := frontsOf([]request.ServiceView{web, other})
+	all := frontsOf(slices.Values([]request.ServiceView{web, other}))
 	for _, c := range []struct {
 		proto       uint8
 		to, becomes string
@@ -44,7 +45,7 @@ func TestServicesOfFlows(t *testing.T) {
 			t.Errorf("%d to %s: %q, want %q", c.proto, c.to, got, c.want)
 		}
 	}
-	if got := frontsOf(nil).of(datapath.Flow{}); got != (fronted{}) {
+	if got := frontsOf(slices.Values[[]request.ServiceView](nil)).of(datapath.Flow{}); got != (fronted{}) {
 		t.Errorf("of no services: %q", got)
 	}
 }

@@ -4,6 +4,7 @@ package engine
 
 import (
 	"context"
+	"iter"
 
 	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/request"
@@ -11,13 +12,14 @@ import (
 )
 
 // Services returns all services, ordered by name.
-func (e *Engine) Services(context.Context) ([]request.ServiceView, error) {
-	all := e.state.allServices()
-	out := make([]request.ServiceView, 0, len(all))
-	for _, s := range all {
-		out = append(out, e.serviceView(s))
+func (e *Engine) Services(context.Context) iter.Seq[request.ServiceView] {
+	return func(yield func(request.ServiceView) bool) {
+		for _, s := range e.state.allServices() {
+			if !yield(e.serviceView(s)) {
+				return
+			}
+		}
 	}
-	return out, nil
 }
 
 // Service returns the service that ref names.
@@ -39,6 +41,9 @@ func (e *Engine) serviceView(s *model.Service) request.ServiceView {
 		v.Networks = append(v.Networks, nv)
 	}
 	backends, warnings := e.services.Backends(s.ID)
+	if len(backends) > 0 {
+		v.Backends = make([]request.ServiceBackendView, 0, len(backends))
+	}
 	for _, b := range backends {
 		v.Backends = append(v.Backends, request.ServiceBackendView{
 			SandboxID: b.SandboxID, Name: b.Name, IPv4: b.IPv4, IPv6: b.IPv6, Port: b.Port, Weight: b.Weight, State: b.State, Reason: b.Reason,

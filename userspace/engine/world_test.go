@@ -270,7 +270,7 @@ func (w *world) snapshot() snapshot {
 	must(w.t, err)
 	s.Sandboxes, err = w.Sandboxes(ctx)
 	must(w.t, err)
-	s.Services, err = w.Services(ctx)
+	s.Services = slices.Collect(w.Services(ctx))
 	must(w.t, err)
 	owned, err := w.links.Owned()
 	must(w.t, err)

@@ -4,6 +4,8 @@ package metrics
 
 import (
 	"context"
+	"iter"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -24,7 +26,7 @@ type Source interface {
 	Stats(context.Context) (datapath.Stats, error)
 	Networks(context.Context) ([]request.NetworkView, error)
 	Sandboxes(context.Context) ([]request.SandboxView, error)
-	Services(context.Context) ([]request.ServiceView, error)
+	Services(context.Context) iter.Seq[request.ServiceView]
 	// ServiceStats are those of all owners' services if none is named.
 	ServiceStats(ctx context.Context, ids ...string) ([]datapath.ServiceStats, error)
 	Carried(context.Context) (request.Carried, error)
@@ -73,15 +75,13 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	if !c.failed(err) {
 		s.model(sandboxes)
 	}
-	services, err := c.source.Services(ctx)
-	if !c.failed(err) {
-		s.add(s.services, float64(len(services)), string(model.OwnerFairway))
-	}
+	services := sums(c.source.Services(ctx))
+	s.add(s.services, float64(len(services)), string(model.OwnerFairway))
 	carried, err := c.source.Carried(ctx)
 	if !c.failed(err) {
 		s.carried(carried)
 	}
-	services = append(services, carried.Services...)
+	services = append(services, sums(slices.Values(carried.Services))...)
 	s.backends(services)
 	serviceStats, err := c.source.ServiceStats(ctx)
 	c.failed(err)

@@ -7,10 +7,12 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"iter"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -45,7 +47,9 @@ func (f *fake) Stats(context.Context) (datapath.Stats, error) { return f.stats, 
 func (f *fake) Networks(context.Context) ([]request.NetworkView, error) {
 	return f.networks, f.networksErr
 }
-func (f *fake) Services(context.Context) ([]request.ServiceView, error) { return f.services, nil }
+func (f *fake) Services(context.Context) iter.Seq[request.ServiceView] {
+	return slices.Values(f.services)
+}
 func (f *fake) ServiceStats(context.Context, ...string) ([]datapath.ServiceStats, error) {
 	return f.serviced, f.servicedErr
 }

@@ -4,6 +4,7 @@ package metrics
 
 import (
 	"cmp"
+	"iter"
 	"maps"
 	"slices"
 
@@ -29,17 +30,43 @@ func labelsOf(v *request.ServiceView) service {
 	return service{v.Name, string(cmp.Or(v.Owner, model.OwnerFairway))}
 }
 
+// serviceSum is what metrics need of a service: ten thousand with all that is known of their
+// backends would be the largest that the daemon holds.
+type serviceSum struct {
+	id string
+	service
+	// backends are how many there are in each of backendStates.
+	backends [3]int
+}
+
+func backendStates() [3]model.BackendState {
+	return [...]model.BackendState{model.BackendActive, model.BackendDraining, model.BackendDown}
+}
+
+func sums(all iter.Seq[request.ServiceView]) (list []serviceSum) {
+	states := backendStates()
+	for v := range all {
+		sum := serviceSum{id: v.ID, service: labelsOf(&v)}
+		for _, b := range v.Backends {
+			if i := slices.Index(states[:], b.State); i >= 0 {
+				sum.backends[i]++
+			}
+		}
+		list = append(list, sum)
+	}
+	return list
+}
+
 // backends exports how many backends each service has in each state. All states are there
 // from the start, so that a service without any backend shows.
-func (s *scrape) backends(services []request.ServiceView) {
+func (s *scrape) backends(services []serviceSum) {
 	counts := make(map[service]map[model.BackendState]int)
-	for i := range services {
-		of := labelsOf(&services[i])
-		if counts[of] == nil {
-			counts[of] = map[model.BackendState]int{model.BackendActive: 0, model.BackendDraining: 0, model.BackendDown: 0}
+	for _, one := range services {
+		if counts[one.service] == nil {
+			counts[one.service] = map[model.BackendState]int{model.BackendActive: 0, model.BackendDraining: 0, model.BackendDown: 0}
 		}
-		for _, b := range services[i].Backends {
-			counts[of][b.State]++
+		for i, state := range backendStates() {
+			counts[one.service][state] += one.backends[i]
 		}
 	}
 	for of, states := range bounded(counts) {
@@ -74,10 +101,10 @@ func bounded(counts map[service]map[model.BackendState]int) map[service]map[mode
 // serviceConnections exports what was counted of services. A sum of those beyond maxNamed would
 // fall whenever a service goes, or gets a name of its own, and look like a restart: they are
 // left out, and which ones follows from the names alone.
-func (s *scrape) serviceConnections(services []request.ServiceView, stats []datapath.ServiceStats) {
+func (s *scrape) serviceConnections(services []serviceSum, stats []datapath.ServiceStats) {
 	of, read := make(map[string]service, len(services)), make(map[string]bool, len(stats))
-	for i := range services {
-		of[services[i].ID] = labelsOf(&services[i])
+	for _, one := range services {
+		of[one.id] = one.service
 	}
 	sums := make(map[service]datapath.ServiceStats)
 	for _, st := range stats {

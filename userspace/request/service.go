@@ -3,6 +3,7 @@
 package request
 
 import (
+	"iter"
 	"net/netip"
 
 	"github.com/fairway-project/fairway/userspace/model"
@@ -120,4 +121,17 @@ type ServiceBackendView struct {
 	State  model.BackendState
 	// Reason says why the state isn't active: the last check's error for one.
 	Reason string
+}
+
+// Chain has what all of these have, one after another.
+func Chain[T any](all ...iter.Seq[T]) iter.Seq[T] {
+	return func(yield func(T) bool) {
+		for _, one := range all {
+			for v := range one {
+				if !yield(v) {
+					return
+				}
+			}
+		}
+	}
 }

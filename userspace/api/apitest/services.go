@@ -4,6 +4,7 @@ package apitest
 
 import (
 	"context"
+	"iter"
 	"slices"
 
 	"github.com/fairway-project/fairway/userspace/model"
@@ -111,10 +112,10 @@ func (f *Fake) RemoveService(_ context.Context, ref string) error {
 }
 
 // Services implements api.Backend.
-func (f *Fake) Services(context.Context) ([]request.ServiceView, error) {
+func (f *Fake) Services(context.Context) iter.Seq[request.ServiceView] {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return slices.Clone(f.services), nil
+	return slices.Values(slices.Clone(f.services))
 }
 
 // Service implements api.Backend.
