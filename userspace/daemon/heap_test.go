@@ -65,7 +65,7 @@ func collections(t *testing.T) {
 		garbage = make([]byte, block)
 	}
 	runtime.ReadMemStats(&after)
-	// Each time that half of what is kept has been made: 20 / 1.5.
+	// Each time that largePercent of what is kept has been made: 20 / 0.9.
 	if n := after.NumGC - before.NumGC; n > 30 {
 		t.Errorf("%d collections for %d MiB of garbage beside %d MiB of state", n, made*block>>20, kept*block>>20)
 	}
@@ -75,7 +75,7 @@ func collections(t *testing.T) {
 
 // burst waits until what was made for a while only is the kernel's again.
 func burst(t *testing.T) {
-	followHeap(10 * time.Millisecond)
+	followHeap(10*time.Millisecond, 0)
 	var state [][]byte
 	for range 1024 {
 		state = append(state, make([]byte, 64<<10))

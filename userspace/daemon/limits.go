@@ -33,11 +33,13 @@ const (
 func setLimits(log *slog.Logger) (inherited unix.Rlimit) {
 	inherited = inheritedFiles()
 	raiseFiles(log)
-	if os.Getenv("GOMEMLIMIT") == "" {
-		followHeap(quiet)
-	}
+	percent := 0
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
+		percent = gcPercent
+		debug.SetGCPercent(percent)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		followHeap(quiet, percent)
 	}
 	return inherited
 }
