@@ -55,10 +55,15 @@ func Run(ctx context.Context, o Options) error {
 	furnish(&settings, place, o.CPU, program, log)
 	r, err := run.Run(ctx, workloads, settings)
 	if err != nil {
-		return errors.Join(err, keepLog(o, log.Name()))
+		return errors.Join(said{err}, keepLog(o, log.Name()))
 	}
 	return write(o, report.Report{Run: r, Machine: machine, AllowBusy: o.AllowBusy})
 }
+
+// said is an error of the run, and not the exit code of a program that the run has started.
+type said struct{ err error }
+
+func (s said) Error() string { return s.err.Error() }
 
 // pause is how long to wait at most for a machine to become quiet again.
 const pause = 2 * time.Second

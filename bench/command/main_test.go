@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -76,6 +77,9 @@ func TestExitCodes(t *testing.T) {
 	var stderr bytes.Buffer
 	if got := exitCode(&stderr, exec.CommandContext(t.Context(), "sh", "-c", "exit 3").Run()); got != 3 || stderr.Len() > 0 {
 		t.Errorf("what has been explained: exit code %d, said %q", got, &stderr)
+	}
+	if got := exitCode(io.Discard, said{exec.CommandContext(t.Context(), "sh", "-c", "exit 3").Run()}); got != 1 {
+		t.Errorf("a program of the run that failed: exit code %d", got)
 	}
 	if got := exitCode(&stderr, errors.Join(errors.New("a"), errors.New("b"))); got != 1 || stderr.String() != "fairway-bench: a\nfairway-bench: b\n" {
 		t.Errorf("two errors: exit code %d, said %q", got, &stderr)

@@ -39,6 +39,8 @@ var (
 	lost       = plan.Metric{Unit: "requests-lost", Better: plan.Lower}
 	shareLost  = plan.Metric{Unit: "share-seconds-lost", Better: plan.Lower}
 	made       = plan.Metric{Unit: "made-daemon-B", Better: plan.Lower}
+	peak       = plan.Metric{Unit: "peak-daemon-B", Better: plan.Lower}
+	rested     = plan.Metric{Unit: "rested-daemon-B", Better: plan.Lower}
 	restarted  = plan.Metric{Unit: "restarted-daemon-B", Better: plan.Lower}
 	serviceSec = plan.Metric{Unit: "made-services/s", Better: plan.Higher}
 )
@@ -158,7 +160,7 @@ func memoryCase(services, backends int) plan.Case {
 		Params: []plan.Param{
 			{Key: keyOp, Value: opMemory}, {Key: keyServices, Value: fmt.Sprint(services)}, {Key: keyBackends, Value: fmt.Sprint(backends)},
 		},
-		Metrics: []plan.Metric{made, restarted, serviceSec}, Arms: []plan.Arm{plan.EBPF}, Pairs: memoryPairs, Single: true,
+		Metrics: []plan.Metric{made, peak, rested, restarted, serviceSec}, Arms: []plan.Arm{plan.EBPF}, Pairs: memoryPairs, Single: true,
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
 	"path/filepath"
 	"strconv"
 
@@ -129,13 +130,32 @@ func (c *fairway) close(ctx context.Context) error {
 	}
 	c.client.Close()
 	if c.w.served > 0 && c.firewall != nil {
-		// To remove thousands of services' rules one by one takes minutes. They are the host's
-		// namespace's, and go with it.
-		return errors.Join(c.daemon.stop(), netns.RemoveDir(filepath.Join(c.w.env.Dir, "run", "netns")))
+		// To remove thousands of services' rules one by one takes minutes.
+		return c.abandon()
 	}
 	args := append([]string{"--socket", c.socket(), "uninstall", "--force", "--purge"}, c.dirs()...)
 	_, err := output(ctx, c.w.host, nil, "", c.w.env.Fairway, args...)
 	return errors.Join(err, c.daemon.stop())
+}
+
+// abandon ends the daemon and removes what is pinned; what else it made goes with the host's
+// namespace.
+func (c *fairway) abandon() error {
+	return errors.Join(c.daemon.stop(), netns.RemoveDir(filepath.Join(c.w.env.Dir, "run", "netns")), os.RemoveAll(c.w.env.BPFFS))
+}
+
+// Abandon has Close not remove one by one what the daemon of an arm that is Fairway's has made.
+func (w *World) Abandon() error {
+	if w == nil {
+		return nil
+	}
+	c, ok := w.carrier.(*fairway)
+	if !ok || c.daemon == nil {
+		return nil
+	}
+	c.client.Close()
+	w.carrier = nil
+	return c.abandon()
 }
 
 // Client talks to the daemon of an arm that is Fairway's; nil on others.
