@@ -22,8 +22,7 @@ static __always_inline struct attachment *attachment_of(__u64 netns, __u32 netwo
 }
 
 /* The endpoint of the attachment; NULL if that is another's by now. */
-static __always_inline struct endpoint *attached_endpoint(const struct attachment *a,
-							  __u32 network)
+static __always_inline struct endpoint *attached_endpoint(const struct attachment *a, __u32 network)
 {
 	struct endpoint *ep = a ? endpoint_at(a->endpoint) : NULL;
 
@@ -57,8 +56,7 @@ static __always_inline bool may_leave_by(const struct bpf_sock *sk, bool v6, con
 	bound[1] = sk->src_ip6[1];
 	bound[2] = sk->src_ip6[2];
 	bound[3] = sk->src_ip6[3];
-	return !addr_is_zero(true, addr) &&
-	       (addr_is_zero(true, bound) || addr6_equal(bound, addr));
+	return !addr_is_zero(true, addr) && (addr_is_zero(true, bound) || addr6_equal(bound, addr));
 }
 
 /* The slot of the pool behind a service's own address in the network; 0 if none is there. */

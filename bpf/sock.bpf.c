@@ -123,8 +123,8 @@ static __always_inline void remember_origin(struct bpf_sock_addr *ctx, bool v6,
 static __always_inline bool remember_led(struct bpf_sock_addr *ctx, bool v6,
 					 const struct destination *d, const struct published *pub)
 {
-	struct led_socket *led =
-		bpf_sk_storage_get(&led_sockets, ctx->sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	struct led_socket *led = bpf_sk_storage_get(&led_sockets, ctx->sk, NULL,
+						    BPF_SK_STORAGE_GET_F_CREATE);
 
 	if (!led)
 		return false;

@@ -105,8 +105,8 @@ enum limit {
 	AFFINITY_WAYS = 4,    /* clients of a set */
 	AFFINITY_BITS = 10,   /* of the number of sets of a pool */
 	AFFINITY_SETS = 1 << AFFINITY_BITS,
-	UPLINK_ADDRS = 4,     /* masquerade candidates per uplink and family */
-	PORT_WORDS = 1024,    /* of 64 bits, one bit per port */
+	UPLINK_ADDRS = 4,  /* masquerade candidates per uplink and family */
+	PORT_WORDS = 1024, /* of 64 bits, one bit per port */
 	COLLECT_BATCH = 1024,
 	CARRY_BATCH = 1024,
 	NEXTHOP_BITS = 12, /* of the number of slots in nexthops, at most 16 */
