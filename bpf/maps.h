@@ -379,6 +379,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, MAX_ENDPOINTS + 1);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct attachment_key);
 	__type(value, struct attachment);
 } attachments SEC(".maps");

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"sync"
 
@@ -195,6 +196,9 @@ func (l *Loader) load(s *survey, clock func() error) error {
 		l.cfg.Logger.Info("programs adopted", "fingerprint", l.fingerprint)
 		return l.identify()
 	}
+	// The kernel's verifier takes more memory than all that the daemon does later: what reading
+	// the object has left mustn't be there beside it.
+	debug.FreeOSMemory()
 	opts := &ebpf.CollectionOptions{MapReplacements: pinned}
 	if err := s.spec.LoadAndAssign(&l.objects, opts); err != nil {
 		return explain(fmt.Errorf("load programs: %w", err))
