@@ -19,6 +19,9 @@ import (
 	"github.com/fairway-project/fairway/test/harness"
 )
 
+// hostGateway is docker0's address, which extra_hosts calls host-gateway.
+const hostGateway = "172.17.0.1"
+
 var exampleOfPage = regexp.MustCompile(`(?s)\n(    services:\n.*?)\n\n[^ ]`)
 
 // composeOfPage is the Compose file of docs/services.md with the suite's server in place of
@@ -137,8 +140,7 @@ func TestComposeService(t *testing.T) {
 		is(t, "source that a container saw", seen, harness.LAN1IP4)
 		d.spread(d.Host, "127.0.0.1:8080", web...)
 		d.spread(d.netns(web[0]), to, web...)
-		// What extra_hosts calls host-gateway.
-		d.spread(d.netns(web[0]), d.docker("network", "inspect", "-f", "{{(index .IPAM.Config 0).Gateway}}", "bridge")+":8080", web...)
+		d.spread(d.netns(web[0]), hostGateway+":8080", web...)
 		d.serving("web", 3, 3)
 		if out := d.Must(t, "ports", "--format", "{{.Host}} {{.Service}}"); !strings.Contains(out, ":8080 web") {
 			t.Errorf("fairway ports: %s", out)

@@ -18,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Daemon is one fairway daemon with directories of its own.
@@ -135,11 +137,9 @@ func (d *Daemon) launch() error {
 func (d *Daemon) ready() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
-	var dialer net.Dialer
 	for {
-		conn, err := dialer.DialContext(ctx, "unix", d.Socket)
-		if err == nil {
-			return conn.Close()
+		if d.listens() {
+			return nil
 		}
 		select {
 		case <-d.exited:
@@ -149,6 +149,24 @@ func (d *Daemon) ready() error {
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
+}
+
+// listens says whether this daemon is who answers at the socket. For some microseconds after
+// a daemon was killed that can be a child of its which hasn't called exec yet, and which has
+// the listening socket until then.
+func (d *Daemon) listens() bool {
+	conn, err := net.Dial("unix", d.Socket)
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	raw, err := conn.(*net.UnixConn).SyscallConn()
+	if err != nil {
+		return false
+	}
+	var peer *unix.Ucred
+	err = raw.Control(func(fd uintptr) { peer, _ = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
+	return err == nil && peer != nil && int(peer.Pid) == d.cmd.Process.Pid
 }
 
 // Pid of the running daemon; 0 if it doesn't run.
