@@ -45,7 +45,9 @@ func TestLongFuzz(t *testing.T) {
 					f.attack(t, a, frames/len(attackers)/len(variants))
 				}
 				f.end(t)
-			}, append(opts, harness.OnlyMode(harness.EBPF), harness.AllowPrivate())...)
+				// Its own world: the host answers fragments that lack others up to a minute later,
+				// by the gateway's address.
+			}, append(opts, harness.OnlyMode(harness.EBPF), harness.AllowPrivate(), harness.Own())...)
 		})
 	}
 }
