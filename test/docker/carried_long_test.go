@@ -18,9 +18,9 @@ import (
 	"github.com/fairway-project/fairway/test/harness"
 )
 
-// TestLongCarriedWhenRunReturns starts containers whose ports are carried when docker run
-// returns, as they are with the engine's own rules, though the daemon hears of no event.
-func TestLongCarriedWhenRunReturns(t *testing.T) {
+// TestLongCarriedWithoutEvents starts containers whose ports are carried by what their proxies and
+// the kernel say, though the daemon hears of no event.
+func TestLongCarriedWithoutEvents(t *testing.T) {
 	onEngines(t, func(t *testing.T, d *engine) {
 		d.start()
 		d.importImage()
@@ -29,7 +29,7 @@ func TestLongCarriedWhenRunReturns(t *testing.T) {
 		for i := range 20 {
 			name := fmt.Sprintf("c%d", i)
 			d.docker("run", "-d", "--name", name, "-p", "7000:80", "-p", "7001:80/udp", image, "/peer", "serve", "80", name)
-			d.carriesNow("tcp 0.0.0.0:7000", "udp 0.0.0.0:7001", "tcp [::]:7000", "udp [::]:7001")
+			d.carries("tcp 0.0.0.0:7000", "udp 0.0.0.0:7001", "tcp [::]:7000", "udp [::]:7001")
 			d.ready(name)
 			d.answersAtOnce(harness.HostIP4+":7000", name)
 			d.docker("rm", "-f", name)

@@ -117,26 +117,22 @@ func (d *engine) mapped(owners map[netip.Addr]string) (f facts, err error) {
 	return f, err
 }
 
-// plumbsFirst reports whether the engine makes a container's interface before it starts the
-// proxies for its ports. Others make it later, and ports follow it some milliseconds later.
-func (d *engine) plumbsFirst() bool { return d.atLeast(26, 0) }
-
-// carriesNow demands that ports, as in "tcp 0.0.0.0:80", are in the pinned maps, and waits for
-// nothing.
-func (d *engine) carriesNow(ports ...string) {
+// carries waits until ports, as in "tcp 0.0.0.0:80", are in the pinned maps: not for as long as
+// until the daemon lists everything again.
+func (d *engine) carries(ports ...string) {
 	d.t.Helper()
-	if !d.plumbsFirst() {
-		return
-	}
-	got, err := d.mapped(nil)
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	for _, port := range ports {
-		if !slices.ContainsFunc(got.Ports, func(line string) bool { return strings.HasPrefix(line, port+" > ") }) {
-			d.t.Errorf("port %s isn't carried: %q", port, got.Ports)
+	harness.EventuallyWithin(d.t, harness.Patience/4, fmt.Sprintf("ports %q to be carried", ports), func() error {
+		got, err := d.mapped(nil)
+		if err != nil {
+			return err
 		}
-	}
+		for _, port := range ports {
+			if !slices.ContainsFunc(got.Ports, func(line string) bool { return strings.HasPrefix(line, port+" > ") }) {
+				return fmt.Errorf("%s isn't among %q", port, got.Ports)
+			}
+		}
+		return nil
+	})
 }
 
 // eachEntry calls fn for every entry of a pinned map.

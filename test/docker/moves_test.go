@@ -66,13 +66,13 @@ func TestGatewayOrder(t *testing.T) {
 }
 
 // Containers that come and go on the same port, one after the other, each reached
-// at once by whoever asks.
+// by whoever asks first.
 func TestRunAndRemove(t *testing.T) {
 	onDocker(t, func(t *testing.T, d *engine) {
 		for i := range 6 {
 			name := fmt.Sprintf("c%d", i)
 			d.docker("run", "-d", "--rm", "--name", name, "-p", "7000:80", "-p", "7001:80/udp", image, "/peer", "serve", "80", name)
-			d.carriesNow("tcp 0.0.0.0:7000", "udp 0.0.0.0:7001")
+			d.carries("tcp 0.0.0.0:7000", "udp 0.0.0.0:7001")
 			d.ready(name)
 			d.answersAtOnce(harness.HostIP4+":7000", name)
 			u, err := harness.GetUDP(d.LAN1, harness.HostIP4+":7001", harness.Within(harness.Patience))

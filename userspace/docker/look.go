@@ -157,7 +157,7 @@ func (w *Watcher) appeared(v device.Veth) {
 
 // bindReported gives a device that the kernel has just reported its endpoint. The last report
 // of a new device is that it has a carrier: that its other end is up, with its addresses, in a
-// container whose process waits for that. Engines before 26 start the proxies before.
+// container whose process waits for that. Engines up to 26 start the proxies before.
 func (w *Watcher) bindReported(v device.Veth) {
 	id := w.networkOn(v.Bridge)
 	if !w.view.complete || id == "" || w.taken()[v.Index] || !w.unbound(id) {

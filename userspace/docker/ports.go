@@ -19,7 +19,8 @@ const holdWait = 3 * time.Second
 
 // HoldPort takes note of a host port that the process pid, a proxy of the engine's,
 // holds for a container. When it returns, the port is carried, if the container's
-// interface is there: engines before 26 put it there later. It waits for the engine, if
+// interface is there: engines up to 26 put it there later, before they start the container's
+// process, and then the kernel's report of it is enough. It waits for the engine, if
 // that answers, for holdWait at most, and then the port is carried later as well. On an
 // internal network it is never carried. An error means that it can't be carried, and
 // nothing was noted.

@@ -121,7 +121,7 @@ func TestProxyOfAnEngineThatIsAway(t *testing.T) {
 	}
 }
 
-// Engines before 26 put the interface into the container when its proxies run. The kernel's
+// Engines up to 26 put the interface into the container when its proxies run. The kernel's
 // report that it is up is enough, without any other look.
 func TestReportBindsADevice(t *testing.T) {
 	w := newWorld(t)
