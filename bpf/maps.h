@@ -122,6 +122,18 @@ struct pool_affinity {
 	__type(value, struct affinity_set);
 };
 
+/*
+ * One bit for each slot that may hold something, by its number / 64. Only the daemon reads it:
+ * before Linux 6.8 it takes a grace period to ask for one slot's table, and there are thousands
+ * of slots ("bpf: Remove unnecessary wait from bpf_map_copy_value()").
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MAX_SERVICES / 64);
+	__type(key, __u32);
+	__type(value, __u64);
+} pool_slots SEC(".maps");
+
 /* Of pools that remember their clients. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);

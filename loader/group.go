@@ -62,7 +62,7 @@ func groups() []group {
 			object.DatapathMapHostAddrs, object.DatapathMapIccLinks,
 		}, said},
 		{"publications", 2, []string{object.DatapathMapPublishedPorts, object.DatapathMapPortBitmap}, said},
-		{"services", 2, []string{object.DatapathMapRings, object.DatapathMapPools, object.DatapathMapAffinities, object.DatapathMapServiceSources}, said},
+		{"services", 2, []string{object.DatapathMapRings, object.DatapathMapPools, object.DatapathMapAffinities, object.DatapathMapServiceSources, object.DatapathMapPoolSlots}, said},
 		{"host", 1, []string{object.DatapathMapUplinks, object.DatapathMapHostState}, said},
 		{"resolvers", 1, []string{object.DatapathMapResolvers}, said},
 		{"sockets", 2, []string{object.DatapathMapSocketOrigins}, copied},

@@ -894,6 +894,7 @@ const (
 	DatapathMapParkedFrames      = "parked_frames"
 	DatapathMapParkedLarges      = "parked_larges"
 	DatapathMapParkedRows        = "parked_rows"
+	DatapathMapPoolSlots         = "pool_slots"
 	DatapathMapPools             = "pools"
 	DatapathMapPortBitmap        = "port_bitmap"
 	DatapathMapPortUses          = "port_uses"
@@ -1090,6 +1091,7 @@ type DatapathMapSpecs struct {
 	ParkedFrames    *ebpf.MapSpec `ebpf:"parked_frames"`
 	ParkedLarges    *ebpf.MapSpec `ebpf:"parked_larges"`
 	ParkedRows      *ebpf.MapSpec `ebpf:"parked_rows"`
+	PoolSlots       *ebpf.MapSpec `ebpf:"pool_slots"`
 	Pools           *ebpf.MapSpec `ebpf:"pools"`
 	PortBitmap      *ebpf.MapSpec `ebpf:"port_bitmap"`
 	PortUses        *ebpf.MapSpec `ebpf:"port_uses"`
@@ -1180,6 +1182,7 @@ type DatapathMaps struct {
 	ParkedFrames    *ebpf.Map `ebpf:"parked_frames"`
 	ParkedLarges    *ebpf.Map `ebpf:"parked_larges"`
 	ParkedRows      *ebpf.Map `ebpf:"parked_rows"`
+	PoolSlots       *ebpf.Map `ebpf:"pool_slots"`
 	Pools           *ebpf.Map `ebpf:"pools"`
 	PortBitmap      *ebpf.Map `ebpf:"port_bitmap"`
 	PortUses        *ebpf.Map `ebpf:"port_uses"`
@@ -1237,6 +1240,7 @@ func (m *DatapathMaps) Close() error {
 		m.ParkedFrames,
 		m.ParkedLarges,
 		m.ParkedRows,
+		m.PoolSlots,
 		m.Pools,
 		m.PortBitmap,
 		m.PortUses,

@@ -13,10 +13,8 @@ package service
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"math/bits"
 	"net/netip"
-	"slices"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
@@ -88,12 +86,14 @@ type Settings struct {
 // Table is the tables of all pools.
 type Table struct {
 	rings, pools, affinities, sources *ebpf.Map
-	swaps                             *swaps
+	// slots has a bit for each slot that may hold something.
+	slots *ebpf.Map
+	swaps *swaps
 }
 
 // New returns the table in these maps, which stay the caller's.
 func New(m *object.DatapathMaps) *Table {
-	return &Table{rings: m.Rings, pools: m.Pools, affinities: m.Affinities, sources: m.ServiceSources, swaps: newSwaps()}
+	return &Table{rings: m.Rings, pools: m.Pools, affinities: m.Affinities, sources: m.ServiceSources, slots: m.PoolSlots, swaps: newSwaps()}
 }
 
 // Limit is the number of slots, less the one that isn't used.
@@ -129,6 +129,9 @@ func (t *Table) PutRing(slot uint16, places []uint16) error {
 		var w object.DatapathRingWord
 		copy(w.Place[:], places[i:])
 		words = append(words, w)
+	}
+	if err := t.mark(slot, true); err != nil {
+		return err
 	}
 	if err := putInner(t.swaps, t.rings, slot, words); err != nil {
 		return fmt.Errorf("ring of pool %d: %w", slot, err)
@@ -215,6 +218,9 @@ func (t *Table) readPool(slot uint16) ([]object.DatapathBackend, error) {
 // of backends that stay each one's, of others the sum. A table that is too small is replaced by
 // a larger one.
 func (t *Table) PutPool(slot uint16, s Settings, backends []Backend) error {
+	if err := t.mark(slot, true); err != nil {
+		return err
+	}
 	pool, err := inner(t.pools, slot)
 	if err != nil {
 		return err
@@ -254,36 +260,6 @@ func (t *Table) PutPool(slot uint16, s Settings, backends []Backend) error {
 	return writeChanged(pool, have, want)
 }
 
-// Used returns the slots in which something stands.
-func (t *Table) Used() ([]uint16, error) {
-	seen := make(map[uint16]bool)
-	for _, m := range []*ebpf.Map{t.rings, t.pools, t.affinities} {
-		if err := eachSlot(m, func(slot uint16) { seen[slot] = true }); err != nil {
-			return nil, fmt.Errorf("pools: %w", err)
-		}
-	}
-	return slices.Sorted(maps.Keys(seen)), nil
-}
-
-// eachSlot calls f for those that aren't empty.
-func eachSlot(m *ebpf.Map, f func(slot uint16)) error {
-	const chunk = 4096
-	keys, ids := make([]uint32, chunk), make([]uint32, chunk)
-	var cursor ebpf.MapBatchCursor
-	for {
-		n, err := m.BatchLookup(&cursor, keys, ids, nil)
-		for _, slot := range keys[:n] {
-			f(uint16(slot))
-		}
-		if errors.Is(err, ebpf.ErrKeyNotExist) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
 // Clear takes what stands in a slot away. Nobody else is to have the slot before those programs
 // are done that look at it still (Pending).
 func (t *Table) Clear(slot uint16) error {
@@ -292,7 +268,7 @@ func (t *Table) Clear(slot uint16) error {
 			return fmt.Errorf("pool %d: %w", slot, err)
 		}
 	}
-	return nil
+	return t.mark(slot, false)
 }
 
 func settingsOf(head *object.DatapathPool) Settings {
