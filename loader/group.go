@@ -109,7 +109,8 @@ func goesWithPrograms(name string, ms *ebpf.MapSpec) bool {
 // sizedByFlows reports whether a map's size follows from that of the flow tables.
 func sizedByFlows(name string) bool {
 	switch name {
-	case object.DatapathMapFlows4, object.DatapathMapFlows6, object.DatapathMapRecent4, object.DatapathMapRecent6:
+	case object.DatapathMapFlows4, object.DatapathMapFlows6, object.DatapathMapRecent4, object.DatapathMapRecent6,
+		object.DatapathMapSocketOrigins:
 		return true
 	}
 	return false

@@ -137,6 +137,21 @@ func TestHalfOfTheFlowTables(t *testing.T) {
 	i.do(t, second.Uninstall)
 }
 
+// Small flow tables have little room for what sockets were led to, too, and a later start takes
+// what there is.
+func TestOriginsFollowTheFlowTables(t *testing.T) {
+	i := newInstance(t)
+	for _, asked := range []uint32{4096, 8192} {
+		i.cfg.FlowTableSize = asked
+		l := i.open(t)
+		if got := l.Maps().SocketOrigins.MaxEntries(); got != 4096 {
+			t.Errorf("asked for flow tables of %d: room for %d sockets, want 4096", asked, got)
+		}
+		i.do(t, l.Close)
+	}
+	i.do(t, func() error { return Remove(i.cfg) })
+}
+
 // pins lists all that is in the instance's directory.
 func (i *instance) pins(t *testing.T) []string {
 	t.Helper()

@@ -104,7 +104,8 @@ func (l layout) isLike(other layout) bool {
 }
 
 // write writes what a table looks like: its kind, sizes, and the members of its key and
-// value. How many entries the tables of flows have isn't part of it.
+// value. How many entries those have whose size follows from that of the flow tables isn't part
+// of it.
 func (l layout) write(w io.Writer) {
 	entries := l.entries
 	if sizedByFlows(l.table) {

@@ -222,6 +222,8 @@ func (l *Loader) setSizes(s *survey) error {
 	all[object.DatapathMapFlows6].MaxEntries = entries
 	all[object.DatapathMapRecent4].MaxEntries = recentEntries(entries)
 	all[object.DatapathMapRecent6].MaxEntries = recentEntries(entries)
+	origins := all[object.DatapathMapSocketOrigins]
+	origins.MaxEntries = min(origins.MaxEntries, entries)
 	return s.keepSizes()
 }
 
