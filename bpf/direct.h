@@ -102,6 +102,7 @@ static __always_inline struct backend *direct_backend(struct bpf_sock_addr *ctx,
 	struct backend *b;
 	struct pool *pool;
 	__be32 own[4];
+	__u64 look;
 
 	if (!owner || !*owner)
 		return NULL;
@@ -123,6 +124,7 @@ static __always_inline struct backend *direct_backend(struct bpf_sock_addr *ctx,
 	client.address = client_address(v6, own);
 	client.flow = mix(mix(cookie, cookie >> 32), port);
 	client.reach = network;
+	client.look = proto == IPPROTO_TCP ? passive_look(v6, own) : 0;
 	net = network_at(network);
 	if (!net || addr_is_zero(v6, own))
 		return NULL;
@@ -138,8 +140,10 @@ static __always_inline struct backend *direct_backend(struct bpf_sock_addr *ctx,
 	own_address(v6, ep, own);
 	if (!may_leave_by(ctx->sk, v6, own))
 		return NULL;
-	b = peer_backend(v6, backend_at(slot, service_index(pool, slot, &client)), shared);
-	if (!b)
+	look = look_at(pool, &client);
+	b = peer_backend(v6, backend_at(slot, service_index(pool, slot, &client, look)), shared);
+	/* Of packets is seen whether one that has failed has come back. */
+	if (!b || is_suspect(b, look))
 		return NULL;
 	__sync_fetch_and_add(&b->flows, 1);
 	__sync_fetch_and_add(&led->led, 1);

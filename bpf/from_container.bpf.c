@@ -57,8 +57,14 @@ static __always_inline int to_host(struct __sk_buff *ctx, bool v6, const struct 
 	    (!v6 || may_be_forwarded(true, p->saddr)))
 		pub = publish_resolve(v6, p->daddr, p->dport, p->proto, FOR_PACKET,
 				      own ? ep->network : 0, &client, &target);
-	if (pub)
-		return to_published(ctx, v6, p, slot, ep, net, pub, target, own, client.why);
+	if (pub) {
+		int action = to_published(ctx, v6, p, slot, ep, net, pub, target, own, client.why);
+		struct flow_plan *plan = action == OPEN ? the_plan() : NULL;
+
+		if (plan)
+			plan->backend = client.backend;
+		return action;
+	}
 	if (gateway_of_network && !own && !is_gateway(v6, net, p->daddr))
 		return dropped(DROP_ISOLATED);
 	if (net->flags & NETWORK_INTERNAL && !gateway_of_network)

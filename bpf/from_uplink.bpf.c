@@ -62,6 +62,7 @@ static __always_inline int published(struct __sk_buff *ctx, bool v6, const struc
 	publish_target(v6, pub, to->daddr);
 	to->slot = pub->endpoint;
 	to->dport = pub->port;
+	to->backend = client.backend;
 	return OPEN_INSIDE;
 }
 

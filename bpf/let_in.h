@@ -29,6 +29,7 @@ static __always_inline enum drop_reason open_presented(struct __sk_buff *ctx, bo
 	addr_copy(v6, to->daddr, p->daddr);
 	to->dport = p->dport;
 	to->kind = was->kind;
+	to->backend = was->backend;
 	addr_copy(v6, p->daddr, was->daddr);
 	p->sport = was->sport;
 	p->dport = was->dport;

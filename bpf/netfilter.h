@@ -182,7 +182,12 @@ static __always_inline int choose_presented_port(bool v6, const struct packet *p
 static __always_inline int present(struct __sk_buff *ctx, bool v6, const struct packet *p,
 				   struct flow_plan *plan)
 {
-	struct presented was = { .sport = p->sport, .dport = p->dport, .kind = plan->kind };
+	struct presented was = {
+		.sport = p->sport,
+		.dport = p->dport,
+		.backend = plan->backend,
+		.kind = plan->kind,
+	};
 	const struct macs macs = {};
 	struct flow6_key *key;
 	struct flow6 *f;

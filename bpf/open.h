@@ -250,6 +250,7 @@ static __always_inline enum drop_reason plan_inside(struct __sk_buff *ctx, bool 
 	plan->origin_action = relayed ? FLOW_FORWARD : FLOW_DELIVER;
 	plan->reply_action = route == ROUTE_UPLINK ? FLOW_FORWARD : FLOW_STACK;
 	plan->kind = to->kind;
+	plan->backend = to->backend;
 	return DROP_NONE;
 }
 

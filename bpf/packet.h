@@ -49,6 +49,7 @@ struct packet {
 	__u8 icmp_type;
 	__u8 tos;
 	__u8 frag_proto; /* IPv6: what the fragment header says is next, in all fragments */
+	__u8 again;      /* a SYN that a backend left unanswered; see passive.h */
 };
 
 #define MAX_L4_OFF 0x1ff

@@ -62,7 +62,7 @@ static __always_inline void flow_flip(const struct packet *p, const struct flow_
 				      struct flow *f)
 {
 	f->state = 0;
-	f->tcp_ack = 0;
+	f->tcp_ack = plan->backend;
 	f->tcp_end = 0;
 	f->sport = p->dport;
 	f->dport = p->sport;

@@ -30,6 +30,7 @@ struct flow_plan {
 	__u8 reply_action;
 	__u8 kind;
 	__u8 pad[3];
+	__u32 backend; /* name of the one whose answers count, or 0; see passive.h */
 };
 
 /* Where a packet from outside is led. */
@@ -37,6 +38,7 @@ struct inside {
 	__be32 daddr[4];
 	__u32 network; /* whose address it has itself, or MAX_NETWORKS; to_uplink: whose source */
 	__u32 slot;
+	__u32 backend; /* as of flow_plan */
 	__be16 dport;
 	__u8 kind;
 	__u8 pad;
@@ -73,6 +75,7 @@ struct parking {
 struct scratch {
 	__u64 fib[8];  /* struct bpf_fib_lookup */
 	__u32 program; /* enum program; see calls.h */
+	__u32 left;    /* name of a backend, if packet.again */
 	struct answer answer;
 	struct packet packet;
 	struct inside inside;

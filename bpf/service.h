@@ -13,8 +13,7 @@
  */
 #pragma once
 
-#include "endpoint.h"
-#include "share.h"
+#include "passive.h"
 
 /* With all but one backend of three gone, one flow in 400,000 finds nobody. */
 #define CHOICE_TRIES 32
@@ -33,26 +32,11 @@ struct client {
 	__u32 address;      /* hash of the client */
 	__u32 flow;         /* and of all that tells its flows apart */
 	__u32 reach;        /* enum reach */
+	__u64 look;         /* PASSIVE_LOOKS... */
+	__u32 left;         /* name of the backend that left the same SYN unanswered, or 0 */
+	__u32 backend;      /* out: name of the chosen one, if its answer counts */
 	enum drop_reason why;
 };
-
-/* Entry of the table in the slot; NULL if there is none. */
-static __always_inline void *entry_of(void *tables, __u32 slot, __u32 index)
-{
-	void *table = bpf_map_lookup_elem(tables, &slot);
-
-	return table ? bpf_map_lookup_elem(table, &index) : NULL;
-}
-
-static __always_inline struct pool *pool_at(__u32 slot)
-{
-	return entry_of(&pools, slot, 0);
-}
-
-static __always_inline struct backend *backend_at(__u32 slot, __u32 index)
-{
-	return index ? entry_of(&pools, slot, index) : NULL;
-}
 
 /* How many places the ring has; 0 if no backend is active. */
 static __always_inline __u32 ring_size(__u32 slot)
@@ -104,30 +88,50 @@ static __always_inline bool backend_serves(const struct backend *b, __u32 reach)
 	return ep && reaches(reach, ep->network);
 }
 
-/* The backend at the place, by its index, if it serves; else 0. Not inline: see port_try4(). */
-__noinline int service_try(__u32 slot, __u32 place, __u32 reach)
-{
-	__u32 index = ring_at(slot, place);
+/* Set beside an index: others are to be preferred. */
+#define CHOICE_LAST (1 << 16)
 
-	return backend_serves(backend_at(slot, index), reach) ? index : 0;
+/* Whether others are to be preferred to a backend that serves. */
+static __always_inline bool is_last_choice(const struct backend *b, __u32 index, __u64 look)
+{
+	return index == (look & PASSIVE_INDEX) || passes_over(b, look);
 }
 
-/* The backend for a client, by its index; 0 if none serves. */
-__noinline int service_choose(__u32 slot, __u32 hash, __u32 reach)
+/*
+ * The backend at the place, by its index, if it serves, perhaps as the last choice; else 0. Not
+ * inline: see port_try4().
+ */
+__noinline int service_try(__u32 slot, __u32 place, __u32 reach, __u64 look)
 {
-	__u32 size = ring_size(slot);
+	__u32 index = ring_at(slot, place);
+	struct backend *b = backend_at(slot, index);
+
+	if (!b || !backend_serves(b, reach))
+		return 0;
+	return is_last_choice(b, index, look) ? index | CHOICE_LAST : index;
+}
+
+/*
+ * The backend for a client, by its index, perhaps as the last choice; 0 if none serves. That they
+ * fail is no reason to serve nobody.
+ */
+__noinline int service_choose(__u32 slot, __u32 hash, __u32 reach, __u64 look)
+{
+	__u32 size = ring_size(slot), last = 0;
 	int i;
 
 	if (!size)
 		return 0;
 	for (i = 0; i < CHOICE_TRIES; i++) {
-		int index = service_try(slot, hash % size, reach);
+		__u32 index = service_try(slot, hash % size, reach, look);
 
-		if (index)
+		if (index && !(index & CHOICE_LAST))
 			return index;
+		if (!last)
+			last = index;
 		hash = mix(hash, i);
 	}
-	return 0;
+	return last;
 }
 
 /*
@@ -152,8 +156,8 @@ static __always_inline bool affinity_lasts(const struct affinity *a, __u32 now, 
 	return a->backend && left && left <= timeout + touch_jiffies;
 }
 
-/* The backend that the client had, by its index, if it serves still; else 0. */
-__noinline int affinity_find(__u32 slot, __u32 client, __u32 timeout, __u32 reach)
+/* The backend that the client had, by its index, if it serves, perhaps as the last choice; else 0. */
+__noinline int affinity_find(__u32 slot, __u32 client, __u32 timeout, __u32 reach, __u64 look)
 {
 	struct affinity_set *set = affinity_at(slot, client);
 	__u32 now = bpf_jiffies64();
@@ -164,11 +168,15 @@ __noinline int affinity_find(__u32 slot, __u32 client, __u32 timeout, __u32 reac
 #pragma clang loop unroll(full)
 	for (i = 0; i < AFFINITY_WAYS; i++) {
 		struct affinity *a = &set->ways[i];
+		struct backend *b;
 
 		if (a->client != client || !affinity_lasts(a, now, timeout))
 			continue;
-		if (!backend_serves(backend_at(slot, a->backend), reach))
+		b = backend_at(slot, a->backend);
+		if (!b || !backend_serves(b, reach))
 			return 0;
+		if (is_last_choice(b, a->backend, look))
+			return a->backend | CHOICE_LAST;
 		a->until = now + timeout;
 		return a->backend;
 	}
@@ -229,22 +237,37 @@ static __always_inline __u32 draw(const struct client *client)
 	return bpf_get_prandom_u32();
 }
 
-/* The client's backend, by its index; 0 if none serves. */
+/*
+ * The client's backend, by its index; 0 if none serves. Who passes over the one that it had gets
+ * another one as long as that takes, and the same again after it.
+ */
 static __always_inline __u32 service_index(const struct pool *pool, __u32 slot,
-					   const struct client *client)
+					   const struct client *client, __u64 look)
 {
-	__u32 index, hash = client->address, timeout = pool->affinity;
-	bool random = pool->flags & POOL_RANDOM;
+	bool by_client = pool->flags & POOL_BY_CLIENT;
+	__u32 index, had = 0, hash = by_client ? client->address : client->flow;
 
-	if (!(pool->flags & POOL_BY_CLIENT))
-		return service_choose(slot, random ? draw(client) : client->flow, client->reach);
-	index = affinity_find(slot, hash, timeout, client->reach);
-	if (index)
-		return index;
-	index = service_choose(slot, random ? draw(client) : hash, client->reach);
-	if (index)
-		affinity_keep(slot, hash, timeout, index);
+	if (by_client) {
+		had = affinity_find(slot, hash, pool->affinity, client->reach, look);
+		if (had && !(had & CHOICE_LAST))
+			return had;
+	}
+	if (look & PASSIVE_INDEX)
+		hash = bpf_get_prandom_u32();
+	else if (pool->flags & POOL_RANDOM && !had)
+		hash = draw(client);
+	index = service_choose(slot, hash, client->reach, look);
+	if (had && index & CHOICE_LAST)
+		index = had;
+	index &= PASSIVE_INDEX;
+	if (index && by_client && !had && !(look & PASSIVE_INDEX))
+		affinity_keep(slot, client->address, pool->affinity, index);
 	return index;
+}
+
+static __always_inline __u64 look_at(const struct pool *pool, const struct client *client)
+{
+	return pool->flags & POOL_PASSIVE ? client->look : 0;
 }
 
 /*
@@ -255,8 +278,11 @@ static __always_inline struct backend *service_backend(bool v6, __u32 slot, stru
 {
 	struct pool *pool = pool_at(slot);
 	struct backend *b;
+	__u32 index;
+	__u64 look;
 
 	client->why = DROP_NO_BACKEND;
+	client->backend = 0;
 	if (!pool)
 		return NULL;
 	if (!client_may_use(v6, pool, slot, client)) {
@@ -264,32 +290,38 @@ static __always_inline struct backend *service_backend(bool v6, __u32 slot, stru
 		__sync_fetch_and_add(&pool->strangers, 1);
 		return NULL;
 	}
-	b = backend_at(slot, service_index(pool, slot, client));
-	__sync_fetch_and_add(b ? &b->flows : &pool->refused, 1);
+	look = look_at(pool, client);
+	if (look && slot_of_name(client->left) == slot)
+		look |= index_of_name(client->left);
+	index = service_index(pool, slot, client, look);
+	if (look && index)
+		client->backend = backend_name(slot, index);
+	b = backend_at(slot, index);
+	/* A SYN that is sent again is no other flow. */
+	if (!b)
+		__sync_fetch_and_add(&pool->refused, 1);
+	else if (!client->left)
+		__sync_fetch_and_add(&b->flows, 1);
 	return b;
-}
-
-/* What tells a client by its address. */
-static __always_inline __u32 client_address(bool v6, const __be32 *addr)
-{
-	__u32 hash = mix(0, addr[0]);
-	int i;
-
-#pragma clang loop unroll(full)
-	for (i = 1; v6 && i < 4; i++)
-		hash = mix(hash, addr[i]);
-	return hash;
 }
 
 /* Whose flow a packet would begin. */
 static __always_inline struct client client_of(bool v6, const struct packet *p)
 {
 	__u32 address = client_address(v6, p->saddr), flow;
+	__u64 look = 0;
 	int i;
 
 	flow = mix(mix(address, (__u32)p->sport << 16 | p->dport), p->proto);
 #pragma clang loop unroll(full)
 	for (i = 0; i < (v6 ? 4 : 1); i++)
 		flow = mix(flow, p->daddr[i]);
-	return (struct client){ .addr = p->saddr, .address = address, .flow = flow };
+	/* What is in its middle goes on where it was, and nothing else shows who answers. */
+	if (p->proto == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)
+		look = passive_look(v6, p->saddr);
+	return (struct client){ .addr = p->saddr,
+				.address = address,
+				.flow = flow,
+				.look = look,
+				.left = backend_left(p) };
 }

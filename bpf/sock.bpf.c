@@ -56,8 +56,11 @@ static __always_inline struct client client_of_socket(struct bpf_sock_addr *ctx,
 {
 	__u64 cookie = bpf_get_socket_cookie(ctx);
 
+	/* What becomes of it no program sees. */
 	return (struct client){ .flow = mix(mix(cookie, cookie >> 32), d->port),
-				.reach = REACH_ALL | REACH_OUTSIDE };
+				.reach = REACH_ALL | REACH_OUTSIDE,
+				.look = d->proto == IPPROTO_TCP ? PASSIVE_LOOKS | PASSIVE_UNSEEN :
+								  0 };
 }
 
 /*

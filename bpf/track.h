@@ -6,6 +6,7 @@
 #pragma once
 
 #include "flow.h"
+#include "passive.h"
 
 /* Sequence number after the packet's last byte. */
 static __always_inline __u32 tcp_end(const struct __sk_buff *ctx, const struct packet *p)
@@ -96,10 +97,15 @@ static __always_inline enum flow_fate track_tcp_event(const struct packet *p, st
 			__sync_fetch_and_or(&f->state, FLOW_FIN);
 		return FLOW_FOUND;
 	}
+	if (p->tcp_flags & TCP_ACK)
+		return FLOW_FOUND;
 	/* A SYN recycles what is closed (RFC 6056 port reuse, RFC 1122 4.2.2.13). */
-	if (!(p->tcp_flags & TCP_ACK) && tcp_is_closed(f, twin))
+	if (tcp_is_closed(f, twin))
 		return FLOW_SUPERSEDED;
-	return FLOW_FOUND;
+	if (!is_unanswered(p, f, twin))
+		return FLOW_FOUND;
+	leave_backend(twin);
+	return FLOW_SUPERSEDED;
 }
 
 __noinline int track_tcp_event4(const struct packet *p, struct flow4 *f)
@@ -121,11 +127,13 @@ static __always_inline enum flow_fate flow_track_tcp_event(bool v6, const struct
 }
 
 /* The bits that a segment adds, its numbers taken down. */
-static __always_inline __u32 flow_track_tcp(struct __sk_buff *ctx, const struct packet *p,
+static __always_inline __u32 flow_track_tcp(struct __sk_buff *ctx, bool v6, const struct packet *p,
 					    struct flow *f, __u16 zone)
 {
 	__u32 bits = 0;
 
+	if (p->tcp_flags & (TCP_SYN | TCP_RST) && zone != ZONE_WORLD && awaits_reply(f))
+		flow_learn(v6, p, f);
 	if (p->tcp_flags & TCP_RST || !tcp_continues(p, f, zone))
 		return 0;
 	if (p->tcp_flags & TCP_SYN)
@@ -155,7 +163,7 @@ static __always_inline enum flow_fate flow_track(struct __sk_buff *ctx, bool v6,
 	if (!*ep)
 		return FLOW_SUPERSEDED;
 	if (p->proto == IPPROTO_TCP && !(p->flags & PKT_LATER_FRAGMENT)) {
-		__u32 tcp_bits = flow_track_tcp(ctx, p, f, zone);
+		__u32 tcp_bits = flow_track_tcp(ctx, v6, p, f, zone);
 
 		if (p->tcp_flags & (TCP_SYN | TCP_RST) ||
 		    (p->tcp_flags & TCP_FIN && !(tcp_bits & FLOW_FIN))) {

@@ -111,8 +111,9 @@ enum limit {
 	CARRY_BATCH = 1024,
 	NEXTHOP_BITS = 12, /* of the number of slots in nexthops, at most 16 */
 	NEXTHOPS = 1 << NEXTHOP_BITS,
-	NEXTHOP_PLACES = 8, /* where a next hop may be, beginning with that of its hash */
-	PROTOCOLS = 256,    /* of a family */
+	NEXTHOP_PLACES = 8,   /* where a next hop may be, beginning with that of its hash */
+	PROTOCOLS = 256,      /* of a family */
+	PASSIVE_LONGEST = 60, /* seconds for which a backend is passed over at most */
 
 	/* Later fragments that wait; see park.bpf.c. All but the frames are powers of two. */
 	PARK_ROWS = 8,     /* of outside and of containers, beside the one that the busy share */
@@ -266,12 +267,24 @@ enum backend_state {
 	BACKEND_DOWN = 3,     /* has none */
 };
 
+/* How a backend answered, as programs saw it; see passive.h. Clients are told by short hashes. */
+struct notes {
+	__u16 clients[2]; /* the first two that it refused since it accepted somebody */
+	__u16 served;     /* the last that it accepted, and hasn't refused since */
+	__u8 failures;    /* how often each of the two, up to three, in two bits; NOTES_ALL */
+	__u8 period;      /* seconds for which it is passed over; 0: it isn't */
+};
+
+#define NOTES_ALL 0x10 /* there was a third one */
+
 /* One that new flows of a service are led to. */
 struct backend {
 	struct published at; /* as of a port that is published for it alone */
 	__u64 flows;         /* that were led to it */
 	__u32 state;         /* enum backend_state */
-	__u32 pad[7];
+	__u32 until;         /* jiffies; those that it refused pass it over till then */
+	struct notes notes;  /* aligned to 8 bytes, since it is changed as one word */
+	__u32 pad[4];
 };
 
 enum pool_flag {
@@ -280,16 +293,18 @@ enum pool_flag {
 	POOL_SOURCES = 4,   /* has entries in service_sources, which others mustn't use */
 	/* In the upper half: slot of the network that all active backends are on; 0: of several. */
 	POOL_NETWORK_SHIFT = 16,
+	POOL_PASSIVE = 8, /* passes over backends that fail; see passive.h */
 };
 
 /* What is said of a pool as a whole: stands where no backend does, at index 0. */
 struct pool {
-	__u32 flags;     /* POOL_* */
-	__u32 affinity;  /* jiffies for which a client is remembered; POOL_BY_CLIENT */
-	__u64 refused;   /* flows for which there was no backend */
-	__u64 strangers; /* flows that came from elsewhere than its sources */
-	__u64 past;      /* flows of backends that are gone */
-	__u32 pad[8];
+	__u32 flags;       /* POOL_* */
+	__u32 affinity;    /* jiffies for which a client is remembered; POOL_BY_CLIENT */
+	__u64 refused;     /* flows for which there was no backend */
+	__u64 strangers;   /* flows that came from elsewhere than its sources */
+	__u64 past;        /* flows of backends that are gone */
+	__u64 passed_over; /* times that a backend began to be passed over */
+	__u32 pad[6];
 };
 
 /*
@@ -504,10 +519,14 @@ enum flow_netfilter {
 struct flow {
 	__u32 last_seen; /* jiffies, low 32 bits; FLOW_DEAD when condemned */
 	__u32 state;     /* FLOW_SEEN... */
-	__u32 tcp_ack;   /* last acknowledgement sent in this direction; see flow_begun() */
-	__u32 tcp_end;   /* sequence number after the last segment sent */
-	__u32 oif;       /* ifindex to redirect to; FLOW_DELIVER: zone of the other entry */
-	__u32 nexthop;   /* slot in nexthops, and its generation above; 0: ask the FIB */
+	/*
+	 * Last acknowledgement sent in this direction; see flow_begun(). Of replies none of which
+	 * was seen: the name of the service's backend, or 0.
+	 */
+	__u32 tcp_ack;
+	__u32 tcp_end; /* sequence number after the last segment sent */
+	__u32 oif;     /* ifindex to redirect to; FLOW_DELIVER: zone of the other entry */
+	__u32 nexthop; /* slot in nexthops, and its generation above; 0: ask the FIB */
 	__u16 route_generation;
 	__u16 netfilter; /* rules that let this direction pass, and FLOW_SETTLED */
 	__be16 sport;    /* ports after translation */
@@ -539,7 +558,8 @@ struct presented {
 	__be32 daddr[4];
 	__be16 sport;
 	__be16 dport;
-	__u8 kind; /* enum flow_kind */
+	__u32 backend; /* as of flow_plan */
+	__u8 kind;     /* enum flow_kind */
 	__u8 pad[3];
 };
 

@@ -55,14 +55,15 @@ func (p pools) put(h *testrun.Host, v6 bool) error {
 	return h.CopyPool(last, slots[:len(slots)-1])
 }
 
-// fill gives a slot its backends, at ports of one endpoint, and the ring that a daemon makes.
+// fill gives a slot its backends, at ports of one endpoint, and the settings and the ring that a
+// daemon makes.
 func (p pools) fill(h *testrun.Host, v6 bool, slot uint16) error {
 	backends, members := make([]service.Backend, p.backends), make([]maglev.Backend, p.backends)
 	for i := range backends {
 		backends[i] = testrun.Backend(h.Web, v6, target+uint16(i))
 		members[i] = maglev.Backend{Name: netip.AddrPortFrom(h.Web.Addr(v6), target+uint16(i)).String(), Weight: 1}
 	}
-	if err := h.PutPool(slot, service.Settings{}, backends...); err != nil {
+	if err := h.PutPool(slot, service.Settings{Passive: true}, backends...); err != nil {
 		return err
 	}
 	places := maglev.Table(members, maglev.Size(len(members)))

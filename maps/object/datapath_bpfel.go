@@ -48,7 +48,15 @@ type DatapathBackend struct {
 	At    DatapathPublished
 	Flows uint64
 	State uint32
-	Pad   [7]uint32
+	Until uint32
+	Notes struct {
+		_        structs.HostLayout
+		Clients  [2]uint16
+		Served   uint16
+		Failures uint8
+		Period   uint8
+	}
+	Pad [4]uint32
 }
 
 type DatapathBackendState uint32
@@ -222,16 +230,25 @@ type DatapathEnums struct {
 		}
 		Flows uint64
 		State uint32
-		Pad   [7]uint32
+		Until uint32
+		Notes struct {
+			_        structs.HostLayout
+			Clients  [2]uint16
+			Served   uint16
+			Failures uint8
+			Period   uint8
+		}
+		Pad [4]uint32
 	}
 	Pool struct {
-		_         structs.HostLayout
-		Flags     uint32
-		Affinity  uint32
-		Refused   uint64
-		Strangers uint64
-		Past      uint64
-		Pad       [8]uint32
+		_          structs.HostLayout
+		Flags      uint32
+		Affinity   uint32
+		Refused    uint64
+		Strangers  uint64
+		Past       uint64
+		PassedOver uint64
+		Pad        [6]uint32
 	}
 	AffinitySet struct {
 		_    structs.HostLayout
@@ -466,6 +483,7 @@ const (
 	DatapathLimitNEXTHOPS          DatapathLimit = 4096
 	DatapathLimitNEXTHOP_PLACES    DatapathLimit = 8
 	DatapathLimitPROTOCOLS         DatapathLimit = 256
+	DatapathLimitPASSIVE_LONGEST   DatapathLimit = 60
 	DatapathLimitPARK_ROWS         DatapathLimit = 8
 	DatapathLimitPARK_PLACES       DatapathLimit = 64
 	DatapathLimitPARK_FRAME        DatapathLimit = 1536
@@ -591,13 +609,14 @@ type DatapathParkedRow struct {
 }
 
 type DatapathPool struct {
-	_         structs.HostLayout
-	Flags     uint32
-	Affinity  uint32
-	Refused   uint64
-	Strangers uint64
-	Past      uint64
-	Pad       [8]uint32
+	_          structs.HostLayout
+	Flags      uint32
+	Affinity   uint32
+	Refused    uint64
+	Strangers  uint64
+	Past       uint64
+	PassedOver uint64
+	Pad        [6]uint32
 }
 
 type DatapathPoolFlag uint32
@@ -607,15 +626,17 @@ const (
 	DatapathPoolFlagPOOL_BY_CLIENT     DatapathPoolFlag = 2
 	DatapathPoolFlagPOOL_SOURCES       DatapathPoolFlag = 4
 	DatapathPoolFlagPOOL_NETWORK_SHIFT DatapathPoolFlag = 16
+	DatapathPoolFlagPOOL_PASSIVE       DatapathPoolFlag = 8
 )
 
 type DatapathPresented struct {
-	_     structs.HostLayout
-	Daddr [4]uint32
-	Sport uint16
-	Dport uint16
-	Kind  uint8
-	Pad   [3]uint8
+	_       structs.HostLayout
+	Daddr   [4]uint32
+	Sport   uint16
+	Dport   uint16
+	Backend uint32
+	Kind    uint8
+	Pad     [3]uint8
 }
 
 type DatapathPressure struct {
@@ -680,6 +701,7 @@ type DatapathScratch struct {
 	_       structs.HostLayout
 	Fib     [8]uint64
 	Program uint32
+	Left    uint32
 	Answer  struct {
 		_    structs.HostLayout
 		Type uint8
@@ -705,13 +727,15 @@ type DatapathScratch struct {
 		IcmpType  uint8
 		Tos       uint8
 		FragProto uint8
-		_         [3]byte
+		Again     uint8
+		_         [2]byte
 	}
 	Inside struct {
 		_       structs.HostLayout
 		Daddr   [4]uint32
 		Network uint32
 		Slot    uint32
+		Backend uint32
 		Dport   uint16
 		Kind    uint8
 		Pad     uint8
@@ -737,7 +761,8 @@ type DatapathScratch struct {
 			IcmpType  uint8
 			Tos       uint8
 			FragProto uint8
-			_         [3]byte
+			Again     uint8
+			_         [2]byte
 		}
 		L3Off uint32
 		L4Off uint32
@@ -765,6 +790,7 @@ type DatapathScratch struct {
 		ReplyAction      uint8
 		Kind             uint8
 		Pad              [3]uint8
+		Backend          uint32
 	}
 	Flow    DatapathFlow6
 	Key     DatapathFlow6Key
@@ -776,6 +802,7 @@ type DatapathScratch struct {
 		Spared  uint32
 		Key     DatapathFragKey
 	}
+	_ [4]byte
 }
 
 type DatapathShare struct {

@@ -58,15 +58,26 @@ type Counts struct {
 	// elsewhere than its sources.
 	Refused, Strangers uint64
 	// Past are flows that were led to backends which are gone, Backends those of each other one.
-	Past     uint64
-	Backends []BackendCount
+	Past uint64
+	// PassedOver is how often backends began to be passed over.
+	PassedOver uint64
+	Backends   []BackendCount
 }
 
 // BackendCount is what programs count of a backend.
 type BackendCount struct {
 	Target netip.AddrPort
 	// Flows are those that were led to it.
-	Flows uint64
+	Flows   uint64
+	refuses bool
+	// until is in jiffies.
+	until uint32
+}
+
+// PassedOver reports whether new flows of all clients, or of some, pass it over now, in jiffies, of
+// which hz make a second.
+func (b BackendCount) PassedOver(now, hz uint32) bool {
+	return b.refuses && b.until-now-1 < uint32(object.DatapathLimitPASSIVE_LONGEST)*hz
 }
 
 // Settings are of a pool as a whole.
@@ -81,6 +92,8 @@ type Settings struct {
 	// Network is the slot of the network that the endpoints of all active backends are on; 0 if
 	// they are on several, or outside, or there are none.
 	Network uint16
+	// Passive has new flows pass over backends that refuse clients.
+	Passive bool
 }
 
 // Table is the tables of all pools.
@@ -167,10 +180,10 @@ func (t *Table) Counts(slot uint16) (c Counts, err error) {
 		return c, err
 	}
 	head := headOf(&all[0])
-	c.Refused, c.Strangers, c.Past = head.Refused, head.Strangers, head.Past
+	c.Refused, c.Strangers, c.Past, c.PassedOver = head.Refused, head.Strangers, head.Past, head.PassedOver
 	for i := range all[1:] {
 		if b := fromValue(&all[1+i]); b.State != None {
-			c.Backends = append(c.Backends, BackendCount{b.Target, all[1+i].Flows})
+			c.Backends = append(c.Backends, BackendCount{b.Target, all[1+i].Flows, all[1+i].Notes.Period != 0, all[1+i].Until})
 		}
 	}
 	return c, nil
@@ -195,6 +208,7 @@ func (t *Table) Inherit(slot uint16, c Counts) error {
 	head.Refused += c.Refused
 	head.Strangers += c.Strangers
 	head.Past += c.Past
+	head.PassedOver += c.PassedOver
 	for _, b := range c.Backends {
 		head.Past += b.Flows
 	}
@@ -235,6 +249,7 @@ func (t *Table) PutPool(slot uint16, s Settings, backends []Backend) error {
 	want := make([]object.DatapathBackend, 1+len(backends))
 	copy(want, have[:min(len(have), 1)])
 	head := headOf(&want[0])
+	passive := s.Passive && settingsOf(head).Passive
 	head.Flags, head.Affinity = flagsOf(s), s.ByClient
 	if err := t.remember(slot, s.ByClient != 0); err != nil {
 		return err
@@ -244,7 +259,7 @@ func (t *Table) PutPool(slot uint16, s Settings, backends []Backend) error {
 	}
 	for i := 1; i < len(have); i++ {
 		if i < len(want) && sameOwner(&have[i], &want[i]) {
-			want[i].Flows = have[i].Flows
+			keepNotes(&want[i], &have[i], passive)
 		} else {
 			head.Past += have[i].Flows
 		}
@@ -277,6 +292,7 @@ func settingsOf(head *object.DatapathPool) Settings {
 		ByClient: head.Affinity,
 		Sources:  head.Flags&uint32(object.DatapathPoolFlagPOOL_SOURCES) != 0,
 		Network:  uint16(head.Flags >> uint32(object.DatapathPoolFlagPOOL_NETWORK_SHIFT)),
+		Passive:  head.Flags&uint32(object.DatapathPoolFlagPOOL_PASSIVE) != 0,
 	}
 }
 
@@ -290,6 +306,9 @@ func flagsOf(s Settings) (flags uint32) {
 	}
 	if s.Sources {
 		flags |= uint32(object.DatapathPoolFlagPOOL_SOURCES)
+	}
+	if s.Passive {
+		flags |= uint32(object.DatapathPoolFlagPOOL_PASSIVE)
 	}
 	return flags
 }
@@ -318,6 +337,15 @@ func writeChanged(pool *ebpf.Map, have, want []object.DatapathBackend) error {
 // sameOwner tells whether what was counted of one is the other's.
 func sameOwner(a, b *object.DatapathBackend) bool {
 	return a.At.Addr == b.At.Addr && a.At.Port == b.At.Port && a.State != uint32(None)
+}
+
+// keepNotes has an entry keep what programs noted of the same backend: what they counted, and
+// how it answered if nothing else has changed and it was judged by that all the time.
+func keepNotes(now, was *object.DatapathBackend, passive bool) {
+	now.Flows = was.Flows
+	if passive && now.At == was.At && now.State == was.State {
+		now.Until, now.Notes = was.Until, was.Notes
+	}
 }
 
 // headOf is what stands at index 0, in the place of a backend.

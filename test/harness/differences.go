@@ -36,6 +36,7 @@ func Differences() []Difference {
 		{"SVC-07", IPTables},
 		{"SVC-10", IPTables},
 		{"SVC-11", IPTables},
+		{"SVC-13", IPTables},
 		{"SVC-14", IPTables},
 	}
 }

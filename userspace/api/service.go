@@ -31,18 +31,22 @@ type ServiceSummary struct {
 }
 
 // ServiceConnections are a service's connections: those that were opened, that are open now,
-// that found no backend, and that came from elsewhere than its source ranges.
+// that found no backend, and that came from elsewhere than its source ranges. PassedOver is how
+// often a backend that refused clients began to be passed over.
 type ServiceConnections struct {
-	Opened    uint64 `json:"opened"`
-	Open      uint64 `json:"open"`
-	Refused   uint64 `json:"refused"`
-	Strangers uint64 `json:"strangers"`
+	Opened     uint64 `json:"opened"`
+	Open       uint64 `json:"open"`
+	Refused    uint64 `json:"refused"`
+	Strangers  uint64 `json:"strangers"`
+	PassedOver uint64 `json:"passed_over"`
 }
 
-// BackendConnections are those of a service that a backend got, and has.
+// BackendConnections are those of a service that a backend got, and has. PassedOver says that it
+// gets no new ones, or none of some clients, since it refused them.
 type BackendConnections struct {
-	Opened uint64 `json:"opened"`
-	Open   uint64 `json:"open"`
+	Opened     uint64 `json:"opened"`
+	Open       uint64 `json:"open"`
+	PassedOver bool   `json:"passed_over"`
 }
 
 // ServiceAddress is a network that a service is in, with its addresses there.
@@ -87,7 +91,8 @@ type BackendSummary struct {
 	Port   uint16             `json:"port"`
 	Weight int                `json:"weight"`
 	State  model.BackendState `json:"state"`
-	// Reason says why the state isn't active; empty where it is.
+	// Reason says why the state isn't active, or, where connections are shown, that the backend is
+	// passed over; else empty.
 	Reason string `json:"reason"`
 	// Connections is there where it was asked for.
 	Connections *BackendConnections `json:"connections,omitempty"`
@@ -129,7 +134,7 @@ func connectionsOf(c *request.ServiceCounts) *ServiceConnections {
 	if c == nil {
 		return nil
 	}
-	return &ServiceConnections{Opened: c.Opened, Open: c.Open, Refused: c.Refused, Strangers: c.Strangers}
+	return &ServiceConnections{Opened: c.Opened, Open: c.Open, Refused: c.Refused, Strangers: c.Strangers, PassedOver: c.PassedOver}
 }
 
 func countBackends(all []request.ServiceBackendView) BackendCount {
@@ -158,6 +163,9 @@ func inspectService(v request.ServiceView) ServiceInspect {
 	return doc
 }
 
+// passedOver is the reason of a backend that is active and gets no new connections for now.
+const passedOver = "passed over for some seconds: it refused clients"
+
 // summarizeBackend has no connections where counts is nil.
 func summarizeBackend(b request.ServiceBackendView, counts *request.ServiceCounts) BackendSummary {
 	s := BackendSummary{
@@ -166,7 +174,10 @@ func summarizeBackend(b request.ServiceBackendView, counts *request.ServiceCount
 	}
 	if counts != nil {
 		c := counts.Of(&b)
-		s.Connections = &BackendConnections{Opened: c.Opened, Open: c.Open}
+		s.Connections = &BackendConnections{Opened: c.Opened, Open: c.Open, PassedOver: c.PassedOver}
+		if c.PassedOver {
+			s.Reason = cmp.Or(s.Reason, passedOver)
+		}
 	}
 	return s
 }

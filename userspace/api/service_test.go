@@ -45,9 +45,10 @@ func TestSpecOf(t *testing.T) {
 				{Addr: netip.MustParseAddr("fd00::7"), Weight: 1}, {Addr: netip.MustParseAddr("fd00::8"), Port: 80, Weight: 1},
 			},
 			Scheduler: model.SchedulerRandom, Affinity: model.Affinity{Kind: model.AffinityNone}, Health: model.Health{Kind: model.HealthNone},
+			Passive: new(bool),
 		}, request.ServiceSpec{
 			Backends:  []string{"web", "web2:81,weight=3", "192.0.2.7,weight=256", "fd00::7", "[fd00::8]:80"},
-			Scheduler: model.SchedulerRandom, Affinity: "none", Health: "none", Drain: "0s",
+			Scheduler: model.SchedulerRandom, Affinity: "none", Health: "none", Passive: new(bool), Drain: "0s",
 		}},
 	} {
 		got := specOf(c.service)

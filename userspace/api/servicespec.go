@@ -16,7 +16,7 @@ import (
 func specOf(s model.Service) request.ServiceSpec {
 	spec := request.ServiceSpec{
 		Selector: s.Selector, Scheduler: s.Scheduler, Affinity: affinityText(s.Affinity), Health: healthText(s.Health),
-		Drain: s.Drain.String(), Sources: s.Sources, Labels: s.Labels,
+		Passive: s.Passive, Drain: s.Drain.String(), Sources: s.Sources, Labels: s.Labels,
 	}
 	for _, p := range s.Ports {
 		spec.Ports = append(spec.Ports, servicePortText(p))

@@ -46,8 +46,8 @@ func fixture(t testing.TB) *apitest.Fake {
 	}})
 	f.AddService(store())
 	web, web6, old := netip.MustParseAddr("172.20.0.2"), netip.MustParseAddr("fd00::2"), netip.MustParseAddr("172.20.0.4")
-	f.SetCounts("store", request.ServiceCounts{Opened: 90, Open: 9, Refused: 2, Strangers: 1, Backends: map[netip.Addr]request.BackendCounts{
-		web: {Opened: 50, Open: 5}, web6: {Opened: 30, Open: 3}, old: {Opened: 10, Open: 1},
+	f.SetCounts("store", request.ServiceCounts{Opened: 90, Open: 9, Refused: 2, Strangers: 1, PassedOver: 4, Backends: map[netip.Addr]request.BackendCounts{
+		web: {Opened: 50, Open: 5}, web6: {Opened: 30, Open: 3, PassedOver: true}, old: {Opened: 10, Open: 1},
 	}})
 	f.AddService(request.ServiceView{
 		Service: model.Service{
@@ -131,8 +131,8 @@ func store() request.ServiceView {
 			},
 			Selector: map[string]string{"app": "store"}, Drained: []string{apitest.ID("sandbox", "old")},
 			Scheduler: model.SchedulerMaglev, Affinity: model.Affinity{Kind: model.AffinityClientIP, Timeout: 3 * time.Hour},
-			Health: model.Health{Kind: model.HealthHTTP, Path: "/healthz", Port: 8081, Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3},
-			Drain:  30 * time.Second, Sources: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")},
+			Health:  model.Health{Kind: model.HealthHTTP, Path: "/healthz", Port: 8081, Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3},
+			Passive: new(bool), Drain: 30 * time.Second, Sources: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")},
 		},
 		Networks: []request.ServiceNetworkView{{Name: "front", ServiceNetwork: model.ServiceNetwork{
 			NetworkID: apitest.ID("network", "front"), IPv4: addr("172.20.255.1"), IPv6: addr("fd00::ff"),

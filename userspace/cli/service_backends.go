@@ -28,7 +28,7 @@ func newServiceBackends(a *app) *cobra.Command {
 		Short: "List a service's backends",
 		Long: "List a service's backends. Active ones get new connections, draining ones keep those that they have, and down ones have none. " +
 			"PORT is * for the targets of the service's ports; OPEN are the connections that a backend has, OPENED those that it got; " +
-			"REASON says why it isn't active.",
+			"REASON says why it isn't active, or is passed over.",
 		Args:              exactly("SERVICE"),
 		ValidArgsFunction: a.firstService,
 	}
@@ -77,7 +77,7 @@ func (l *listFlags) showsCounts() bool {
 	case l.quiet:
 		return false
 	}
-	return l.format == "json" || l.formatHas(".Open", "json .")
+	return l.format == "json" || l.formatHas(".Open", ".Reason", "json .")
 }
 
 // formatHas reports whether the template that rows are shown by has one of these.

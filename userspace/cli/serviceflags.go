@@ -5,6 +5,7 @@ package cli
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -25,6 +26,9 @@ func (s *serviceFlags) define(f *pflag.FlagSet) {
 		wordOf(model.SchedulerMaglev, model.SchedulerRandom))
 	one(f, &s.Affinity, "affinity", "AFFINITY", "none, or client-ip[,timeout=3h] to keep a client's address at one backend (default none)", text)
 	one(f, &s.Health, "health", "CHECK", "none, tcp or http:PATH, with [,port=,interval=,timeout=,rise=,fall=]: ask backends whether they serve (default none)", text)
+	f.Var(&value[bool]{kind: "bool", set: func(on bool) { s.Passive = &on }, parse: strconv.ParseBool}, "passive",
+		"pass over backends that refuse clients for some seconds (default true; --datapath=iptables can't)")
+	f.Lookup("passive").NoOptDefVal = "true"
 	one(f, &s.Drain, "drain", "DURATION", "how long the connections of a backend that leaves go on (default 30s)", text)
 	clearable(f, &s.Sources, "source-range", "", "PREFIX", "only clients of these addresses may use the service, and others' packets are dropped; again for more", parsePrefix)
 	clearablePairs(f, &s.Labels, "label", "label of the service")
@@ -56,6 +60,9 @@ func (s *serviceFlags) update(f *pflag.FlagSet) (req request.ServiceUpdate, any 
 	}
 	if given("health") {
 		req.Health = &s.Health
+	}
+	if given("passive") {
+		req.Passive = s.Passive
 	}
 	if given("drain") {
 		req.Drain = &s.Drain

@@ -136,6 +136,8 @@ type ServiceStats struct {
 	// Refused found no backend, Strangers came from elsewhere than the service's sources.
 	Refused   uint64 `json:"refused"`
 	Strangers uint64 `json:"strangers"`
+	// PassedOver is how often backends began to be passed over, since they refused clients.
+	PassedOver uint64 `json:"passedOver"`
 	// Backends are those that there are, in no order. One that is of several pools may be
 	// there several times.
 	Backends []BackendStats `json:"backends"`
@@ -145,6 +147,9 @@ type ServiceStats struct {
 type BackendStats struct {
 	Target netip.AddrPort `json:"target"`
 	Flows  uint64         `json:"flows"`
+	// PassedOver says that new flows pass it over now, of all clients or of one or two that it
+	// refused.
+	PassedOver bool `json:"passedOver,omitempty"`
 }
 
 // Feature is a capability of the kernel that was probed by trying.

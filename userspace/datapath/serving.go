@@ -60,6 +60,8 @@ type Service struct {
 	// Networks are those by which clients outside get to backends outside, the preferred one
 	// first. They are known before the call; without any such clients don't get there.
 	Networks []string
+	// Passive has new flows pass over backends that refuse clients, where the datapath can.
+	Passive bool
 }
 
 // Front is an address and port of a service. Its backends are of the same family, except

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/ipam"
 	"github.com/fairway-project/fairway/userspace/model"
 	"github.com/fairway-project/fairway/userspace/policy"
@@ -23,6 +24,9 @@ func (e *Engine) CreateService(ctx context.Context, req request.ServiceCreate) (
 	}
 	defer leave()
 	s, err := req.Service()
+	if err == nil {
+		err = e.checkPassive(req.Passive)
+	}
 	if err != nil {
 		return request.ServiceView{}, err
 	}
@@ -79,6 +83,14 @@ func (e *Engine) planNetworks(s *model.Service, req *request.ServiceCreate) erro
 					n.Name, model.EndpointModeDNSRR)
 			}
 		}
+	}
+	return nil
+}
+
+// checkPassive refuses what is asked for by name and the datapath can't.
+func (e *Engine) checkPassive(asked *bool) error {
+	if asked != nil && *asked && e.datapath.Mode() == datapath.IPTables {
+		return request.Errorf(request.ErrInvalid, "passive: with --datapath=%s backends can't be judged by their answers; want --health", datapath.IPTables)
 	}
 	return nil
 }

@@ -80,10 +80,11 @@ func (e *Engine) ledSockets(ctx context.Context) ([]datapath.LedSocket, error) {
 func countsOf(stats []datapath.ServiceStats) map[string]request.ServiceCounts {
 	all := make(map[string]request.ServiceCounts, len(stats))
 	for _, s := range stats {
-		c := request.ServiceCounts{Opened: s.Flows, Refused: s.Refused, Strangers: s.Strangers, Backends: make(map[netip.Addr]request.BackendCounts)}
+		c := request.ServiceCounts{Opened: s.Flows, Refused: s.Refused, Strangers: s.Strangers, PassedOver: s.PassedOver, Backends: make(map[netip.Addr]request.BackendCounts)}
 		for _, b := range s.Backends {
 			of := c.Backends[b.Target.Addr()]
 			of.Opened += b.Flows
+			of.PassedOver = of.PassedOver || b.PassedOver
 			c.Backends[b.Target.Addr()] = of
 		}
 		all[s.ServiceID] = c

@@ -22,6 +22,9 @@ func (e *Engine) UpdateService(ctx context.Context, ref string, req request.Serv
 		if err != nil {
 			return nil, err
 		}
+		if err := e.checkPassive(req.Passive); err != nil {
+			return nil, err
+		}
 		if err := e.checkBackends(now); err != nil {
 			return nil, err
 		}

@@ -28,19 +28,19 @@ func gauge(name, help string, labels ...string) family {
 
 // families are all metrics of the package, which descriptions lists too.
 type families struct {
-	buildInfo, degraded, networks, sandboxes, endpoints, publishedPorts family
-	services, serviceBackends, serviceFlows, serviceRefused             family
-	containerFlows, containerRefused                                    family
-	flows, flowsLimit, flowsEarlyDropped                                family
-	receivePackets, receiveBytes                                        family
-	transmitPackets, transmitBytes                                      family
-	forwardedPackets, forwardedBytes                                    family
-	droppedPackets, droppedBytes                                        family
-	fragmentsParked                                                     family
-	mapEntries, mapMaxEntries                                           family
-	programRuns                                                         family
-	collectionRuns, collectionSeconds, collectionExpired                family
-	scrapeErrors                                                        family
+	buildInfo, degraded, networks, sandboxes, endpoints, publishedPorts        family
+	services, serviceBackends, serviceFlows, serviceRefused, servicePassedOver family
+	containerFlows, containerRefused                                           family
+	flows, flowsLimit, flowsEarlyDropped                                       family
+	receivePackets, receiveBytes                                               family
+	transmitPackets, transmitBytes                                             family
+	forwardedPackets, forwardedBytes                                           family
+	droppedPackets, droppedBytes                                               family
+	fragmentsParked                                                            family
+	mapEntries, mapMaxEntries                                                  family
+	programRuns                                                                family
+	collectionRuns, collectionSeconds, collectionExpired                       family
+	scrapeErrors                                                               family
 }
 
 func newFamilies() families {
@@ -54,6 +54,7 @@ func newFamilies() families {
 		services:          gauge("services", "Services by whose they are.", "owner"),
 		serviceBackends:   gauge("service_backends", "Backends of a service by state; those of services beyond the first thousand names are one, without a name.", "service", "owner", "state"),
 		serviceFlows:      counter("service_flows_total", "Connections that were led to a backend of a service; the first thousand services by name have it.", "service", "owner"),
+		servicePassedOver: counter("service_backends_passed_over_total", "How often a backend of a service that refused clients began to be passed over by new connections, in eBPF mode.", "service", "owner"),
 		serviceRefused:    counter("service_flows_refused_total", "Connections to a service that got no backend: none served (no_backend), or they came from elsewhere than its source ranges (service_source).", "service", "owner", "reason"),
 		flows:             gauge("flows", "Tracked connections, as of the last collection in eBPF mode."),
 		flowsLimit:        gauge("flows_limit", "Connections that the tables have room for. New ones beyond it are refused, or take the place of half-open ones."),
@@ -82,7 +83,7 @@ func newFamilies() families {
 
 func (f *families) all() []family {
 	return []family{
-		f.buildInfo, f.degraded, f.networks, f.sandboxes, f.endpoints, f.publishedPorts, f.services, f.serviceBackends, f.serviceFlows, f.serviceRefused, f.flows, f.flowsLimit, f.flowsEarlyDropped,
+		f.buildInfo, f.degraded, f.networks, f.sandboxes, f.endpoints, f.publishedPorts, f.services, f.serviceBackends, f.serviceFlows, f.serviceRefused, f.servicePassedOver, f.flows, f.flowsLimit, f.flowsEarlyDropped,
 		f.receivePackets, f.receiveBytes, f.transmitPackets, f.transmitBytes, f.containerFlows, f.containerRefused,
 		f.forwardedPackets, f.forwardedBytes, f.droppedPackets, f.droppedBytes, f.fragmentsParked,
 		f.mapEntries, f.mapMaxEntries, f.programRuns,

@@ -117,6 +117,7 @@ func (s *scrape) serviceConnections(services []serviceSum, stats []datapath.Serv
 		sum.Flows += st.Flows
 		sum.Refused += st.Refused
 		sum.Strangers += st.Strangers
+		sum.PassedOver += st.PassedOver
 		sums[name] = sum
 	}
 	// What can't be read just now has its place, too, and of a name that several services have
@@ -137,5 +138,6 @@ func (s *scrape) serviceConnections(services []serviceSum, stats []datapath.Serv
 		s.add(s.serviceFlows, float64(sum.Flows), name.name, name.owner)
 		s.add(s.serviceRefused, float64(sum.Refused), name.name, name.owner, reasonNoBackend)
 		s.add(s.serviceRefused, float64(sum.Strangers), name.name, name.owner, reasonSource)
+		s.add(s.servicePassedOver, float64(sum.PassedOver), name.name, name.owner)
 	}
 }

@@ -133,11 +133,16 @@ type Service struct {
 	Scheduler Scheduler `json:"scheduler"`
 	Affinity  Affinity  `json:"affinity"`
 	Health    Health    `json:"health"`
+	// Passive says whether the datapath passes over backends that refuse clients. nil: where it can.
+	Passive *bool `json:"passive,omitempty"`
 	// Drain is how long the flows of a backend that leaves go on.
 	Drain time.Duration `json:"drain"`
 	// Sources may use the service; empty for everybody.
 	Sources []netip.Prefix `json:"sources,omitempty"`
 }
+
+// JudgedByAnswers reports whether new flows are to pass over backends that refuse clients.
+func (s *Service) JudgedByAnswers() bool { return s.Passive == nil || *s.Passive }
 
 // BackendState says what a backend gets.
 type BackendState string

@@ -135,7 +135,7 @@ func HealthTarget(s *model.Service, b *Backend) netip.AddrPort {
 // with equal backends, in any order, are told equally.
 func Serve(s *model.Service, backends []Backend) datapath.Service {
 	out := datapath.Service{
-		ID: s.ID, Name: s.Name, Random: s.Scheduler == model.SchedulerRandom, Sources: s.Sources,
+		ID: s.ID, Name: s.Name, Random: s.Scheduler == model.SchedulerRandom, Sources: s.Sources, Passive: s.JudgedByAnswers(),
 	}
 	if s.Affinity.Kind == model.AffinityClientIP {
 		out.Affinity = s.Affinity.Timeout
@@ -230,7 +230,7 @@ func (p *pools) fill(k pool) []datapath.Backend {
 
 // SameService reports whether a datapath that was told a has nothing to learn from b.
 func SameService(a, b *datapath.Service) bool {
-	return a.ID == b.ID && a.Name == b.Name && a.Random == b.Random && a.Affinity == b.Affinity &&
+	return a.ID == b.ID && a.Name == b.Name && a.Random == b.Random && a.Affinity == b.Affinity && a.Passive == b.Passive &&
 		slices.Equal(a.Sources, b.Sources) && slices.Equal(a.Networks, b.Networks) && slices.Equal(a.Fronts, b.Fronts) &&
 		slices.EqualFunc(a.Pools, b.Pools, func(p, q datapath.Pool) bool { return slices.Equal(p.Backends, q.Backends) })
 }

@@ -108,32 +108,32 @@ func TestServe(t *testing.T) {
 		want     datapath.Service
 	}{
 		{"networks", serviceOf(func(*model.Service) {}), []Backend{a, b, stranger}, datapath.Service{
-			ID: "id", Name: "web", Fronts: vips, Pools: []datapath.Pool{v4, v6},
+			ID: "id", Name: "web", Passive: true, Fronts: vips, Pools: []datapath.Pool{v4, v6},
 		}},
 		{"any order", serviceOf(func(*model.Service) {}), []Backend{stranger, b, a}, datapath.Service{
-			ID: "id", Name: "web", Fronts: vips, Pools: []datapath.Pool{v4, v6},
+			ID: "id", Name: "web", Passive: true, Fronts: vips, Pools: []datapath.Pool{v4, v6},
 		}},
 		{"no backends", serviceOf(func(*model.Service) {}), nil, datapath.Service{
-			ID: "id", Name: "web", Fronts: vips, Pools: []datapath.Pool{{}, {}},
+			ID: "id", Name: "web", Passive: true, Fronts: vips, Pools: []datapath.Pool{{}, {}},
 		}},
 		{"published", serviceOf(func(s *model.Service) {
 			s.Networks, s.Published = []model.ServiceNetwork{{NetworkID: "back"}}, published
 		}), []Backend{b}, datapath.Service{
-			ID: "id", Name: "web",
+			ID: "id", Name: "web", Passive: true,
 			Fronts: []datapath.Front{{Addr: at("0.0.0.0"), Port: web, Pool: 0}, {Addr: at("::"), Port: web, Pool: 1}},
 			Pools:  []datapath.Pool{{Backends: []datapath.Backend{target("b", "10.2.0.2:81", 7, model.BackendDraining)}}, v6},
 		}},
 		{"published by IPv6 for sockets of the host only", serviceOf(func(s *model.Service) {
 			s.Networks, s.Published = []model.ServiceNetwork{{NetworkID: "front"}}, published
 		}), []Backend{a}, datapath.Service{
-			ID: "id", Name: "web",
+			ID: "id", Name: "web", Passive: true,
 			Fronts: []datapath.Front{{Addr: at("0.0.0.0"), Port: web, Pool: 0}, {Addr: at("::"), Port: web, HostOnly: true, Pool: 0}},
 			Pools:  []datapath.Pool{{Backends: []datapath.Backend{target("a", "10.1.0.3:8080", 1, model.BackendActive)}}},
 		}},
 		{"published without backends", serviceOf(func(s *model.Service) {
 			s.Networks, s.Published = []model.ServiceNetwork{{NetworkID: "front"}}, published
 		}), nil, datapath.Service{
-			ID: "id", Name: "web",
+			ID: "id", Name: "web", Passive: true,
 			Fronts: []datapath.Front{{Addr: at("0.0.0.0"), Port: web, Pool: 0}, {Addr: at("::"), Port: web, Pool: 1}},
 			Pools:  []datapath.Pool{{}, {}},
 		}},
@@ -143,7 +143,7 @@ func TestServe(t *testing.T) {
 			}
 			s.Published = published[:1]
 		}), []Backend{both, a, b, outside}, datapath.Service{
-			ID: "id", Name: "web", Networks: []string{"back"},
+			ID: "id", Name: "web", Passive: true, Networks: []string{"back"},
 			Fronts: []datapath.Front{
 				{NetworkID: "front", Addr: at("10.1.0.9"), Port: web, Pool: 0},
 				{NetworkID: "back", Addr: at("10.2.0.9"), Port: web, Pool: 1},
@@ -162,13 +162,13 @@ func TestServe(t *testing.T) {
 		{"published with backends in an internal network alone", serviceOf(func(s *model.Service) {
 			s.Networks, s.Published = []model.ServiceNetwork{{NetworkID: "front", Internal: true}, {NetworkID: "back"}}, published
 		}), []Backend{a}, datapath.Service{
-			ID: "id", Name: "web",
+			ID: "id", Name: "web", Passive: true,
 			Fronts: []datapath.Front{{Addr: at("0.0.0.0"), Port: web, Pool: 0}, {Addr: at("::"), Port: web, Pool: 1}},
 			Pools:  []datapath.Pool{{}, {}},
 		}},
 		{"how it chooses", serviceOf(func(s *model.Service) {
 			s.Networks, s.Ports = nil, nil
-			s.Scheduler, s.Sources = model.SchedulerRandom, []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+			s.Scheduler, s.Passive, s.Sources = model.SchedulerRandom, new(bool), []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
 			s.Affinity = model.Affinity{Kind: model.AffinityClientIP, Timeout: time.Hour}
 		}), nil, datapath.Service{
 			ID: "id", Name: "web", Random: true, Affinity: time.Hour, Sources: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")},
@@ -201,6 +201,7 @@ func TestSameService(t *testing.T) {
 		"networks": func(s *datapath.Service) { s.Networks = []string{"back"} },
 		"random":   func(s *datapath.Service) { s.Random = true },
 		"affinity": func(s *datapath.Service) { s.Affinity = 1 },
+		"passive":  func(s *datapath.Service) { s.Passive = true },
 		"sources":  func(s *datapath.Service) { s.Sources = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")} },
 		"front":    func(s *datapath.Service) { s.Fronts[0].HostOnly = true },
 		"fronts":   func(s *datapath.Service) { s.Fronts = nil },

@@ -36,6 +36,9 @@ type ServiceSpec struct {
 	Affinity string `json:"affinity,omitempty"`
 	// Health is none, tcp or http:PATH, with [,port=,interval=,timeout=,rise=,fall=].
 	Health string `json:"health,omitempty"`
+	// Passive has new flows pass over backends that refuse clients, or not; where nothing is said
+	// they do if the datapath can.
+	Passive *bool `json:"passive,omitempty"`
 	// Drain is a duration as time.ParseDuration reads it; 30s where it is empty.
 	Drain   string            `json:"drain,omitempty"`
 	Sources []netip.Prefix    `json:"sources,omitempty"`
@@ -51,6 +54,7 @@ type ServiceUpdate struct {
 	Scheduler *model.Scheduler   `json:"scheduler,omitempty"`
 	Affinity  *string            `json:"affinity,omitempty"`
 	Health    *string            `json:"health,omitempty"`
+	Passive   *bool              `json:"passive,omitempty"`
 	Drain     *string            `json:"drain,omitempty"`
 	Sources   *[]netip.Prefix    `json:"sources,omitempty"`
 	Labels    *map[string]string `json:"labels,omitempty"`
@@ -84,12 +88,18 @@ type ServiceCounts struct {
 	Opened, Open uint64
 	// Refused found no backend, Strangers came from elsewhere than the service's sources.
 	Refused, Strangers uint64
+	// PassedOver is how often backends began to be passed over.
+	PassedOver uint64
 	// Backends are by their addresses.
 	Backends map[netip.Addr]BackendCounts
 }
 
 // BackendCounts are the connections of a backend, as those of its service.
-type BackendCounts struct{ Opened, Open uint64 }
+type BackendCounts struct {
+	Opened, Open uint64
+	// PassedOver says that new ones pass it over now, since it refused clients.
+	PassedOver bool
+}
 
 // Of returns what was counted of a backend, at both of its addresses.
 func (c *ServiceCounts) Of(b *ServiceBackendView) (sum BackendCounts) {
@@ -97,6 +107,7 @@ func (c *ServiceCounts) Of(b *ServiceBackendView) (sum BackendCounts) {
 		if a.IsValid() {
 			sum.Opened += c.Backends[a].Opened
 			sum.Open += c.Backends[a].Open
+			sum.PassedOver = sum.PassedOver || c.Backends[a].PassedOver
 		}
 	}
 	return sum

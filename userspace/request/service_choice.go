@@ -53,6 +53,9 @@ func (r *ServiceUpdate) changeChoice(s *model.Service) (err error) {
 			return err
 		}
 	}
+	if r.Passive != nil {
+		s.Passive = r.Passive
+	}
 	if r.Drain != nil {
 		if s.Drain, err = parseDrain(*r.Drain); err != nil {
 			return err

@@ -74,7 +74,7 @@ func (r *ServiceCreate) checkAddresses() error {
 func (r *ServiceSpec) fill(s *model.Service) error {
 	all := ServiceUpdate{
 		Ports: &r.Ports, Publish: &r.Publish, Selector: &r.Selector, Backends: &r.Backends, Scheduler: &r.Scheduler,
-		Affinity: &r.Affinity, Health: &r.Health, Drain: &r.Drain, Sources: &r.Sources, Labels: &r.Labels,
+		Affinity: &r.Affinity, Health: &r.Health, Passive: r.Passive, Drain: &r.Drain, Sources: &r.Sources, Labels: &r.Labels,
 	}
 	return all.change(s)
 }

@@ -44,8 +44,8 @@ func TestServiceRead(t *testing.T) {
 			Ports: []string{"80:8080", "53/udp"}, Publish: []string{"127.0.0.1:8080:80", "53/udp"},
 			Backends:  []string{"a", "b:81,weight=3", "192.0.2.7", "192.0.2.8:5432", "[2001:db8::1]:5432,weight=256", "2001:db8::2"},
 			Scheduler: model.SchedulerRandom, Affinity: "client-ip,timeout=10m",
-			Health: "http:/healthz?x=1,port=9000,interval=1s,timeout=500ms,rise=1,fall=4",
-			Drain:  "0s", Sources: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")},
+			Health:  "http:/healthz?x=1,port=9000,interval=1s,timeout=500ms,rise=1,fall=4",
+			Passive: new(bool), Drain: "0s", Sources: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")},
 			Labels: map[string]string{"k": "v"},
 		},
 	}
@@ -65,7 +65,7 @@ func TestServiceRead(t *testing.T) {
 		Health: model.Health{
 			Kind: model.HealthHTTP, Path: "/healthz?x=1", Port: 9000, Interval: time.Second, Timeout: 500 * time.Millisecond, Rise: 1, Fall: 4,
 		},
-		Sources: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, Labels: map[string]string{"k": "v"},
+		Passive: new(bool), Sources: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, Labels: map[string]string{"k": "v"},
 	}
 	s, err := r.Service()
 	equal := cmp.Options{

@@ -486,7 +486,7 @@ func TestRefusedChange(t *testing.T) {
 		x.SetMember(x.ctx, box("a", 1))
 		x.put(svc("web", named("a")))
 		x.owner.refuse = true
-		if err := x.Put(x.ctx, svc("web", func(s *model.Service) { named("a")(s); s.Scheduler = model.SchedulerRandom })); !errors.Is(err, errRefused) {
+		if err := x.Put(x.ctx, svc("web", func(s *model.Service) { named("a")(s); s.Passive = new(bool) })); !errors.Is(err, errRefused) {
 			t.Errorf("%v", err)
 		}
 		x.owner.refuse = false

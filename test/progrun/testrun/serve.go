@@ -103,3 +103,17 @@ func (h *Host) clearPools() error {
 	clear(h.pools)
 	return errors.Join(errs...)
 }
+
+// AgePassedOver makes so many jiffies pass for the backends of a pool that are passed over.
+func (h *Host) AgePassedOver(slot uint16, jiffies uint32) error {
+	var backends *ebpf.Map
+	if err := h.Pools.Lookup(uint32(slot), &backends); err != nil {
+		return fmt.Errorf("backends of pool %d: %w", slot, err)
+	}
+	defer backends.Close()
+	return changeArray(backends, func(i int, b *object.DatapathBackend) {
+		if i > 0 {
+			b.Until -= jiffies
+		}
+	})
+}

@@ -18,7 +18,8 @@ func (d *Datapath) ServiceStats(ctx context.Context, ids ...string) ([]datapath.
 	d.mu.Lock()
 	of := d.services.slotsOf(ids)
 	d.mu.Unlock()
-	var errs []error
+	now, err := d.loader.Clock().Jiffies()
+	errs := []error{err}
 	counts := make(map[uint16]service.Counts)
 	for _, slot := range slices.Concat(slices.Collect(maps.Values(of))...) {
 		c, err := d.services.table.Counts(slot)
@@ -30,7 +31,7 @@ func (d *Datapath) ServiceStats(ctx context.Context, ids ...string) ([]datapath.
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.services.sum(of, counts), errors.Join(errs...)
+	return d.services.sum(of, counts, clock{now, d.loader.Clock().HZ()}), errors.Join(errs...)
 }
 
 // slotsOf returns the slots of some services' pools, or of all services', by ID.
@@ -55,7 +56,7 @@ func (s *services) slotsOf(ids []string) map[string][]uint16 {
 // sum adds up what was counted in the slots of each service, if they are its own still: what
 // was read may be another's that got them meanwhile. Services with a slot that wasn't read are
 // left out.
-func (s *services) sum(of map[string][]uint16, counts map[uint16]service.Counts) (all []datapath.ServiceStats) {
+func (s *services) sum(of map[string][]uint16, counts map[uint16]service.Counts, at clock) (all []datapath.ServiceStats) {
 	for id, slots := range of {
 		st := s.byID[id]
 		if st == nil {
@@ -69,7 +70,7 @@ func (s *services) sum(of map[string][]uint16, counts map[uint16]service.Counts)
 			if whole = whole && read && s.bySlot[slot] == id; !whole {
 				break
 			}
-			addCounts(&sum, c)
+			addCounts(&sum, c, at)
 		}
 		if whole {
 			all = append(all, sum)
@@ -78,14 +79,18 @@ func (s *services) sum(of map[string][]uint16, counts map[uint16]service.Counts)
 	return all
 }
 
+// clock is a time in jiffies, and how many a second has.
+type clock struct{ now, hz uint32 }
+
 // addCounts adds what was counted of a pool.
-func addCounts(sum *datapath.ServiceStats, c service.Counts) {
+func addCounts(sum *datapath.ServiceStats, c service.Counts, at clock) {
 	sum.Flows += c.Past
 	sum.Refused += c.Refused
 	sum.Strangers += c.Strangers
+	sum.PassedOver += c.PassedOver
 	for _, b := range c.Backends {
 		sum.Flows += b.Flows
-		sum.Backends = append(sum.Backends, datapath.BackendStats{Target: b.Target, Flows: b.Flows})
+		sum.Backends = append(sum.Backends, datapath.BackendStats{Target: b.Target, Flows: b.Flows, PassedOver: b.PassedOver(at.now, at.hz)})
 	}
 }
 
@@ -105,7 +110,7 @@ func (s *services) freeCounted(st *serviceState, slot uint16) error {
 			return nil
 		}
 	}
-	addCounts(&st.past, c)
+	addCounts(&st.past, c, clock{})
 	st.past.Backends = nil
 	return nil
 }

@@ -19,6 +19,11 @@ import (
 // count has a slot's backend with this index have so many flows, as the programs count them.
 func (w *world) count(slot uint16, index uint32, flows uint64) {
 	w.t.Helper()
+	w.change(slot, index, func(b *object.DatapathBackend) { b.Flows = flows })
+}
+
+func (w *world) change(slot uint16, index uint32, how func(*object.DatapathBackend)) {
+	w.t.Helper()
 	var id ebpf.MapID
 	if err := w.dp.loader.Maps().Pools.Lookup(uint32(slot), &id); err != nil {
 		w.t.Fatal(err)
@@ -32,10 +37,16 @@ func (w *world) count(slot uint16, index uint32, flows uint64) {
 	if err := pool.Lookup(index, &b); err != nil {
 		w.t.Fatal(err)
 	}
-	b.Flows = flows
+	how(&b)
 	if err := pool.Put(index, &b); err != nil {
 		w.t.Fatal(err)
 	}
+}
+
+// passOver has a slot's backend with this index be passed over until then, in jiffies, as programs do.
+func (w *world) passOver(slot uint16, index uint32, until uint32) {
+	w.t.Helper()
+	w.change(slot, index, func(b *object.DatapathBackend) { b.Until, b.Notes.Period = until, 5 })
 }
 
 // stats are the counters of services, as their backends are ordered.
@@ -99,5 +110,34 @@ func TestServiceStats(t *testing.T) {
 	equal(t, "of one that is gone", w.stats(s.ID), nil)
 	if st := w.stats("unknown"); len(st) != 0 {
 		t.Errorf("of nobody: %+v", st)
+	}
+}
+
+// A backend is passed over until its time is over, and judged at all where there are two.
+func TestServicePassedOver(t *testing.T) {
+	w, all := serviceWorld(t)
+	passive := func(endpoints ...datapath.Endpoint) datapath.Service {
+		s := udpService(endpoints...)
+		s.Passive = true
+		return s
+	}
+	w.ensure(w.serviceIs(passive(all...)))
+	passed := func() bool { return w.stats()[0].Backends[0].PassedOver }
+	if passed() {
+		t.Error("passed over at first")
+	}
+	for _, until := range []struct {
+		seconds uint32
+		want    bool
+	}{{50, true}, {^uint32(0), false}} {
+		w.passOver(1, 1, w.jiffies()+w.seconds(until.seconds))
+		if passed() != until.want {
+			t.Errorf("%d s before its time is over: passed over: %v", int32(until.seconds), !until.want)
+		}
+	}
+	w.passOver(1, 1, w.jiffies()+w.seconds(50))
+	w.ensure(w.serviceIs(passive(all[1])))
+	if s, _, _, err := w.dp.services.table.Pool(1); err != nil || s.Passive {
+		t.Errorf("of one alone: %+v, %v", s, err)
 	}
 }

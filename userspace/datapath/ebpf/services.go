@@ -13,6 +13,7 @@ import (
 	"github.com/fairway-project/fairway/maps/publish"
 	"github.com/fairway-project/fairway/maps/service"
 	"github.com/fairway-project/fairway/userspace/datapath"
+	"github.com/fairway-project/fairway/userspace/model"
 )
 
 // services have pools of backends in slots, and publications that lead to them.
@@ -121,6 +122,7 @@ func (s *services) move(want datapath.Service, at fronts, pools []*pool, hz uint
 				return err
 			}
 			settings.Network = known.networkOf(want.Pools[i].Backends)
+			settings.Passive = want.Passive && haveChoice(want.Pools[i].Backends)
 			if err := s.fill(p, settings, want.Sources, want.Pools[i].Backends, known.backend); err != nil {
 				return err
 			}
@@ -434,6 +436,17 @@ func jiffiesOf(d time.Duration, hz uint32) uint32 {
 	}
 	const most = 1 << 30
 	return uint32(max(1, min(d.Seconds()*float64(hz), most)))
+}
+
+// haveChoice reports whether one of the backends can do what another one fails to.
+func haveChoice(backends []datapath.Backend) bool {
+	active := 0
+	for _, b := range backends {
+		if b.State == model.BackendActive {
+			active++
+		}
+	}
+	return active > 1
 }
 
 // union is all of both, without nil.

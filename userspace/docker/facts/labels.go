@@ -80,6 +80,10 @@ func (l *Labels) set(option, text string) (err error) {
 		l.Drain = text
 	case "source-range":
 		l.Sources, err = prefixes(text)
+	case "passive":
+		var passive bool
+		passive, err = strconv.ParseBool(text)
+		l.Passive = &passive
 	case weightOption:
 		l.Weight, err = strconv.Atoi(text)
 		if err == nil && (l.Weight < 1 || l.Weight > model.MaxWeight) {

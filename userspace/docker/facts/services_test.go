@@ -58,7 +58,7 @@ func TestServicesOfLabels(t *testing.T) {
 		on(n, "plain", 1, "front"),
 		on(n, "db", 30, "front back", "fairway.service=db", "fairway.service.port=5432", "fairway.service.network=back",
 			"fairway.service.affinity=client-ip,timeout=1h", "fairway.service.scheduler=random", "fairway.service.drain=5s",
-			"fairway.service.source-range=10.0.0.0/8,192.0.2.0/24"),
+			"fairway.service.source-range=10.0.0.0/8,192.0.2.0/24", "fairway.service.passive=false"),
 	}
 	all, troubles := Services(n, containers)
 	if len(troubles) != 0 || len(all) != 3 {
@@ -86,7 +86,7 @@ func TestServicesOfLabels(t *testing.T) {
 		t.Errorf("web (-want +got):\n%s", diff)
 	}
 	want = model.Service{
-		ID: all[2].ID, Name: "db", EndpointMode: model.EndpointModeDNSRR, Scheduler: model.SchedulerRandom,
+		ID: all[2].ID, Name: "db", EndpointMode: model.EndpointModeDNSRR, Scheduler: model.SchedulerRandom, Passive: new(bool),
 		Networks: []model.ServiceNetwork{{NetworkID: "back", Internal: true}},
 		Ports:    []model.ServicePort{{Port: tcp(5432), Target: 5432}},
 		Backends: []model.ServiceBackend{{Name: "db", Weight: 1}},
