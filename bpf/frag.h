@@ -12,7 +12,7 @@
  */
 #pragma once
 
-#include "flow.h"
+#include "rate.h"
 #include "scratch.h"
 
 /* Datagrams in a second that the table has room for from each of 16 endpoints at once. */
@@ -35,23 +35,6 @@ static __always_inline void frag_key_of(bool v6, struct frag_key *key, const str
 	/* Only the first fragment has what follows the first extension header, if there is one. */
 	key->proto = v6 ? p->frag_proto : p->proto;
 	key->pad = v6;
-}
-
-/*
- * Whether this is one more than burst within a second. Two CPUs may lose a count: the bound
- * needs to be no more exact than that.
- */
-static __always_inline bool is_many(struct frag_rate *rate, __u32 burst)
-{
-	__u32 now = flow_now();
-
-	if (!rate)
-		return true;
-	if (now - rate->since >= touch_jiffies) {
-		rate->since = now;
-		rate->count = 0;
-	}
-	return __sync_fetch_and_add(&rate->count, 1) >= burst;
 }
 
 static __always_inline struct frag *frag_find(struct frag_key *key)
@@ -97,21 +80,15 @@ static __always_inline void frag_put(bool v6, const struct packet *p, __u16 zone
 		bpf_map_update_elem(&busy_frags, &key, &frag, BPF_ANY);
 }
 
-/* The sender's index in park_rates: a container, or whoever has the address outside. */
+/* The sender of a fragment, as rate.h counts them. */
 static __always_inline __u32 park_sender(bool v6, const struct packet *p, __u16 zone)
 {
-	struct share *share = the_share();
-	__u32 slot = 0, hash;
+	__u32 slot = 0;
 
-	if (zone != ZONE_WORLD) {
-		endpoint_of_addr(v6, zone, p->saddr, &slot);
-		return slot;
-	}
-	/* Who has one IPv6 address has all of its subnet. */
-	hash = mix(share ? share->seed : 0, p->saddr[0]);
-	if (v6)
-		hash = mix(hash, p->saddr[1]);
-	return MAX_ENDPOINTS + (hash & (PARK_STRANGERS - 1));
+	if (zone == ZONE_WORLD)
+		return stranger(v6, p);
+	endpoint_of_addr(v6, zone, p->saddr, &slot);
+	return slot;
 }
 
 /* The first row of outside, or of all containers. */

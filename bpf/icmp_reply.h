@@ -10,8 +10,16 @@
 #include "csum.h"
 #include "endpoint.h"
 #include "parse.h"
+#include "rate.h"
 
 #define ICMP_REPLY_TTL 64
+
+/*
+ * Answers within a second, as the kernel bounds its own (icmp_msgs_per_sec), so that a flood isn't
+ * doubled, nor led to whoever it names as its sender. Each container has its own number.
+ */
+#define ANSWERS_EACH 250
+#define ANSWERS_OUTSIDE 1000
 
 struct icmp4_error {
 	struct iphdr ip;
@@ -199,8 +207,6 @@ static __always_inline int send_error(struct __sk_buff *ctx, bool v6, const stru
 	__u32 slot = 0, ifindex = ctx->ifindex;
 	struct endpoint *ep = endpoint_of_device(ifindex, &slot);
 
-	if (!may_answer(v6, p))
-		return dropped(DROP_MALFORMED);
 	if (!ep)
 		uplink_speaker(v6, ifindex, p, r->saddr);
 	if (ep) {
@@ -219,14 +225,46 @@ static __always_inline int send_error(struct __sk_buff *ctx, bool v6, const stru
 	return bpf_redirect_peer(ifindex, 0);
 }
 
+static __always_inline bool is_answered_often(__u32 sender, __u32 burst)
+{
+	return is_many(bpf_map_lookup_elem(&answer_rates, &sender), burst);
+}
+
+/*
+ * Whether the sender has had enough answers for now. A path's MTU is told always, as the kernel
+ * does: who isn't told sends into the void for as long.
+ */
+static __always_inline bool is_answered_enough(bool v6, __u32 ifindex, const struct packet *p,
+					       const struct answer *a)
+{
+	__u32 slot = 0;
+
+	if (a->mtu)
+		return false;
+	if (endpoint_of_device(ifindex, &slot))
+		return is_answered_often(slot, ANSWERS_EACH);
+	return is_answered_often(stranger(v6, p), ANSWERS_EACH) ||
+	       is_answered_often(ALL_STRANGERS, ANSWERS_OUTSIDE);
+}
+
 /* Answers the packet as the scratch says. */
 static __always_inline int answer(struct __sk_buff *ctx, bool v6)
 {
 	struct scratch *s = scratch();
 	struct icmp_reply r = {};
+	struct counter *c;
 
 	if (!s)
 		return TC_ACT_SHOT;
+	if (!may_answer(v6, &s->packet))
+		return dropped(DROP_MALFORMED);
+	if (is_answered_enough(v6, ctx->ifindex, &s->packet, &s->answer))
+		return dropped(DROP_ANSWER_RATE);
+	if (s->answer.why) {
+		c = drop_counter(s->answer.why, direction_of(s->program));
+		if (c)
+			count(c, ctx);
+	}
 	r.type = s->answer.type;
 	r.code = s->answer.code;
 	r.mtu = bpf_htons(s->answer.mtu);
@@ -268,18 +306,13 @@ static __always_inline int reply_too_big(struct __sk_buff *ctx, enum program pro
 static __always_inline int reply_no_backend(struct __sk_buff *ctx, enum program program, bool v6,
 					    const struct packet *p, enum drop_reason why)
 {
-	struct counter *c;
-
 	if (why == DROP_SERVICE_SOURCE)
 		return dropped(DROP_SERVICE_SOURCE);
 	if (p->proto == IPPROTO_TCP && !(p->tcp_flags & TCP_SYN))
 		return NEXT;
 	if (p->proto == IPPROTO_SCTP)
 		return dropped(DROP_NO_BACKEND);
-	c = drop_counter(DROP_NO_BACKEND, direction_of(program));
-	if (c)
-		count(c, ctx);
-	return go_on_answering(ctx, program, v6,
-			       v6 ? (struct answer){ .type = 1, .code = 4 } :
-				    (struct answer){ .type = 3, .code = 3 });
+	return go_on_answering(
+		ctx, program, v6,
+		(struct answer){ .type = v6 ? 1 : 3, .code = v6 ? 4 : 3, .why = DROP_NO_BACKEND });
 }

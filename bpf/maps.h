@@ -270,7 +270,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, MAX_ENDPOINTS);
 	__type(key, __u32); /* endpoint slot */
-	__type(value, struct frag_rate);
+	__type(value, struct rate);
 } frag_rates SEC(".maps");
 
 /*
@@ -300,13 +300,21 @@ struct {
 	__type(value, struct parked_large);
 } parked_larges SEC(".maps");
 
-/* How many pieces an endpoint has parked lately, or a sender outside. */
+/* How many pieces a sender has parked lately. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, MAX_ENDPOINTS + PARK_STRANGERS);
-	__type(key, __u32); /* endpoint slot, or MAX_ENDPOINTS + hash of the address */
-	__type(value, struct frag_rate);
+	__uint(max_entries, MAX_ENDPOINTS + STRANGERS);
+	__type(key, __u32); /* the sender; see rate.h */
+	__type(value, struct rate);
 } park_rates SEC(".maps");
+
+/* How many ICMP errors a sender was answered with lately, and all of outside. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MAX_ENDPOINTS + STRANGERS + 1);
+	__type(key, __u32); /* the sender, or ALL_STRANGERS; see rate.h */
+	__type(value, struct rate);
+} answer_rates SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -57,6 +57,7 @@ struct answer {
 	__u8 type;
 	__u8 code;
 	__u16 mtu;
+	__u32 why; /* enum drop_reason: the packet counts as dropped; DROP_NONE: it doesn't */
 };
 
 /* A fragment that waits, or for which others do; see park.bpf.c. */

@@ -49,7 +49,8 @@ enum drop_reason {
 	DROP_INCOMPLETE = 28,     /* a program that had to go on with it wasn't there */
 	DROP_NO_BACKEND = 29,     /* a service has no backend that serves */
 	DROP_SERVICE_SOURCE = 30, /* a service that others than the sender may use */
-	DROP_REASON_MAX = 31,
+	DROP_ANSWER_RATE = 31,    /* would be answered with an ICMP error, one too many */
+	DROP_REASON_MAX = 32,
 };
 
 /* Which way a packet goes, as seen from the container. */
@@ -114,6 +115,7 @@ enum limit {
 	NEXTHOP_PLACES = 8,   /* where a next hop may be, beginning with that of its hash */
 	PROTOCOLS = 256,      /* of a family */
 	PASSIVE_LONGEST = 60, /* seconds for which a backend is passed over at most */
+	STRANGERS = 4096,     /* places of senders outside, by a hash; a power of two */
 
 	/* Later fragments that wait; see park.bpf.c. All but the frames are powers of two. */
 	PARK_ROWS = 8,     /* of outside and of containers, beside the one that the busy share */
@@ -121,7 +123,6 @@ enum limit {
 	PARK_FRAME = 1536, /* bytes that fit there */
 	PARK_LARGE_PLACES = 8,   /* for longer ones */
 	PARK_LARGE_FRAME = 9216, /* bytes that fit there */
-	PARK_STRANGERS = 4096,   /* places of senders outside, by a hash of the address */
 };
 
 enum device_flag {
@@ -588,8 +589,11 @@ struct frag {
 	__u32 since; /* jiffies, low 32 bits */
 };
 
-/* How many fragmented datagrams a sender began lately, or how many pieces it has parked. */
-struct frag_rate {
+/*
+ * How often something was done for a sender lately: fragmented datagrams that it began, pieces
+ * of it that were parked, ICMP errors that it was answered with.
+ */
+struct rate {
 	__u32 since; /* jiffies, low 32 bits */
 	__u32 count;
 };

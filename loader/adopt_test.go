@@ -154,6 +154,7 @@ func TestExpendableMapsAreBegunAnew(t *testing.T) {
 		object.DatapathMapScratches, object.DatapathMapVerdicts, object.DatapathMapDrops,
 		object.DatapathMapFrags, object.DatapathMapBusyFrags, object.DatapathMapFragRates,
 		object.DatapathMapParkedRows, object.DatapathMapParkedFrames, object.DatapathMapParkedLarges, object.DatapathMapParkRates,
+		object.DatapathMapAnswerRates,
 		object.DatapathMapSpareFrames, object.DatapathMapParkedCounts,
 	} {
 		replaceMap(t, i.pin(t, name))

@@ -72,6 +72,7 @@ func groups() []group {
 		object.DatapathMapPresented, object.DatapathMapLedSockets,
 		object.DatapathMapFrags, object.DatapathMapBusyFrags, object.DatapathMapFragRates,
 		object.DatapathMapParkedRows, object.DatapathMapParkedFrames, object.DatapathMapParkedLarges, object.DatapathMapParkRates,
+		object.DatapathMapAnswerRates,
 		object.DatapathMapSpareFrames, object.DatapathMapParkedCounts,
 		object.DatapathMapHostTuples, object.DatapathMapHeardTuples, object.DatapathMapAnswerTuples,
 		object.DatapathMapHostProtocols, object.DatapathMapHostListeners,

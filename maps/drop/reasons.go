@@ -49,5 +49,6 @@ func Reasons() []Reason {
 		{object.DatapathDropReasonDROP_INCOMPLETE, "incomplete", "a program of the datapath that had to go on with the packet wasn't there"},
 		{object.DatapathDropReasonDROP_NO_BACKEND, "no_backend", "a service has no backend that serves; the sender is told, as by netfilter's REJECT"},
 		{object.DatapathDropReasonDROP_SERVICE_SOURCE, "service_source", "a service that is only for others than the sender"},
+		{object.DatapathDropReasonDROP_ANSWER_RATE, "answer_rate", "would be answered with an ICMP error, but its sender, or all outside together, had enough of these within a second"},
 	}
 }

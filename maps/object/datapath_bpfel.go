@@ -155,7 +155,8 @@ const (
 	DatapathDropReasonDROP_INCOMPLETE       DatapathDropReason = 28
 	DatapathDropReasonDROP_NO_BACKEND       DatapathDropReason = 29
 	DatapathDropReasonDROP_SERVICE_SOURCE   DatapathDropReason = 30
-	DatapathDropReasonDROP_REASON_MAX       DatapathDropReason = 31
+	DatapathDropReasonDROP_ANSWER_RATE      DatapathDropReason = 31
+	DatapathDropReasonDROP_REASON_MAX       DatapathDropReason = 32
 )
 
 type DatapathEndpoint struct {
@@ -431,12 +432,6 @@ type DatapathFragKey struct {
 	Pad   uint8
 }
 
-type DatapathFragRate struct {
-	_     structs.HostLayout
-	Since uint32
-	Count uint32
-}
-
 type DatapathHeard struct {
 	_     structs.HostLayout
 	Hash  uint32
@@ -484,12 +479,12 @@ const (
 	DatapathLimitNEXTHOP_PLACES    DatapathLimit = 8
 	DatapathLimitPROTOCOLS         DatapathLimit = 256
 	DatapathLimitPASSIVE_LONGEST   DatapathLimit = 60
+	DatapathLimitSTRANGERS         DatapathLimit = 4096
 	DatapathLimitPARK_ROWS         DatapathLimit = 8
 	DatapathLimitPARK_PLACES       DatapathLimit = 64
 	DatapathLimitPARK_FRAME        DatapathLimit = 1536
 	DatapathLimitPARK_LARGE_PLACES DatapathLimit = 8
 	DatapathLimitPARK_LARGE_FRAME  DatapathLimit = 9216
-	DatapathLimitPARK_STRANGERS    DatapathLimit = 4096
 )
 
 type DatapathLinkKey struct {
@@ -686,6 +681,12 @@ type DatapathPublishedKey struct {
 	Network uint32
 }
 
+type DatapathRate struct {
+	_     structs.HostLayout
+	Since uint32
+	Count uint32
+}
+
 type DatapathResolver struct {
 	_       structs.HostLayout
 	UdpPort uint16
@@ -707,6 +708,7 @@ type DatapathScratch struct {
 		Type uint8
 		Code uint8
 		Mtu  uint16
+		Why  uint32
 	}
 	Packet struct {
 		_         structs.HostLayout
@@ -802,7 +804,6 @@ type DatapathScratch struct {
 		Spared  uint32
 		Key     DatapathFragKey
 	}
-	_ [4]byte
 }
 
 type DatapathShare struct {
@@ -888,6 +889,7 @@ const (
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	DatapathMapAffinities        = "affinities"
+	DatapathMapAnswerRates       = "answer_rates"
 	DatapathMapAnswerTuples      = "answer_tuples"
 	DatapathMapAttachments       = "attachments"
 	DatapathMapBusyFrags         = "busy_frags"
@@ -1085,6 +1087,7 @@ type DatapathProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type DatapathMapSpecs struct {
 	Affinities      *ebpf.MapSpec `ebpf:"affinities"`
+	AnswerRates     *ebpf.MapSpec `ebpf:"answer_rates"`
 	AnswerTuples    *ebpf.MapSpec `ebpf:"answer_tuples"`
 	Attachments     *ebpf.MapSpec `ebpf:"attachments"`
 	BusyFrags       *ebpf.MapSpec `ebpf:"busy_frags"`
@@ -1176,6 +1179,7 @@ func (o *DatapathObjects) Close() error {
 // It can be passed to LoadDatapathObjects or ebpf.CollectionSpec.LoadAndAssign.
 type DatapathMaps struct {
 	Affinities      *ebpf.Map `ebpf:"affinities"`
+	AnswerRates     *ebpf.Map `ebpf:"answer_rates"`
 	AnswerTuples    *ebpf.Map `ebpf:"answer_tuples"`
 	Attachments     *ebpf.Map `ebpf:"attachments"`
 	BusyFrags       *ebpf.Map `ebpf:"busy_frags"`
@@ -1234,6 +1238,7 @@ type DatapathMaps struct {
 func (m *DatapathMaps) Close() error {
 	return _DatapathClose(
 		m.Affinities,
+		m.AnswerRates,
 		m.AnswerTuples,
 		m.Attachments,
 		m.BusyFrags,

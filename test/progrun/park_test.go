@@ -278,7 +278,7 @@ func TestLongDatagramsInAnyOrder(t *testing.T) {
 func quiet(t *testing.T, h *rig.Host) {
 	t.Helper()
 	for i := range h.ParkRates.MaxEntries() {
-		check(t, h.ParkRates.Put(i, &object.DatapathFragRate{}))
+		check(t, h.ParkRates.Put(i, &object.DatapathRate{}))
 	}
 }
 

@@ -82,6 +82,7 @@ func TestEveryReasonHasACase(t *testing.T) {
 		"flow_share":      "needs a small table: TestFlowShares",
 		"port_share":      "needs few ports: TestPortShares",
 		"incomplete":      "needs a program to be missing: TestMissingPrograms",
+		"answer_rate":     "needs many packets: TestAnswerRates",
 	}
 	for _, r := range drop.Reasons() {
 		if !seen[r.Value] && elsewhere[r.Name] == "" {
