@@ -92,6 +92,37 @@ func TestServiceLeavesWhoIsSilent(t *testing.T) {
 	}, harness.WithMetrics())
 }
 
+// SVC-13: sockets that are connected to backends themselves, of which no packet is looked at, pass
+// over what others found out. A container that tries one again is refused now and then.
+func TestServiceSocketsPassOverWhoFails(t *testing.T) {
+	harness.ForEach(t, func(t *testing.T, e *harness.Env) {
+		e.Network(t, "a", numA)
+		e.Network(t, "c", numI)
+		web := e.Service(t, "web", "--network", "a", "--port", "80:8000", "--publish", "8080:80", "--select", "app=web")
+		backend(t, e, "w1", "a")
+		backend(t, e, "w2", "a")
+		e.Sandbox(t, "deaf", "--network", "a", "--label", "app=web")
+		client, stranger := e.Sandbox(t, "client", "--network", "a"), e.Sandbox(t, "stranger", "--network", "c")
+		web.Become(t, "active", "w1", "w2", "deaf")
+		e.EachFamily(t, func(t *testing.T, f harness.Family) {
+			published := at(f.Host, 8080)
+			timesRefused(t, 40, map[*harness.Netns]string{e.LAN1: published, e.WAN: published, stranger.Netns: published})
+			lost := timesRefused(t, 300, map[*harness.Netns]string{client.Netns: at(web.VIP(t, "a", f), 80)})
+			e.Expect(t, "SVC-13", fmt.Sprintf("%d of 300 sockets were refused", lost), lost <= 30)
+			if e.Mode != harness.EBPF {
+				return
+			}
+			harness.Eventually(t, "a backend to see the client's own address, which packets don't show", func() error {
+				r, err := harness.GetTCP(client.Netns, at(web.VIP(t, "a", f), 80))
+				if err == nil && r.Seen.Addr().String() != client.IP(t, "a", f) {
+					err = fmt.Errorf("%s saw %s", r.Tag, r.Seen)
+				}
+				return err
+			})
+		})
+	})
+}
+
 // timesRefused counts the connections that are refused, of so many from each.
 func timesRefused(t *testing.T, times int, ways map[*harness.Netns]string) (n int) {
 	t.Helper()
