@@ -10,7 +10,6 @@ import (
 	"strconv"
 
 	"github.com/fairway-project/fairway/userspace/model"
-	"github.com/fairway-project/fairway/userspace/nl"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -176,17 +175,17 @@ func (h *Host) setBridgeSysctls(b Bridge) error {
 }
 
 func (h *Host) removeOtherAddresses(l netlink.Link, b Bridge) error {
-	addrs, err := nl.AddrList(h.nl, l, netlink.FAMILY_ALL)
+	addrs, err := h.addresses()
 	if err != nil {
 		return err
 	}
-	for _, a := range addrs {
-		p, ok := addressOf(a)
+	for _, a := range addrs[l.Attrs().Index] {
+		p := a.Prefix
 		// Those without a subnet are services' (SetServiceAddresses).
-		if !ok || p == b.IPv4 || p == b.IPv6 || p.IsSingleIP() || p.Addr().IsLinkLocalUnicast() && p.Addr().Is6() {
+		if p == b.IPv4 || p == b.IPv6 || p.IsSingleIP() || p.Addr().IsLinkLocalUnicast() && p.Addr().Is6() {
 			continue
 		}
-		if err := h.nl.AddrDel(l, &a); err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
+		if err := h.nl.AddrDel(l, &netlink.Addr{IPNet: ipNet(p)}); err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
 			return fmt.Errorf("bridge %s: remove address %s: %w", b.Name, p, err)
 		}
 	}

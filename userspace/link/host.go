@@ -156,6 +156,17 @@ func (h *Host) Owned() ([]Device, error) {
 // Addresses lists the addresses of all devices, with their prefix lengths, by the
 // devices' indexes.
 func (h *Host) Addresses() (all map[int][]netip.Prefix, err error) {
+	of, err := h.addresses()
+	all = make(map[int][]netip.Prefix, len(of))
+	for index, list := range of {
+		for _, a := range list {
+			all[index] = append(all[index], a.Prefix)
+		}
+	}
+	return all, err
+}
+
+func (h *Host) addresses() (all map[int][]nl.Address, err error) {
 	err = h.ns.Do(func() (err error) { all, err = nl.Addresses(); return err })
 	return all, err
 }

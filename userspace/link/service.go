@@ -8,7 +8,6 @@ import (
 	"math"
 	"net/netip"
 
-	"github.com/fairway-project/fairway/userspace/nl"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -74,7 +73,7 @@ func (h *Host) SetServiceAddresses(bridge, networkID string, want []netip.Addr) 
 	if err != nil {
 		return err
 	}
-	addrs, err := nl.AddrList(h.nl, l, netlink.FAMILY_ALL)
+	addrs, err := h.addresses()
 	if err != nil {
 		return err
 	}
@@ -84,14 +83,13 @@ func (h *Host) SetServiceAddresses(bridge, networkID string, want []netip.Addr) 
 	}
 	own := device(l).Owner == networkID
 	there := make(map[netip.Addr]bool)
-	for _, a := range addrs {
-		p, ok := addressOf(a)
-		if !ok || !p.IsSingleIP() {
+	for _, a := range addrs[l.Attrs().Index] {
+		if !a.IsSingleIP() {
 			continue
 		}
-		there[p.Addr()] = true
-		if own && !wanted[p.Addr()] {
-			if err := h.removeServiceAddress(l, p.Addr()); err != nil {
+		there[a.Addr()] = true
+		if own && !wanted[a.Addr()] {
+			if err := h.removeServiceAddress(l, a.Addr()); err != nil {
 				return err
 			}
 		}

@@ -51,17 +51,17 @@ func (h *Host) Observe(scope Scope) (model.Host, error) {
 	if err != nil {
 		return model.Host{}, err
 	}
-	addrs, err := nl.AddrList(h.nl, nil, netlink.FAMILY_ALL)
+	addrs, err := h.addresses()
 	if err != nil {
 		return model.Host{}, err
 	}
-	addrs = withoutContainers(addrs, links)
+	dropContainers(addrs, links)
 	host := model.Host{Addresses: allAddresses(addrs)}
 	for _, l := range links {
 		a := l.Attrs()
 		if scope.uplink(l, links) {
 			host.Uplinks = append(host.Uplinks, model.Uplink{
-				Name: a.Name, Index: a.Index, MAC: macOf(a.HardwareAddr), L3: a.EncapType != "ether", Addresses: uplinkAddresses(addrs, a.Index),
+				Name: a.Name, Index: a.Index, MAC: macOf(a.HardwareAddr), L3: a.EncapType != "ether", Addresses: uplinkAddresses(addrs[a.Index]),
 			})
 		}
 	}
@@ -74,19 +74,15 @@ func isContainers(l netlink.Link) bool {
 	return l.Type() == "veth" && containerVeth.MatchString(l.Attrs().Name)
 }
 
-// withoutContainers leaves out the link-local addresses that the kernel gives the host's
+// dropContainers leaves out the link-local addresses that the kernel gives the host's
 // ends of Docker's veths. Nobody reaches them, since all that comes in there is the bridge's;
 // and each container would be a change of the host.
-func withoutContainers(addrs []netlink.Addr, links []netlink.Link) []netlink.Addr {
-	veths := make(map[int]bool)
+func dropContainers(addrs map[int][]nl.Address, links []netlink.Link) {
 	for _, l := range links {
-		if isContainers(l) {
-			veths[l.Attrs().Index] = true
+		if index := l.Attrs().Index; isContainers(l) {
+			addrs[index] = slices.DeleteFunc(addrs[index], func(a nl.Address) bool { return a.Scope == unix.RT_SCOPE_LINK && a.Addr().Is6() })
 		}
 	}
-	return slices.DeleteFunc(addrs, func(a netlink.Addr) bool {
-		return veths[a.LinkIndex] && a.Scope == unix.RT_SCOPE_LINK && a.IP.To4() == nil
-	})
 }
 
 // uplink reports whether l leads outside, up or not: it may come up.
@@ -145,11 +141,11 @@ func kindOf(index int, all []netlink.Link) string {
 	return ""
 }
 
-func allAddresses(addrs []netlink.Addr) []netip.Addr {
+func allAddresses(addrs map[int][]nl.Address) []netip.Addr {
 	var all []netip.Addr
-	for _, a := range addrs {
-		if p, ok := addressOf(a); ok {
-			all = append(all, p.Addr())
+	for _, of := range addrs {
+		for _, a := range of {
+			all = append(all, a.Addr())
 		}
 	}
 	slices.SortFunc(all, netip.Addr.Compare)
@@ -158,26 +154,24 @@ func allAddresses(addrs []netlink.Addr) []netip.Addr {
 
 // uplinkAddresses returns the global addresses of a device, the kernel's order
 // kept but for those that are to be used last.
-func uplinkAddresses(addrs []netlink.Addr, index int) []netip.Prefix {
-	var mine []netlink.Addr
+func uplinkAddresses(addrs []nl.Address) []netip.Prefix {
+	var global []nl.Address
 	for _, a := range addrs {
-		if a.LinkIndex == index && a.Scope == unix.RT_SCOPE_UNIVERSE && a.Flags&unix.IFA_F_DADFAILED == 0 {
-			mine = append(mine, a)
+		if a.Scope == unix.RT_SCOPE_UNIVERSE && a.Flags&unix.IFA_F_DADFAILED == 0 {
+			global = append(global, a)
 		}
 	}
-	slices.SortStableFunc(mine, func(a, b netlink.Addr) int { return cmp.Compare(lateness(a), lateness(b)) })
+	slices.SortStableFunc(global, func(a, b nl.Address) int { return cmp.Compare(lateness(a), lateness(b)) })
 	var prefixes []netip.Prefix
-	for _, a := range mine {
-		if p, ok := addressOf(a); ok {
-			prefixes = append(prefixes, p)
-		}
+	for _, a := range global {
+		prefixes = append(prefixes, a.Prefix)
 	}
 	return prefixes
 }
 
 // lateness orders addresses: IFA_F_SECONDARY says secondary for IPv4 and
 // temporary (RFC 8981) for IPv6.
-func lateness(a netlink.Addr) int {
+func lateness(a nl.Address) int {
 	switch {
 	case a.Flags&(unix.IFA_F_DEPRECATED|unix.IFA_F_TENTATIVE) != 0:
 		return 2

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/fairway-project/fairway/userspace/model"
+	"github.com/fairway-project/fairway/userspace/nl"
 	"github.com/google/go-cmp/cmp"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -82,10 +83,10 @@ func TestUplinkByDevice(t *testing.T) {
 }
 
 func TestUplinkAddressesPutTheBestFirst(t *testing.T) {
-	addr := func(prefix string, scope, flags int) netlink.Addr {
-		return netlink.Addr{IPNet: ipNet(netip.MustParsePrefix(prefix)), LinkIndex: 3, Scope: scope, Flags: flags}
+	addr := func(prefix string, scope uint8, flags uint32) nl.Address {
+		return nl.Address{Prefix: netip.MustParsePrefix(prefix), Scope: scope, Flags: flags}
 	}
-	got := uplinkAddresses([]netlink.Addr{
+	got := uplinkAddresses([]nl.Address{
 		addr("192.0.2.9/24", unix.RT_SCOPE_UNIVERSE, unix.IFA_F_SECONDARY),
 		addr("192.0.2.1/24", unix.RT_SCOPE_UNIVERSE, 0),
 		addr("169.254.1.1/16", unix.RT_SCOPE_LINK, 0),
@@ -94,8 +95,7 @@ func TestUplinkAddressesPutTheBestFirst(t *testing.T) {
 		addr("2001:db8::1/64", unix.RT_SCOPE_UNIVERSE, 0),
 		addr("2001:db8::4/64", unix.RT_SCOPE_UNIVERSE, unix.IFA_F_DADFAILED),
 		addr("fe80::1/64", unix.RT_SCOPE_LINK, 0),
-		{IPNet: ipNet(netip.MustParsePrefix("10.0.0.1/8")), LinkIndex: 4},
-	}, 3)
+	})
 	var text []string
 	for _, p := range got {
 		text = append(text, p.String())

@@ -12,16 +12,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Addresses lists the addresses of all devices of the calling thread's network namespace, with
-// their prefix lengths, by the devices' indexes. It is for who asks every few seconds: AddrList
-// makes a kilobyte of garbage of each address, and there may be ten thousand.
-func Addresses() (map[int][]netip.Prefix, error) {
-	return consistent("addresses", func() (map[int][]netip.Prefix, error) {
-		all := make(map[int][]netip.Prefix)
+// Address is one of a device, with the length of its subnet's prefix.
+type Address struct {
+	netip.Prefix
+	// Scope is RT_SCOPE_..., Flags are IFA_F_....
+	Scope uint8
+	Flags uint32
+}
+
+// Addresses lists the addresses of all devices of the calling thread's network namespace, by the
+// devices' indexes, each device's in the kernel's order. AddrList makes a kilobyte of garbage of
+// each address, and a host with many services has ten thousand.
+func Addresses() (map[int][]Address, error) {
+	return consistent("addresses", func() (map[int][]Address, error) {
+		all := make(map[int][]Address)
 		err := dumpAddresses(func(m []byte) error {
-			index, p, err := parseAddress(m)
-			if err == nil && p.IsValid() {
-				all[index] = append(all[index], p)
+			index, a, err := parseAddress(m)
+			if err == nil && a.IsValid() {
+				all[index] = append(all[index], a)
 			}
 			return err
 		})
@@ -98,16 +106,17 @@ func aligned(size int) int { return (size + unix.NLMSG_ALIGNTO - 1) &^ (unix.NLM
 
 // parseAddress reads a struct ifaddrmsg with its attributes. The prefix is invalid for a message
 // without an address.
-func parseAddress(m []byte) (index int, p netip.Prefix, err error) {
+func parseAddress(m []byte) (index int, a Address, err error) {
 	if len(m) < unix.SizeofIfAddrmsg {
-		return 0, p, fmt.Errorf("message of %d bytes", len(m))
+		return 0, a, fmt.Errorf("message of %d bytes", len(m))
 	}
 	bits, index := int(m[1]), int(binary.NativeEndian.Uint32(m[4:]))
+	a.Flags, a.Scope = uint32(m[2]), m[3]
 	var local, addr netip.Addr
 	for attrs := m[unix.SizeofIfAddrmsg:]; len(attrs) >= unix.SizeofRtAttr; {
 		size := int(binary.NativeEndian.Uint16(attrs))
 		if size < unix.SizeofRtAttr || size > len(attrs) {
-			return 0, p, fmt.Errorf("attribute of %d bytes, of %d", size, len(attrs))
+			return 0, a, fmt.Errorf("attribute of %d bytes, of %d", size, len(attrs))
 		}
 		value := attrs[unix.SizeofRtAttr:size]
 		switch binary.NativeEndian.Uint16(attrs[2:]) {
@@ -115,6 +124,11 @@ func parseAddress(m []byte) (index int, p netip.Prefix, err error) {
 			local, _ = netip.AddrFromSlice(value)
 		case unix.IFA_ADDRESS:
 			addr, _ = netip.AddrFromSlice(value)
+		case unix.IFA_FLAGS:
+			// All of them: the message itself has room for eight.
+			if len(value) == 4 {
+				a.Flags = binary.NativeEndian.Uint32(value)
+			}
 		}
 		attrs = attrs[min(aligned(size), len(attrs)):]
 	}
@@ -125,8 +139,8 @@ func parseAddress(m []byte) (index int, p netip.Prefix, err error) {
 		// addr is that of who is at the other end.
 		bits = local.BitLen()
 	}
-	if !local.IsValid() {
-		return index, p, nil
+	if local.IsValid() {
+		a.Prefix = netip.PrefixFrom(local, bits)
 	}
-	return index, netip.PrefixFrom(local, bits), nil
+	return index, a, nil
 }

@@ -161,13 +161,13 @@ func TestAddresses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := make(map[int][]netip.Prefix)
+	want := make(map[int][]Address)
 	for _, a := range all {
 		addr, _ := netip.AddrFromSlice(a.IP)
 		ones, _ := a.Mask.Size()
-		want[a.LinkIndex] = append(want[a.LinkIndex], netip.PrefixFrom(addr.Unmap(), ones))
+		want[a.LinkIndex] = append(want[a.LinkIndex], Address{netip.PrefixFrom(addr.Unmap(), ones), uint8(a.Scope), uint32(a.Flags)})
 	}
-	if len(all) < 600 || !maps.EqualFunc(got, want, slices.Equal[[]netip.Prefix]) {
+	if len(all) < 600 || !maps.EqualFunc(got, want, slices.Equal[[]Address]) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
