@@ -14,6 +14,7 @@ import (
 	"github.com/fairway-project/fairway/maps/expired"
 	"github.com/fairway-project/fairway/maps/flow"
 	"github.com/fairway-project/fairway/maps/share"
+	"github.com/fairway-project/fairway/userspace/conntrack"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/datapath/ebpf/expiry"
 	"github.com/fairway-project/fairway/userspace/pace"
@@ -38,7 +39,7 @@ type collector struct {
 	interval  time.Duration
 	wake      pace.Signal
 	// conntrack is nil where netfilter sees no flows.
-	conntrack *conntrack
+	conntrack *conntrack.Table
 
 	// working is held during a pass: there is one expired map.
 	working sync.Mutex

@@ -12,6 +12,7 @@ import (
 	"github.com/fairway-project/fairway/maps/flow"
 	"github.com/fairway-project/fairway/maps/object"
 	"github.com/fairway-project/fairway/maps/share"
+	"github.com/fairway-project/fairway/userspace/conntrack"
 	"github.com/fairway-project/fairway/userspace/datapath/ebpf/expiry"
 )
 
@@ -28,7 +29,7 @@ type pass struct {
 	owners map[uint16]endpoint.Endpoint
 	batch  []expired.Entry
 	// tracks are netfilter's connections of the batch, where it has some.
-	tracks  []*track
+	tracks  []*conntrack.Tuple
 	removed uint64
 	tally   fill
 	// census is of the family that is walked through.
@@ -130,7 +131,7 @@ func (p *pass) flush() error {
 	for i, e := range p.batch {
 		p.removed += uint64(e.Collected)
 		if e.Collected != 0 && p.tracks[i] != nil {
-			err = errors.Join(err, p.conntrack.remove(*p.tracks[i]))
+			err = errors.Join(err, p.conntrack.RemoveTuple(*p.tracks[i]))
 		}
 	}
 	p.batch, p.tracks = p.batch[:0], p.tracks[:0]
@@ -139,7 +140,7 @@ func (p *pass) flush() error {
 
 // trackOf returns netfilter's view of the connection that h is a half of, nil if
 // there is none that has to be removed.
-func (p *pass) trackOf(h *flow.Half) *track {
+func (p *pass) trackOf(h *flow.Half) *conntrack.Tuple {
 	if p.conntrack == nil {
 		return nil
 	}

@@ -12,6 +12,7 @@ import (
 	rtnl "github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"github.com/fairway-project/fairway/userspace/conntrack"
 	"github.com/fairway-project/fairway/userspace/netns"
 	"github.com/fairway-project/fairway/userspace/nl"
 	"github.com/fairway-project/fairway/userspace/pace"
@@ -24,7 +25,7 @@ type rules struct {
 	log    *slog.Logger
 	ns     *netns.NS
 	events *rtnl.NetlinkSocket
-	tracks *conntrack
+	tracks *conntrack.Table
 	strict strictness
 }
 
@@ -50,7 +51,7 @@ func (d *Datapath) openRules(cfg Config) error {
 	if r.ns, err = netns.Current(); err != nil {
 		return err
 	}
-	if r.tracks, err = openConntrack(); err != nil {
+	if r.tracks, err = conntrack.Open(); err != nil {
 		return err
 	}
 	if r.events, err = rtnl.Subscribe(unix.NETLINK_NETFILTER, nftablesGroup); err != nil {
@@ -115,7 +116,7 @@ func (r *rules) receive(ctx context.Context) (changes pace.Signal, over <-chan s
 }
 
 // connections returns the table of connections that netfilter keeps.
-func (r *rules) connections() *conntrack {
+func (r *rules) connections() *conntrack.Table {
 	if r == nil {
 		return nil
 	}
@@ -129,7 +130,7 @@ func (r *rules) close() error {
 	if r.events != nil {
 		r.events.Close()
 	}
-	r.tracks.close()
+	r.tracks.Close()
 	if r.ns == nil {
 		return nil
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/fairway-project/fairway/maps/flow"
 	"github.com/fairway-project/fairway/maps/object"
+	"github.com/fairway-project/fairway/userspace/conntrack"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/model"
 )
@@ -138,20 +139,20 @@ func TestTrackOf(t *testing.T) {
 		return h
 	}
 	const web, remote, host = "172.20.0.2:5000", "198.51.100.1:80", "192.0.2.10:6000"
-	out := track{netip.MustParseAddrPort(web), netip.MustParseAddrPort(remote)}
-	in := track{netip.MustParseAddrPort(remote), netip.MustParseAddrPort(web)}
+	out := conntrack.Tuple{Proto: uint8(model.TCP), Src: netip.MustParseAddrPort(web), Dst: netip.MustParseAddrPort(remote)}
+	in := conntrack.Tuple{Proto: uint8(model.TCP), Src: out.Dst, Dst: out.Src}
 	for name, c := range map[string]struct {
 		half *flow.Half
-		want track
+		want conntrack.Tuple
 		ok   bool
 	}{
 		"masqueraded":         {half(web, remote, host, remote, container, flagOrigin|flagTwinWorld, model.TCP), out, true},
 		"its reply":           {half(remote, host, remote, web, world, 0, model.TCP), out, true},
 		"published":           {half(remote, host, remote, web, world, flagOrigin, model.TCP), in, true},
 		"its reply's":         {half(web, remote, host, remote, container, flagTwinWorld, model.TCP), in, true},
-		"udp ends by itself":  {half(web, remote, host, remote, container, flagOrigin|flagTwinWorld, model.UDP), track{}, false},
-		"between containers":  {half(web, remote, host, remote, container, flagOrigin, model.TCP), track{}, false},
-		"its reply, that too": {half(remote, host, remote, web, container, 0, model.TCP), track{}, false},
+		"udp ends by itself":  {half(web, remote, host, remote, container, flagOrigin|flagTwinWorld, model.UDP), conntrack.Tuple{}, false},
+		"between containers":  {half(web, remote, host, remote, container, flagOrigin, model.TCP), conntrack.Tuple{}, false},
+		"its reply, that too": {half(remote, host, remote, web, container, 0, model.TCP), conntrack.Tuple{}, false},
 	} {
 		got, ok := trackOf(c.half)
 		if ok != c.ok || got != c.want {

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/fairway-project/fairway/userspace/conntrack"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/model"
 )
@@ -45,13 +46,14 @@ func (d *Datapath) flows(ctx context.Context) (out []datapath.Flow, err error) {
 	err = d.inside(ctx, func(ctx context.Context) error {
 		owners := d.state.owners()
 		timeouts := make(timeoutCache)
-		list, err := connections()
+		list, err := connections(owners.has)
 		if err != nil {
 			return err
 		}
 		for _, f := range families {
 			for i := range list {
-				if flow, ok := owners.flow(&list[i]); ok && list[i].family() == f {
+				if familyOf(&list[i]) == f {
+					flow := owners.flow(&list[i])
 					flow.Idle = timeouts.idle(&list[i])
 					out = append(out, flow)
 				}
@@ -79,25 +81,29 @@ func (s *state) owners() owners {
 	return out
 }
 
-// flow describes a connection; ok is false where no endpoint is part of it.
-func (o owners) flow(c *connection) (flow datapath.Flow, ok bool) {
-	from, isFrom := o[c.orig.src.Addr()]
-	to, isTo := o[c.reply.src.Addr()]
-	if !isFrom && !isTo {
-		return flow, false
-	}
-	flow = datapath.Flow{
-		Proto: c.orig.proto,
-		Src:   c.orig.src, Dst: c.orig.dst,
-		NATSrc: c.reply.dst, NATDst: c.reply.src,
-		State: c.state(), Expires: c.timeout, EndpointID: from.endpoint,
+// has reports whether an endpoint is part of a connection.
+func (o owners) has(c *conntrack.Connection) bool {
+	_, isFrom := o[c.Orig.Src.Addr()]
+	_, isTo := o[c.Reply.Src.Addr()]
+	return isFrom || isTo
+}
+
+// flow describes a connection that has an endpoint.
+func (o owners) flow(c *conntrack.Connection) datapath.Flow {
+	from, isFrom := o[c.Orig.Src.Addr()]
+	to, isTo := o[c.Reply.Src.Addr()]
+	flow := datapath.Flow{
+		Proto: c.Orig.Proto,
+		Src:   c.Orig.Src, Dst: c.Orig.Dst,
+		NATSrc: c.Reply.Dst, NATDst: c.Reply.Src,
+		State: stateName(c), Expires: c.Timeout, EndpointID: from.endpoint,
 		OpenerID: from.endpoint, TargetID: to.endpoint,
 	}
-	dnat, snat := c.orig.dst != c.reply.src, c.orig.src != c.reply.dst
-	if isEcho(c.orig.proto) {
+	dnat, snat := c.Orig.Dst != c.Reply.Src, c.Orig.Src != c.Reply.Dst
+	if isEcho(c.Orig.Proto) {
 		// The identifier stands in both ports of both tuples, but a request has
 		// no port to be led to.
-		dnat, snat = c.orig.dst.Addr() != c.reply.src.Addr(), c.orig.src.Addr() != c.reply.dst.Addr()
+		dnat, snat = c.Orig.Dst.Addr() != c.Reply.Src.Addr(), c.Orig.Src.Addr() != c.Reply.Dst.Addr()
 	}
 	switch {
 	case dnat && isFrom && isTo && from.network == to.network:
@@ -112,19 +118,19 @@ func (o owners) flow(c *connection) (flow datapath.Flow, ok bool) {
 	if flow.EndpointID == "" {
 		flow.EndpointID = to.endpoint
 	}
-	return flow, true
+	return flow
 }
 
 func isEcho(proto uint8) bool { return proto == 1 || proto == 58 }
 
 // state is netfilter's name for TCP, else UNREPLIED, REPLIED or ASSURED.
-func (c *connection) state() string {
+func stateName(c *conntrack.Connection) string {
 	switch {
-	case c.orig.proto == uint8(model.TCP) && int(c.tcpState) < len(tcpStates):
-		return tcpStates[c.tcpState]
-	case c.status&statusAssured != 0:
+	case c.Orig.Proto == uint8(model.TCP) && int(c.TCPState) < len(tcpStates):
+		return tcpStates[c.TCPState]
+	case c.Assured():
 		return "ASSURED"
-	case c.status&statusSeenReply != 0:
+	case c.SeenReply():
 		return "REPLIED"
 	}
 	return "UNREPLIED"
@@ -134,19 +140,19 @@ func (c *connection) state() string {
 type timeoutCache map[string]time.Duration
 
 // idle is the time since the last packet: every packet sets the timeout anew.
-func (t timeoutCache) idle(c *connection) time.Duration {
-	full := t.value(c.timeoutName())
-	return max(0, full-c.timeout)
+func (t timeoutCache) idle(c *conntrack.Connection) time.Duration {
+	full := t.value(timeoutName(c))
+	return max(0, full-c.Timeout)
 }
 
-func (c *connection) timeoutName() string {
-	switch c.orig.proto {
+func timeoutName(c *conntrack.Connection) string {
+	switch c.Orig.Proto {
 	case uint8(model.TCP):
-		if int(c.tcpState) < len(tcpTimeouts) && c.tcpState != 0 {
-			return "tcp_timeout_" + tcpTimeouts[c.tcpState]
+		if int(c.TCPState) < len(tcpTimeouts) && c.TCPState != 0 {
+			return "tcp_timeout_" + tcpTimeouts[c.TCPState]
 		}
 	case uint8(model.UDP):
-		if c.status&statusAssured != 0 {
+		if c.Assured() {
 			return "udp_timeout_stream"
 		}
 		return "udp_timeout"

@@ -5,9 +5,12 @@ package iptables
 import (
 	"testing"
 
+	"github.com/fairway-project/fairway/userspace/conntrack"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/model"
 )
+
+func everything(*conntrack.Connection) bool { return true }
 
 // flowsOf returns a flow of each kind.
 func (w *world) flowsOf(proto model.Proto) map[string]datapath.Flow {
@@ -133,10 +136,10 @@ func TestDeleteEndpointPurges(t *testing.T) {
 		must(t, w.d.DeleteEndpoint(t.Context(), c.ID))
 		must(t, w.d.DeleteEndpoint(t.Context(), c.ID))
 		w.in(w.host, func() error {
-			list, err := connections()
+			list, err := connections(everything)
 			must(t, err)
 			for _, conn := range list {
-				if conn.touches(c.IPv4) || conn.touches(c.IPv6) {
+				if conn.Touches(c.IPv4) || conn.Touches(c.IPv6) {
 					t.Errorf("still tracked: %+v", conn)
 				}
 			}
@@ -157,14 +160,14 @@ func TestPrunePurgesStrangers(t *testing.T) {
 	want := datapath.Desired{Networks: []datapath.Network{n}, Endpoints: []datapath.Endpoint{c2.Endpoint}}
 	w.sayAgain(next, want)
 	w.in(w.host, func() error {
-		list, err := connections()
+		list, err := connections(everything)
 		must(t, err)
 		kept := false
 		for _, conn := range list {
-			if conn.touches(c1.IPv4) {
+			if conn.Touches(c1.IPv4) {
 				t.Errorf("still tracked: %+v", conn)
 			}
-			kept = kept || conn.touches(c2.IPv4)
+			kept = kept || conn.Touches(c2.IPv4)
 		}
 		if !kept {
 			t.Error("the connection of an endpoint that is wanted is gone")

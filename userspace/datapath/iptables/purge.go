@@ -9,28 +9,41 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/fairway-project/fairway/userspace/conntrack"
 	"github.com/fairway-project/fairway/userspace/model"
 )
 
-// purgeWhere deletes the connections that match.
-func purgeWhere(match func(*connection) bool) error {
-	list, err := connections()
+// connections lists those of the thread's network namespace that match.
+func connections(match func(*conntrack.Connection) bool) ([]conntrack.Connection, error) {
+	table, err := conntrack.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer table.Close()
+	return table.List(match)
+}
+
+// purgeWhere removes the connections that match.
+func purgeWhere(match func(*conntrack.Connection) bool) error {
+	table, err := conntrack.Open()
 	if err != nil {
 		return err
 	}
-	var errs []error
+	defer table.Close()
+	list, err := table.List(match)
+	errs := []error{err}
 	for i := range list {
-		if match(&list[i]) {
-			errs = append(errs, list[i].remove())
-		}
+		errs = append(errs, table.Remove(&list[i]))
 	}
 	return errors.Join(errs...)
 }
 
-// touches reports whether addr is an end of the connection, before or after translation.
-func (c *connection) touches(addr netip.Addr) bool {
-	return c.orig.src.Addr() == addr || c.orig.dst.Addr() == addr ||
-		c.reply.src.Addr() == addr || c.reply.dst.Addr() == addr
+// familyOf is that of the connection's addresses.
+func familyOf(c *conntrack.Connection) Family {
+	if c.Is6() {
+		return IPv6
+	}
+	return IPv4
 }
 
 // purgeAddresses ends all connections of these addresses.
@@ -39,7 +52,7 @@ func purgeAddresses(addrs ...netip.Addr) error {
 	if len(addrs) == 0 {
 		return nil
 	}
-	return purgeWhere(func(c *connection) bool { return slices.ContainsFunc(addrs, c.touches) })
+	return purgeWhere(func(c *conntrack.Connection) bool { return slices.ContainsFunc(addrs, c.Touches) })
 }
 
 var dnatForm = regexp.MustCompile(
@@ -79,21 +92,20 @@ func udpForwardings(rules []Rule) []forwarding {
 // concerns reports whether a UDP connection has to be looked at anew because fw
 // appeared or went: it goes to the host port, translated or (begun before the
 // port was published) not, or it was led to the container's port.
-func (fw *forwarding) concerns(c *connection, local func(netip.Addr) bool) bool {
-	if c.orig.proto != uint8(model.UDP) {
+func (fw *forwarding) concerns(c *conntrack.Connection, local func(netip.Addr) bool) bool {
+	if c.Orig.Proto != uint8(model.UDP) {
 		return false
 	}
-	translated := c.orig.dst != c.reply.src
-	if translated && c.reply.src == fw.target {
+	if c.Led() && c.Reply.Src == fw.target {
 		return true
 	}
-	if c.orig.dst.Port() != fw.port {
+	if c.Orig.Dst.Port() != fw.port {
 		return false
 	}
 	if fw.host.IsValid() {
-		return c.orig.dst.Addr() == fw.host
+		return c.Orig.Dst.Addr() == fw.host
 	}
-	return local(c.orig.dst.Addr())
+	return local(c.Orig.Dst.Addr())
 }
 
 // purgeUDP ends the UDP connections that the changed rules concern, so that the
@@ -109,8 +121,8 @@ func (d *Datapath) purgeUDP(changes [len(families)]delta) error {
 	}
 	local := d.state.hostAddresses()
 	isLocal := func(a netip.Addr) bool { return a.IsLoopback() || local[a] }
-	return purgeWhere(func(c *connection) bool {
-		return slices.ContainsFunc(changed[c.family()], func(fw forwarding) bool { return fw.concerns(c, isLocal) })
+	return purgeWhere(func(c *conntrack.Connection) bool {
+		return slices.ContainsFunc(changed[familyOf(c)], func(fw forwarding) bool { return fw.concerns(c, isLocal) })
 	})
 }
 
@@ -147,9 +159,9 @@ func (d *Datapath) purgeStrangers() error {
 	for _, e := range d.state.endpoints {
 		known[e.IPv4], known[e.IPv6] = true, true
 	}
-	return purgeWhere(func(c *connection) bool {
-		return slices.ContainsFunc([]netip.Addr{c.orig.src.Addr(), c.reply.src.Addr()}, func(a netip.Addr) bool {
-			return !known[a] && d.state.inSubnet(c.family(), a)
+	return purgeWhere(func(c *conntrack.Connection) bool {
+		return slices.ContainsFunc([]netip.Addr{c.Orig.Src.Addr(), c.Reply.Src.Addr()}, func(a netip.Addr) bool {
+			return !known[a] && d.state.inSubnet(familyOf(c), a)
 		})
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/fairway-project/fairway/userspace/conntrack"
 	"github.com/fairway-project/fairway/userspace/datapath"
 	"github.com/fairway-project/fairway/userspace/model"
 )
@@ -20,21 +21,18 @@ type fronts struct {
 }
 
 // lead reports whether the connection goes to one of the fronts, translated or not.
-func (fs *fronts) lead(c *connection) bool {
-	to := c.orig.dst
+func (fs *fronts) lead(c *conntrack.Connection) bool {
+	to := c.Orig.Dst
 	return slices.ContainsFunc(fs.of, func(fr datapath.Front) bool {
 		switch {
-		case c.orig.proto != uint8(fr.Port.Proto) || to.Port() != fr.Port.Num:
+		case c.Orig.Proto != uint8(fr.Port.Proto) || to.Port() != fr.Port.Num:
 			return false
 		case fr.Addr.IsUnspecified():
-			return c.family().has(fr.Addr) && (to.Addr().IsLoopback() || fs.local[to.Addr()])
+			return familyOf(c).has(fr.Addr) && (to.Addr().IsLoopback() || fs.local[to.Addr()])
 		}
 		return to.Addr() == fr.Addr
 	})
 }
-
-// translated reports whether the connection was led elsewhere than it was addressed to.
-func (c *connection) translated() bool { return c.orig.dst != c.reply.src }
 
 // purgeService ends the flows to backends that went down, so that the next packet of
 // each finds another way or none, and has UDP look again where a front came or went.
@@ -53,11 +51,11 @@ func (d *Datapath) purgeService(before, after *served) error {
 	if len(came.of)+len(went.of) == 0 && !slices.ContainsFunc(slices.Collect(maps.Keys(dead)), isNew) {
 		return nil
 	}
-	return purgeWhere(func(c *connection) bool {
-		if c.translated() && dead[c.reply.src] && all.lead(c) {
+	return purgeWhere(func(c *conntrack.Connection) bool {
+		if c.Led() && dead[c.Reply.Src] && all.lead(c) {
 			return true
 		}
-		return c.orig.proto == uint8(model.UDP) && (!c.translated() && came.lead(c) || c.translated() && went.lead(c))
+		return c.Orig.Proto == uint8(model.UDP) && (!c.Led() && came.lead(c) || c.Led() && went.lead(c))
 	})
 }
 
@@ -104,7 +102,7 @@ func (d *Datapath) purgeFronts(of []datapath.Front) error {
 		return nil
 	}
 	fs := fronts{of, d.state.hostAddresses()}
-	return purgeWhere(func(c *connection) bool { return c.translated() && fs.lead(c) })
+	return purgeWhere(func(c *conntrack.Connection) bool { return c.Led() && fs.lead(c) })
 }
 
 var entryForm = regexp.MustCompile(
