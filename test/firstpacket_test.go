@@ -452,6 +452,22 @@ func TestConntrackForgetsWithTheContainer(t *testing.T) {
 			if n := established(); n != 2 {
 				t.Errorf("conntrack has %d connections of the container", n)
 			}
+			// Packets that come while the container goes: each removes the flow that it finds void.
+			for range 20 {
+				busy, err := harness.DialTCP(e.LAN1, at(harness.HostIP4, 8080))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer busy.Close()
+				go func() {
+					for t.Context().Err() == nil {
+						if _, err := busy.Write([]byte("still here\n")); err != nil {
+							return
+						}
+						time.Sleep(time.Millisecond)
+					}
+				}()
+			}
 			e.Must(t, "rm", "--force", "c1")
 			harness.Eventually(t, "conntrack to forget", func() error {
 				if n := established(); n != 0 {

@@ -103,6 +103,21 @@ func TestListAndRemove(t *testing.T) {
 		if found := list(func(c *Connection) bool { return c.Touches(translated) }); len(found) != 1 || found[out].Reply != back {
 			t.Errorf("of %s: %v", translated, found)
 		}
+		for _, addrs := range [][]string{
+			{"172.20.0.2", "2001:db8::1"},
+			{"198.51.100.2", "172.20.0.2", "fd00:20::2"},
+			{"172.20.0.2", "2001:db8::1", "10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"},
+		} {
+			var of []netip.Addr
+			for _, a := range addrs {
+				of = append(of, netip.MustParseAddr(a))
+			}
+			found, err := table.ListOf(of)
+			must(t, err)
+			if len(found) != 2 || found[0].Orig == found[1].Orig || found[0].Orig == ask || found[1].Orig == ask {
+				t.Errorf("of %s: %+v", addrs, found)
+			}
+		}
 		udp := all[ask]
 		for range 2 {
 			must(t, table.RemoveTuple(out))

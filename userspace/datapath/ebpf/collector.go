@@ -40,6 +40,8 @@ type collector struct {
 	wake      pace.Signal
 	// conntrack is nil where netfilter sees no flows.
 	conntrack *conntrack.Table
+	// departed are the endpoints that have gone since the last pass but purges.
+	departed *departed
 
 	// working is held during a pass: there is one expired map.
 	working sync.Mutex
@@ -77,6 +79,9 @@ func newCollector(cfg Config, l *loader.Loader, flows *flow.Table, endpoints *en
 func (c *collector) run(ctx context.Context, after func() error) {
 	c.repeat(ctx, func() time.Duration {
 		took, err := c.pass(nil)
+		begin := time.Now()
+		err = errors.Join(err, c.forget())
+		took += time.Since(begin)
 		if err := errors.Join(err, after()); err != nil {
 			c.log.Error("collection of expired flows", "err", err)
 		}
@@ -110,13 +115,8 @@ func (c *collector) repeat(ctx context.Context, pass func() time.Duration, pause
 	}
 }
 
-// rest is the time after a pass before one that is asked for. There is none where netfilter
-// has entries of the flows: those go with the flows only as long as no packet has removed
-// a flow whose endpoint is gone.
+// rest is the time after a pass before one that is asked for.
 func (c *collector) rest(took time.Duration) time.Duration {
-	if c.conntrack != nil {
-		return 0
-	}
 	return min(c.interval, took*maxLoad)
 }
 

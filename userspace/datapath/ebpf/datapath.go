@@ -111,7 +111,10 @@ func (d *Datapath) start(cfg Config) error {
 	if d.listeners, err = openListeners(cfg.Logger, d.addresses.table); err != nil {
 		return err
 	}
-	d.collector.conntrack = d.rules.connections()
+	if tracks := d.rules.connections(); tracks != nil {
+		d.collector.conntrack, d.collector.departed = tracks, new(departed)
+		d.endpoints.departed = d.collector.departed
+	}
 	run, stop := context.WithCancel(context.Background())
 	d.stop = stop
 	go func() {

@@ -27,6 +27,8 @@ type endpoints struct {
 	orphans map[uint16]endpoint.Endpoint
 	// gone are those of which sockets may have been led to, until these have been ended.
 	gone []goneEndpoint
+	// departed is nil where netfilter has no entries of theirs.
+	departed *departed
 }
 
 // goneEndpoint is what was an endpoint: another one may have its slot and its addresses by now.
@@ -199,6 +201,7 @@ func (es *endpoints) dismiss(slot uint16, former endpoint.Endpoint) error {
 		return err
 	}
 	es.gone = append(es.gone, goneEndpoint{owner: owner{slot, former.Generation}, network: former.Network})
+	es.departed.add(former)
 	return es.table.Forget(slot, former)
 }
 
