@@ -44,27 +44,56 @@ func Table(backends []Backend, size int) []uint16 {
 	if len(turns) == 0 {
 		return nil
 	}
-	heaviest := int32(0)
-	for _, t := range turns {
-		heaviest = max(heaviest, t.weight)
-	}
-	table, taken := make([]uint16, size), make(places, (size+63)/64)
-	for left, first := size, true; ; first = false {
-		for i := range turns {
+	table, taken, rounds := make([]uint16, size), make(places, (size+63)/64), roundsOf(turns)
+	for left, now := size, 0; ; now++ {
+		for _, i := range rounds.at(now) {
 			t := &turns[i]
-			// Everybody's first place is on credit: the lightest may never come to one else.
-			if t.credit += t.weight; t.credit < heaviest && !first {
-				continue
-			}
-			t.credit -= heaviest
 			place := taken.free(t.place, t.skip, uint32(size))
 			table[place], t.place = t.index, place
 			taken.take(place)
 			if left--; left == 0 {
 				return table
 			}
+			rounds.put(now+t.pause(rounds.price), i)
 		}
+		rounds.clear(now)
 	}
+}
+
+// rounds are who chooses a place in each of the next rounds: the heaviest in all, others in as
+// many as their weights are worth. Only those are looked at whose turn it is: one that weighs as
+// much as 256 others has a thousand rounds before them.
+type rounds struct {
+	// price is what a place costs: what the heaviest gets in each round.
+	price int
+	// of is used round and round: nobody pauses for longer.
+	of [][]int32
+}
+
+// roundsOf has everybody choose in the first round, on credit: the lightest may never come to a
+// place else.
+func roundsOf(turns []turn) *rounds {
+	heaviest, lightest := turns[0].weight, turns[0].weight
+	for _, t := range turns {
+		heaviest, lightest = max(heaviest, t.weight), min(lightest, t.weight)
+	}
+	r := &rounds{price: heaviest, of: make([][]int32, 1+2*heaviest/lightest)}
+	for i := range turns {
+		r.put(0, int32(i))
+	}
+	return r
+}
+
+func (r *rounds) at(round int) []int32 { return r.of[round%len(r.of)] }
+
+func (r *rounds) put(round int, turn int32) {
+	at := &r.of[round%len(r.of)]
+	*at = append(*at, turn)
+}
+
+func (r *rounds) clear(round int) {
+	at := &r.of[round%len(r.of)]
+	*at = (*at)[:0]
 }
 
 // places has a bit for each. That fits into a processor's nearest cache, where the table
@@ -85,11 +114,18 @@ func (p places) free(place, skip, size uint32) uint32 {
 
 // turn is a backend on its way through the places, in an order of its own.
 type turn struct {
-	// credit is what the backend has saved up for its next place, which costs as much as
-	// the heaviest backend gets in each round.
-	weight, credit int32
+	// credit is what it has saved up for its next place.
+	weight, credit int
 	place, skip    uint32
 	index          uint16
+}
+
+// pause has the backend pay for its place, and returns in how many rounds it can pay for another.
+func (t *turn) pause(price int) int {
+	t.credit += t.weight - price
+	rounds := max(1, (price-t.credit+t.weight-1)/t.weight)
+	t.credit += (rounds - 1) * t.weight
+	return rounds
 }
 
 // inTurn returns the backends that have a weight, in the order in which they choose.
@@ -100,7 +136,7 @@ func inTurn(backends []Backend, size int) []turn {
 			hash := xxhash.Sum64String(b.Name)
 			turns = append(turns, turn{
 				index:  uint16(i),
-				weight: int32(b.Weight),
+				weight: b.Weight,
 				place:  uint32(hash >> 32 % uint64(size)),
 				skip:   1 + uint32(hash&0xffffffff%uint64(size-1)),
 			})
