@@ -21,7 +21,7 @@ func (w *Watcher) pass(ctx context.Context) {
 	waiting, _ := w.bind()
 	endpoints := w.wantedEndpoints()
 	w.forgetContainers()
-	ports := facts.Ports(w.view.networks, w.view.containers, w.held.All())
+	ports := facts.Ports(w.view.networks, w.view.containers, w.held.All(), w.held.Proxied())
 	for id, routed := range facts.RoutedPorts(w.view.networks, w.openings) {
 		ports[id] = append(ports[id], routed...)
 	}

@@ -82,6 +82,24 @@ func TestProxyIsAnsweredWhenThePortIsCarried(t *testing.T) {
 	})
 }
 
+// The last port that a container's proxies give up is closed, though the container is listed with
+// it for a moment. If it is so still when everything is listed again, it has no proxies now.
+func TestLastPortThatIsReleased(t *testing.T) {
+	w := newWorld(t)
+	w.veth("veth0000001")
+	w.met()
+	w.attach("e1")
+	w.listed("e1", 8080)
+	w.holds("e1", 8080, "10.3.0.2")
+	h := heldPort(8080, "10.3.0.2")
+	w.must(w.watcher.ReleasePort(t.Context(), 1, h.PublishedPort))
+	if got := w.dp.portsNow()["e1"]; len(got) != 0 {
+		t.Errorf("released, and carried still: %v", got)
+	}
+	w.watcher.Relist()
+	w.publishes("e1", h)
+}
+
 // An engine that gives no answer holds up no container for good, and what a proxy told
 // meanwhile is carried when it answers.
 func TestProxyWaitsForASilentEngine(t *testing.T) {

@@ -30,5 +30,5 @@ func (w *Watcher) refuseAll(ctx context.Context) {
 func (w *Watcher) unproxied() []netip.AddrPort {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return facts.Unproxied(w.view.containers, w.held.All())
+	return facts.Unproxied(w.view.containers, w.held.Proxied())
 }

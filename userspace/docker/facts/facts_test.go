@@ -178,6 +178,9 @@ func portText(ports map[string][]datapath.Port, names map[string]string) map[str
 	return out
 }
 
+// none is of an engine that starts no proxies.
+func none(model.PublishedPort) bool { return false }
+
 // Without proxies the list of containers tells; the second network of two, which
 // is internal and sorts first, publishes nothing.
 func TestPortsFromTheList(t *testing.T) {
@@ -188,7 +191,7 @@ func TestPortsFromTheList(t *testing.T) {
 		}
 	}
 	containers := read[[]client.Container](t, "containers.json")
-	got := portText(Ports(all, containers, nil), names)
+	got := portText(Ports(all, containers, nil, none), names)
 	want := map[string][]string{
 		"web on bridge": {
 			"0.0.0.0:8080->80/tcp to 172.17.0.2", "[::]:8080->80/tcp to 172.17.0.2 host only", "127.0.0.1:5353->53/udp to 172.17.0.2",
@@ -205,9 +208,14 @@ func TestPortsFromTheList(t *testing.T) {
 		PublishedPort: model.PublishedPort{Port: model.Port{Num: 80, Proto: model.TCP}, HostIP: netip.IPv4Unspecified(), HostPort: 8080},
 		Target:        netip.MustParseAddr("172.17.0.2"),
 	}}
+	proxied := func(p model.PublishedPort) bool { return p == held[0].PublishedPort }
 	want["web on bridge"] = want["web on bridge"][:1]
-	if diff := cmp.Diff(want, portText(Ports(all, containers, held), names)); diff != "" {
+	if diff := cmp.Diff(want, portText(Ports(all, containers, held, proxied), names)); diff != "" {
 		t.Errorf("with a proxy (-want +got):\n%s", diff)
+	}
+	delete(want, "web on bridge")
+	if diff := cmp.Diff(want, portText(Ports(all, containers, nil, proxied), names)); diff != "" {
+		t.Errorf("given up by the last proxy (-want +got):\n%s", diff)
 	}
 }
 
@@ -225,7 +233,7 @@ func TestInternalPublishesNothing(t *testing.T) {
 		PublishedPort: model.PublishedPort{Port: model.Port{Num: 80, Proto: model.TCP}, HostIP: netip.IPv4Unspecified(), HostPort: 8080},
 		Target:        inside,
 	}}
-	if got := Ports(all, nil, held); len(got) != 0 {
+	if got := Ports(all, nil, held, none); len(got) != 0 {
 		t.Errorf("published %v", got)
 	}
 	if !Internal(all, inside) || Internal(all, netip.MustParseAddr("172.17.0.2")) {

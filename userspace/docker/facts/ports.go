@@ -20,6 +20,10 @@ type Held struct {
 	Target netip.Addr
 }
 
+// Proxied tells the ports that a proxy holds, or held until it said that it gives them up: the
+// list of containers shows these for a moment more.
+type Proxied func(model.PublishedPort) bool
+
 // Key is what no two publications have in common.
 type Key struct {
 	IP    netip.Addr
@@ -98,10 +102,10 @@ func (p *places) attachments(c client.Container) (all []policy.Attachment) {
 func alone(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
 
 // Ports says what every endpoint publishes, by endpoint ID. What the proxies hold
-// comes first, no two with the same key; containers of which they hold nothing
+// comes first, no two with the same key; containers none of whose ports has a proxy
 // (--userland-proxy=false) have the ports that the list of containers says, on
 // their gateway endpoints. It is called for each of a container's thousand ports.
-func Ports(networks map[string]Network, containers []client.Container, held []Held) map[string][]datapath.Port {
+func Ports(networks map[string]Network, containers []client.Container, held []Held, proxied Proxied) map[string][]datapath.Port {
 	out := make(map[string][]datapath.Port)
 	owners := owners(networks)
 	for _, h := range held {
@@ -112,7 +116,7 @@ func Ports(networks map[string]Network, containers []client.Container, held []He
 			out[id] = append(out[id], datapath.Port{PublishedPort: h.PublishedPort, Target: h.Target, HostOnly: h.HostIP.Is4() != h.Target.Is4()})
 		}
 	}
-	addListed(out, networks, containers, held)
+	addListed(out, networks, containers, held, proxied)
 	for id := range out {
 		if !slices.IsSortedFunc(out[id], comparePorts) {
 			slices.SortFunc(out[id], comparePorts)
@@ -122,9 +126,9 @@ func Ports(networks map[string]Network, containers []client.Container, held []He
 }
 
 // addListed adds the ports of containers without proxies.
-func addListed(out map[string][]datapath.Port, networks map[string]Network, containers []client.Container, held []Held) {
+func addListed(out map[string][]datapath.Port, networks map[string]Network, containers []client.Container, held []Held, proxied Proxied) {
 	var seen map[Key]bool
-	proxied, at := proxied(held), placesOn(networks)
+	at := placesOn(networks)
 	for _, c := range containers {
 		ports := published(c)
 		if len(ports) == 0 || slices.ContainsFunc(ports, proxied) {
@@ -145,8 +149,7 @@ func addListed(out map[string][]datapath.Port, networks map[string]Network, cont
 
 // Unproxied are the host addresses of the TCP ports that containers publish without any
 // proxy, of which the engine itself holds the sockets (--userland-proxy=false).
-func Unproxied(containers []client.Container, held []Held) (all []netip.AddrPort) {
-	proxied := proxied(held)
+func Unproxied(containers []client.Container, proxied Proxied) (all []netip.AddrPort) {
 	for _, c := range containers {
 		ports := published(c)
 		if slices.ContainsFunc(ports, proxied) {
@@ -214,15 +217,6 @@ func owners(networks map[string]Network) map[netip.Addr]string {
 		}
 	}
 	return out
-}
-
-// proxied tells the ports that a proxy holds.
-func proxied(held []Held) func(model.PublishedPort) bool {
-	all := make(map[model.PublishedPort]bool, len(held))
-	for _, h := range held {
-		all[h.PublishedPort] = true
-	}
-	return func(p model.PublishedPort) bool { return all[p] }
 }
 
 // published reads the publications in an entry of the list of containers.

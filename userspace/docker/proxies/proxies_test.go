@@ -104,4 +104,12 @@ func TestRelease(t *testing.T) {
 	if all := tb.All(); len(all) != 0 {
 		t.Errorf("after both releases: %+v", all)
 	}
+	// The list of containers shows it for a moment.
+	if p := tb.Proxied(); !p(second.PublishedPort) || p(held(81, "172.17.0.3").PublishedPort) {
+		t.Error("a port that was released counts as one without a proxy")
+	}
+	tb.Sync(nil, func(facts.Held) bool { return true })
+	if tb.Proxied()(second.PublishedPort) {
+		t.Error("a port that was released counts as one with a proxy after the next scan")
+	}
 }

@@ -3,6 +3,7 @@
 package proxies
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -17,6 +18,8 @@ type Table struct {
 	// all is sorted by its publications' keys, which are unique: thousands come
 	// and go one by one, and all are asked for after each.
 	all []entry
+	// released are those that proxies gave up since the last scan.
+	released map[model.PublishedPort]bool
 }
 
 type entry struct {
@@ -25,7 +28,7 @@ type entry struct {
 }
 
 // NewTable returns an empty table.
-func NewTable() *Table { return new(Table) }
+func NewTable() *Table { return &Table{released: make(map[model.PublishedPort]bool)} }
 
 // find returns where the entry with p's key is, or would be.
 func (t *Table) find(p model.PublishedPort) (i int, found bool) {
@@ -35,6 +38,7 @@ func (t *Table) find(p model.PublishedPort) (i int, found bool) {
 }
 
 func (t *Table) put(e entry) {
+	delete(t.released, e.PublishedPort)
 	i, found := t.find(e.PublishedPort)
 	if found {
 		t.all[i] = e
@@ -65,7 +69,20 @@ func (t *Table) Release(pid int, p model.PublishedPort) {
 	defer t.mu.Unlock()
 	if i, found := t.find(p); found && t.all[i].pid == pid {
 		t.all = slices.Delete(t.all, i, i+1)
+		t.released[p] = true
 	}
+}
+
+// Proxied tells the ports that have a proxy, or had one that released them since the last scan. A
+// container that is listed with such a port a scan later has it without a proxy.
+func (t *Table) Proxied() facts.Proxied {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	all := maps.Clone(t.released)
+	for _, e := range t.all {
+		all[e.PublishedPort] = true
+	}
+	return func(p model.PublishedPort) bool { return all[p] }
 }
 
 // Sync makes the table what a scan found. What a process held that is gone stays
@@ -74,6 +91,7 @@ func (t *Table) Release(pid int, p model.PublishedPort) {
 func (t *Table) Sync(found map[int]facts.Held, keep func(facts.Held) bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	clear(t.released)
 	t.prune(keep)
 	for pid, h := range found {
 		if holds(pid, h) {
