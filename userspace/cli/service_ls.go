@@ -50,7 +50,7 @@ func newServiceLs(a *app) *cobra.Command {
 	cmd.Flags().BoolVar(&counts, "counts", false, "connections, too: those that are OPEN, that were OPENED, that were REFUSED for want of a backend, and those of STRANGERS to --source-range")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		services := a.client().Services
-		if counts || l.formatHas(".Open", ".Refused") {
+		if counts || l.formatHas(".Open", ".Refused", ".Strangers") {
 			services = a.client().CountedServices
 		}
 		list, err := services(cmd.Context(), l.filters)
