@@ -3,11 +3,13 @@
 package progrun
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net"
 	"net/netip"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/fairway-project/fairway/maps/object"
@@ -608,4 +610,52 @@ func TestServicePassiveBeforeNetfilter(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Answers that two CPUs see at the same moment may be counted once. Of eight clients that are
+// refused at least four are counted, and one that is accepted makes all good, whatever came at the
+// same time.
+func TestServicePassiveOnTwoCPUs(t *testing.T) {
+	h := rig.New(t, rig.Options{})
+	threads := h.Threads(t, 2)
+	for name, f := range families() {
+		for others, flags := range map[string]string{"refused": "RA", "accepted": "SA"} {
+			t.Run(name+"/others are "+others, func(t *testing.T) {
+				j := &passiveRig{t: t, h: h, f: f}
+				j.fill(service.Settings{Passive: true}, f.active(f.Web), f.active(f.DB))
+				for round := range 30 {
+					var frames [2][][]byte
+					for c := range byte(8) {
+						with := []string{"RA", flags}[c%2]
+						frames[c%2] = append(frames[c%2], j.reply(j.reach(1+c), with, 0).Bytes())
+					}
+					check(t, j.atOnce(threads, frames))
+					if flags == "RA" {
+						j.require(fmt.Sprintf("round %d, after eight", round), 9, f.DB)
+					}
+					j.wait(6 * passiveSecond)
+					j.accept(1)
+					j.require(fmt.Sprintf("round %d, after another was served", round), 9, f.Web, f.DB)
+				}
+			})
+		}
+	}
+}
+
+// atOnce has each thread run web's packets of its own.
+func (j *passiveRig) atOnce(threads []func(func()), frames [2][][]byte) error {
+	errs := make([]error, len(threads))
+	var all sync.WaitGroup
+	for i, do := range threads {
+		all.Go(func() {
+			do(func() {
+				for _, b := range frames[i] {
+					_, err := j.h.RunHere(rig.Run{Program: rig.FromContainer, Device: j.f.Web.Name, Frame: b})
+					errs[i] = errors.Join(errs[i], err)
+				}
+			})
+		})
+	}
+	all.Wait()
+	return errors.Join(errs...)
 }
