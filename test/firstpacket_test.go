@@ -297,7 +297,7 @@ func (r *running) exchange(limit time.Duration) error {
 	return nil
 }
 
-// areCut waits until datagrams get no answer, and demands that lines get none.
+// areCut waits until neither datagrams nor lines get an answer.
 func areCut(t *testing.T, all ...*running) {
 	t.Helper()
 	for _, r := range all {
@@ -308,20 +308,19 @@ func areCut(t *testing.T, all ...*running) {
 			return nil
 		})
 	}
-	// Without the daemon a flow asks again about once a second.
-	time.Sleep(time.Second)
-	// Lines are sent again after 0.2 s, 0.4 s more, and so on.
-	silence := time.Now().Add(time.Second)
+	// Without the daemon a flow asks again about once a second. The line that gets no answer is
+	// sent again after 0.2 s, 0.4 s more, and so on, and is answered when all is mended.
 	for _, r := range all {
-		if _, err := r.tcp.Write([]byte("held up\n")); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, r := range all {
-		_ = r.tcp.SetDeadline(silence)
-		if n, err := r.tcp.Read(make([]byte, 100)); err == nil {
-			t.Errorf("%d bytes came through", n)
-		}
+		harness.Eventually(t, "lines to be cut off", func() error {
+			if _, err := r.tcp.Write([]byte("held up\n")); err != nil {
+				t.Fatal(err)
+			}
+			_ = r.tcp.SetDeadline(time.Now().Add(time.Second))
+			if n, err := r.tcp.Read(make([]byte, 100)); err == nil {
+				return fmt.Errorf("%d bytes came through", n)
+			}
+			return nil
+		})
 	}
 }
 
