@@ -39,7 +39,7 @@ const (
 
 // largePercent is gcPercent where what is live doesn't fit below memoryLimit: half of that much is
 // more memory than the processor time of some more collections is worth.
-const largePercent = 30
+const largePercent = 25
 
 // heap is garbage from the moment that it is made, so that each collection finds it.
 type heap struct {
