@@ -36,6 +36,21 @@ func TestLongServiceChurn(t *testing.T) {
 		client, stranger := e.Sandbox(t, "client", "--network", "a"), e.Sandbox(t, "stranger", "--network", "c")
 		// A bridge has a link-local address from its first port on.
 		e.Sandbox(t, "stays", "--network", "b")
+		harness.Eventually(t, "the daemon to know the host's addresses", func() error {
+			there := make(map[string]bool)
+			for line := range strings.Lines(e.Host.Must(t, "ip", "-o", "addr")) {
+				addr, _, _ := strings.Cut(strings.Fields(line)[3], "/")
+				there[addr] = true
+			}
+			known, linkLocal := len(there), harness.CountLines(e.Host.Must(t, "ip", "-o", "-6", "addr", "show", "type", "bridge"), "fe80::")
+			if e.Mode == harness.EBPF {
+				known = int(mapEntries(t, e)["host_addrs"])
+			}
+			if known < len(there) || linkLocal < 3 {
+				return fmt.Errorf("%d of %d, with %d bridges' link-local ones", known, len(there), linkLocal)
+			}
+			return nil
+		})
 		before, entries := harness.Look(t, e), mapEntries(t, e)
 		seed := rand.Uint64()
 		t.Logf("seed %d", seed)
